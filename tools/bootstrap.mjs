@@ -85,7 +85,7 @@ export function runtimeNode() {
 }
 
 /** For programs of ours under Node 24. All but the last: process.exit() may wait forever for V8's background compilers (ADR 10; these
- * flags stand in libs/kernel too, which is not built yet). The last: kafkajs sets timers that are due already. */
+ * flags are in libs/kernel too, which is not built yet). The last: kafkajs sets timers that are due already. */
 export const nodeFlags = [
   "--no-concurrent-sparkplug",
   "--no-maglev-build-code-on-background",
@@ -118,15 +118,17 @@ export async function step(name, act, { quietMs = 500 } = {}) {
 export function run(command, args, options = {}) {
   return new Promise((done, fail) => {
     const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], ...options });
-    let said = "";
+    let output = "";
     const keep = (chunk) => {
-      said = (said + chunk).slice(-20_000);
+      output = (output + chunk).slice(-20_000);
     };
     child.stdout?.on("data", keep);
     child.stderr?.on("data", keep);
     child.once("error", fail);
     child.once("close", (code, signal) =>
-      code === 0 ? done(said) : fail(new Error(`${command} ${args.join(" ")} ended with ${code ?? signal}\n${said}`)),
+      code === 0
+        ? done(output)
+        : fail(new Error(`${command} ${args.join(" ")} ended with ${code ?? signal}\n${output}`)),
     );
   });
 }

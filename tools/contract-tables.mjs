@@ -55,9 +55,9 @@ const bytes = (value) => (value >= 2 ** 20 ? `${value / 2 ** 20} MiB` : `${value
 function limitRows() {
   const { limits } = bridgeConfigSchema.parse({ kafka: { brokers: ["kafka:9092"] } });
   const { perDevice: d } = limits;
-  const rate = (key, [perSecond, burst], say) => [
+  const rate = (key, [perSecond, burst], format) => [
     `\`perDevice.${key}PerSecondMax\`, \`…BurstMax\``,
-    `${say(perSecond)}, ${say(burst)}`,
+    `${format(perSecond)}, ${format(burst)}`,
   ];
   const plain = (value) => `${value}`;
   return [

@@ -1,7 +1,6 @@
-// One real Kafka on this machine: the jars from Maven Central, one KRaft node on 127.0.0.1.
-//   K1. Nothing outside `.local/` and the given data directory is written.
-//   K2. `startKafka` resolves only when the broker answers a request; a broker that exits first rejects with the end of its log.
-//   K3. `stop` returns once the process has ended; it kills it if necessary.
+// One real Kafka on this machine: the jars from Maven Central, one KRaft node on 127.0.0.1. Nothing outside `.local/` and the given
+// data directory is written. `startKafka` resolves only when the broker answers a request; a broker that exits first rejects with
+// the end of its log. `stop` returns once the process has ended; it kills it if necessary.
 // Runs on Node 20 as well, before anything is installed, so: plain JavaScript and no dependencies.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes, randomInt } from "node:crypto";
@@ -242,7 +241,7 @@ export async function startKafka({
     async stop({ graceMs = 15_000 } = {}) {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill("SIGTERM");
-        const timer = setTimeout(() => child.kill("SIGKILL"), graceMs); // K3
+        const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
         await exited;
         clearTimeout(timer);
       }
@@ -257,7 +256,7 @@ export async function startKafka({
       const end = readFileSync(logFile, "utf8").slice(-2000);
       throw new Error(
         `Kafka ${gone ? `ended (${gone.code ?? gone.signal ?? gone.error?.message})` : "did not answer in time"}; ${logFile} ends:\n${end}`,
-      ); // K2
+      );
     }
   }
 }

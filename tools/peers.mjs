@@ -1,5 +1,5 @@
 // Third-party programs that some tests run against: Python packages, Debian's programs, Node 20, Go. `npm test -- --peers` needs
-// them, plain `npm test` does not. What can be installed is, below .local/peers; for the rest an error says what to install.
+// them, plain `npm test` does not. What can be installed is, below .local/peers; for the rest an error names what to install.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,9 +1,7 @@
 // Unpacks the archived agents of earlier commits (edge/agent/previous, ADR 26), to run them.
-//
-//   P1. An archive holds only our compiled code: `dist/**/*.js` and `package.json` of the agent and of the
-//       workspace packages it needs, at their places in the repository.
-//   P2. Dependencies come from the repository's node_modules, in a version that fits the archive's package.json.
-//   P3. An unpacked agent never resolves to a current package of ours.
+// An archive holds only our compiled code: `dist/**/*.js` and `package.json` of the agent and of the workspace packages it needs,
+// at their places in the repository. Dependencies come from the repository's node_modules, in a version that fits the archive's
+// package.json. An unpacked agent never resolves to a current package of ours.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
@@ -25,7 +23,7 @@ export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex"
 export function unpackAgent({ file, sha256: wanted }, dir) {
   const path = join(folder, file);
   const found = sha256(readFileSync(path));
-  if (found !== wanted) throw new Error(`${file} has SHA-256 ${found}; ${list} says ${wanted}`);
+  if (found !== wanted) throw new Error(`${file} has SHA-256 ${found}; ${list} has ${wanted}`);
   mkdirSync(dir, { recursive: true });
   command("tar", ["-xzf", path, "-C", dir]);
   linkModules(dir);
@@ -39,7 +37,7 @@ export function linkModules(dir) {
   const modules = join(dir, "node_modules");
   mkdirSync(join(modules, OURS), { recursive: true });
   for (const { path, name } of packagesIn(dir)) {
-    symlinkSync(join(dir, path), join(modules, name)); // P3
+    symlinkSync(join(dir, path), join(modules, name));
     const own = join(root, path, "node_modules");
     if (existsSync(own)) symlinkSync(own, join(dir, path, "node_modules"));
   }
@@ -49,7 +47,7 @@ export function linkModules(dir) {
   }
 }
 
-/** P2: what is missing, and what may have changed since. */
+/** Dependencies that are missing, or in a version that does not fit. */
 export function moduleProblems(dir) {
   return packagesIn(dir).flatMap(({ path, name, dependencies }) =>
     Object.entries(dependencies).flatMap(([wanted, version]) => {

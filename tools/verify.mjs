@@ -1,8 +1,7 @@
 // Every check and every test, on one Kafka of its own; the last line is `N passed, N failed`.
-//   V1. A check that fails does not hide the others; it counts as one failed.
-//   V2. A skipped test is a failed one: what is not run proves nothing. Only with `--file` may one be left out, by `-t NAME`.
-//   V3. No process is left: every child carries the run's mark in its environment, and whatever still bears it at the end
-//       is killed, named and counted as failed.
+// A check that fails does not hide the others; it counts as one failed. A skipped test is a failed one: what is not run proves
+// nothing. Only with `--file` may one be left out, by `-t NAME`. No process is left: every child carries the run's mark in its
+// environment, and whatever still bears it at the end is killed, named and counted as failed.
 // Runs under Node 24 (npm test sees to that). `--drills` adds tests of faults and short runs of chaos programs, `--long-drills` those
 // for which CI has no time, `--peers` the tests against other people's programs; other arguments go to jest, e.g. `npm test -- --selectProjects unit`.
 // `--file PATH...` runs these tests alone, without checks, and without Kafka where none needs it.
@@ -71,7 +70,7 @@ try {
       await step(name, () => run(node, args));
       passed++;
     } catch (error) {
-      failures.push(name); // V1
+      failures.push(name);
       console.error(`\n${error.message}\n`);
     }
   }
@@ -88,7 +87,7 @@ try {
   await kafka?.stop();
   rmSync(workDir, { recursive: true, force: true });
   for (const { pid, command } of marked()) {
-    failures.push(`left behind: ${pid} ${command}`); // V3
+    failures.push(`left behind: ${pid} ${command}`);
     try {
       process.kill(pid, "SIGKILL");
     } catch {}
@@ -136,7 +135,7 @@ function count(result) {
     if (suite.status === "failed" && suite.assertionResults.length === 0) failures.push(`${name} did not run`);
     for (const test of suite.assertionResults) {
       if (test.status === "passed" || (test.status === "pending" && asked.files !== undefined)) continue;
-      failures.push(`${name}: ${test.fullName} (${test.status})`); // V2
+      failures.push(`${name}: ${test.fullName} (${test.status})`);
     }
   }
   const slow = result.testResults

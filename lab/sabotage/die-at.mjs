@@ -43,9 +43,9 @@ await replaceExport(
           this.#kinds.set(uid, change.kind);
           at("before-append", change.kind);
         }
-        const fate = await super.propose(proposal, by);
+        const outcome = await super.propose(proposal, by);
         at("after-read-back", change.kind);
-        return fate;
+        return outcome;
       }
     },
 );

@@ -1,5 +1,5 @@
 /**
- * Breaks G7 (boot.ts): at start the agent runs whatever lies in a slot. Its manifest is rewritten to name the files' digests as
+ * Breaks G7 (boot.ts): at start the agent runs whatever is in a slot. Its manifest is rewritten to name the files' digests as
  * they are, no digest is asked of it, and its golden frames are not tried.
  */
 import { createHash } from "node:crypto";

@@ -1,4 +1,4 @@
-// Prints each frame's final answer as a line of JSON: the first record of the frame in its partition stands.
+// Prints each frame's final answer as a line of JSON: the first record of the frame in its partition counts.
 package main
 
 import (

@@ -6,7 +6,7 @@ prints the final answer of each that it sent. Written from docs/mqtt-contract.md
     TRIBUTARY_PASSWORD=... python3 avro_device.py --device cam-9 --model DIGEST photo.jpg [photo.jpg ...]
 
 Without --model, or without a policy for it, it has no answer of its own and asks the cloud about every photo (FALLBACK).
-Exit code 0: every sent frame is answered. 1: an answer did not come in time. 2: the bridge refused us.
+Exit code 0: every sent frame is answered. 1: an answer did not arrive in time. 2: the bridge refused the connection.
 """
 import argparse
 import hashlib
@@ -80,13 +80,21 @@ class Bucket:
 
 
 NO_ANSWER = {
-    **{"label": "", "confidence": 0.0, "margin": 0.0, "entropy": 0.0, "score": 1.0, "reason": "FALLBACK"},
-    **{"deadlineMs": 10_000, "sampleCorrectness": 0.0, "samplePropensity": 0.0, "sampleDrawn": False},
+    "label": "",
+    "confidence": 0.0,
+    "margin": 0.0,
+    "entropy": 0.0,
+    "score": 1.0,
+    "reason": "FALLBACK",
+    "deadlineMs": 10_000,
+    "sampleCorrectness": 0.0,
+    "samplePropensity": 0.0,
+    "sampleDrawn": False,
 }
 
 
 def decide(policy, bucket, logits, frame_id, sample_key, now):
-    """What the policy makes of a frame: the fields of a prediction, its fate among them."""
+    """What the policy makes of a frame: the fields of a prediction, its escalation among them."""
     labels = policy["labels"]
     top = max(logits)
     powers = [math.exp((logit - top) / policy["temperature"]) for logit in logits]
@@ -127,10 +135,18 @@ def decide(policy, bucket, logits, frame_id, sample_key, now):
     sent = drawn or would_send
     escalation = "NONE" if reason == "NONE" else "QUEUED" if sent else "DROPPED"
     return {
-        **{"label": labels[best], "confidence": p[best], "margin": features["margin"], "entropy": features["entropy"]},
-        **{"score": score, "reason": reason, "deadlineMs": policy["deadlineMs"]},
-        **{"sampleCorrectness": right, "samplePropensity": propensity, "sampleDrawn": drawn},
-        **{"escalation": escalation, "dropReason": "BUDGET" if escalation == "DROPPED" else "NONE"},
+        "label": labels[best],
+        "confidence": p[best],
+        "margin": features["margin"],
+        "entropy": features["entropy"],
+        "score": score,
+        "reason": reason,
+        "deadlineMs": policy["deadlineMs"],
+        "sampleCorrectness": right,
+        "samplePropensity": propensity,
+        "sampleDrawn": drawn,
+        "escalation": escalation,
+        "dropReason": "BUDGET" if escalation == "DROPPED" else "NONE",
         "wouldSend": None if drawn else would_send,
     }
 
@@ -209,8 +225,8 @@ class Device:
             photo = self.waiting.pop(frame, None)
             if photo is None:
                 continue  # a duplicate
-            said = f"{answer['label']} ({answer['source']}, {answer['confidence']:.2f}, {answer['settledBy']})"
-            print(f"{photo}: {said} {frame}", flush=True)
+            result = f"{answer['label']} ({answer['source']}, {answer['confidence']:.2f}, {answer['settledBy']})"
+            print(f"{photo}: {result} {frame}", flush=True)
         if not self.waiting:
             self.answered.set()
 
@@ -225,11 +241,17 @@ class Device:
         return self.publish(
             "reported",
             {
-                **{"agentVersion": "avro_device.py", "hardwareClass": "generic", "clockState": "UNSYNCHRONIZED"},
-                **{"generation": 0, "slots": {"perception": model} if self.options.model else {}, "policyVersion": ""},
+                "agentVersion": "avro_device.py",
+                "hardwareClass": "generic",
+                "clockState": "UNSYNCHRONIZED",
+                "generation": 0,
+                "slots": {"perception": model} if self.options.model else {},
+                "policyVersion": "",
                 # Without DeviceDesired: this device has no updates.
                 "acceptedSchemas": [self.records[name].name for name in ("policy", "results")],
-                **{"cameras": ["camera"], "update": None, "goldenPassed": None},
+                "cameras": ["camera"],
+                "update": None,
+                "goldenPassed": None,
             },
         )
 
@@ -248,8 +270,11 @@ class Device:
         if len(jpeg) > 2_000_000 and decided["escalation"] == "QUEUED":
             decided |= {"escalation": "DROPPED", "dropReason": "FRAME_TOO_LARGE"}
         by = {
-            **{"modelDigest": self.options.model if policy else "", "preprocessingDigest": "", "arm": "default"},
-            **{"policyVersion": policy["policyVersion"] if policy else "", "clockState": "UNSYNCHRONIZED"},
+            "modelDigest": self.options.model if policy else "",
+            "preprocessingDigest": "",
+            "arm": "default",
+            "policyVersion": policy["policyVersion"] if policy else "",
+            "clockState": "UNSYNCHRONIZED",
         }
 
         def age():
@@ -263,8 +288,8 @@ class Device:
             # fastavro skips the prediction's fields that a frame does not have.
             sent.append(self.publish("frames", {**by, **seen, "ageMs": age(), "jpeg": jpeg, "traceparent": None}))
         else:
-            said = f"{decided['label']} (EDGE, {decided['confidence']:.2f}, {decided['escalation']})"
-            print(f"{photo}: {said} {frame_id}", flush=True)
+            result = f"{decided['label']} (EDGE, {decided['confidence']:.2f}, {decided['escalation']})"
+            print(f"{photo}: {result} {frame_id}", flush=True)
         return sent
 
     def run(self):

@@ -4,7 +4,7 @@
     pip install -r requirements.txt
     TRIBUTARY_PASSWORD=... python3 send_photos.py --device cam-9 photo.jpg [photo.jpg ...]
 
-Exit code 0: every photo is answered. 1: an answer did not come in time. 2: the bridge refused us.
+Exit code 0: every photo is answered. 1: an answer did not arrive in time. 2: the bridge refused the connection.
 """
 import argparse
 import base64
@@ -48,20 +48,20 @@ def main():
             refused.append(f"{options.device} may not read its answers: {reasons[0]}")
         ready.set()
 
-    def told(_client, _data, message):
+    def received(_client, _data, message):
         answer = json.loads(message.payload)
         photo = waiting.pop(answer["frameSeq"], None)
         if photo is None:
             return
-        said = f"{answer['label']} ({answer['source']}, {answer['confidence']:.2f})"
-        print(f"{photo}: {said} {answer['frameId']}", flush=True)
+        result = f"{answer['label']} ({answer['source']}, {answer['confidence']:.2f})"
+        print(f"{photo}: {result} {answer['frameId']}", flush=True)
         if not waiting:
             answered.set()
 
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=options.device)
     client.username_pw_set(options.device, os.environ.get("TRIBUTARY_PASSWORD", ""))
     client.will_set(f"{mine}/availability", "offline", qos=1, retain=True)
-    client.on_connect, client.on_subscribe, client.on_message = connected, subscribed, told
+    client.on_connect, client.on_subscribe, client.on_message = connected, subscribed, received
     client.connect(options.host, options.port)
     client.loop_start()
     ready.wait(options.wait)

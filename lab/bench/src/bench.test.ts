@@ -9,7 +9,7 @@ import { connectPacket, publishRing } from "./bridge/packets.ts";
 import { FramesFile, stringify } from "./edge/frames-file.ts";
 import { megabytesAlone } from "./edge/memory.ts";
 
-test("a report is Markdown, and says which gate failed", () => {
+test("a report is Markdown, and names the gate that failed", () => {
   const bench = { name: "edge" } as Bench;
   const report = {
     tables: [

@@ -13,7 +13,7 @@ export type BenchOptions = {
   /** The thorough run; otherwise one that a pull request can wait for. */
   readonly isLong: boolean;
   readonly flags: BenchFlags;
-  /** A line for whoever waits. */
+  /** Prints a line of progress. */
   readonly progress: (line: string) => void;
 };
 

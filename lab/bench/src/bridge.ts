@@ -1,11 +1,9 @@
 /** `bench bridge`: the cost of a message from MQTT into Kafka.
  *
- * R1. All lanes run in one run, on one Kafka, under one load: 180 devices, 2 KB, QoS 1.
- * R2. CPU time is what Linux counts of a process, divided by the messages acknowledged in that time; it does not depend on the
- *     machine's load. Latency and rate do: the table has the load at the start.
- * R3. Stored records are counted in Kafka.
- * R4. The bridge's cost is compared with that of its components, in the same run: the MQTT library without Kafka plus
- *     the Kafka client without MQTT. */
+ * All lanes run in one run, on one Kafka, under one load: 180 devices, 2 KB, QoS 1. CPU time is what Linux counts of a
+ * process, divided by the messages acknowledged in that time; it does not depend on the machine's load. Latency and rate do:
+ * the table has the load at the start. Stored records are counted in Kafka. The bridge's cost is compared with that of its
+ * components, in the same run: the MQTT library without Kafka plus the Kafka client without MQTT. */
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
@@ -25,7 +23,7 @@ const WARM_UP_MS = 5_000;
 const LOOK_MS = 500;
 
 /** A bound on processor time is a ratio: microseconds are the machine's. What a message costs at this pace is mostly waking
- * up, as the lane acks shows. R4 */
+ * up, as the lane acks shows. */
 const paced = { ofParts: 1.25, kafkaOfProducer: 1, p50Ms: 8, p99Ms: 20 } as const;
 const full = { rawOfParts: 2, wholeOfParts: 3.5, megabytes: 250 } as const;
 
@@ -34,7 +32,7 @@ export const bridge: Bench = {
   summary: "a message from MQTT into Kafka: CPU time, latency and memory, beside its components and a peer",
   details: `${DEVICES} devices publish ${PAYLOAD_BYTES} bytes at QoS 1, at most ${WINDOW} unacknowledged each: ${PACED_RATE} messages a second in all, and as fast
 as they are acknowledged. Lanes:
-  raw          the bridge, by a route of format raw: bytes as they came
+  raw          the bridge, by a route of format raw: bytes as they arrived
   predictions  the bridge, by the device contract: every check, and Avro's header replaced
   frames       the same with a JPEG that is looked at
   producer     the bridge's Kafka client fed from memory: no MQTT
@@ -99,7 +97,11 @@ async function measure(rig: Rig, name: LaneName, speed: Speed, seconds: number):
   const load = new Load(lane.load);
   try {
     const order: Order = {
-      ...{ kind: "start", devices: DEVICES, payloadBytes: PAYLOAD_BYTES, window: WINDOW, ...lane.order },
+      kind: "start",
+      devices: DEVICES,
+      payloadBytes: PAYLOAD_BYTES,
+      window: WINDOW,
+      ...lane.order,
       rate: speed === "paced" ? PACED_RATE : null,
     };
     const { payloadBytes } = await load.start(order);
@@ -116,7 +118,7 @@ async function measure(rig: Rig, name: LaneName, speed: Speed, seconds: number):
     const storedAfter = await stored();
     await load.stop();
     const inKafka = storedBefore === null || storedAfter === null ? null : storedAfter - storedBefore;
-    // Who acknowledges before Kafka has a message is measured by what Kafka has. (R3)
+    // A lane that acknowledges before Kafka has the message is measured by what Kafka has.
     const count = name === "telegraf" ? (inKafka ?? 0) : looked.acked;
     const micros = Object.fromEntries(
       pids.map(([process], i) => [process, (((after[i] ?? 0) - (before[i] ?? 0)) * 1_000) / count]),
@@ -177,7 +179,7 @@ class Load {
       this.#child.once("message", (message: FromLoad) => {
         this.#child.off("exit", onExit);
         if (message.kind === kind) resolve(message as Extract<FromLoad, { kind: K }>);
-        else reject(new Error(`the load generator said ${message.kind}`));
+        else reject(new Error(`the load generator answered ${message.kind}`));
       });
       this.#child.send(order);
     });
@@ -272,7 +274,7 @@ function gatesOf(measured: readonly Measured[]): readonly Gate[] {
     const [aedes, producer] = [part("aedes"), part("producer")];
     if (aedes?.broker !== undefined && producer?.broker !== undefined && micros.broker !== undefined) {
       const bound = speed === "paced" ? paced.ofParts : lane === "raw" ? full.rawOfParts : full.wholeOfParts;
-      most(`${name} bridge`, micros.broker / (aedes.broker + producer.broker), bound, "x its parts"); // R4
+      most(`${name} bridge`, micros.broker / (aedes.broker + producer.broker), bound, "x its parts");
     }
     if (speed === "paced") {
       if (micros.kafka !== undefined && producer?.kafka !== undefined) {
@@ -282,7 +284,7 @@ function gatesOf(measured: readonly Measured[]): readonly Gate[] {
       most(`${name} PUBACK p99`, one.p99, paced.p99Ms, "ms");
     }
     most(`${name} resident`, one.megabytes, full.megabytes, "MB");
-    // What was acknowledged is in Kafka by then, but for what came between two looks. (R3)
+    // What was acknowledged is in Kafka by then, but for what arrived between two looks.
     const stored = one.stored ?? 0;
     gates.push({
       name: `${name} stored every acknowledged message in Kafka`,

@@ -1,10 +1,8 @@
 /** `bench cloud`: a backend's overhead over calling its server directly, and the call policy in a retry storm.
  *
- * B1. Both lanes of a pair run in one run against the same server with the same frames, call by call in turns, at equal
- *     batch: whatever else the machine does hits both.
- * B2. The direct lane does what any caller must (for tensors: decode, resize, normalise) and nothing else, with as many
- *     decoding threads.
- * B3. A server that is not the real program is called a stub. */
+ * Both lanes of a pair run in one run against the same server with the same frames, call by call in turns, at equal batch:
+ * whatever else the machine does hits both. The direct lane does what any caller must (for tensors: decode, resize,
+ * normalise) and nothing else, with as many decoding threads. A server that is not the real program is called a stub. */
 import { availableParallelism, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { callDefaults, type Outage, type RetryStorm, retryStorm, unguarded } from "@tributary/calls";
@@ -90,7 +88,7 @@ async function measure(
   const lanes = [direct, ours].map((call) => ({ call, latencies: [] as number[] }));
   for (let i = -warmUp; i < calls; i++) {
     const frames = Array.from({ length: batch }, (_, k) => jpegs[((i + warmUp) * batch + k) % jpegs.length] as Buffer);
-    // Who begins changes, so that none always follows the same other. (B1)
+    // The lanes take turns to begin, so that none always follows the other.
     for (const lane of i % 2 === 0 ? lanes : lanes.toReversed()) {
       const since = performance.now();
       await lane.call(frames);

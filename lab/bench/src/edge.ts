@@ -1,11 +1,10 @@
 /** `bench edge`: the agent's overhead over the bare work on a frame.
  *
- * B1. Both lanes run in one run, in turns of a block each, so that whatever else the machine does hits both.
- * B2. The agent's lane is the agent itself, with its outbox and its model's child; only the camera is the bench's, so
- *     that the next frame is captured when the last one is answered.
- * B3. The lanes warm up until V8 has compiled what they use, which takes longer with more code: a device runs for months, and
- *     compiles only in its first half minute.
- * B4. Memory is counted as if the agent and its child were alone: pages they share with this bench are theirs. */
+ * Both lanes run in one run, in turns of a block each, so that whatever else the machine does hits both. The agent's lane is
+ * the agent itself, with its outbox and its model's child; only the camera is the bench's, so that the next frame is captured
+ * when the last one is answered. The lanes warm up until V8 has compiled what they use, which takes longer with more code: a
+ * device runs for months, and compiles only in its first half minute. Memory is counted as if the agent and its child were
+ * alone: pages they share with this bench are theirs. */
 import { type ChildProcess, fork, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
@@ -20,7 +19,7 @@ import { megabytesAlone } from "./edge/memory.ts";
 const RATIO_MAX = 1.3;
 const MEGABYTES_MAX = 180;
 const MODEL = fileURLToPath(new URL("../../../models/edge-resnet8/", import.meta.url));
-/** Frames that each lane works through before its first block counts. (B3) */
+/** Frames that each lane works through before its first block counts. */
 const WARM_UP_FRAMES = 15_000;
 
 /** As in the agent's systemd unit. */
@@ -65,7 +64,7 @@ class Lane {
   async run(from: number, frames: number): Promise<Block> {
     this.#child.send({ kind: "run", from, frames } satisfies ToLane);
     const answer = await this.#next();
-    if (answer.kind !== "block") throw new Error(`a lane said ${answer.kind}`);
+    if (answer.kind !== "block") throw new Error(`a lane answered ${answer.kind}`);
     return answer.block;
   }
   async stop(): Promise<void> {
@@ -111,7 +110,7 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
     if (child !== null) lanes.push(child);
     await child?.ready();
     const modelPid = ready.kind === "ready" ? (ready.modelPid ?? -1) : -1;
-    if (flags.beside === true) neighbour = startNeighbour(); // Through the warm-up, too: both lanes share its fate. (B1)
+    if (flags.beside === true) neighbour = startNeighbour(); // Through the warm-up, too: it slows both lanes.
     progress(`warm-up, ${WARM_UP_FRAMES} frames a lane`);
     for (const lane of lanes) await lane.run(0, WARM_UP_FRAMES);
 
@@ -119,12 +118,12 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
     const blocksOf = (lane: Lane) => measured.get(lane) ?? [];
     let megabytes = 0;
     for (let i = 0; i < blocks; i++) {
-      // Who begins a round changes, so that none always follows the same other. (B1)
+      // The lanes take turns to begin a round, so that none always follows the same other.
       for (const [k] of lanes.entries()) {
         const lane = lanes[(i + k) % lanes.length] as Lane;
         blocksOf(lane).push(await lane.run(i * blockFrames, blockFrames));
       }
-      megabytes = Math.max(megabytes, megabytesAlone([agent.pid, modelPid])); // B4
+      megabytes = Math.max(megabytes, megabytesAlone([agent.pid, modelPid]));
       const [bare, whole] = [baseline, agent].map((lane) => shortly(blocksOf(lane).at(-1)));
       progress(`block ${i + 1} of ${blocks}: ${bare} bare, ${whole} agent`);
     }

@@ -1,8 +1,8 @@
 /** `bench fleet`: the cost of aggregating and analysing the metrics of 100,000 devices.
  *
- * F1. Both folds see the same records in the same order, and the looks of both come to the same harm, or the bench fails.
- * F2. Each figure is the least of its rounds: the time of the work on an otherwise idle core.
- * F3. Records are what an agent sends each window: a dozen readings of the device, six metrics of one model. */
+ * Both folds see the same records in the same order, and the looks of both find the same harm, or the bench fails. Each
+ * figure is the least of its rounds: the time of the work on an otherwise idle core. Records are what an agent sends each
+ * window: a dozen readings of the device, six metrics of one model. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { EdgeMetrics, PERCEPTION } from "@tributary/contracts";
@@ -85,7 +85,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   for (const devices of SIZES) {
     all.push(measure(devices, rounds));
     progress(`${devices} devices measured`);
-    await new Promise(setImmediate); // Ctrl-C is heard.
+    await new Promise(setImmediate); // Lets Ctrl-C be handled.
   }
   const crossChecks = CROSS_CHECKED.map((devices) => ({ devices, ...crossCheckOf(devices, rounds) }));
   const [small, , large] = all as [Measured, Measured, Measured];
@@ -105,8 +105,13 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
         title: "A fleet's cost",
         columns: ["devices", "look, ms", "tick, ms", "cohorts, ms", "bytes", "records/s, decoded", "records/s, bytes"],
         rows: all.map((one) => [
-          ...[perSecond(one.devices), ratio(one.lookMs), ratio(one.tickMs), ratio(one.cohortsMs, 1)],
-          ...[ratio(one.bytes, 0), perSecond(one.decoded), perSecond(one.fromBytes)],
+          perSecond(one.devices),
+          ratio(one.lookMs),
+          ratio(one.tickMs),
+          ratio(one.cohortsMs, 1),
+          ratio(one.bytes, 0),
+          perSecond(one.decoded),
+          perSecond(one.fromBytes),
         ]),
       },
       besideMap(large),
@@ -168,11 +173,15 @@ const besideMap = (large: Measured): Table => ({
       ratio(large.plainBytes / large.bytes),
     ],
     [
-      ...["records/s, decoded", perSecond(large.decoded), perSecond(large.plainDecoded)],
+      "records/s, decoded",
+      perSecond(large.decoded),
+      perSecond(large.plainDecoded),
       ratio(large.decoded / large.plainDecoded),
     ],
     [
-      ...["records/s, from bytes; beside decoding alone", perSecond(large.fromBytes), perSecond(large.decodedOnly)],
+      "records/s, from bytes; beside decoding alone",
+      perSecond(large.fromBytes),
+      perSecond(large.decodedOnly),
       ratio(large.fromBytes / large.decodedOnly),
     ],
   ],
@@ -209,11 +218,17 @@ function measure(devices: number, rounds: number): Measured {
   const plainLook = looksOf(Math.ceil(rounds / 4), analysis, (metric) => plain.counts(metric, control, canary));
   for (const [i, one] of look.last.entries()) {
     const other = plainLook.last[i] as MetricLook;
-    invariant(Math.abs(one.comparison.harm - other.comparison.harm) < 1e-9, "both folds come to the same harm"); // F1
+    invariant(Math.abs(one.comparison.harm - other.comparison.harm) < 1e-9, "both folds find the same harm");
   }
   return {
-    ...{ devices, cohortsMs, lookMs: look.ms, plainLookMs: plainLook.ms, bytes, plainBytes },
-    ...{ tickMs: tickMs(ids, cohorts.order, ours, rounds), ...recordsPerSecond(ids, ours, plain, rounds) },
+    devices,
+    cohortsMs,
+    lookMs: look.ms,
+    plainLookMs: plainLook.ms,
+    bytes,
+    plainBytes,
+    tickMs: tickMs(ids, cohorts.order, ours, rounds),
+    ...recordsPerSecond(ids, ours, plain, rounds),
   };
 }
 
@@ -221,7 +236,7 @@ type Observe = (id: string, metric: string, good: number, frames: number) => voi
 
 function history(ids: readonly string[], observe: Observe): void {
   for (const [i, id] of ids.entries()) {
-    const own = Buffer.from(id).toString(); // As it comes out of a record: the fold keeps it.
+    const own = Buffer.from(id).toString(); // A string of its own, as a record decodes it: the fold keeps it.
     for (const metric of METRICS) observe(own, metric, 800 + (i % 150), 1_000);
   }
 }
@@ -275,7 +290,9 @@ function crossCheckOf(devices: number, rounds: number): { readonly draws: number
 /** A tick of the controller in the midst of an analysis, with every device known. */
 function tickMs(ids: readonly string[], order: readonly string[], metrics: FleetMetrics, rounds: number): number {
   const spec = rolloutSpec.parse({
-    ...{ apiVersion: "tributary.dev/v1", kind: "ModelRollout", metadata: { name: "bench" } },
+    apiVersion: "tributary.dev/v1",
+    kind: "ModelRollout",
+    metadata: { name: "bench" },
     spec: {
       model: "edge@2",
       strategy: { canary: { steps: [{ setWeight: 20 }, { analysis: { duration: "6h" } }, { setWeight: 100 }] } },
@@ -355,7 +372,6 @@ function foldAll(ids: readonly string[], seq: bigint, fold: (record: EdgeMetrics
   for (const id of ids) fold(recordOf(id, seq));
 }
 
-/** F3. */
 function recordOf(deviceId: string, seq: bigint): EdgeMetrics {
   const moments = (n: bigint, sum: number) => ({ n, sum, sumSq: sum });
   const readings = ["outbox_bytes", "outbox_rows", "process_resident_memory_bytes", "cpu_temperature_celsius"];
@@ -369,7 +385,13 @@ function recordOf(deviceId: string, seq: bigint): EdgeMetrics {
     ]),
   );
   return {
-    ...{ deviceId, bootId: 5n, seq, windowMs: 10_000, ageMs: 20, clockState: "SYNCHRONIZED", device },
+    deviceId,
+    bootId: 5n,
+    seq,
+    windowMs: 10_000,
+    ageMs: 20,
+    clockState: "SYNCHRONIZED",
+    device,
     models: [{ modelDigest: MODEL, metrics }],
   };
 }
@@ -380,7 +402,6 @@ function timed(work: () => void): number {
   return performance.now() - startedMs;
 }
 
-/** F2. */
 function least(rounds: number, measureOnce: () => number): number {
   measureOnce(); // Warm.
   return Math.min(...Array.from({ length: rounds }, measureOnce));

@@ -1,7 +1,7 @@
 /** `bench judge`: how often a canary analysis calls an equal model harmful, and how soon it detects a harmful one.
  *
- * B1. All judges see the same draws, look once a minute for six hours, and stop at their first rollback.
- * B2. A null is a world in which the two models are equally good; devices still differ, drift, and are hit by shocks. */
+ * All judges see the same draws, look once a minute for six hours, and stop at their first rollback. A null is a world in
+ * which the two models are equally good; devices still differ, drift, and are hit by shocks. */
 
 import { seededRandom } from "@tributary/kernel";
 import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/rollouts/judge";
@@ -32,7 +32,7 @@ const harms = [
 /** Worlds in which no device would do otherwise with the other model: there the cross-check is exact. */
 const SHARP: readonly string[] = nulls.filter(({ world }) => world.effectSd === 0).map(({ name }) => name);
 
-/** Minutes by which a rollback must have come: [share of runs, minutes]. */
+/** Minutes by which a rollback must have started: [share of runs, minutes]. */
 const bounds = {
   strict: {
     0.01: [
@@ -180,7 +180,7 @@ async function watched(world: World, runs: number, seed: number): Promise<Record
   for (let i = 0; i < runs; i++) {
     const minutes = watchedOnce(world, seed + i);
     for (const name of JUDGES) found[name].push(minutes[name]);
-    if (i % 20 === 0) await new Promise(setImmediate); // Ctrl-C is heard.
+    if (i % 20 === 0) await new Promise(setImmediate); // Lets Ctrl-C be handled.
   }
   return found;
 }
@@ -231,7 +231,7 @@ function watchedOnce(world: World, seed: number): Record<JudgeName, number | nul
     for (const [name, other] of Object.entries(others) as [keyof typeof others, Judge][]) {
       if (found[name] === null && other.look(pooled)) found[name] = minute;
     }
-    if (JUDGES.every((name) => found[name] !== null)) break; // B1
+    if (JUDGES.every((name) => found[name] !== null)) break;
   }
   return found;
 }

@@ -1,9 +1,9 @@
 /** `bench packing`: whether `tributary models pack` reports faults of a model's description, and packs correct ones.
  *
- * B1. Packing sees validation photos, their labels and the description alone, as a user's does.
- * B2. A fault counts as harmful if the true description, which packing does not know, is right more often on these frames by a
- *     paired test at 5 %. Otherwise packing is correct to accept it.
- * B3. The decisions are those of `packModel`: every good package and one fault of each task also go through all of it. */
+ * Packing sees validation photos, their labels and the description alone, as a user's does. A fault counts as harmful if the
+ * true description, which packing does not know, is right more often on these frames by a paired test at 5 %. Otherwise
+ * packing is correct to accept it. The decisions are those of `packModel`: every good package and one fault of each task also
+ * go through all of it. */
 import { seededRandom } from "@tributary/kernel";
 import type { Bench, BenchOptions, BenchReport, Table } from "./bench.ts";
 import { type Description, type Fault, faultsOf } from "./packing/faults.ts";
@@ -22,7 +22,7 @@ type Case = {
   readonly isHarmful: boolean;
   readonly answer: Answer;
   readonly isRefused: boolean;
-  readonly said: string;
+  readonly messages: string;
 };
 type Good = Outcome & { readonly task: string; readonly seed: number };
 
@@ -76,9 +76,9 @@ async function judgeSplit(task: Task, packer: Packer, seed: number) {
   for (const fault of faultsOf(truth)) {
     const outcome = await packer.outcome(fault.description, photos);
     const loss = lossOf(right, await packer.right(fault.description, photos), classes);
-    const cure = curedBy(outcome.said, fault.description);
+    const cure = curedBy(outcome.messages, fault.description);
     const lossOfCure = cure === null ? null : lossOf(right, await packer.right(cure, photos), classes);
-    const answer = answerOf(outcome.said, fault, truth, lossOfCure, cure);
+    const answer = answerOf(outcome.messages, fault, truth, lossOfCure, cure);
     const { points: lossPoints, isSignificant: isHarmful } = loss;
     cases.push({ task: task.name, seed, fault: fault.name, lossPoints, isHarmful, answer, ...outcome });
   }
@@ -92,7 +92,6 @@ async function judgeSplit(task: Task, packer: Packer, seed: number) {
   };
 }
 
-/** B3. */
 async function isWholeTheSame(task: Task, packer: Packer, seed: number): Promise<boolean> {
   const photos = splitOf(task, seed);
   const truth: Description = { config: task.described, labels: task.labels };
@@ -105,7 +104,7 @@ async function isWholeTheSame(task: Task, packer: Packer, seed: number): Promise
 }
 
 /** Without the figures: a batch may round otherwise. */
-const cureIn = ({ said }: Outcome): string => /write .+? in /.exec(said)?.[0] ?? "";
+const cureIn = ({ messages }: Outcome): string => /write .+? in /.exec(messages)?.[0] ?? "";
 
 function reportOf(
   tasks: readonly Task[],
@@ -117,8 +116,8 @@ function reportOf(
   const harmful = cases.filter(({ isHarmful }) => isHarmful);
   const named = harmful.filter(isNamed);
   const refused = goods.filter(({ isRefused }) => isRefused).length;
-  const warned = goods.filter(({ said }) => said.startsWith("warning")).length;
-  const misled = blinds.filter((blind) => !blind.isRefused || /: write /.test(blind.said)).length;
+  const warned = goods.filter(({ messages }) => messages.startsWith("warning")).length;
+  const misled = blinds.filter((blind) => !blind.isRefused || /: write /.test(blind.messages)).length;
   const others = wholes.filter(({ isSame }) => !isSame).map(({ task }) => task);
   const columns = [
     "faulty",
@@ -138,8 +137,8 @@ function reportOf(
         rows: tasks.map(({ name, shape }) => {
           const own = goods.filter(({ task }) => task === name);
           const packed = own.filter(({ isRefused }) => !isRefused).length;
-          const told = own.filter(({ said }) => said.startsWith("warning")).length;
-          return [shape, own.length, packed, told, ...cellsOf(cases.filter(({ task }) => task === name))];
+          const warned = own.filter(({ messages }) => messages.startsWith("warning")).length;
+          return [shape, own.length, packed, warned, ...cellsOf(cases.filter(({ task }) => task === name))];
         }),
       },
       {
@@ -188,14 +187,14 @@ const lossTable = (harmful: readonly Case[]): Table => ({
     ] as const
   ).map(([from, to]) => {
     const own = harmful.filter(({ lossPoints }) => lossPoints >= from && lossPoints < to);
-    const isTold = ({ isRefused, said }: Case) => !isRefused && said.startsWith("warning");
+    const isWarned = ({ isRefused, messages }: Case) => !isRefused && messages.startsWith("warning");
     return [
       to > 100 ? `${from} or more` : `${from} to ${to}`,
       own.length,
       own.filter(isNamed).length,
       own.filter(({ isRefused }) => isRefused).length,
-      own.filter(isTold).length,
-      own.filter((one) => !one.isRefused && !isTold(one)).length,
+      own.filter(isWarned).length,
+      own.filter((one) => !one.isRefused && !isWarned(one)).length,
     ];
   }),
 });

@@ -1,9 +1,8 @@
 /** `bench rollout-times`: the time from a rollout's creation to a running canary, and from a bad metric to the last rollback.
  *
- * T1. Every moment is taken from Kafka as it comes there: a device's own report, a metrics event, a valid event of the log. All
- *     processes share one clock.
- * T2. Only the devices' latency is simulated: from a moment on, frames of the new model take longer
- *     than its latency budget, and the devices report that in their metrics. */
+ * Every moment is taken from Kafka as it arrives there: a device's own report, a metrics event, a valid event of the log. All
+ * processes share one clock. Only the devices' latency is simulated: from a moment on, frames of the new model take longer
+ * than its latency budget, and the devices report that in their metrics. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -70,7 +69,7 @@ export const rolloutTimes: Bench = {
 device's whole contract over MQTT, fetch and verify the model, and infer on real photos.
 A rollout is created by \`tributary rollout create\` at a weight of ${WEIGHTS.join(" % and of ")} %. Once its devices run the model and are
 compared, the model begins to miss its latency budget on all of them, and nobody touches anything.
-Gate: from the first metrics event that tells it to the report of the last device that is back at most ${BACK_MS_MAX / 1_000} s, in every round.
+Gate: from the first metrics event that shows it to the report of the last device that is back at most ${BACK_MS_MAX / 1_000} s, in every round.
 With --long five rounds at each weight instead of one.`,
   run,
 };
@@ -86,7 +85,7 @@ type Round = {
   readonly decided: number;
   readonly back: number;
   /** ms from when frames became slow to that first metrics event. */
-  readonly told: number;
+  readonly detected: number;
 };
 
 async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
@@ -109,8 +108,12 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
       supervised: true,
       packages: { edge: champion.dir, cloud: champion.dir },
       light: {
-        ...{ devices: DEVICES, processes: PROCESSES, fps: settings.fps, photos: photos.poolDir },
-        ...{ batchWaitMs: settings.batchWaitMs, windowMs: settings.windowMs },
+        devices: DEVICES,
+        processes: PROCESSES,
+        fps: settings.fps,
+        photos: photos.poolDir,
+        batchWaitMs: settings.batchWaitMs,
+        windowMs: settings.windowMs,
       },
       rollouts: {
         registry: { checks: { hardwareClasses: { x64: 1 } } },
@@ -196,7 +199,7 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   progress(`${name}: ${canaries} devices run it after ${seconds(running)} s`);
   await until(`${name}: the analysis starts`, () => moments.at("STEP_FINISHED") !== undefined);
   await systemClock.sleep(settings.burnInMs + BEFORE_FAULT_MS);
-  moments.missedAt = undefined; // The round before may have had a last word.
+  moments.missedAt = undefined; // The round before may have published its last window late.
   const slowedAt = Date.now();
   await slow(stack, challenger.digest, SLOWED_MS);
   await until(`${name}: a metrics event shows it`, () => moments.missedAt !== undefined);
@@ -213,8 +216,14 @@ async function round(stack: Stack, setting: Setting, followed: Followed): Promis
   const back = backAt - missedAt;
   progress(`${name}: rolled back after ${seconds(back)} s; ${rollout?.phase}: ${rollout?.message}`);
   return {
-    ...{ weight, devices: canaries, created: (moments.at("CREATED") ?? 0) - createdAt, first, running },
-    ...{ told: missedAt - slowedAt, decided: (moments.at("ABORTED") ?? 0) - missedAt, back },
+    weight,
+    devices: canaries,
+    created: (moments.at("CREATED") ?? 0) - createdAt,
+    first,
+    running,
+    detected: missedAt - slowedAt,
+    decided: (moments.at("ABORTED") ?? 0) - missedAt,
+    back,
   };
 }
 
@@ -236,7 +245,7 @@ function specification(name: string, { version }: Candidate, weight: number): st
   });
 }
 
-/** On every device, so whoever runs the model has it. T2 */
+/** On every device, so that every device with the model is slow. */
 async function slow(stack: Stack, digest: string, ms: number): Promise<void> {
   const body = JSON.stringify({ digest, ms });
   for (const { part, url } of stack.light) {
@@ -249,7 +258,7 @@ async function slow(stack: Stack, digest: string, ms: number): Promise<void> {
   }
 }
 
-/** When what a round waits for came to Kafka. (T1) */
+/** When the records that a round waits for arrived in Kafka. */
 class Moments {
   readonly #reader: KafkaReader;
   readonly #digest: string;
@@ -318,16 +327,18 @@ function reportOf(rounds: readonly Round[]): BenchReport {
         title: `${DEVICES} devices, seconds from \`create\``,
         columns: ["weight %", "canary", "created", "first device runs it", "canary running"],
         rows: rounds.map(({ weight, devices, created, first, running }) => [
-          ...[weight, devices],
+          weight,
+          devices,
           ...[created, first, running].map(seconds),
         ]),
       },
       {
         title: "Seconds from the first metrics event with slow frames",
         columns: ["weight %", "canary", "event after", "rolled back", "last device rolled back"],
-        rows: rounds.map(({ weight, devices, told, decided, back }) => [
-          ...[weight, devices],
-          ...[told, decided, back].map(seconds),
+        rows: rounds.map(({ weight, devices, detected, decided, back }) => [
+          weight,
+          devices,
+          ...[detected, decided, back].map(seconds),
         ]),
       },
     ],

@@ -1,6 +1,6 @@
 /** `bench rollouts`: whole rollouts of simulated fleets, through the real cohorts, state machine, controller and judge.
  *
- * R1. Every run is drawn from its seed; one that broke a guarantee is reported by its seed. */
+ * Every run is drawn from its seed; one that broke a guarantee is reported by its seed. */
 import { clopperPearson } from "@tributary/statistics";
 import {
   type Candidate,
@@ -36,8 +36,8 @@ export const rollouts: Bench = {
   summary: "rollouts of simulated fleets: how each kind of model ends, when, and how many devices it reached",
   details: `Fleets of ${roughWorld.devices} devices in the field: they drift, leave, are disconnected, report late, twice or nonsense, some share an id;
 a shock hits all for an hour, a fifth of all commands is lost; two instances with clocks two minutes apart, one a minute behind.
-A canary of 5 % is judged for two hours. Gates: models that do harm always go back, from the canary; silent ones are held;
-equal ones go back at most as often as their alphas allow; none of the guarantees G5 and G6 is broken in any run.
+A canary of 5 % is judged for two hours. Gates: harmful models are always rolled back from the canary; silent ones are held;
+equal ones are rolled back at most as often as their alphas allow; none of the guarantees G5 and G6 is broken in any run.
 With --long 200 runs a case instead of 10, and two rollouts of 100,000 devices.`,
   run,
 };
@@ -52,7 +52,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     const results: SimulationResult[] = [];
     for (let seed = 1; seed <= runs; seed++) {
       results.push(simulate(fieldRun(seed, candidate)));
-      await new Promise(setImmediate); // Ctrl-C is heard.
+      await new Promise(setImmediate); // Lets Ctrl-C be handled.
     }
     progress(`${name}: ${runs} runs`);
     broken.push(...results.flatMap((one) => one.broken.map((what) => `${name}, seed ${one.seed}: ${what}`)));
@@ -87,7 +87,12 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
 
 function fieldRun(seed: number, candidate: Partial<Candidate>): Simulation {
   return {
-    ...{ ...calmly, seed, spec: usualSpec("2h"), instances: 2, skewMs: 2 * MINUTE, lagMs: MINUTE },
+    ...calmly,
+    seed,
+    spec: usualSpec("2h"),
+    instances: 2,
+    skewMs: 2 * MINUTE,
+    lagMs: MINUTE,
     settings: { goneMs: 30 * MINUTE }, // A day is longer than these runs.
     world: { ...roughWorld, candidate: { ...soundCandidate, ...candidate } },
   };
@@ -100,9 +105,13 @@ function rowOf(name: string, results: readonly SimulationResult[]): readonly (st
   const back = results.filter(isBack);
   const minutes = results.map(({ minute }) => minute).sort((a, b) => a - b);
   return [
-    ...[name, results.filter(isUp).length, back.length, results.filter((one) => !isUp(one) && !isBack(one)).length],
-    ...[Math.round(minutes[Math.floor(minutes.length / 2)] as number)],
-    ...[back.length === 0 ? "-" : Math.max(...back.map(({ blastRadius }) => blastRadius)), results[0]?.canaries ?? 0],
+    name,
+    results.filter(isUp).length,
+    back.length,
+    results.filter((one) => !isUp(one) && !isBack(one)).length,
+    Math.round(minutes[Math.floor(minutes.length / 2)] as number),
+    back.length === 0 ? "-" : Math.max(...back.map(({ blastRadius }) => blastRadius)),
+    results[0]?.canaries ?? 0,
   ];
 }
 
@@ -153,7 +162,9 @@ async function largeRuns(progress: (line: string) => void): Promise<{ readonly t
     const startedMs = performance.now();
     const field = fieldRun(1, { harm });
     const result = simulate({
-      ...{ ...field, stepMs: MINUTE, spec: usualSpec("2h", { pacing: { devicesPerMinute: 20_000 } }) },
+      ...field,
+      stepMs: MINUTE,
+      spec: usualSpec("2h", { pacing: { devicesPerMinute: 20_000 } }),
       world: { ...field.world, devices: 100_000 },
     });
     const seconds = (performance.now() - startedMs) / 1_000;

@@ -1,8 +1,8 @@
 /** `bench routing`: what the routing promises, on every test photo, with the committed packages and policy.
  *
- * B1. The policy is read from the edge package, where it was frozen from validation; nothing is learned here.
- * B2. Every method is judged on the same frames and the same resamples of them.
- * B3. "No worse" is judged by the paired interval: a gate fails when the whole of it lies below zero. */
+ * The policy is read from the edge package, where it was frozen from validation; nothing is learned here. Every method is
+ * judged on the same frames and the same resamples of them. "No worse" is judged by the paired interval: a gate fails when
+ * the whole of it is below zero. */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import type { RoutingPolicy } from "@tributary/contracts";
@@ -41,7 +41,7 @@ export const routing: Bench = {
   details: `All 5,000 test photos as camera JPEGs through both committed models, by the path frames take. Our score beside
 fixed confidence, margin and entropy, at 20, 30 and 40 % of frames sent, with paired bootstrap intervals.
 Gates: at least 65, 80 and 90 % of the cloud's gain; at no share worse than the best of the others (the paired 95 %
-interval of the difference does not lie below zero); losses within the published bound; Learn then Test breaks its
+interval of the difference is not wholly below zero); losses within the published bound; Learn then Test breaks its
 promise in at most delta of seeded runs; budgets overshoot by at most 2 % in an hour in which every frame wants the
 cloud; the sample's 95 % intervals cover the edge's accuracy in at least 93.5 % of 1,000 seeded runs; over 200 seeded
 draws of logged traffic the 95 % intervals of "tributary router simulate" cover the true frontier in at least 92 % at every
@@ -58,7 +58,7 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
   const edge = await loadPackage(EDGE);
   const sha256Hex = (text: string) => createHash("sha256").update(text).digest("hex");
   const tie = { modelDigest: edge.digest, createdAt: 0, sha256Hex };
-  const policy = completePolicy(parsePolicy(edge.policy), tie); // B1
+  const policy = completePolicy(parsePolicy(edge.policy), tie);
   const photos = await judgedPhotos(EDGE, CLOUD, progress);
   if (flags.tasks !== undefined)
     return tasksReport(await routingTasks(photos, policy.labels, progress), flags.tasks, isLong, progress);
@@ -81,7 +81,7 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
 
 type Figures = ReturnType<typeof measure>;
 
-/** B2. Every promise on the same frames. */
+/** Every promise on the same frames. */
 function measure(
   frames: readonly TestFrame[],
   policy: RoutingPolicy,
@@ -167,7 +167,7 @@ function frontierGates({ share, gains, best, lead }: FrontierPoint): readonly Ga
     },
     {
       name: `at ${share * 100} % sent no worse than ${best}`,
-      passed: lead.interval.upper >= 0, // B3
+      passed: lead.interval.upper >= 0,
       measured: withInterval(lead.value, lead.interval),
     },
   ];

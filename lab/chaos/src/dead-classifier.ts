@@ -25,13 +25,13 @@ export const deadClassifier: Scenario = {
 };
 
 export async function dead(settings: Settings): Promise<Outcome> {
-  const { devices, fps, seconds, dir, say } = settings;
+  const { devices, fps, seconds, dir, log } = settings;
   const frames = devices * fps * seconds;
   const { deadlineMs } = JSON.parse(readFileSync(join(edgePackage, "policy.json"), "utf8")) as { deadlineMs: number };
-  const stack = await startStack({ dir, supervised: true, agents: { count: devices, fps, frames }, onEvent: say });
+  const stack = await startStack({ dir, supervised: true, agents: { count: devices, fps, frames }, onEvent: log });
   try {
     await sleep(1_000 * ALIVE_S);
-    say("stopping the classifier");
+    log("stopping the classifier");
     await stack.classifier.stop();
     const stoppedAt = Date.now();
     const isAnswered = await untilAnswered(stack, frames, { silenceMsMax: SILENCE_MS_MAX });

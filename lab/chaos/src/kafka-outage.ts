@@ -39,18 +39,18 @@ with a bridge that acknowledges early (lab/sabotage/early-puback.mjs), which mus
 export async function outage(settings: Settings, isControl: boolean): Promise<Outcome> {
   const { devices, fps, seconds, dir } = settings;
   const title = isControl ? "Control: PUBACK before Kafka's ack" : "PUBACK after Kafka's ack";
-  const say = (line: string) => settings.say(`${isControl ? "control" : "test"}: ${line}`);
+  const log = (line: string) => settings.log(`${isControl ? "control" : "test"}: ${line}`);
   const frames = devices * fps * seconds;
   const stack = await startStack({
     dir,
     supervised: true,
     agents: { count: devices, fps, frames },
-    onEvent: say,
+    onEvent: log,
     ...(isControl && { sabotage: { bridge: "early-puback" } }),
   });
   try {
     await sleep(1_000 * WARM_UP_S);
-    const { framesHeldMax, answeredMin } = await withoutKafka(stack, say);
+    const { framesHeldMax, answeredMin } = await withoutKafka(stack, log);
     const isAnswered = await untilAnswered(stack, frames, {
       silenceMsMax: isControl ? CONTROL_SILENCE_MS_MAX : SILENCE_MS_MAX,
     });
@@ -75,16 +75,16 @@ export async function outage(settings: Settings, isControl: boolean): Promise<Ou
   }
 }
 
-async function withoutKafka(stack: Stack, say: (line: string) => void) {
-  say("killing Kafka");
+async function withoutKafka(stack: Stack, log: (line: string) => void) {
+  log("killing Kafka");
   await stack.kafka.kill();
   const watching = watchAgents(stack.agents);
   await sleep(1_000 * BRIDGE_KILLED_AFTER_S);
-  say("killing the bridge");
+  log("killing the bridge");
   await stack.bridge.kill();
   await sleep(1_000 * (OUTAGE_S - BRIDGE_KILLED_AFTER_S));
   const seen = await watching.stop();
-  say("starting Kafka");
+  log("starting Kafka");
   await stack.kafka.start();
   return seen;
 }

@@ -2,7 +2,7 @@
  * One agent, bridge, router and classifier are killed with -9, one after the other (G1, G2).
  *
  * Every committed frame has an answer, no frame has two that differ. What the killed agent had not committed (up to
- * 100 ms of frames, and those in flight) was never promised, and is told apart.
+ * 100 ms of frames, and those in flight) was never promised, and is counted separately.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { endedBoots, startStack, untilAnswered, verify } from "@tributary/stack";
@@ -29,22 +29,22 @@ export const killEach: Scenario = {
 };
 
 export async function kills(settings: Settings): Promise<Outcome> {
-  const { devices, fps, seconds, dir, say } = settings;
+  const { devices, fps, seconds, dir, log } = settings;
   const frames = devices * fps * seconds;
-  const stack = await startStack({ dir, supervised: true, agents: { count: devices, fps, frames }, onEvent: say });
+  const stack = await startStack({ dir, supervised: true, agents: { count: devices, fps, frames }, onEvent: log });
   const recoveriesMs: { [name: string]: number } = {};
   try {
     const rounds = Math.max(1, Math.floor(seconds / (KILLS * SECONDS_BETWEEN + 15)));
     for (let round = 0; round < rounds; round++) {
       const agent = stack.agents[round % stack.agents.length]?.part;
-      // The agent first: on a slow machine its camera might otherwise be at its end before its turn comes.
+      // The agent first: on a slow machine its camera might otherwise be at its end before its turn.
       for (const part of [agent, stack.bridge, stack.router, stack.classifier]) {
         if (part === undefined) continue;
         await sleep(1_000 * SECONDS_BETWEEN);
         const killedAt = performance.now();
-        say(`killing ${part.name}`);
+        log(`killing ${part.name}`);
         await part.kill();
-        await waitFor(() => part.state === "running", { what: `${part.name} to come back, see ${part.logFile}` });
+        await waitFor(() => part.state === "running", { what: `${part.name} to restart, see ${part.logFile}` });
         recoveriesMs[part.name] = Math.round(performance.now() - killedAt);
       }
     }
@@ -64,7 +64,7 @@ export async function kills(settings: Settings): Promise<Outcome> {
       checks: [
         check("every committed frame has an answer", isAnswered && report.lost === 0, `${report.lost} without`),
         check("no frame has two answers that differ", report.contradictions === 0, report.contradictions),
-        check("an agent was killed and came back", killed.size > 0, killed.size),
+        check("an agent was killed and restarted", killed.size > 0, killed.size),
         check(
           "uncommitted frames are within the bound",
           report.uncommitted <= uncommittedMax,

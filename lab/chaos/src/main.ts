@@ -67,7 +67,7 @@ for (const drill of drills) {
 }
 program.action(() => program.help({ error: true }));
 
-// What was started goes with this process; see P2 of libs/testing/src/process.ts.
+// Child processes end with this process; see P2 of libs/testing/src/process.ts.
 for (const [signal, code] of [["SIGINT", 130] as const, ["SIGTERM", 143] as const]) {
   process.once(signal, () => process.exit(code));
 }
@@ -80,9 +80,9 @@ process.exit();
 
 function run(scenario: Scenario, flags: Flags): Promise<void> {
   const settings = { ...(flags.long ? scenario.settings.long : scenario.settings.short), ...given(flags) };
-  return reported(scenario.name, flags, settings, (dir, say) => {
-    say(`${settings.devices} devices, ${settings.fps} frames/s each, ${settings.seconds} s`);
-    return scenario.run({ ...settings, dir, say });
+  return reported(scenario.name, flags, settings, (dir, log) => {
+    log(`${settings.devices} devices, ${settings.fps} frames/s each, ${settings.seconds} s`);
+    return scenario.run({ ...settings, dir, log });
   });
 }
 
@@ -92,26 +92,26 @@ function runDrill(drill: Drill, flags: DrillFlags): Promise<void> {
     (drill.choices ?? []).map(({ name, among }) => [name, (flags[name] as readonly string[]) ?? among]),
   );
   const settings = { ...options, ...choices };
-  return reported(drill.name, flags, settings, (dir, say) => drill.run({ options, choices, dir, say }));
+  return reported(drill.name, flags, settings, (dir, log) => drill.run({ options, choices, dir, log }));
 }
 
 async function reported(
   name: string,
   flags: ReportFlags,
   settings: object,
-  work: (dir: string, say: (line: string) => void) => Promise<readonly Findings[]>,
+  work: (dir: string, log: (line: string) => void) => Promise<readonly Findings[]>,
 ): Promise<void> {
   const startedMs = performance.now();
   const dir = mkdtempSync(join(tmpdir(), `tributary-chaos-${name}-`));
-  const say = (line: string) =>
+  const log = (line: string) =>
     void process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
   const tidy = () => {
-    if (flags.keep) say(`data and logs: ${dir}`);
+    if (flags.keep) log(`data and logs: ${dir}`);
     else rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
   };
   process.once("exit", tidy);
   try {
-    const outcomes = await work(dir, say);
+    const outcomes = await work(dir, log);
     process.stdout.write(`# chaos ${name}\n\n${markdownOf(outcomes)}`);
     if (flags.json !== undefined) {
       const document = { chaos: name, passed: passedAll(outcomes), settings, outcomes };

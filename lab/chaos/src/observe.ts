@@ -1,4 +1,4 @@
-/** Looks at the agents from outside, through the same HTTP that anybody has. */
+/** Looks at the agents from outside, through their public HTTP API. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DeviceAgent } from "@tributary/stack";
 

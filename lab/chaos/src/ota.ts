@@ -69,7 +69,7 @@ const titles: Readonly<Record<Sabotage, string>> = {
   "torn-slots": "Control: the list of slots is written in place",
 };
 
-async function killed({ dir, say, options }: DrillSettings, kills: number, sabotage: Sabotage): Promise<Findings> {
+async function killed({ dir, log, options }: DrillSettings, kills: number, sabotage: Sabotage): Promise<Findings> {
   const world = await World.open(join(dir, sabotage), sabotage);
   const random = seededRandom((options.seed ?? 1) * 1_000 + sabotage.length);
   try {
@@ -78,10 +78,10 @@ async function killed({ dir, say, options }: DrillSettings, kills: number, sabot
     await world.reach();
     for (let kill = 1; kill <= kills; kill++) {
       await world.killOnce(random);
-      // A control has shown what it is for as soon as it is caught.
+      // A control run ends at the first wrong model that is found.
       if (sabotage !== "none" && world.wrong.length > 0) break;
       if (kill % 10 === 0 || kill === kills)
-        say(`${titles[sabotage]}: ${kill} of ${kills} kills, ${world.wrong.length} wrong`);
+        log(`${titles[sabotage]}: ${kill} of ${kills} kills, ${world.wrong.length} wrong`);
     }
     if (sabotage === "none") await world.reach();
     return world.findings(titles[sabotage], kills);
@@ -182,7 +182,7 @@ class World {
     return this.#packages[this.#generation % PACKAGES] as { readonly version: string; readonly digest: string };
   }
 
-  /** Something newer than all before. */
+  /** Requests a model newer than all before. */
   async want(): Promise<void> {
     this.#generation += 1;
     this.#killsOfGeneration = 0;
@@ -194,22 +194,26 @@ class World {
       windows: [],
     };
     const desired: DeviceDesired = {
-      ...{ deviceId: DEVICE, generation: BigInt(this.#generation), rollout: "", why: "chaos", changedAt: Date.now() },
+      deviceId: DEVICE,
+      generation: BigInt(this.#generation),
+      rollout: "",
+      why: "chaos",
+      changedAt: Date.now(),
       slots: { perception: { modelName: "edge-resnet8", modelVersion, modelDigest, ...how } },
     };
     this.#broker.received.length = 0;
     await this.#broker.publish(mqttTopics().desired(DEVICE), DeviceDesired.encodeSingleObject(desired), true);
   }
 
-  /** Until the wanted model is at work for good. */
+  /** Waits until the wanted model is committed. */
   async reach(): Promise<void> {
     this.#wanted += 1;
     try {
       await waitFor(
         async () => {
           const { model, update, slots } = await this.#status();
-          // Killed so often over one generation, the device takes the model for the cause and goes back (U5 of machine.ts);
-          // somebody has to want it anew.
+          // Killed so often over one generation, the device takes the model for the cause and rolls back (U5 of machine.ts);
+          // a newer desired state has to request it.
           if (update?.code === "update-interrupted" && this.#killsOfGeneration >= updateLimits.trialsMax) {
             this.#givenUp += 1;
             await this.want();
@@ -228,7 +232,7 @@ class World {
 
   async killOnce(random: Random): Promise<void> {
     const before = await this.#status();
-    // Going on with what an earlier kill interrupted, or something newer.
+    // The agent continues the update that an earlier kill interrupted, or gets a newer one.
     if (before.update?.phase === "COMMITTED" || random() < 0.5) await this.want();
     await this.#untilMoment(random);
     await this.#agent?.kill();
@@ -246,14 +250,14 @@ class World {
     } catch (error) {
       this.#boots += 1;
       this.wrong.push(`it does not start: ${reasonOf(error).slice(0, 500)}`);
-      // A control may have broken the device for good.
+      // A control may have broken the device permanently.
       rmSync(join(this.#dir, "data/models"), { recursive: true, force: true });
       if (this.#agent?.alive() !== true) await this.startAgent();
     }
     if (this.#sabotage === "none" && random() < REACH_SHARE) await this.reach();
   }
 
-  /** A moment of the update that is at work, or of the whole of it. */
+  /** Waits for a moment of the update in progress, or of the whole of it. */
   async #untilMoment(random: Random): Promise<void> {
     const agent = this.#agent as SpawnedService;
     const moments = this.#sabotage === "torn-slots" ? MOMENTS.filter(([, ms]) => ms <= 150) : MOMENTS;
@@ -262,8 +266,10 @@ class World {
       agent
         .events()
         .some(
-          (told) =>
-            told.event === "update_moved" && String(told.generation) === `${this.#generation}` && told.phase === phase,
+          (event) =>
+            event.event === "update_moved" &&
+            String(event.generation) === `${this.#generation}` &&
+            event.phase === phase,
         );
     await waitFor(isThere, { what: phase, timeoutMs: 4_000, everyMs: 3 }).catch(() => undefined);
     await sleep(random() * msMax);
@@ -359,11 +365,9 @@ class World {
       title,
       checks,
       figures: {
-        ...{
-          kills: this.#boots,
-          "committed slots damaged": this.#damaged,
-          "models given up after kills": this.#givenUp,
-        },
+        kills: this.#boots,
+        "committed slots damaged": this.#damaged,
+        "models given up after kills": this.#givenUp,
         ...Object.fromEntries(ended),
       },
     };

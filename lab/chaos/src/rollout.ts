@@ -13,7 +13,7 @@ import type { Rollout } from "@tributary/rollouts";
 import { waitFor } from "@tributary/testing";
 import { startKafka } from "../../../tools/kafka.mjs";
 import { type History, historyOf, staleIgnored } from "./rollout/history.ts";
-import { DEVICES, digests, type Told, World } from "./rollout/world.ts";
+import { DEVICES, digests, type RolloutView, World } from "./rollout/world.ts";
 import { type Check, check, type Drill, type DrillSettings, type Findings } from "./scenario.ts";
 
 const CANARY = DEVICES / 10;
@@ -45,7 +45,7 @@ proposals before they have read them back.`,
   ],
   choices: [{ name: "places", about: "where in a transition instances are killed", among: PLACES }],
   run: async (settings) => {
-    const { dir, say, options } = settings;
+    const { dir, log, options } = settings;
     const kafka = await startKafka({ dataDir: join(dir, "kafka"), logFile: join(dir, "kafka.log"), heapMb: 256 });
     try {
       const stage = { brokers: [kafka.brokers], settings };
@@ -57,7 +57,7 @@ proposals before they have read them back.`,
         () => crossed(stage, false),
         () => crossed(stage, true),
       ];
-      say(`${stories.length} stories, ${STORIES_AT_ONCE} at once`);
+      log(`${stories.length} stories, ${STORIES_AT_ONCE} at once`);
       return merged(await inTurns(stories, STORIES_AT_ONCE));
     } finally {
       await kafka.stop();
@@ -69,11 +69,11 @@ type Stage = { readonly brokers: readonly string[]; readonly settings: DrillSett
 type Story = (world: World) => Promise<readonly string[]>;
 
 function killedEverywhere(stage: Stage, round: number): readonly (() => Promise<Findings>)[] {
-  const told = (kinds: readonly string[]) => kinds.filter((kind) => ["step-started", "aborted"].includes(kind));
+  const acting = (kinds: readonly string[]) => kinds.filter((kind) => ["step-started", "aborted"].includes(kind));
   const places = PLACES.filter((place) => stage.settings.choices?.places?.includes(place) ?? true);
   return places.flatMap((place) => {
     const at = (kinds: readonly string[]) =>
-      (place === "while-writing-desired" ? told(kinds) : kinds).map((kind) => `${place}:${kind}`);
+      (place === "while-writing-desired" ? acting(kinds) : kinds).map((kind) => `${place}:${kind}`);
     return [
       () => act(stage, `killed ${place}, a good model`, `${round}-${place}-good`, goodStory, at(GOOD)),
       () => act(stage, `killed ${place}, a bad model`, `${round}-${place}-bad`, badStory, at(BAD)),
@@ -81,7 +81,7 @@ function killedEverywhere(stage: Stage, round: number): readonly (() => Promise<
   });
 }
 
-/** What each returned, in their order, so many of them at work at a time. */
+/** The results in order; at most `atOnce` of them run at a time. */
 async function inTurns<T>(works: readonly (() => Promise<T>)[], atOnce: number): Promise<T[]> {
   const results: T[] = [];
   const waiting = works.entries();
@@ -92,27 +92,27 @@ async function inTurns<T>(works: readonly (() => Promise<T>)[], atOnce: number):
   return results;
 }
 
-/** Plays a story, and looks at what became of it. */
+/** Runs a story, and checks how it ended. */
 async function act(
   { brokers, settings }: Stage,
   title: string,
   name: string,
   story: Story,
   deaths: readonly string[],
-  meddle?: (world: World, signal: AbortSignal) => Promise<void>,
+  disturb?: (world: World, signal: AbortSignal) => Promise<void>,
 ): Promise<Findings> {
-  const { dir, say } = settings;
+  const { dir, log } = settings;
   const startedMs = performance.now();
   const world = await World.open({ dir: join(dir, name), brokers, prefix: `${name}.`, deaths });
-  const meddling = new AbortController();
+  const disturbing = new AbortController();
   try {
-    const meddled = meddle?.(world, meddling.signal);
+    const disturbance = disturb?.(world, disturbing.signal);
     const wrong = await story(world).catch((error: unknown) => [reasonOf(error)]);
-    meddling.abort();
-    await meddled;
+    disturbing.abort();
+    await disturbance;
     const history = await historyOf(world.reader);
     const missed = deaths.filter((death) => !world.died.includes(death));
-    say(
+    log(
       `${title}: ${world.died.length} died, ${history.events.length} events count, ${wrong.length} wrong ${wrong.join("; ")}`,
     );
     return {
@@ -125,7 +125,7 @@ async function act(
       figures: figuresOf(world, history, startedMs),
     };
   } finally {
-    meddling.abort();
+    disturbing.abort();
     await world.close();
   }
 }
@@ -183,11 +183,11 @@ const goodStory: Story = async (world) => {
   ];
 };
 
-/** A bad model goes back from its canary, and once more when a person tries again. */
+/** A bad model is rolled back from its canary, and once more when a person tries again. */
 const badStory: Story = async (world) => {
   const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "90s" } }, { setWeight: 100 }];
   const { uid } = await create(world, specOf("3", steps));
-  const atPause = ({ phase, step, isBack }: Told) => (phase === "PAUSED" && step === 1) || isBack;
+  const atPause = ({ phase, step, isBack }: RolloutView) => (phase === "PAUSED" && step === 1) || isBack;
   await world.until(uid, "its pause", atPause);
   await world.until(uid, "its rollback", ({ isBack }) => isBack, 150_000);
   await command(world, uid, "retry", ({ phase, isBack }) => phase !== "DEGRADED" && !isBack);
@@ -218,13 +218,16 @@ function stopped(stage: Stage): Promise<Findings> {
   });
 }
 
-/** Two people want opposite things of two instances, at the same moment. */
+/** Two people send opposite commands to two instances, at the same moment. */
 async function crossed({ brokers, settings }: Stage, isControl: boolean): Promise<Findings> {
-  const { dir, say } = settings;
+  const { dir, log } = settings;
   const startedMs = performance.now();
   const name = isControl ? "control" : "crossed";
   const world = await World.open({
-    ...{ dir: join(dir, name), brokers, prefix: `${name}.`, deaths: [] },
+    dir: join(dir, name),
+    brokers,
+    prefix: `${name}.`,
+    deaths: [],
     ...(isControl && { sabotage: "act-before-read-back" }),
   });
   try {
@@ -232,13 +235,13 @@ async function crossed({ brokers, settings }: Stage, isControl: boolean): Promis
     const wrong: string[] = [];
     const rounds = 3;
     for (let round = 0; round < rounds; round++) {
-      const told = await create(world, specOf("2", steps)).catch((error: unknown) => reasonOf(error));
-      if (typeof told === "string") {
-        wrong.push(told);
+      const created = await create(world, specOf("2", steps)).catch((error: unknown) => reasonOf(error));
+      if (typeof created === "string") {
+        wrong.push(created);
         break;
       }
-      const { uid } = told;
-      const atPause = ({ phase }: Told) => phase === "PAUSED";
+      const { uid } = created;
+      const atPause = ({ phase }: RolloutView) => phase === "PAUSED";
       await world.until(uid, "its pause", atPause, 30_000).catch((error: unknown) => wrong.push(reasonOf(error)));
       const path = `/rollouts/${uid}/commands`;
       await Promise.all([
@@ -260,7 +263,7 @@ async function crossed({ brokers, settings }: Stage, isControl: boolean): Promis
     }
     const history = await historyOf(world.reader);
     const found = [...wrong, ...history.unlawful];
-    say(`${isControl ? "control" : "conflicting commands"}: ${found.length} wrong`);
+    log(`${isControl ? "control" : "conflicting commands"}: ${found.length} wrong`);
     const title = isControl ? "Control: acting before reading back" : "Conflicting commands";
     const verdicts = isControl
       ? [check("acting before reading back is detected", found.length > 0, found.slice(0, 2).join("; ") || "nothing")]
@@ -271,7 +274,7 @@ async function crossed({ brokers, settings }: Stage, isControl: boolean): Promis
   }
 }
 
-/** Creates it, also when whoever was asked died over it. */
+/** Creates it, also when the instance that was asked died over it. */
 async function create(world: World, spec: object): Promise<{ readonly uid: string }> {
   for (let attempt = 0; ; attempt++) {
     const known = (await world.rollouts()).find(({ isBack, phase }) => !isBack && phase !== "HEALTHY");
@@ -284,18 +287,18 @@ async function create(world: World, spec: object): Promise<{ readonly uid: strin
   }
 }
 
-/** Says it until it is so: whoever was asked may have died over it. */
+/** Repeats the command until it took effect: the instance that was asked may have died over it. */
 async function command(
   world: World,
   uid: string,
   wanted: string,
-  isDone: (told: Told) => boolean,
+  isDone: (view: RolloutView) => boolean,
   more: object = {},
 ): Promise<void> {
   await waitFor(
     async () => {
-      const told = (await world.rollouts()).find((one) => one.uid === uid);
-      if (told !== undefined && isDone(told)) return true;
+      const view = (await world.rollouts()).find((one) => one.uid === uid);
+      if (view !== undefined && isDone(view)) return true;
       await world.ask("POST", `/rollouts/${uid}/commands`, { command: wanted, by: "ann", ...more });
       return false;
     },
@@ -317,19 +320,19 @@ async function everyDevice(world: World, modelDigest: string): Promise<readonly 
 }
 
 /** Both instances and the log agree. */
-async function agreed(world: World, uid: string, wanted: Partial<Told>): Promise<readonly string[]> {
-  const isSo = (told: object | undefined) =>
-    told !== undefined && Object.entries(wanted).every(([key, value]) => told[key as keyof typeof told] === value);
+async function agreed(world: World, uid: string, wanted: Partial<RolloutView>): Promise<readonly string[]> {
+  const isSo = (view: object | undefined) =>
+    view !== undefined && Object.entries(wanted).every(([key, value]) => view[key as keyof typeof view] === value);
   const wrong: string[] = [];
   for (const instance of [0, 1]) {
-    const told = await waitFor(
+    const view = await waitFor(
       async () => {
         const one = (await world.rollouts(instance)).find((each) => each.uid === uid);
         return isSo(one) && one;
       },
       { what: `instance ${instance} to know the end`, timeoutMs: 30_000, everyMs: 200 },
     ).catch(() => undefined);
-    if (told === undefined) wrong.push(`instance ${instance} does not know the end`);
+    if (view === undefined) wrong.push(`instance ${instance} does not know the end`);
   }
   const rollout: Rollout | undefined = (await historyOf(world.reader)).rollouts.get(uid);
   if (rollout?.aborted?.isBack !== true) wrong.push(`the log ends ${rollout?.phase}`);

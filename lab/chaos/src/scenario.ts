@@ -8,9 +8,9 @@ export type Settings = {
   readonly fps: number;
   /** How long frames are shown, in seconds. */
   readonly seconds: number;
-  /** Where the stack lives: data, logs, ledgers. */
+  /** The stack's folder: data, logs, ledgers. */
   readonly dir: string;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
 };
 
 export type Check = { readonly name: string; readonly passed: boolean; readonly found: string };
@@ -48,7 +48,7 @@ export type Drill = {
   run(settings: DrillSettings): Promise<readonly Findings[]>;
 };
 
-export type DrillSettings = Pick<Settings, "dir" | "say"> & {
+export type DrillSettings = Pick<Settings, "dir" | "log"> & {
   readonly options: { readonly [name: string]: number };
   readonly choices?: { readonly [name: string]: readonly string[] };
 };

@@ -45,8 +45,8 @@ device whose password 30 sockets guess, silent sockets, takeovers, and a fleet t
   },
 };
 
-async function tried(world: World, { options, say }: DrillSettings): Promise<Findings> {
-  const { checks, figures } = await triesOf(mqttClasses(world), options.tries ?? 0, say);
+async function tried(world: World, { options, log }: DrillSettings): Promise<Findings> {
+  const { checks, figures } = await triesOf(mqttClasses(world), options.tries ?? 0, log);
   const stored = await storedForVictim(world);
   return {
     title: "MQTT: unauthenticated clients, and devices beyond their own topics",
@@ -55,23 +55,23 @@ async function tried(world: World, { options, say }: DrillSettings): Promise<Fin
   };
 }
 
-async function triedHttp(brokers: string, { dir, options, say }: DrillSettings): Promise<Findings> {
+async function triedHttp(brokers: string, { dir, options, log }: DrillSettings): Promise<Findings> {
   const door = await openHttpDoor({ dir: join(dir, "http"), brokers: [brokers] });
   try {
     return {
       title: "HTTP: other sites, foreign names, no token",
-      ...(await triesOf(door.classes, options.http ?? 0, say)),
+      ...(await triesOf(door.classes, options.http ?? 0, log)),
     };
   } finally {
     await door.close();
   }
 }
 
-async function triesOf(classes: readonly StrangerClass[], tries: number, say: (line: string) => void) {
-  say(`${tries} attempts of ${classes.length} classes`);
+async function triesOf(classes: readonly StrangerClass[], tries: number, log: (line: string) => void) {
+  log(`${tries} attempts of ${classes.length} classes`);
   const before = await readCounts(classes);
   const startedAt = performance.now();
-  const result = await runTries(classes, tries, say);
+  const result = await runTries(classes, tries, log);
   const seconds = (performance.now() - startedAt) / 1_000;
   const tallies = [...result.tallies.values()];
   const sum = (of: (tally: (typeof tallies)[number]) => number) => tallies.reduce((all, tally) => all + of(tally), 0);
@@ -86,21 +86,21 @@ async function triesOf(classes: readonly StrangerClass[], tries: number, say: (l
   };
 }
 
-async function measured(world: World, { options, say }: DrillSettings): Promise<Findings> {
+async function measured(world: World, { options, log }: DrillSettings): Promise<Findings> {
   const { samples = 0, silent = 0, herd: devices = 0 } = options;
-  say("response times, generated passwords");
+  log("response times, generated passwords");
   const found = [await timing(world, "generated passwords", GOOD, samples)];
-  say("takeovers, guesses");
+  log("takeovers, guesses");
   found.push(await takeovers(world, 200), await guessed(world, "generated passwords", GOOD.slice(0, 9)));
-  say("silent sockets");
-  found.push(await silence(world, silent, LOGINS, say));
-  say("reconnection of the fleet");
-  found.push(await herd(world, devices, say));
+  log("silent sockets");
+  found.push(await silence(world, silent, LOGINS, log));
+  log("reconnection of the fleet");
+  found.push(await herd(world, devices, log));
   // From here on every refusal costs a scrypt, as there are devices whose password is kept as one.
   await world.register(LEGACY, "scrypt");
   await world.stopBridge();
   await world.startBridge();
-  say("guesses and response times, old passwords");
+  log("guesses and response times, old passwords");
   found.push(await guessed(world, "passwords issued before", LEGACY));
   found.push(
     await timing(world, "passwords issued before", [...LEGACY, ...GOOD], Math.max(20, Math.ceil(samples / 10))),

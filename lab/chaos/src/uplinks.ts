@@ -13,7 +13,7 @@ export type UplinksOptions = {
 };
 
 const TICK_MS = 20;
-/** What a device has under way at once. */
+/** Messages that a device has in flight. */
 const IN_FLIGHT_MAX = 64;
 
 export class Uplinks {
@@ -47,7 +47,10 @@ export class Uplinks {
     const jpeg = await someJpeg();
     for (const deviceId of this.#ids) {
       const client = mqtt.connect(`mqtt://127.0.0.1:${mqttPort}`, {
-        ...{ clientId: deviceId, username: deviceId, password: deviceId, reconnectPeriod: 200 },
+        clientId: deviceId,
+        username: deviceId,
+        password: deviceId,
+        reconnectPeriod: 200,
       });
       client.on("error", () => {});
       this.#clients.push(client);

@@ -61,28 +61,34 @@ process.exit();
 
 async function rollout(flags: Flags): Promise<void> {
   const startedMs = performance.now();
-  const say = (line: string) =>
+  const log = (line: string) =>
     void process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
   const dir = join(dirname(runDir), "demo");
   mkdirSync(dir, { recursive: true });
   process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable()}\n`);
-  say("photos and models");
+  log("photos and models");
   const photos = await preparePhotos(join(dir, "photos"));
   const candidates = new Candidates(
     join(dir, "models"),
     photos,
     { model: MODEL, sampling: settings.sampling, latencyBudgetMs: settings.latencyBudgetMs },
     { edge: edgePackage, cloud: cloudPackage },
-    say,
+    log,
   );
   const chosen = cases.filter(({ name }) => flags.case === "all" || name === flags.case);
   const reports: CaseReport[] = [];
   for (const one of chosen) {
     stopping.signal.throwIfAborted();
-    say(`== ${one.name}: ${one.summary}`);
+    log(`== ${one.name}: ${one.summary}`);
     const report = await runCase(one, {
-      ...{ dir: join(dir, "run"), pagesDir: join(dir, "pages"), devices: flags.devices, photos, candidates },
-      ...{ cloudPackage: (await candidates.get("shipped")).dir, say, signal: stopping.signal },
+      dir: join(dir, "run"),
+      pagesDir: join(dir, "pages"),
+      devices: flags.devices,
+      photos,
+      candidates,
+      cloudPackage: (await candidates.get("shipped")).dir,
+      log,
+      signal: stopping.signal,
     });
     reports.push(report);
     process.stdout.write(textOf(one, report));
@@ -112,7 +118,9 @@ function summaryOf(reports: readonly CaseReport[]): string {
   return tableOf(
     ["case", "", "seconds", "ended as"],
     reports.map(({ case: name, passed, seconds, rollout, gate }) => [
-      ...[name, passed ? "as expected" : "UNEXPECTED", String(seconds)],
+      name,
+      passed ? "as expected" : "UNEXPECTED",
+      String(seconds),
       rollout === null ? `gate: ${gate?.failed.join("; ") ?? "none"}` : `${rollout.phase}: ${rollout.message}`,
     ]),
   );
@@ -130,9 +138,15 @@ function planOf(runs: number): string {
   const rows = plannedCases.map((one) => {
     const { safe, harmful } = plan(one, runs);
     return [
-      ...[one.name, one.champion.toFixed(2), one.candidate.toFixed(2)],
-      ...[`${safe.runs} of ${runs}`, seconds(safe.half), seconds(safe.most)],
-      ...[`${harmful.runs} of ${runs}`, seconds(harmful.half), seconds(harmful.most)],
+      one.name,
+      one.champion.toFixed(2),
+      one.candidate.toFixed(2),
+      `${safe.runs} of ${runs}`,
+      seconds(safe.half),
+      seconds(safe.most),
+      `${harmful.runs} of ${runs}`,
+      seconds(harmful.half),
+      seconds(harmful.most),
     ];
   });
   const columns = [

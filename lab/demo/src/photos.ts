@@ -1,9 +1,8 @@
 /** The sample photos, split into three disjoint uses, so that nothing is evaluated on its training data.
  *
- * F1. The photos of a use are fixed by their position: new data for retraining, validation for packing and the gate, and what
- *     the cameras see.
- * F2. A camera's photo is clear, dim or blurred. Every device has its own mix of the three: devices differ as they do in a
- *     field. */
+ * The photos of a use are fixed by their position: new data for retraining, validation for packing and the gate, and what the
+ * cameras see. A camera's photo is clear, dim or blurred. Every device has its own mix of the three: devices differ as they
+ * do in a field. */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
@@ -11,10 +10,19 @@ import { join } from "node:path";
 import { type SampleFrame, sampleFrames } from "@tributary/testing";
 import sharp from "sharp";
 
-/** From and to, in the order of samples/cifar10-test. F1 */
+/** From and to, in the order of samples/cifar10-test. */
 export const SPLITS = { retraining: [0, 1_500], validation: [1_500, 2_500], cameras: [2_500, 5_000] } as const;
 export const CLASSES = [
-  ...["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+  "airplane",
+  "automobile",
+  "bird",
+  "cat",
+  "deer",
+  "dog",
+  "frog",
+  "horse",
+  "ship",
+  "truck",
 ] as const;
 
 /** What the cameras of the two-class case see. */
@@ -23,13 +31,13 @@ export const TWO_CLASSES: readonly string[] = ["frog", "ship"];
 const VIEWS = ["clear", "dim", "blurred"] as const;
 export type View = (typeof VIEWS)[number];
 
-/** Where the photos that cameras see lie in `pool.bin`; `pool.json` is a list of these. */
+/** Where the photos that cameras see are in `pool.bin`; `pool.json` is a list of these. */
 export type PooledPhoto = {
   readonly view: View;
   readonly label: string;
   readonly from: number;
   readonly bytes: number;
-  /** SHA-256 of the JPEG: by it a person's eye is stood in for. */
+  /** SHA-256 of the JPEG: it stands in for a person who recognises the photo. */
   readonly sha256: string;
 };
 
@@ -99,7 +107,6 @@ async function writePool(dir: string, frames: readonly SampleFrame[]): Promise<v
   await writeWhole(join(dir, "pool.json"), JSON.stringify(photos));
 }
 
-/** F2. */
 async function seenAs(view: View, jpeg: Buffer): Promise<Buffer> {
   switch (view) {
     case "clear":

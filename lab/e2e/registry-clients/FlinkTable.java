@@ -1,5 +1,5 @@
 // Reads a record as Flink SQL would: by the columns and the options of the CREATE TABLE in a guide, through the format's own
-// factory. Prints the rows of its array column; then what comes of it without the schema option.
+// factory. Prints the rows of its array column; then the error without the schema option.
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.regex.Matcher;
@@ -37,7 +37,7 @@ public class FlinkTable {
     for (int i = 0; i < row.getFieldCount(); i++) {
       LogicalType type = row.getTypeAt(i);
       Object field = RowData.createFieldGetter(type, i).getFieldOrNull(read);
-      if (type instanceof ArrayType array) tellRows((ArrayData) field, (RowType) array.getElementType());
+      if (type instanceof ArrayType array) printRows((ArrayData) field, (RowType) array.getElementType());
       else System.out.println(row.getFieldNames().get(i) + ": " + field);
     }
   }
@@ -68,7 +68,7 @@ public class FlinkTable {
     return decoder.deserialize(value);
   }
 
-  private static void tellRows(ArrayData rows, RowType type) {
+  private static void printRows(ArrayData rows, RowType type) {
     for (int i = 0; i < rows.size(); i++) {
       RowData row = rows.getRow(i, type.getFieldCount());
       StringBuilder line = new StringBuilder();

@@ -1,4 +1,4 @@
-// Asks a schema registry with Confluent's Java client, and prints what it says: registry_client.py prints the same. The client is
+// Asks a schema registry with Confluent's Java client, and prints what it returns: registry_client.py prints the same. The client is
 // the one that Flink's jar has in it, under another package: Maven Central has no other.
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -18,17 +18,17 @@ public class RegistryClient {
     ParsedSchema first = new AvroSchema(client.getSchemaMetadata(subject, versions.get(0)).getSchema());
     ParsedSchema other = new AvroSchema("{\"type\": \"record\", \"name\": \"Other\", \"fields\": []}");
 
-    tell("subjects", client.getAllSubjects().contains(subject) ? "True" : "False");
-    tell("versions", versions);
-    tell("latest", latest.getVersion() + " " + latest.getId());
-    tell("schema by id", latestSchema.equals(new AvroSchema(latest.getSchema())) ? "True" : "False");
-    tell("looked up", client.getVersion(subject, first) + " " + client.getId(subject, first));
-    tell("registered", client.register(subject, latestSchema));
-    tell("subjects of the id", quoted(client.getAllSubjectsById(latest.getId())));
-    tell("versions of the id", quoted(client.getAllVersionsById(latest.getId()).stream()
+    report("subjects", client.getAllSubjects().contains(subject) ? "True" : "False");
+    report("versions", versions);
+    report("latest", latest.getVersion() + " " + latest.getId());
+    report("schema by id", latestSchema.equals(new AvroSchema(latest.getSchema())) ? "True" : "False");
+    report("looked up", client.getVersion(subject, first) + " " + client.getId(subject, first));
+    report("registered", client.register(subject, latestSchema));
+    report("subjects of the id", quoted(client.getAllSubjectsById(latest.getId())));
+    report("versions of the id", quoted(client.getAllVersionsById(latest.getId()).stream()
         .map(use -> use.getSubject() + " " + use.getVersion()).toList()));
-    tell("compatibility", client.getCompatibility(subject));
-    tell("mode", client.getMode(subject));
+    report("compatibility", client.getCompatibility(subject));
+    report("mode", client.getMode(subject));
     refused("unknown subject", () -> client.getAllVersions("none"));
     refused("unknown version", () -> client.getSchemaMetadata(subject, 99));
     refused("unknown id", () -> client.getSchemaById(999_999));
@@ -39,7 +39,7 @@ public class RegistryClient {
     refused("deletion", () -> client.deleteSubject(subject));
   }
 
-  private static void tell(String name, Object value) {
+  private static void report(String name, Object value) {
     System.out.println(name + ": " + value);
   }
 
@@ -51,9 +51,9 @@ public class RegistryClient {
 
   private static void refused(String name, Callable<?> ask) throws Exception {
     try {
-      tell(name, "no refusal but " + ask.call());
+      report(name, "no refusal but " + ask.call());
     } catch (RestClientException error) {
-      tell(name, error.getStatus() + " " + error.getErrorCode());
+      report(name, error.getStatus() + " " + error.getErrorCode());
     }
   }
 }

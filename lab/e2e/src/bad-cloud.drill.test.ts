@@ -1,5 +1,5 @@
 /** A cloud that misbehaves in every way while a fleet runs: each fault is reported and counted, every frame has one answer,
- * and the cloud answers the next good one. */
+ * and the cloud answers the next valid request. */
 import { readFileSync } from "node:fs";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -123,8 +123,8 @@ describe("given a stack that answered some hundred frames, and a contradicting d
         encoding: "utf8",
       });
       const { version, id } = codec.current;
-      expect({ said: stdout.trim().split("\n"), stderr }).toEqual({
-        said: [
+      expect({ lines: stdout.trim().split("\n"), stderr }).toEqual({
+        lines: [
           "subjects: True",
           `versions: [${codec.versions.map((one) => one.version).join(", ")}]`,
           `latest: ${version} ${id}`,
@@ -190,7 +190,7 @@ async function repeatOneAnswerDifferently({ brokers, prefix }: { brokers: readon
     .finally(() => sink.close());
 }
 
-/** Whether anything but the markers of claims (ADR 28) stands from there on: consumers pass those, and commit behind records. */
+/** Whether anything but the markers of claims (ADR 28) is stored from there on: consumers pass those, and commit behind records. */
 async function hasRecords(reader: KafkaReader, partition: number, from: bigint): Promise<boolean> {
   const { name } = topics.classifications;
   const { next } = await reader.offsets(name, partition);

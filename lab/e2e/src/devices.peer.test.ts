@@ -25,7 +25,7 @@ import { RawDevice } from "./raw-device.ts";
 const PHOTOS = 3;
 const examples = join(repositoryRoot, "examples/devices");
 
-describe("given a running stack and two devices that are let in", () => {
+describe("given a running stack and two registered devices", () => {
   const dir = tempDir("devices");
   const { brokers, prefix } = testKafka();
   const passwords = new Map<string, string>();
@@ -66,7 +66,7 @@ describe("given a running stack and two devices that are let in", () => {
     expect(await answerTo(stack, out.trim())).toMatchObject({ label: photo(0).label, source: "CLOUD" });
   });
 
-  test("when the same photo comes again, also after the router's death, then it is the same frame: answered once", async () => {
+  test("when the same photo is sent again, also after the router was killed, then it is the same frame: answered once", async () => {
     await stack.router.kill();
     await shell(photo(0).file);
     await stack.router.start();
@@ -96,7 +96,7 @@ describe("given a running stack and two devices that are let in", () => {
     expect(refused).toMatchObject({ code: 2, err: expect.stringContaining("the bridge refuses python-cam") });
   });
 
-  test("when a device written from the contract's page speaks Avro, then its policy comes, every frame is in one prediction, and those it sent are answered", async () => {
+  test("when a device written from the contract's page sends Avro, then it receives its policy, every frame is in one prediction, and those it sent are answered", async () => {
     const { TRIBUTARY_HOST: host, TRIBUTARY_PORT: port } = at();
     const gateway = gatewayClient({ url: stack.gatewayUrl });
     const [policy] = (await gateway.policies.list()).items;
@@ -228,12 +228,19 @@ describe("given a running stack and two devices that are let in", () => {
     const uniform = (from: number, to: number) => from + (to - from) * random();
     const vector = (length: number, scale: number) => Array.from({ length }, () => uniform(-scale, scale));
     const policy = somePolicy({
-      ...{ labels: ["a", "b", "c"], temperature: 1.7, features: [...POLICY_FEATURES] },
+      labels: ["a", "b", "c"],
+      temperature: 1.7,
+      features: [...POLICY_FEATURES],
       edgeRight: { bias: 0.3, weights: vector(4, 1), labelBias: vector(3, 0.5) },
       cloudRight: { bias: 0.8, weights: vector(4, 1), labelBias: vector(3, 0.5) },
       priorityLabels: [{ label: "b", confidenceMin: 0.7, weight: 1 }],
-      ...{ scoreMin: 0.1, samplePropensityMin: 0.01, sampleBudget: 0.1, sampleUncertaintyMean: 0.4 },
-      ...{ escalationShareMax: 0.2, burstMs: 2_000, priorityReserve: 0.3 },
+      scoreMin: 0.1,
+      samplePropensityMin: 0.01,
+      sampleBudget: 0.1,
+      sampleUncertaintyMean: 0.4,
+      escalationShareMax: 0.2,
+      burstMs: 2_000,
+      priorityReserve: 0.3,
     });
     const key = Buffer.alloc(32, 7);
     let nowMs = 0;
@@ -268,9 +275,9 @@ print(json.dumps([decide(given["policy"], bucket, f["logits"], f["id"], bytes([7
       const numbers = ["confidence", "margin", "entropy", "score", "sampleCorrectness", "samplePropensity"] as const;
       for (const name of numbers) expect(is[name]).toBeCloseTo(shall[name], 9);
     }
-    const fates = new Set(expected.map(({ reason, escalation }) => `${reason} ${escalation}`));
+    const escalations = new Set(expected.map(({ reason, escalation }) => `${reason} ${escalation}`));
     const all = ["NONE NONE", "SAMPLE QUEUED", "AMBIGUOUS QUEUED", "AMBIGUOUS DROPPED", "PRIORITY QUEUED"];
-    expect([...fates]).toEqual(expect.arrayContaining(all));
+    expect([...escalations]).toEqual(expect.arrayContaining(all));
   });
 
   test("the pins of the Python devices are those that this test ran", () => {
@@ -304,7 +311,7 @@ async function photosIn(dir: string) {
     });
 }
 
-/** The frames of all answers in Kafka: one that was answered twice stands twice. */
+/** The frames of all answers in Kafka: one that was answered twice is listed twice. */
 async function answersOf(brokers: readonly string[], prefix: string, deviceId: string): Promise<string[]> {
   const { name, codec } = topics.classifications;
   const frames = (await recordsIn({ brokers, prefix }, name)).flatMap(({ value }) => {

@@ -11,7 +11,7 @@ afterAll(() => dir.remove());
 
 test(
   "when Kafka is away and the bridge is killed meanwhile, then nothing is lost",
-  async () => expectAll(await outage({ ...kafkaOutage.settings.short, dir: dir.path, say: () => {} }, false), dir.path),
+  async () => expectAll(await outage({ ...kafkaOutage.settings.short, dir: dir.path, log: () => {} }, false), dir.path),
   6 * MINUTES,
 );
 

@@ -1,11 +1,10 @@
 /**
  * Runs guides as one person does, one after the other: in one clone and one home, with what they started in the background
  * still running. Each guide is one bash (`set -euo pipefail`) in the clone's root, with the oldest Node of README.md first on
- * PATH. The machine's registries and caches are those of whoever runs it.
+ * PATH. The machine's registries and caches are those of the user who runs it.
  *
- *   S1. A block that fails is named with file and line, its command, and the end of what it printed.
- *   S2. Nothing outlives the session: what runs in the background gets Ctrl-C and must end; anything else that a guide leaves
- *       running fails that guide.
+ * A block that fails is named with file and line, its command, and the end of what it printed. Nothing outlives the session:
+ * what runs in the background gets Ctrl-C and must end; anything else that a guide leaves running fails that guide.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -19,7 +18,7 @@ import { blocksOf, scriptOf } from "./guide.ts";
 
 const MARK = "TRIBUTARY_GUIDES";
 const INTERRUPT_MS_MAX = 120_000;
-const TOLD_CHARS = 4_000;
+const LOG_CHARS_MAX = 4_000;
 /** Exit codes after Ctrl-C: 0, or the shell's. */
 const INTERRUPTED = [0, 130];
 
@@ -36,7 +35,7 @@ guide_background() {
   set +m
   echo "$! $log" >> "$GUIDE_STATE/started"
   until grep -qF -- "$2" "$log"; do
-    if ! kill -0 "$!" 2> /dev/null; then cat "$log"; echo "ended before it said: $2"; return 1; fi
+    if ! kill -0 "$!" 2> /dev/null; then cat "$log"; echo "ended before it printed: $2"; return 1; fi
     sleep 0.2
   done
 }
@@ -129,9 +128,9 @@ export function openSession(options: {
     await endAll(left, 0);
     if (code !== 0) {
       const line = Number(stated("line"));
-      throw failed(`${guide}:${line}: exit code ${code}`, markdown.split("\n")[line - 1] ?? "", logFile); // S1
+      throw failed(`${guide}:${line}: exit code ${code}`, markdown.split("\n")[line - 1] ?? "", logFile);
     }
-    if (names.length > 0) throw failed(`${guide}: left running`, names.join("\n"), logFile); // S2
+    if (names.length > 0) throw failed(`${guide}: left running`, names.join("\n"), logFile);
   };
   const stated = (name: string): string =>
     existsSync(join(state, name)) ? readFileSync(join(state, name), "utf8").trim() : "";
@@ -158,14 +157,14 @@ export function openSession(options: {
         "guide-left-running",
         "ask-a-person",
         `still running ${INTERRUPT_MS_MAX / 60_000} minutes after Ctrl-C:\n${names.join("\n")}`,
-      ); // S2
+      );
   };
   return { run, end };
 }
 
 function failed(what: string, command: string, logFile: string): Failure {
-  const told = readFileSync(logFile, "utf8").slice(-TOLD_CHARS);
-  return new Failure("guide-does-not-hold", "ask-a-person", [what, command, "", told].join("\n"));
+  const output = readFileSync(logFile, "utf8").slice(-LOG_CHARS_MAX);
+  return new Failure("guide-does-not-hold", "ask-a-person", [what, command, "", output].join("\n"));
 }
 
 function interrupt(group: number): void {

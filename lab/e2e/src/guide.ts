@@ -3,7 +3,7 @@
  *
  * After `sh` a fence's info string has one of these, which rendered Markdown does not show:
  *   (nothing)            the block runs and must end with 0
- *   background "TEXT"    it is started as in another terminal; the script goes on once its output contains TEXT
+ *   background "TEXT"    it is started as in another terminal; the script continues once its output contains TEXT
  *   elsewhere "REASON"   it is not run, because of REASON
  * Blocks in other languages are shown, not run. A shell by another name is refused, so that no command is overlooked.
  */

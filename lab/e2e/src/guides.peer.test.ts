@@ -28,7 +28,7 @@ describe("given the script of a guide", () => {
   });
   afterAll(() => session.end());
 
-  test("when all of it holds, then later blocks see what earlier ones did, and later guides what runs and lies there", async () => {
+  test("when all of it holds, then later blocks see what earlier ones did, and later guides its processes and files", async () => {
     const background = [
       '```sh background "ready"',
       "echo ready; trap 'echo over; exit' INT; while :; do sleep 0.1; done",
@@ -55,7 +55,7 @@ describe("given the script of a guide", () => {
       /^docs.md:3: exit code 1\n[\s\S]*docs.md: line 4: nobody: unbound/,
     ],
     [
-      "a command goes on",
+      "a command continues",
       // Until the shell's child has become sleep, it is named as the shell is.
       block("sleep 300 &", 'until grep -q sleep "/proc/$!/comm"; do sleep 0.01; done'),
       /^docs.md: left running\nsleep 300/,
@@ -63,9 +63,9 @@ describe("given the script of a guide", () => {
     [
       "the background ends early",
       ['```sh background "never"', "echo sorry", "```"],
-      /^docs.md:3: exit code 1\n[\s\S]*sorry\nended before it said: never/,
+      /^docs.md:3: exit code 1\n[\s\S]*sorry\nended before it printed: never/,
     ],
-  ])("when %s, then it says where", async (_, lines, message) => {
+  ])("when %s, then it names the line", async (_, lines, message) => {
     await expect(guide("docs.md", ...lines)).rejects.toThrow(message);
   });
 });

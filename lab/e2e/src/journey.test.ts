@@ -58,8 +58,8 @@ describe("given a running stack", () => {
   });
 
   test("then doctor finds nothing wrong", async () => {
-    const told = await tributary(stack, "doctor", "--mqtt", stack.mqttUrl, "-o", "json");
-    const findings: { state: string }[] = JSON.parse(told);
+    const output = await tributary(stack, "doctor", "--mqtt", stack.mqttUrl, "-o", "json");
+    const findings: { state: string }[] = JSON.parse(output);
     expect(findings.filter(({ state }) => state !== "ok")).toEqual([]);
     expect(findings.length).toBe(12);
   });
@@ -140,7 +140,7 @@ describe("given a running stack", () => {
       expect(sum(after) - sum(before)).toBe(1);
       expect((after[reason] ?? 0) - (before[reason] ?? 0)).toBe(1);
 
-      const frameId = await device.sendGoodFrame();
+      const frameId = await device.sendValidFrame();
       const answer = await answerTo(stack, frameId);
       expect(["EDGE", "CLOUD"]).toContain(answer.source);
     },

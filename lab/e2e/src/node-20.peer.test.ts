@@ -1,4 +1,4 @@
-/** What guides do not show of programs that the oldest Node of README.md starts: they run under Node 24, or say what to install. */
+/** What guides do not show of programs that the oldest Node of README.md starts: they run under Node 24, or print what to install. */
 import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -33,7 +33,7 @@ describe("given Node 20 and tributary", () => {
     expect(await run(args, { env })).toMatchObject({ code: 0 });
   });
 
-  test("its help says how to put it on the PATH", async () => {
+  test("its help shows how to put it on the PATH", async () => {
     const { out } = await run([at("cli/tributary.mjs"), "--help"]);
     expect(out).toContain(`On the PATH: ln -sf ${at("cli/tributary.mjs")} ~/.local/bin/tributary`);
   });
@@ -42,7 +42,8 @@ describe("given Node 20 and tributary", () => {
     mkdirSync(join(dir.path, "cli"));
     copyFileSync(at("cli/tributary.mjs"), join(dir.path, "cli/tributary.mjs"));
     expect(await run([join(dir.path, "cli/tributary.mjs"), "--help"])).toEqual({
-      ...{ code: 1, out: "" },
+      code: 1,
+      out: "",
       err: `tributary: nothing is installed yet: run npm ci in ${dir.path}\n`,
     });
   });
@@ -65,7 +66,8 @@ describe("given Node 20 and a program", () => {
 
   test("where npm brought no other, one line names what to install", async () => {
     expect(await run([program])).toEqual({
-      ...{ code: 1, out: "" },
+      code: 1,
+      out: "",
       err: expect.stringMatching(/^Node 24 or newer is needed, this is v20\.10\.0: install it from nodejs\.org .*\n$/),
     });
   });

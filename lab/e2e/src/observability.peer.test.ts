@@ -121,7 +121,7 @@ describe("given a running stack", () => {
   });
 });
 
-/** Every `expr`, wherever it stands. */
+/** Every `expr`, at any depth. */
 function queriesOf(node: unknown): string[] {
   if (node === null || typeof node !== "object") return [];
   const here = "expr" in node && typeof node.expr === "string" ? [node.expr] : [];

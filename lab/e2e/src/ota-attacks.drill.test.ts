@@ -11,7 +11,7 @@ describe("given a registry and who holds its network, with or without stolen key
 
   test("when devices update, then no attack of any class is accepted, and all would be without verification", async () => {
     const options = { attacks: ATTACKS, seed: 7 };
-    const [asItIs, control] = await runAttacks({ dir: dir.path, options, say: () => {} });
+    const [asItIs, control] = await runAttacks({ dir: dir.path, options, log: () => {} });
     const failed = [...(asItIs?.checks ?? []), ...(control?.checks ?? [])].filter(({ passed }) => !passed);
     expect(failed).toEqual([]);
     expect(asItIs?.figures).toMatchObject({ attacks: ATTACKS, accepted: 0 });

@@ -7,10 +7,10 @@ const KILLS = 8;
 
 test("killed at many moments of its updates, the agent runs the old or the new model; both controls are caught", async () => {
   const dir = tempDir("ota");
-  const said: string[] = [];
+  const lines: string[] = [];
   try {
     const options = { kills: KILLS, seed: 1 };
-    const findings = await ota.run({ dir: dir.path, options, say: (line) => void said.push(line) });
+    const findings = await ota.run({ dir: dir.path, options, log: (line) => void lines.push(line) });
     const failed = findings.flatMap(({ title, checks }) =>
       checks.filter(({ passed }) => !passed).map(({ name, found }) => `${title}: ${name}: ${found}`),
     );

@@ -7,7 +7,7 @@ import { tempDir } from "@tributary/testing";
 const MINUTES = 60_000;
 const dir = tempDir("parts-killed");
 afterAll(() => dir.remove());
-const settings = (name: string) => ({ dir: `${dir.path}/${name}`, say: () => {} });
+const settings = (name: string) => ({ dir: `${dir.path}/${name}`, log: () => {} });
 const failuresOf = ({ checks }: Outcome) =>
   checks.filter(({ passed }) => !passed).map(({ name, found }) => `${name}: ${found}`);
 
@@ -18,7 +18,7 @@ test(
 );
 
 test(
-  "when the classifier is gone for good, then every sent frame is settled as EDGE by its deadline",
+  "when the classifier has stopped permanently, then every sent frame is settled as EDGE by its deadline",
   async () => expect(failuresOf(await dead({ ...deadClassifier.settings.short, ...settings("dead") }))).toEqual([]),
   3 * MINUTES,
 );

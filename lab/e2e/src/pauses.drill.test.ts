@@ -7,7 +7,7 @@ test("a router stopped, a network cut: every frame is answered, none in two ways
   const dir = tempDir("pauses");
   try {
     const options = { pauses: 2, partitions: 8, rate: 200 };
-    const findings = await pauses.run({ dir: dir.path, options, say: () => {} });
+    const findings = await pauses.run({ dir: dir.path, options, log: () => {} });
     // How soon the lag is gone depends on the machine: the whole program checks it on a quiet one.
     const ofAnyMachine = findings.flatMap(({ checks }) => checks).filter(({ name }) => !name.startsWith("no lag"));
     const failed = ofAnyMachine.filter(({ passed }) => !passed);

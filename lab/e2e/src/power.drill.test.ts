@@ -5,9 +5,9 @@ import { tempDir } from "@tributary/testing";
 
 test("Kafka's disk loses its power under load: nothing acknowledged is lost; without the flush it is", async () => {
   const dir = tempDir("power");
-  const said: string[] = [];
+  const lines: string[] = [];
   try {
-    const options = { say: (line: string) => void said.push(line), seconds: 8, devices: 10, rate: 200 };
+    const options = { log: (line: string) => void lines.push(line), seconds: 8, devices: 10, rate: 200 };
     const findings = await Promise.all([
       oneBroker({ ...options, dir: `${dir.path}/flushed` }, true),
       oneBroker({ ...options, dir: `${dir.path}/control` }, false),

@@ -27,7 +27,7 @@ import {
 import { type SpawnedService, someDesired, spawnService, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { writeVariant } from "@tributary/testing/devices";
 import { folder, packagesIn, previousAgents, unpackAgent } from "../../../tools/previous-agents.mjs";
-import { type Heard, RawDevice } from "./raw-device.ts";
+import { RawDevice, type Received } from "./raw-device.ts";
 
 const MODEL = "edge";
 const POLICY = "policy.json";
@@ -82,17 +82,17 @@ describe("given every agent that is kept and today's, each on a device, and toda
         },
       },
     });
-  const until = async (uid: string, what: string, is: (told: RolloutView) => boolean): Promise<RolloutView> => {
-    let told: RolloutView | undefined;
+  const until = async (uid: string, what: string, is: (rollout: RolloutView) => boolean): Promise<RolloutView> => {
+    let view: RolloutView | undefined;
     const look = async () => {
-      told = await gateway.rollouts.one({ uid });
-      return is(told) && told;
+      view = await gateway.rollouts.one({ uid });
+      return is(view) && view;
     };
     return waitFor(look, { what, timeoutMs: STEP_MS, everyMs: 200 }).catch((error: unknown) => {
-      throw new Error(`${error}; it is ${JSON.stringify(told)}`);
+      throw new Error(`${error}; it is ${JSON.stringify(view)}`);
     });
   };
-  const deaf = () => kept.filter(({ updates }) => !updates).map(({ agent }) => agent);
+  const withoutUpdates = () => kept.filter(({ updates }) => !updates).map(({ agent }) => agent);
   /** Who can follow a rollout before today's agent is everywhere. */
   const following = () => [...kept.filter(({ updates }) => updates).map(({ agent }) => agent), today];
 
@@ -171,7 +171,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
   });
 
   test("when a rollout names a device whose agent has no updates, then it is refused by name", async () => {
-    for (const deviceId of idsOf(deaf())) {
+    for (const deviceId of idsOf(withoutUpdates())) {
       const detail = expect.stringContaining(`agent of ${deviceId} knows nothing of`);
       await expect(rollout("2.0.0", [deviceId, today.deviceId])).rejects.toMatchObject({ status: 422, detail });
     }
@@ -180,14 +180,16 @@ describe("given every agent that is kept and today's, each on a device, and toda
   test("when a rollout goes to the fleet, then those that can follow it do, and the others are not counted, nor disturbed", async () => {
     const devices = following().length;
     rolledOut = (await rollout("2.0.0")).uid;
-    const told = await until(rolledOut, "a Healthy rollout", ({ phase }) => phase === "Healthy");
-    expect(told).toMatchObject({ devices, updated: devices });
+    const healthy = await until(rolledOut, "a Healthy rollout", ({ phase }) => phase === "Healthy");
+    expect(healthy).toMatchObject({ devices, updated: devices });
     await untilOn("2.0.0", following());
     const { items } = await gateway.rollouts.devicesOf({ uid: rolledOut });
     expect(idsOf(items)).toEqual(idsOf(following()));
-    // Whoever decided it: what these cannot read waits for an agent that can.
+    // A desired state that these cannot read waits, whoever wrote it, for an agent that can.
     const sink = new KafkajsSink({ brokers: [...brokers], prefix, clientId: "test" });
-    await sink.send(idsOf(deaf()).map((deviceId) => desiredOf(deviceId, "2.0.0"))).finally(() => sink.close());
+    await sink
+      .send(idsOf(withoutUpdates()).map((deviceId) => desiredOf(deviceId, "2.0.0")))
+      .finally(() => sink.close());
   });
 
   test("then each frame has one answer, and those sent have the cloud's", async () => {
@@ -218,20 +220,20 @@ describe("given every agent that is kept and today's, each on a device, and toda
     }
   });
 
-  test("when today's agent takes the place of each, then it goes on with what was there, does what waited, and goes back", async () => {
+  test("when today's agent takes the place of each, then it continues with the stored state, applies what was pending, and rolls back", async () => {
     for (const { agent, updates } of kept) {
       const before = await reportedOf(agent);
       expect(before.slots.perception?.modelDigest).toBe(digests[updates ? "2.0.0" : "1.0.0"]);
       await agent.part.stop();
-      const heard = await heardInPlaceOf(agent);
-      expect(heard.some(({ channel }) => channel === "desired")).toBe(updates);
-      for (const { payload } of heard) {
+      const received = await receivedInPlaceOf(agent);
+      expect(received.some(({ channel }) => channel === "desired")).toBe(updates);
+      for (const { payload } of received) {
         expect(before.acceptedSchemas).toContain(openSingleObject(payload).fingerprint);
       }
       replaced.push(await inPlaceOf(agent));
       const what = `a report of today's agent on ${agent.deviceId}`;
-      const isHeard = async () => (await reportedOf(agent)).bootId !== before.bootId;
-      await waitFor(isHeard, { what, timeoutMs: STEP_MS, everyMs: 100 });
+      const isReported = async () => (await reportedOf(agent)).bootId !== before.bootId;
+      await waitFor(isReported, { what, timeoutMs: STEP_MS, everyMs: 100 });
     }
     await untilOn(
       "2.0.0",
@@ -239,7 +241,7 @@ describe("given every agent that is kept and today's, each on a device, and toda
     );
     // Back is a newer generation (G6).
     await gateway.rollouts.command({ uid: rolledOut, body: { command: "undo", by: "test" } });
-    await until(rolledOut, "a rollout gone back", ({ isBack }) => isBack);
+    await until(rolledOut, "a rollout that is rolled back", ({ isBack }) => isBack);
     await untilOn("1.0.0", following());
   });
 
@@ -266,18 +268,18 @@ describe("given every agent that is kept and today's, each on a device, and toda
   }
 
   /** A subscriber with the device's own password, while its agent is stopped, gets its messages. */
-  async function heardInPlaceOf({ deviceId }: DeviceAgent): Promise<readonly Heard[]> {
-    const ear = await RawDevice.connect(stack.mqttUrl, await stack.devices.register(deviceId));
+  async function receivedInPlaceOf({ deviceId }: DeviceAgent): Promise<readonly Received[]> {
+    const subscriber = await RawDevice.connect(stack.mqttUrl, await stack.devices.register(deviceId));
     try {
-      const heard = await ear.hear();
-      await ear.sendGoodFrame();
-      await waitFor(() => heard.some(({ channel }) => channel === "results"), {
+      const received = await subscriber.subscribe();
+      await subscriber.sendValidFrame();
+      await waitFor(() => received.some(({ channel }) => channel === "results"), {
         what: "its answer",
         timeoutMs: STEP_MS,
       });
-      return heard;
+      return received;
     } finally {
-      await ear.close();
+      await subscriber.close();
     }
   }
 

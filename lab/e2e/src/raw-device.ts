@@ -11,7 +11,7 @@ import mqtt, { type MqttClient } from "mqtt";
 /** Time for the cloud's answer, also of a machine with much else to do. */
 const DEADLINE_MS = 10_000;
 
-export type Heard = { readonly channel: string; readonly payload: Buffer };
+export type Received = { readonly channel: string; readonly payload: Buffer };
 
 export class RawDevice {
   readonly deviceId: string;
@@ -29,7 +29,7 @@ export class RawDevice {
     const session = { clientId: deviceId, username: deviceId, password, reconnectPeriod: 500 };
     // A bridge that has not read the registration yet refuses a device that it does not know.
     const client = await waitFor(() => mqtt.connectAsync(url, session), {
-      what: `${deviceId} to be let in`,
+      what: `${deviceId} to be accepted`,
       everyMs: 250,
     });
     return new RawDevice(deviceId, client);
@@ -43,20 +43,20 @@ export class RawDevice {
     return frameSingleObject(codec.current.fingerprint, codec.encode(value));
   }
 
-  /** What comes down from now on, what is retained included. */
-  async hear(): Promise<readonly Heard[]> {
+  /** Subscribes to its downlinks; resolves with what it receives, retained messages included. */
+  async subscribe(): Promise<readonly Received[]> {
     const { desired, policy, results } = mqttTopics();
     const channels = { desired, policy, results };
-    const heard: Heard[] = [];
+    const received: Received[] = [];
     this.#client.on("message", (topic, payload) => {
       const channel = Object.entries(channels).find(([, of]) => of(this.deviceId) === topic)?.[0];
-      if (channel !== undefined) heard.push({ channel, payload });
+      if (channel !== undefined) received.push({ channel, payload });
     });
     await this.#client.subscribeAsync(
       Object.values(channels).map((of) => of(this.deviceId)),
       { qos: 1 },
     );
-    return heard;
+    return received;
   }
 
   /** Resolves when the bridge has acknowledged it. */
@@ -68,7 +68,7 @@ export class RawDevice {
     return this.publish(this.topic(stream), this.bytesOf(codec, value));
   }
 
-  /** A frame that is right in every way, of the model the fleet runs. */
+  /** A valid frame, of the model the fleet runs. */
   async frame(): Promise<EdgeFrame> {
     this.#seq++;
     return someFrame({
@@ -84,7 +84,7 @@ export class RawDevice {
     });
   }
 
-  async sendGoodFrame(): Promise<string> {
+  async sendValidFrame(): Promise<string> {
     const frame = await this.frame();
     await this.send("frames", EdgeFrame, frame);
     return formatFrameId(frame);
@@ -101,8 +101,15 @@ export class RawDevice {
     };
     const text = (value: string): Buffer => Buffer.concat([long(BigInt(value.length)), Buffer.from(value)]);
     const record = Buffer.concat([
-      ...[long(BigInt(name.length)), name, long(this.#bootId), long(++this.#seq)],
-      ...[text("a"), text("b"), text("c"), text("default"), long(1n)],
+      long(BigInt(name.length)),
+      name,
+      long(this.#bootId),
+      long(++this.#seq),
+      text("a"),
+      text("b"),
+      text("c"),
+      text("default"),
+      long(1n),
       long(1n << 60n),
     ]);
     return frameSingleObject(codec.current.fingerprint, record);

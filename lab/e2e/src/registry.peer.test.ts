@@ -81,8 +81,8 @@ describe("given a stack whose schemas are in Apicurio", () => {
     const all = async () => (await served()).length >= FRAMES;
     await waitFor(all, { what: "all answers at the gateway" });
     const items = await served();
-    const told = items.map(({ frameId, label, source }) => `${frameId} ${label} ${source}`).sort();
-    expect(found.map(({ frame, label, source }) => `${frame} ${label} ${source}`).sort()).toEqual(told);
+    const expected = items.map(({ frameId, label, source }) => `${frameId} ${label} ${source}`).sort();
+    expect(found.map(({ frame, label, source }) => `${frame} ${label} ${source}`).sort()).toEqual(expected);
   });
 
   test("then every subject is there under FULL_TRANSITIVE, records have the registry's ids, and the gateway serves the same", async () => {
@@ -117,7 +117,7 @@ describe("given a stack whose schemas are in Apicurio", () => {
     const metrics = await metricsOf(stack.router);
     expect(metrics).toMatch(/tributary_schema_registry_lookups_total\{outcome="unknown"\} 1/);
     const device = await RawDevice.connect(stack.mqttUrl, await stack.devices.register("raw-device"));
-    const frameId = await device.sendGoodFrame();
+    const frameId = await device.sendValidFrame();
     expect(await answerTo(stack, frameId)).toMatchObject({ settledBy: "CLOUD_ANSWER" });
     await device.close();
   });

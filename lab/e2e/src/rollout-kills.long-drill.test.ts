@@ -11,7 +11,7 @@ test("killed at every transition, paused, and with conflicting commands, two ins
   const dir = tempDir("rollout-kills");
   try {
     const options = { kills: 1, seed: 1 };
-    const findings = await rollout.run({ dir: dir.path, options, choices: { places: PLACES }, say: () => {} });
+    const findings = await rollout.run({ dir: dir.path, options, choices: { places: PLACES }, log: () => {} });
     const failed = findings.flatMap(({ title, checks }) =>
       checks.filter(({ passed }) => !passed).map(({ name, found }) => `${title}: ${name}: ${found}`),
     );

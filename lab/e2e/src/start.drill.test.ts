@@ -32,7 +32,7 @@ describe("npm start", () => {
     });
     return running;
   };
-  const said = (line: string) => running?.lines().some((one) => one.includes(line));
+  const isPrinted = (line: string) => running?.lines().some((one) => one.includes(line));
   beforeAll(() => {
     packing = packDigits(dir.path);
     packing.catch(() => undefined);
@@ -75,14 +75,30 @@ describe("npm start", () => {
 
       await packing;
       const own = start(
-        ...["--edge-package", at("edge"), "--cloud-package", at("cloud"), "--camera", at("frames")],
-        ...["--labels", at("frames/labels.json"), "--light-devices", "2", "--devices", "2"],
-        ...["--frames", String(FRAMES), "--fps", String(FPS), "--exit", "--report", at("report.json")],
+        "--edge-package",
+        at("edge"),
+        "--cloud-package",
+        at("cloud"),
+        "--camera",
+        at("frames"),
+        "--labels",
+        at("frames/labels.json"),
+        "--light-devices",
+        "2",
+        "--devices",
+        "2",
+        "--frames",
+        String(FRAMES),
+        "--fps",
+        String(FPS),
+        "--exit",
+        "--report",
+        at("report.json"),
       );
-      await waitFor(() => said("ready in"), { what: "the stack", timeoutMs: START_MS_MAX });
+      await waitFor(() => isPrinted("ready in"), { what: "the stack", timeoutMs: START_MS_MAX });
       expect(left.filter(isAlive)).toEqual([]);
-      expect(said("processes that an earlier run had left")).toBe(true);
-      expect(said("the last run here had other classes: what it left is in")).toBe(true);
+      expect(isPrinted("processes that an earlier run had left")).toBe(true);
+      expect(isPrinted("the last run here had other classes: what it left is in")).toBe(true);
       const pids = pidsIn(stack);
       expect(pids.length).toBeGreaterThanOrEqual(8);
       const { code } = await own.exited;
@@ -91,7 +107,10 @@ describe("npm start", () => {
       expect(own.lines().join("\n")).toMatch(/first final answer after [\d.]+ s: frame \d+ of .* is "(odd|even)"/);
       const report = JSON.parse(readFileSync(at("report.json"), "utf8"));
       expect(report).toMatchObject({
-        ...{ frames: FRAMES, devices: 2, lost: 0, duplicates: 0 },
+        frames: FRAMES,
+        devices: 2,
+        lost: 0,
+        duplicates: 0,
         models: { edge: "edge 1.0.0", cloud: "cloud 1.0.0" },
         accuracy: { edge: { photos: FRAMES }, hybrid: { frames: FRAMES } },
       });
@@ -109,9 +128,19 @@ async function packDigits(dir: string): Promise<void> {
     promisify(execFile)(process.execPath, [...exitFlags, ...args], { cwd: repositoryRoot });
   const pack = (name: string, ...more: readonly string[]) =>
     run(
-      ...["cli/dist/main.js", "models", "pack", join(dir, name)],
-      ...["--model", join(digits, name, "model.onnx"), "--labels", join(digits, name, "labels.txt")],
-      ...["--preprocess", join(digits, name, "preprocess.json"), "--validation", join(dir, "validation"), ...more],
+      "cli/dist/main.js",
+      "models",
+      "pack",
+      join(dir, name),
+      "--model",
+      join(digits, name, "model.onnx"),
+      "--labels",
+      join(digits, name, "labels.txt"),
+      "--preprocess",
+      join(digits, name, "preprocess.json"),
+      "--validation",
+      join(dir, "validation"),
+      ...more,
     );
   await run("samples/digits/frames.mjs", "validation", join(dir, "validation"));
   await run("samples/digits/frames.mjs", "test", join(dir, "frames"), String(FRAMES));

@@ -7,7 +7,7 @@ test("strangers of every class are refused and counted, their twins are not, and
   const dir = tempDir("strangers");
   try {
     const options = { tries: 1_150, samples: 150, silent: 500, herd: 300 };
-    const findings = await strangers.run({ dir: dir.path, options, say: () => {} });
+    const findings = await strangers.run({ dir: dir.path, options, log: () => {} });
     const failed = findings.flatMap(({ title, checks }) =>
       checks.filter(({ passed }) => !passed).map(({ name, found }) => `${title}: ${name}: ${found}`),
     );

@@ -85,7 +85,7 @@ describe("given a stack whose processes all export their spans", () => {
     const foreign = await sendForeign();
     const answered = () => receiver.spans.filter(({ name }) => name === `process ${MQTT}/down/results`);
     await waitFor(() => answered().length >= sent, { what: "every answer's span", everyMs: 100 });
-    await waitFor(() => receiver.spans.some(isToldOf(foreign)), {
+    await waitFor(() => receiver.spans.some(isSpanOf(foreign)), {
       what: "the foreign device's answer",
     });
     await stack.stop(); // What is left is sent by then.
@@ -126,7 +126,7 @@ describe("given a stack whose processes all export their spans", () => {
     expect(inCalls).toBe(calls.length + shares.length);
   });
 
-  test("then messaging spans say system, operation and destination in OpenTelemetry's words", () => {
+  test("then messaging spans have system, operation and destination in OpenTelemetry's words", () => {
     for (const { name, kind, attributes } of receiver.spans) {
       const [, operation, destination = ""] = /^(send|process) (.+)$/.exec(name) ?? [];
       if (operation === undefined) continue;
@@ -142,7 +142,7 @@ describe("given a stack whose processes all export their spans", () => {
   });
 });
 
-const isToldOf =
+const isSpanOf =
   (frameId: string) =>
   ({ service, attributes }: ReceivedSpan) =>
     service === "tributary-gateway" && attributes["tributary.frame.id"] === frameId;

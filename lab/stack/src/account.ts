@@ -1,13 +1,12 @@
 /**
  * Compares what the cameras produced with what Kafka holds. Pure.
  *
- * C1. A frame's final answer is its record of the lowest offset; a device's records share a partition, so records are
- *     taken in offset order and the first wins.
- * C2. A later answer of the same frame is a duplicate; one that differs in label or source is a contradiction as well.
- * C3. A killed device did not commit its last frames to its outbox: frames after the last answered one of a boot that was
- *     killed are uncommitted, not lost. A gap before it is a loss.
- * C4. If a camera writes no ledger, its frames are those in predictions and every number missing before them: an
- *     agent numbers frames without gaps. Frames after the last prediction cannot be counted.
+ * A frame's final answer is its record of the lowest offset; a device's records share a partition, so records are taken in
+ * offset order and the first wins. A later answer of the same frame is a duplicate; one that differs in label or source is a
+ * contradiction as well. A killed device did not commit its last frames to its outbox: frames after the last answered one of
+ * a boot that was killed are uncommitted, not lost. A gap before it is a loss. If a camera writes no ledger, its frames are
+ * those in predictions and every number missing before them: an agent numbers frames without gaps. Frames after the last
+ * prediction cannot be counted.
  */
 import type { Classifications, EdgeFrame, EdgePrediction, EdgePredictions, FinalAnswer } from "@tributary/contracts";
 import { clopperPearson } from "@tributary/statistics";
@@ -55,7 +54,7 @@ export class Accountant implements Records {
   #predictionsRepeated = 0;
   #unreadable = 0;
 
-  /** `withoutLedger`: devices whose cameras keep none (C4). */
+  /** `withoutLedger`: devices whose cameras keep none. */
   constructor(shown: readonly Shown[], withoutLedger: readonly string[] = []) {
     this.#withoutLedger = new Set(withoutLedger);
     this.#counted = new Set([...shown.map(({ deviceId }) => deviceId), ...withoutLedger]);
@@ -67,9 +66,9 @@ export class Accountant implements Records {
       const key = keyOf(deviceId, bootId, answer.frameSeq);
       const first = this.#answered.get(key)?.answer;
       if (first === undefined) {
-        this.#answered.set(key, { answer, appendedAt }); // C1
+        this.#answered.set(key, { answer, appendedAt });
       } else {
-        this.#duplicates++; // C2
+        this.#duplicates++;
         if (first.label !== answer.label || first.source !== answer.source) this.#contradictions++;
       }
     }
@@ -86,7 +85,7 @@ export class Accountant implements Records {
     }
   }
 
-  /** C4. */
+  /** Of a device without a ledger: the frame is one that was shown, and so is every missing number before it. */
   #named(deviceId: string, boot: string, { frameSeq, capturedAt }: EdgePrediction): void {
     const last = Number(frameSeq);
     for (let n = this.#next.get(`${deviceId}:${boot}`) ?? 1; n <= last; n++) {
@@ -142,7 +141,7 @@ export function lossesOf(account: Account, { killed = new Set(), openSince }: Ex
     const boot = `${frame.deviceId}:${frame.boot}`;
     const isTail = frame.n > (lastAnswered.get(boot) ?? 0);
     const isOpen = frame.capturedAt >= (openSince ?? Number.POSITIVE_INFINITY);
-    (isOpen || (killed.has(boot) && isTail) ? uncommitted : lost).push(frame); // C3
+    (isOpen || (killed.has(boot) && isTail) ? uncommitted : lost).push(frame);
   }
   return { lost, uncommitted };
 }

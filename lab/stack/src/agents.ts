@@ -37,7 +37,7 @@ export type DeviceAgent = {
   readonly url: string;
 };
 
-/** What devices are told of the stack. */
+/** What devices get to know of the stack. */
 export type DeviceWorld = {
   readonly devices: Devices;
   /** Folder of the devices' first model. */
@@ -95,7 +95,7 @@ function sheetCameras({ count, fps = 10, frames, photos = samples }: AgentsOptio
       start: i,
       stride: count,
       ledger,
-      // A device that comes back goes on where it was.
+      // A device that restarts continues where it was.
       resume: true,
     },
   ];

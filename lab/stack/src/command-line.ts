@@ -7,7 +7,7 @@ import type { Stack } from "./stack.ts";
 const MAIN = join(repositoryRoot, "cli/dist/main.js");
 const MS_MAX = 120_000;
 
-/** Its standard output; throws Failure with what it said when it ends otherwise than with 0. */
+/** Returns its standard output; throws Failure with its error output when it does not exit with 0. */
 export async function tributary(
   stack: Pick<Stack, "gatewayUrl" | "registryUrl" | "brokers" | "prefix">,
   ...args: readonly string[]

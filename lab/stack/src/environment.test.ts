@@ -7,7 +7,7 @@ import { removeEnvironment, writeEnvironment } from "./environment.ts";
 const dir = tempDir("environment");
 afterAll(() => dir.remove());
 
-test("a shell that reads the file knows where gateway, registry and Kafka are; it goes with the stack", () => {
+test("a shell that reads the file knows where gateway, registry and Kafka are; it is removed with the stack", () => {
   const addresses = { gatewayUrl: "http://127.0.0.1:8080", registryUrl: "http://127.0.0.1:9", prefix: "t." };
   const file = writeEnvironment(dir.path, { ...addresses, brokers: ["127.0.0.1:1", "127.0.0.1:2"] });
   const script = '. "$0"; env | grep ^TRIBUTARY_ | sort';

@@ -43,7 +43,7 @@ describe("the journal", () => {
     expect([isAlive(part), isAlive(grandchild)]).toEqual([false, false]);
   });
 
-  test("a launcher that ends without stopping its stack takes it along (J4)", async () => {
+  test("a launcher that ends without stopping its stack ends the stack as well", async () => {
     const script = `
       const [{ openJournal }, { spawn }] = await Promise.all([import(process.argv[1]), import("node:child_process")]);
       const { journal } = await openJournal(process.argv[2]);
@@ -53,12 +53,12 @@ describe("the journal", () => {
       process.stdout.write(journal.stackId + " " + part.pid, () => process.exit(3));`;
     const journalJs = new URL("../dist/journal.js", import.meta.url).href;
     const launcher = spawn(process.execPath, ["--input-type=module", "-e", script, journalJs, dir()]);
-    let said = "";
+    let output = "";
     launcher.stdout.on("data", (chunk: Buffer) => {
-      said += chunk;
+      output += chunk;
     });
     expect(await new Promise((resolve) => launcher.once("close", resolve))).toBe(3);
-    const [stackId = "", pid] = said.split(" ");
+    const [stackId = "", pid] = output.split(" ");
     const left = () => marked(STACK_MARK, stackId).length + (startTimeOf(Number(pid)) === undefined ? 0 : 1);
     await waitFor(() => left() === 0, { what: "the stack's end" });
   });

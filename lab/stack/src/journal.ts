@@ -1,11 +1,9 @@
 /**
  * The processes of a folder, recorded so that after a kill -9 of the launcher the next start can end what it left.
  *
- * J1. A process is named by pid and start time: a reused pid is not ours and is not touched.
- * J2. Child processes of a part are found by the stack's id in their environment.
- * J3. Two running launchers never share a folder.
- * J4. A launcher that exits before it has stopped its stack, except by kill -9, ends the stack: services
- *     without Kafka would wait for it for hours.
+ * A process is named by pid and start time: a reused pid is not ours and is not touched. Child processes of a part are found
+ * by the stack's id in their environment. Two running launchers never share a folder. A launcher that exits before it has
+ * stopped its stack, except by kill -9, ends the stack: services without Kafka would wait for it for hours.
  */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -40,9 +38,9 @@ export async function openJournal(dir: string): Promise<{ journal: Journal; recl
         "stack-running",
         "ask-a-person",
         `a stack already runs here (process ${left.launcher.pid}, ${file}): stop it first, e.g. kill ${left.launcher.pid}`,
-      ); // J3
+      );
     }
-    reclaimed = await endAll([...Object.values(left.parts), ...marked(STACK_MARK, left.stackId)], 5_000); // J1, J2
+    reclaimed = await endAll([...Object.values(left.parts), ...marked(STACK_MARK, left.stackId)], 5_000);
     reclaimed += await endAll(marked(STACK_MARK, left.stackId), 0);
   }
   const state: State = { stackId: randomBytes(8).toString("hex"), launcher: identify(process.pid), parts: {} };
@@ -52,7 +50,7 @@ export async function openJournal(dir: string): Promise<{ journal: Journal; recl
   };
   write();
   const killLeft = () => killAll([...Object.values(state.parts), ...marked(STACK_MARK, state.stackId)]);
-  process.once("exit", killLeft); // J4
+  process.once("exit", killLeft);
   const journal: Journal = {
     stackId: state.stackId,
     env: { ...process.env, [STACK_MARK]: state.stackId },

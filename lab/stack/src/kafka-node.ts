@@ -1,4 +1,4 @@
-/** The stack's Kafka: a node of its own, which can be killed and comes back on the same port with the same data; or a cluster that
+/** The stack's Kafka: a node of its own, which can be killed and restarts on the same port with the same data; or a cluster that
  * is there. */
 import { join } from "node:path";
 import { PARTITIONS } from "@tributary/contracts";

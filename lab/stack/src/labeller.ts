@@ -2,8 +2,8 @@
  * Replaces the people who label the random sample: reads each drawn frame as the bridge stored it, and labels it a few
  * seconds later through the gateway's API.
  *
- * L1. It knows a photo by its bytes, not by who sent it or what a model made of it: a device cannot steer its label.
- * L2. A frame without a final answer yet is tried again; after `triesMax` it remains without a label, and is counted.
+ * It knows a photo by its bytes, not by who sent it or what a model made of it: a device cannot steer its label. A frame
+ * without a final answer yet is tried again; after `triesMax` it remains without a label, and is counted.
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -42,7 +42,7 @@ export class Labeller {
   #running: Promise<unknown> = Promise.resolve();
   seen = 0;
   labelled = 0;
-  strangers = 0;
+  unknownPhotos = 0;
   givenUp = 0;
 
   constructor(options: LabellerOptions) {
@@ -56,7 +56,7 @@ export class Labeller {
     const since = from[topics.frames.name];
     const onFrame = (frame: EdgeFrame | null) => frame?.sampleDrawn && this.#drawn(frame);
     const { ended } = await follow(context, topics.frames, onFrame, since && { from: since });
-    this.#running = Promise.all([this.#say(), ended]);
+    this.#running = Promise.all([this.#postDue(), ended]);
     this.#running.catch(() => undefined);
   }
 
@@ -68,14 +68,14 @@ export class Labeller {
   #drawn(frame: EdgeFrame): void {
     const { truths, delayMs } = this.#options;
     this.seen += 1;
-    const label = truths.get(createHash("sha256").update(frame.jpeg).digest("hex")); // L1
-    if (label === undefined) this.strangers += 1;
+    const label = truths.get(createHash("sha256").update(frame.jpeg).digest("hex"));
+    if (label === undefined) this.unknownPhotos += 1;
     else if (this.#waiting.length < WAITING_MAX) {
       this.#waiting.push({ frameId: formatFrameId(frame), label, dueMs: performance.now() + delayMs, tries: 0 });
     } else this.givenUp += 1;
   }
 
-  async #say(): Promise<void> {
+  async #postDue(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const nowMs = performance.now();
@@ -103,7 +103,7 @@ export class Labeller {
     this.#again(tasks.filter(({ frameId }) => early.has(frameId)));
   }
 
-  /** L2. */
+  /** Tries them again later, or gives up. */
   #again(tasks: readonly Task[]): void {
     for (const task of tasks) {
       task.tries += 1;

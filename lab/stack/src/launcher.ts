@@ -17,7 +17,7 @@ export type LauncherOptions = {
   readonly fresh?: boolean;
   /** Labels of this run's models: what a run of other classes left in the folder is moved aside. */
   readonly classes?: readonly string[];
-  /** Whether processes that die or hang are started again, as an orchestrator would; a probe says how soon they count as hanging. */
+  /** Whether processes that die or hang are started again, as an orchestrator would; a probe sets how soon they count as hanging. */
   readonly supervised?: boolean | Probe;
   /** By a process's name: the module of lab/sabotage that it runs with. */
   readonly sabotage?: Readonly<Record<string, string>>;
@@ -37,12 +37,12 @@ export class Launcher {
 
   /** Ends what a killed launcher left running in the folder; fails where one still runs. */
   static async open(options: LauncherOptions): Promise<Launcher> {
-    const { dir, fresh, classes, onEvent: say = () => {} } = options;
+    const { dir, fresh, classes, onEvent: log = () => {} } = options;
     const { journal, reclaimed } = await openJournal(dir);
-    if (reclaimed > 0) say(`ended ${reclaimed} processes that an earlier run had left`);
+    if (reclaimed > 0) log(`ended ${reclaimed} processes that an earlier run had left`);
     if (fresh) forget(dir);
     if (classes !== undefined && putAside(dir, classes))
-      say(`the last run here had other classes: what it left is in ${join(dir, EARLIER)}, and this one starts afresh`);
+      log(`the last run here had other classes: what it left is in ${join(dir, EARLIER)}, and this one starts afresh`);
     rmSync(join(dir, "ledgers"), { recursive: true, force: true });
     for (const name of ["logs", "ledgers"]) mkdirSync(join(dir, name), { recursive: true, mode: 0o700 });
     return new Launcher(options, journal);
@@ -54,7 +54,7 @@ export class Launcher {
     this.#options = options;
   }
 
-  readonly say = (line: string): void => this.#options.onEvent?.(line);
+  readonly log = (line: string): void => this.#options.onEvent?.(line);
 
   /** A process that is not started yet; `config` is asked at each start. */
   part(name: string, main: string, config: () => object): Part {
@@ -95,7 +95,7 @@ export class Launcher {
 
   /** The port that people expect, where that is wanted and free. */
   port(of: string, wellKnown: number): Promise<number> {
-    return portFor(of, this.#options.wellKnownPorts ? wellKnown : undefined, this.say);
+    return portFor(of, this.#options.wellKnownPorts ? wellKnown : undefined, this.log);
   }
 
   /** Ends what processes of the stack left behind, and gives the folder free. */

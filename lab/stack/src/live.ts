@@ -22,15 +22,15 @@ export class DeviceTally {
   cloud = 0;
   /** Cloud answers that agree with the edge. */
   agreed = 0;
-  /** Sent, and the edge answer stood. */
-  stood = 0;
+  /** Sent frames whose final answer is the edge's. */
+  edgeFinal = 0;
   readonly #latencies: number[] = [];
 
   /** Of several devices together. */
   static of(tallies: readonly DeviceTally[]): DeviceTally {
     const sum = new DeviceTally();
     for (const tally of tallies) {
-      for (const count of ["frames", "kept", "dropped", "answered", "cloud", "agreed", "stood"] as const)
+      for (const count of ["frames", "kept", "dropped", "answered", "cloud", "agreed", "edgeFinal"] as const)
         sum[count] += tally[count];
       for (const [reason, n] of Object.entries(tally.queued)) sum.queued[reason] = (sum.queued[reason] ?? 0) + n;
       sum.#latencies.push(...tally.#latencies);
@@ -122,7 +122,7 @@ export class Live {
       tally.answered++;
       if (settledBy === "KEPT" || settledBy === "DEVICE_DROPPED") continue;
       if (source === "CLOUD") tally.cloud++;
-      else tally.stood++;
+      else tally.edgeFinal++;
       if (source === "CLOUD" && label === edgeLabel) tally.agreed++;
       tally.latency(latencyMs);
     }

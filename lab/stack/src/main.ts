@@ -72,16 +72,16 @@ function refuse(problems: readonly string[]): void {
 async function run(options: StartOptions, task: Task): Promise<number> {
   for (const line of taskLines(task)) console.log(`  ${line}`);
   const screen = new Screen();
-  const say = (line: string) => screen.print(`  ${line}`);
-  const stack = await started(options, task, say);
+  const log = (line: string) => screen.print(`  ${line}`);
+  const stack = await started(options, task, log);
   const setupSeconds = secondsTo(Date.now());
-  say(
+  log(
     `ready in ${setupSeconds} s: ${stack.gatewayUrl}/api/v1/classifications, ${stack.mqttUrl}, Kafka ${stack.brokers}`,
   );
   const live = new Live(stack.brokers, stack.prefix, setupStartedAt);
   let labelling: Labelling | undefined;
   try {
-    labelling = await startLabelling(stack, task, say);
+    labelling = await startLabelling(stack, task, log);
     await live.follow(stack.began);
     const { memoryMbMax, unnumbered } = await watch({
       stack,
@@ -106,7 +106,9 @@ async function run(options: StartOptions, task: Task): Promise<number> {
       models: { edge: nameOf(task.edge), cloud: nameOf(task.cloud) },
       ...report,
       firstAnswerSeconds: live.first === undefined ? null : secondsTo(live.first.seenAt),
-      ...{ setupSeconds, restarts, memoryMbMax },
+      setupSeconds,
+      restarts,
+      memoryMbMax,
       light: lightIds.length === 0 ? null : { devices: lightIds.length, answers: live.all(lightIds).answered },
       labels: labelling === undefined ? null : { sampled: labelling.seen, labelled: labelling.labelled },
     };
@@ -130,11 +132,11 @@ function secondsTo(at: number): number {
   return Math.round((at - setupStartedAt) / 100) / 10;
 }
 
-async function started(options: StartOptions, { edge, cloud, camera, devices }: Task, say: (line: string) => void) {
+async function started(options: StartOptions, { edge, cloud, camera, devices }: Task, log: (line: string) => void) {
   let stepAt = performance.now();
   let stepName = "";
   const endStep = () => {
-    if (stepName !== "") say(`${stepName}: ${((performance.now() - stepAt) / 1000).toFixed(1)} s`);
+    if (stepName !== "") log(`${stepName}: ${((performance.now() - stepAt) / 1000).toFixed(1)} s`);
     stepAt = performance.now();
   };
   const { fps, lightDevices } = options;
@@ -174,7 +176,7 @@ async function started(options: StartOptions, { edge, cloud, camera, devices }: 
       endStep();
       stepName = step;
     },
-    onEvent: say,
+    onEvent: log,
   });
   endStep();
   return stack;
@@ -186,7 +188,7 @@ type Labelling = { readonly seen: number; readonly labelled: number; readonly st
 async function startLabelling(
   stack: Stack,
   { camera }: Task,
-  say: (line: string) => void,
+  log: (line: string) => void,
 ): Promise<Labelling | undefined> {
   if (camera.kind !== "folder" || camera.labels === undefined) return undefined;
   const truths = new Map<string, string>();
@@ -196,8 +198,13 @@ async function startLabelling(
   }
   const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "labeller" });
   const labeller = new Labeller({
-    ...{ reader, truths, gatewayUrl: stack.gatewayUrl, labelledBy: "npm-start", delayMs: LABEL_DELAY_MS },
-    ...{ from: stack.began, onTrouble: say },
+    reader,
+    truths,
+    gatewayUrl: stack.gatewayUrl,
+    labelledBy: "npm-start",
+    delayMs: LABEL_DELAY_MS,
+    from: stack.began,
+    onTrouble: log,
   });
   await labeller.start();
   return {
@@ -245,7 +252,10 @@ async function verified(
     return { report: undefined, restarts };
   }
   const { report } = await verify({
-    ...{ brokers: stack.brokers, prefix: stack.prefix, from: stack.began, ledgers: stack.agents },
+    brokers: stack.brokers,
+    prefix: stack.prefix,
+    from: stack.began,
+    ledgers: stack.agents,
     ...(camera.kind === "folder" && { labels: camera.labels }),
     withoutLedger: camera.kind === "command" ? agentIdsOf(stack) : unnumbered,
     excuses: { killed: endedBoots(stack.agents), ...(!isWhole && { openSince: stoppedAt - OPEN_MS_MAX }) },

@@ -40,43 +40,43 @@ describe("a part of the stack", () => {
   });
 
   test("that is killed is started again when supervised, and counted", async () => {
-    const said: string[] = [];
-    const x = part(READY, true, (line) => said.push(line));
+    const lines: string[] = [];
+    const x = part(READY, true, (line) => lines.push(line));
     await x.start();
     const before = x.pid;
     await x.kill();
     await waitFor(() => x.state === "running", { what: "the restart" });
     expect(x.restarts).toBe(1);
     expect(x.pid).not.toBe(before);
-    expect(said.join("\n")).toContain("x ended (SIGKILL); again in");
+    expect(lines.join("\n")).toContain("x ended (SIGKILL); again in");
   });
 
   test("that hangs is killed and started again", async () => {
-    const said: string[] = [];
-    const x = part(READY, true, (line) => said.push(line));
+    const lines: string[] = [];
+    const x = part(READY, true, (line) => lines.push(line));
     await x.start();
     const before = x.pid;
     process.kill(before as number, "SIGUSR2");
     await waitFor(() => x.state === "running" && x.pid !== before, { what: "the restart" });
-    expect(said[0]).toMatch(/x does not answer http/);
+    expect(lines[0]).toMatch(/x does not answer http/);
   });
 
   test("that is killed stays down when not supervised, until it is started", async () => {
-    const said: string[] = [];
-    const x = part(READY, false, (line) => said.push(line));
+    const lines: string[] = [];
+    const x = part(READY, false, (line) => lines.push(line));
     await x.start();
     await x.kill();
-    expect([x.pid, said]).toEqual([undefined, []]); // A supervisor would have said that it starts it again.
+    expect([x.pid, lines]).toEqual([undefined, []]); // A supervisor would have logged the restart.
     await x.start();
     expect(x.ports).toEqual({ http: expect.any(Number) });
   });
 
   test("that is stopped stays down although supervised", async () => {
-    const said: string[] = [];
-    const x = part(READY, true, (line) => said.push(line));
+    const lines: string[] = [];
+    const x = part(READY, true, (line) => lines.push(line));
     await x.start();
     await x.stop();
-    expect([x.state, x.pid, x.restarts, said]).toEqual(["stopped", undefined, 0, []]);
+    expect([x.state, x.pid, x.restarts, lines]).toEqual(["stopped", undefined, 0, []]);
   });
 
   test("with a wrong configuration (exit 2) is not retried, and its message is reported", async () => {

@@ -1,10 +1,10 @@
 /**
  * One process of the stack: started, awaited until ready, killed on purpose, restarted when it crashes.
  *
- * A1. `start` resolves on the process's ready line and rejects with the end of its log if it exits before.
- * A2. It writes to a file, not to a pipe, so it does not depend on its parent.
- * A3. A supervised part that exits unexpectedly is restarted after a jittered, bounded backoff, and counted.
- * A4. A supervised part that fails its liveness probe several times in a row is killed, and restarted by A3.
+ * `start` resolves on the process's ready line and rejects with the end of its log if it exits before. It writes to a file,
+ * not to a pipe, so it does not depend on its parent. A supervised part that exits unexpectedly is restarted after a
+ * jittered, bounded backoff, and counted. A supervised part that fails its liveness probe several times in a row is killed,
+ * and restarted in the same way.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, readSync, statSync, writeFileSync } from "node:fs";
@@ -78,7 +78,7 @@ export class Part {
         await this.#launch();
         break;
       } catch (error) {
-        // A process with an invalid configuration exits with 2; any other exit may be temporary (A3).
+        // A process with an invalid configuration exits with 2; any other exit may be temporary.
         if (!this.#options.supervised || attempt === STARTS_MAX || this.#child?.exitCode !== 1) throw error;
         this.restarts++;
       }
@@ -88,13 +88,13 @@ export class Part {
     void this.#probe();
   }
 
-  /** Ends it at once and, when supervised, lets the supervisor bring it back. */
+  /** Ends it at once and, when supervised, lets the supervisor restart it. */
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
     this.#child?.kill(signal);
     await this.#exited;
   }
 
-  /** Ends it for good, or until `start`. */
+  /** Stops it until `start`. */
   async stop(graceMs = 10_000): Promise<void> {
     this.#isWanted = false;
     this.#backoff.abort();
@@ -123,7 +123,7 @@ export class Part {
     const child = spawn(process.execPath, [...exitFlags, ...nodeArgs, main, "--config", configFile], {
       cwd: dir,
       env: this.#journal.env,
-      stdio: ["ignore", log, log], // A2
+      stdio: ["ignore", log, log], // A file, not a pipe, which would need this process to read it.
       // A group of its own: Ctrl-C on the terminal reaches the launcher, which stops its parts in order.
       detached: true,
     });
@@ -140,26 +140,25 @@ export class Part {
       child.once("error", () => done());
     });
     const until = performance.now() + READY_MS_MAX;
-    let said = "";
+    let output = "";
     for (;;) {
-      said = tail(this.logFile, logStart);
-      const ready = parseJsonLines(said.split("\n")).find(isReady);
+      output = tail(this.logFile, logStart);
+      const ready = parseJsonLines(output.split("\n")).find(isReady);
       if (ready !== undefined) {
         this.#ports = ready.ports;
         break;
       }
       if (!this.isAlive)
-        throw new Failure("part-ended", "give-up", `${name} ended before it was ready:\n${endOf(said)}`); // A1
+        throw new Failure("part-ended", "give-up", `${name} ended before it was ready:\n${endOf(output)}`);
       if (performance.now() > until) {
         await this.kill();
-        throw new Failure("part-not-ready", "give-up", `${name} was not ready in time:\n${endOf(said)}`);
+        throw new Failure("part-not-ready", "give-up", `${name} was not ready in time:\n${endOf(output)}`);
       }
       await systemClock.sleep(30);
     }
     if (this.isAlive) this.state = "running";
   }
 
-  // A4
   async #probe(): Promise<void> {
     const child = this.#child;
     if (child === undefined || !this.#options.supervised) return;
@@ -194,7 +193,6 @@ export class Part {
     void this.#again(how);
   }
 
-  // A3
   async #again(how: string): Promise<void> {
     const waitMs = backoffMs(BACKOFF, this.#attempt, Math.random);
     this.#options.onEvent?.(`${this.name} ended (${how}); again in ${Math.round(waitMs)} ms, see ${this.logFile}`);

@@ -10,10 +10,10 @@ export function isPortFree(port: number): Promise<boolean> {
   });
 }
 
-export async function portFor(what: string, wanted: number | undefined, say: (line: string) => void): Promise<number> {
+export async function portFor(what: string, wanted: number | undefined, log: (line: string) => void): Promise<number> {
   if (wanted === undefined) return freePort();
   if (await isPortFree(wanted)) return wanted;
   const port = await freePort();
-  say(`port ${wanted} is busy: ${what} listens on ${port}`);
+  log(`port ${wanted} is busy: ${what} listens on ${port}`);
   return port;
 }

@@ -54,7 +54,7 @@ export function pssBytes(pid: number): number {
   }
 }
 
-/** SIGTERM, and after `graceMs` SIGKILL, to those that still are who they were. Returns how many there were. */
+/** SIGTERM, and after `graceMs` SIGKILL, to those that still run. Returns how many there were. */
 export async function endAll(ids: readonly ProcessId[], graceMs: number): Promise<number> {
   const before = ids.filter(isAlive);
   for (const id of before) signal(id, "SIGTERM");
@@ -65,7 +65,7 @@ export async function endAll(ids: readonly ProcessId[], graceMs: number): Promis
   return before.length;
 }
 
-/** At once, without waiting until they are gone. */
+/** At once, without waiting for their end. */
 export function killAll(ids: readonly ProcessId[]): void {
   for (const id of ids) signal(id, "SIGKILL");
 }
@@ -75,6 +75,6 @@ function signal(id: ProcessId, name: NodeJS.Signals): void {
   try {
     process.kill(id.pid, name);
   } catch {
-    // Gone in between.
+    // It has ended in between.
   }
 }

@@ -17,7 +17,7 @@ export type RolloutsOptions = {
 export type RolloutServices = {
   readonly registry: Instance;
   readonly manager: Instance;
-  /** The block `models` of a device: where packages come from, and the root that vouches for them. */
+  /** The block `models` of a device: where packages come from, and the root of trust that signs for them. */
   readonly models: { readonly registry: string; readonly root: string };
 };
 

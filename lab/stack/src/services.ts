@@ -1,7 +1,7 @@
 /**
  * Everything of a stack between Kafka and the devices: bridges, routers, classifiers, the gateway and, with rollouts, the model
- * registry and rollout-manager. They start together, and stop in the direction of the flow: nothing new comes in, what is in goes
- * through, and the gateway can be asked until the end.
+ * registry and rollout-manager. They start together, and stop in the direction of the flow: no new input is
+ * accepted, what was accepted is processed, and the gateway answers until the end.
  */
 import { type Mqtt, makeBridges } from "./bridges.ts";
 import type { ExternalMqtt } from "./external-mqtt.ts";

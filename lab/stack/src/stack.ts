@@ -36,7 +36,7 @@ export type StackOptions = LauncherOptions & {
   readonly light?: LightOptions;
   /** Gives up starting. */
   readonly signal?: AbortSignal;
-  /** Told before each step of the start. */
+  /** Called before each step of the start. */
   readonly onStep?: (step: string) => void;
 };
 
@@ -64,7 +64,7 @@ export type Stack = {
   readonly gatewayUrl: string;
   readonly mqttUrl: string;
   readonly devices: Devices;
-  /** Where the topics stood before the first frame. */
+  /** The topics' offsets before the first frame. */
   readonly began: Marks;
   readonly stackId: string;
   stop(): Promise<void>;
@@ -105,7 +105,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await start("agents", together([...agents, ...light].map(({ part }) => part)));
     const stack = { ...handlesOf(launcher, kafka, services), devices, agents, light, began, stop };
     const environment = writeEnvironment(stack.dir, stack);
-    launcher.say(`for npx tributary in another terminal: . ${relative(process.cwd(), environment)}`);
+    launcher.log(`for npx tributary in another terminal: . ${relative(process.cwd(), environment)}`);
     return stack;
   } catch (error) {
     await stop();

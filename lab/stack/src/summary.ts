@@ -4,7 +4,7 @@ import type { Accuracy, Quantiles, Report } from "./account.ts";
 export type Summary = Report & {
   /** Name and version. */
   readonly models: { readonly edge: string; readonly cloud: string };
-  /** Since the start; null: none came. */
+  /** Since the start; null: none arrived. */
   readonly firstAnswerSeconds: number | null;
   readonly setupSeconds: number;
   readonly restarts: number;

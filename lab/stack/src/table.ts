@@ -70,18 +70,35 @@ const percent = (part: number, whole: number): string => (whole === 0 ? "-" : `$
 
 export function tableOf({ stack, live, agents, lightModels }: View): string {
   const head = [
-    ...["device", "model", "frames", "kept", "sent", "why", "cloud\nanswers", "agree\nwith edge", "edge\nstood"],
-    ...["final ms\np50 / p99", "edge\nms", "outbox"],
+    "device",
+    "model",
+    "frames",
+    "kept",
+    "sent",
+    "why",
+    "cloud\nanswers",
+    "agree\nwith edge",
+    "edge\nfinal",
+    "final ms\np50 / p99",
+    "edge\nms",
+    "outbox",
   ];
   const table = new Table({ head, style: { head: [], border: [] } });
   const row = (device: string, model: string, tally: DeviceTally, view: AgentView | undefined) => {
     const { p50, p99 } = tally.sentLatencyMs;
     table.push([
-      ...[device, model, tally.frames, tally.kept],
+      device,
+      model,
+      tally.frames,
+      tally.kept,
       `${tally.sent} (${percent(tally.sent, tally.frames)})`,
-      ...[reasonsOf(tally), tally.cloud, percent(tally.agreed, tally.cloud), tally.stood],
+      reasonsOf(tally),
+      tally.cloud,
+      percent(tally.agreed, tally.cloud),
+      tally.edgeFinal,
       `${ms(p50)} / ${ms(p99)}`,
-      ...[view?.edgeP50Ms?.toFixed(1) ?? "-", view?.outbox ?? "-"],
+      view?.edgeP50Ms?.toFixed(1) ?? "-",
+      view?.outbox ?? "-",
     ]);
   };
   for (const { deviceId } of stack.agents) {
@@ -111,7 +128,7 @@ export function lineOf({ stack, live, agents }: View, seconds: number): string {
   return (
     `${String(Math.round(seconds)).padStart(5)} s  frames ${frames}  answered ${sum.answered}  kept ${sum.kept}  ` +
     `sent ${sum.sent}  cloud answers ${sum.cloud}  agree with edge ${percent(sum.agreed, sum.cloud)}  ` +
-    `edge answer kept ${sum.stood}  outbox ${outbox}`
+    `edge answer kept ${sum.edgeFinal}  outbox ${outbox}`
   );
 }
 

@@ -18,7 +18,12 @@ const labels = (name: string, content: unknown) => {
 };
 
 const nothing = {
-  ...{ packages: undefined, camera: undefined, labels: undefined, lightDevices: 0, devices: undefined, fps: undefined },
+  packages: undefined,
+  camera: undefined,
+  labels: undefined,
+  lightDevices: 0,
+  devices: undefined,
+  fps: undefined,
 };
 const task = (change: Partial<Parameters<typeof taskOf>[0]>) => taskOf({ ...nothing, ...change });
 const problems = async (change: Parameters<typeof task>[0]) => {

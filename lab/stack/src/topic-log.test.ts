@@ -5,7 +5,7 @@ import { MemoryKafka, somePredictions } from "@tributary/testing";
 import { Accountant } from "./account.ts";
 import { marksOf, replay } from "./topic-log.ts";
 
-test("a poison record is counted and skipped, and the following ones are read (L1)", async () => {
+test("a poison record is counted and skipped, and the following ones are read", async () => {
   const predictions = somePredictions();
   const good = topics.predictions.codec.encodeConfluent(predictions);
   const kafka = new MemoryKafka();

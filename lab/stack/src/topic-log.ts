@@ -1,8 +1,7 @@
 /**
  * The topics' offsets at the start of a run, and everything written since.
  *
- * L1. A record that does not decode is counted and skipped (G8): otherwise any producer of a topic could
- *     crash its readers.
+ * A record that does not decode is counted and skipped (G8): otherwise any producer of a topic could crash its readers.
  */
 import { type Classifications, type EdgeFrame, type EdgePredictions, type Topic, topics } from "@tributary/contracts";
 import type { PartitionReader } from "@tributary/kafka";
@@ -29,10 +28,10 @@ export async function marksOf(reader: PartitionReader): Promise<Marks> {
   return marks;
 }
 
-/** Tells what was written between two marks. */
+/** Passes what was written between two marks to `records`. */
 export async function replay(
   reader: PartitionReader,
-  told: Records,
+  records: Records,
   marks: { from: Marks; until: Marks },
 ): Promise<void> {
   const reads = Object.entries(marks.from).flatMap(([topic, offsets]) =>
@@ -41,28 +40,28 @@ export async function replay(
       if (until <= from) return;
       for await (const { value, timestamp } of reader.read(topic, partition, { from, until })) {
         if (value === null) continue;
-        const tell = decoded(topic, value, timestamp);
-        if (tell === undefined) told.unreadable(topic);
-        else tell(told);
+        const deliver = decoded(topic, value, timestamp);
+        if (deliver === undefined) records.unreadable(topic);
+        else deliver(records);
       }
     }),
   );
   await Promise.all(reads);
 }
 
-/** The decoded record; undefined if it does not decode (L1). */
-function decoded(topic: string, value: Buffer, appendedAt: number): ((told: Records) => void) | undefined {
+/** The decoded record; undefined if it does not decode. */
+function decoded(topic: string, value: Buffer, appendedAt: number): ((records: Records) => void) | undefined {
   try {
     if (topic === topics.classifications.name) {
       const record = topics.classifications.codec.decodeConfluent(value);
-      return (told) => told.classifications(record, appendedAt);
+      return (records) => records.classifications(record, appendedAt);
     }
     if (topic === topics.predictions.name) {
       const record = topics.predictions.codec.decodeConfluent(value);
-      return (told) => told.predictions(record, value.length);
+      return (records) => records.predictions(record, value.length);
     }
     const record = topics.frames.codec.decodeConfluent(value);
-    return (told) => told.frame(record, value.length);
+    return (records) => records.frame(record, value.length);
   } catch {
     return undefined;
   }

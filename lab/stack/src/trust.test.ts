@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
-test("a root is made once; one whose start was broken off is made anew", async () => {
+test("a root is made once; one whose creation was interrupted is created again", async () => {
   const ensure = () => ensureTrust(join(dir, "registry"), join(dir, "root-keys"));
   const root = await ensure();
   const made = await readFile(root);

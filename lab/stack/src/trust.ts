@@ -10,7 +10,7 @@ export async function ensureTrust(registryDir: string, rootKeysDir: string): Pro
   const { metadata, online } = keyFolders(registryDir);
   const root = join(metadata, "1.root.json");
   if (existsSync(root)) return root;
-  // Keys without a root are of a start that was broken off; nobody trusts them yet.
+  // Keys without a root are of an interrupted start; no device trusts them yet.
   for (const dir of [online, rootKeysDir]) await rm(dir, { recursive: true, force: true });
   await initKeys({ dataDir: registryDir, offlineDir: rootKeysDir, now: systemClock.now() });
   return root;

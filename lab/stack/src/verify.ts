@@ -34,7 +34,7 @@ export async function accountOf(options: AccountOptions): Promise<Account> {
   }
 }
 
-/** Boots that were not the last of their device: they ended without leave, and their last frames never reached an outbox. */
+/** Boots that were not the last of their device: they were killed, and their last frames never reached an outbox. */
 export function endedBoots(ledgers: Ledgers): ReadonlySet<string> {
   const boots = new Map<string, Set<string>>();
   for (const { deviceId, boot } of shownBy(ledgers)) {
@@ -44,8 +44,8 @@ export function endedBoots(ledgers: Ledgers): ReadonlySet<string> {
 }
 
 /**
- * Waits until the cameras have shown `frames` and each has its final answer, or nothing new has come for `silenceMsMax`.
- * Kafka may be away meanwhile.
+ * Waits until the cameras have shown `frames` and each has its final answer, or nothing new has arrived for `silenceMsMax`.
+ * Kafka may be unavailable meanwhile.
  */
 export async function untilAnswered(
   run: {

@@ -23,7 +23,7 @@ const TICK_MS = 1_000;
 const LINE_MS = 5_000;
 /** A camera without a first picture for so long is reported. */
 const PICTURE_MS_MAX = 10_000;
-/** Cameras have ended and no answer came for so long: what is missing will not come. */
+/** Cameras have ended and no answer arrived for so long: what is missing is lost. */
 const SILENCE_MS_MAX = 45_000;
 
 type Watching = {
@@ -49,7 +49,7 @@ export async function watch({ stack, live, options, task, screen, signal, second
   let lightModels: readonly string[] = [];
   let lineAt = 0;
   let memoryMbMax = 0;
-  let [isFirstTold, isSilenceTold] = [false, false];
+  let [isFirstPrinted, isSilencePrinted] = [false, false];
   const ending = new Ending(stack, live, options, task);
   while (!signal.aborted) {
     await systemClock.sleep(TICK_MS, signal).catch(() => {});
@@ -63,16 +63,16 @@ export async function watch({ stack, live, options, task, screen, signal, second
     lightModels = (await Promise.all(stack.light.map(({ url }) => askLightDevices(url)))).flat();
     const view: View = { stack, live, agents, lightModels };
     const now = performance.now();
-    if (!isFirstTold && live.first !== undefined) {
+    if (!isFirstPrinted && live.first !== undefined) {
       const { deviceId, frameSeq, label, source, seenAt } = live.first;
       screen.print(
         `  first final answer after ${secondsTo(seenAt)} s: frame ${frameSeq} of ${deviceId} is "${label}", by the ${source.toLowerCase()}`,
       );
-      isFirstTold = true;
+      isFirstPrinted = true;
     }
-    if (now - startedAt > PICTURE_MS_MAX && !isSilenceTold) {
+    if (now - startedAt > PICTURE_MS_MAX && !isSilencePrinted) {
       for (const line of silentCameras(stack, agents)) screen.print(`  ${line}`);
-      isSilenceTold = true;
+      isSilencePrinted = true;
     }
     if (now - lineAt > LINE_MS) {
       const bytes = marked(STACK_MARK, stack.stackId).reduce((sum, { pid }) => sum + pssBytes(pid), 0);
@@ -97,7 +97,7 @@ function silentCameras(stack: Stack, agents: ReadonlyMap<string, AgentView | und
   });
 }
 
-/** Whether the --frames have come, and each has its final answer or has waited long enough for it. */
+/** Whether the --frames were captured, and each has its final answer or has waited long enough for it. */
 class Ending {
   readonly #stack: Stack;
   readonly #live: Live;

@@ -31,7 +31,7 @@ export type Topic<T = unknown> = {
   readonly codec: Codec<T>;
   readonly key: "device" | "policy" | "model" | "rollout";
   readonly kind: TopicKind;
-  /** Events are kept this long, or for ever (`Infinity`); compacted topics for ever. */
+  /** Events are kept this long, or forever (`Infinity`); compacted topics forever. */
   readonly retentionMs: number;
   /** Part of a broker's disk that the topic may fill, all partitions together; unbounded where the log is all there is. */
   readonly diskShare: number;

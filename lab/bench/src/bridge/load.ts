@@ -1,10 +1,9 @@
 /** A process of `bench bridge`: devices that publish as fast as they are acknowledged, or at a pace.
  *
- * L1. Packets are made before the load begins; a message costs the generator a share of a write and of a read, and its
- *     own processor time stands beside what it measures.
- * L2. A device has at most `window` messages unacknowledged. At a pace, a message that finds no room is counted as late.
- * L3. Latency runs from the write of a PUBLISH to the read of its PUBACK; acknowledgements come in the order of the
- *     messages (MQTT-4.6.0). */
+ * Packets are made before the load begins; a message costs the generator a share of a write and of a read, and its own
+ * processor time is reported beside what it measures. A device has at most `window` messages unacknowledged. At a pace, a message
+ * that finds no room is counted as late. Latency runs from the write of a PUBLISH to the read of its PUBACK; acknowledgements
+ * arrive in the order of the messages (MQTT-4.6.0). */
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { deviceName, fail, Meter, type Order, pace, serveLoad } from "./meter.ts";
@@ -71,7 +70,7 @@ class Device {
     if (count > this.#inFlight) fail(`${count} acknowledgements of ${this.#inFlight} messages`);
     const now = performance.now();
     for (let i = 0; i < count; i++) {
-      meter.acked(now - (this.#writtenAt[this.#oldest] as number)); // L3
+      meter.acked(now - (this.#writtenAt[this.#oldest] as number));
       this.#oldest = (this.#oldest + 1) % this.#window;
     }
     this.#inFlight -= count;
@@ -92,7 +91,7 @@ async function start({ port, window, withPassword, ...order }: Order): Promise<n
       payloadOf(order.payload, order.payloadBytes, name, BigInt(k + 1)),
     );
     payloadBytes = payloads[0]?.length ?? 0;
-    const ring = publishRing(order.topic.replace("%d", name), payloads); // L1
+    const ring = publishRing(order.topic.replace("%d", name), payloads);
     const socket = await connected(port, connectPacket({ clientId: name, password: withPassword ? name : null }));
     devices.push(new Device(socket, ring));
   }
@@ -102,7 +101,7 @@ async function start({ port, window, withPassword, ...order }: Order): Promise<n
     stopPacing = pace(order.rate, () => {
       const device = devices[turn++ % devices.length] as Device;
       if (device.hasRoom) device.write(1);
-      else meter.late(); // L2
+      else meter.late();
     });
   }
   return payloadBytes;
@@ -125,7 +124,7 @@ function connected(port: number, hello: Buffer): Promise<Socket> {
     socket.once("close", () => fail("a connection was closed"));
     socket.once("data", (answer: Buffer) => {
       if (answer.length !== CONNACK_BYTES || answer[0] !== 0x20 || answer[3] !== 0) {
-        fail(`not let in: ${answer.toString("hex")}`);
+        fail(`not accepted: ${answer.toString("hex")}`);
       }
       resolve(socket);
     });

@@ -88,16 +88,16 @@ export function pace(rate: number, send: () => void): () => void {
 
 /** Serves the bench's orders; `start` resolves with a payload's size once the load begins, `stop` once all is acknowledged. */
 export function serveLoad(meter: Meter, start: (order: Order) => Promise<number>, stop: () => Promise<void>): void {
-  const tell = (message: FromLoad) => process.send?.(message);
-  const serve = async (told: ToLoad) => {
-    if (told.kind === "start") tell({ kind: "started", payloadBytes: await start(told) });
-    else if (told.kind === "look") tell(meter.look());
+  const reply = (message: FromLoad) => process.send?.(message);
+  const serve = async (order: ToLoad) => {
+    if (order.kind === "start") reply({ kind: "started", payloadBytes: await start(order) });
+    else if (order.kind === "look") reply(meter.look());
     else {
       await stop();
       process.send?.({ kind: "stopped" } satisfies FromLoad, () => process.exit(0));
     }
   };
-  process.on("message", (told: ToLoad) => void serve(told).catch((error: unknown) => fail(String(error))));
+  process.on("message", (order: ToLoad) => void serve(order).catch((error: unknown) => fail(String(error))));
   process.once("disconnect", () => process.exit(0));
 }
 

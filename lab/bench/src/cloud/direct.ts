@@ -55,7 +55,7 @@ export function directJson(url: string): Direct {
   return { call, close };
 }
 
-/** SageMaker takes signed requests only: the bare way is AWS' own client, as it comes. */
+/** SageMaker takes signed requests only: the direct lane is AWS' own client with its defaults. */
 export function directSagemaker(endpoint: string, EndpointName: string): Direct {
   const client = new SageMakerRuntimeClient({ region: "eu-central-1", endpoint });
   const call: Call = async (jpegs) => {

@@ -100,7 +100,7 @@ async function stubPairs(packageDir: string, hasTriton: boolean): Promise<readon
     pairs.push(
       pairOf("tf-serving", "stub shaped like TF Serving, JPEGs", tf, directJson(`${url}/v1/models/m:predict`)),
     );
-    // The client signs what it sends, whoever gets it.
+    // The client signs its requests, whichever server gets them.
     process.env.AWS_ACCESS_KEY_ID ??= "bench";
     process.env.AWS_SECRET_ACCESS_KEY ??= "bench";
     const endpoint = { endpoint: "m", region: "eu-central-1", endpointUrl: url, labels };

@@ -1,5 +1,5 @@
 /** A model server for the bench, in a process of its own: our cloud model behind the shapes of TensorFlow Serving, of
- * SageMaker's endpoint and of KServe v2, all with JPEGs. It is none of these programs, and says so where it can. */
+ * SageMaker's endpoint and of KServe v2, all with JPEGs. It is none of these programs, and its answers call it a stub. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { loadPackage } from "@tributary/model-store";

@@ -25,11 +25,11 @@ export interface Work {
 const [name, model = "", file = "", dataDir = ""] = process.argv.slice(2);
 const frames = new FramesFile(file);
 const work = await start();
-const tell = (message: FromLane) => process.send?.(message);
+const reply = (message: FromLane) => process.send?.(message);
 
-process.on("message", async (told: ToLane) => tell({ kind: "block", block: await block(told.from, told.frames) }));
+process.on("message", async (order: ToLane) => reply({ kind: "block", block: await block(order.from, order.frames) }));
 process.once("disconnect", () => work.stop().then(() => process.exit(0)));
-tell({ kind: "ready", modelPid: work.modelPid });
+reply({ kind: "ready", modelPid: work.modelPid });
 
 async function block(from: number, count: number): Promise<Block> {
   const latenciesMs: number[] = [];

@@ -73,7 +73,9 @@ export class ClassFleet {
       return rates.map((rate, c) => rate - harm - (c === 0 ? harmOnOne : 0) + effectSd * normal(random));
     });
     const grown = (from: number): Grown => ({
-      ...{ good: new Float64Array(arm), frames: new Float64Array(arm), before: before.slice(from, from + arm) },
+      good: new Float64Array(arm),
+      frames: new Float64Array(arm),
+      before: before.slice(from, from + arm),
     });
     const both = () => ({ canary: grown(0), control: grown(arm) });
     this.whole = both();

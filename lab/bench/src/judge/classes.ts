@@ -1,7 +1,7 @@
 /** The judge with and without segments, in fleets whose devices have favourite classes: harm on one class, harm on all, none.
  *
- * C1. Both see the same draws: "whole" judges the metric alone, as rollouts did before; "by class" is what they do now.
- * C2. At the deadline of an analysis that decided nothing, both go on: what is asked is when evidence alone rolls back. */
+ * Both see the same draws: "whole" judges the metric alone, as rollouts did before; "by class" is what they do now. At the
+ * deadline of an analysis that decided nothing, both go on: what is asked is when evidence alone rolls back. */
 
 import { seededRandom } from "@tributary/kernel";
 import { MetricWatch, metricDefaults, plannedVariance, pOfOneLook, segmentWeights } from "@tributary/rollouts/judge";
@@ -16,8 +16,20 @@ const CLASSES = [2, 3, 5, 10] as const;
 
 /** A canary and a control of a few devices each, four of five frames of each device of its favourite class. */
 const world: ClassWorld = {
-  ...{ arm: 8, classes: 2, favourite: 0.8, common: 0.5, minutes: 60, framesPerMinute: 12 },
-  ...{ accuracy: 0.9, classSd: 0.03, deviceSd: 0.03, effectSd: 0, sites: 2, siteSd: 0, harm: 0, harmOnOne: 0 },
+  arm: 8,
+  classes: 2,
+  favourite: 0.8,
+  common: 0.5,
+  minutes: 60,
+  framesPerMinute: 12,
+  accuracy: 0.9,
+  classSd: 0.03,
+  deviceSd: 0.03,
+  effectSd: 0,
+  sites: 2,
+  siteSd: 0,
+  harm: 0,
+  harmOnOne: 0,
 };
 /** One class is common: where there are many, three of ten devices look mostly at it. */
 const worldOf = (arm: number, classes: number): ClassWorld => {
@@ -162,17 +174,19 @@ async function runsOf(one: ClassWorld, runs: number, seed: number): Promise<read
   const found: Found[] = [];
   for (let i = 0; i < runs; i++) {
     found.push(once(one, seed + i));
-    if (i % 20 === 0) await new Promise(setImmediate); // Ctrl-C is heard.
+    if (i % 20 === 0) await new Promise(setImmediate); // Lets Ctrl-C be handled.
   }
   return found;
 }
 
-/** C1, C2. */
 function once(one: ClassWorld, seed: number): Found {
   const { arm, accuracy, framesPerMinute, classes } = one;
   const fleet = new ClassFleet(one, seededRandom(seed));
   const planned = plannedVariance({
-    ...{ canaries: arm, controls: arm, rate: accuracy, frames: 30 * framesPerMinute },
+    canaries: arm,
+    controls: arm,
+    rate: accuracy,
+    frames: 30 * framesPerMinute,
     deviceSd: Math.sqrt((accuracy * (1 - accuracy)) / (1_440 * framesPerMinute)),
   });
   const settings = { ...metricDefaults, plannedVariance: planned };
@@ -191,7 +205,8 @@ function once(one: ClassWorld, seed: number): Found {
   }
   const isBeyondMargin = found.byClass === null && last !== null && last.comparison.harm > metricDefaults.margin;
   return {
-    ...{ ...found, isBeyondMargin },
+    ...found,
+    isBeyondMargin,
     isSuspect: isBeyondMargin && last !== null && pOfOneLook(last.comparison) <= metricDefaults.alpha,
   };
 }

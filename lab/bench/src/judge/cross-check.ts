@@ -14,7 +14,7 @@ export async function crossChecked(world: World, runs: number, seed: number): Pr
   const found: Crossed[] = [];
   for (let i = 0; i < runs; i++) {
     found.push(crossCheckedOnce({ ...world, ...FEW }, seed + i));
-    if (i % 20 === 0) await new Promise(setImmediate); // Ctrl-C is heard.
+    if (i % 20 === 0) await new Promise(setImmediate); // Lets Ctrl-C be handled.
   }
   return found;
 }
@@ -26,12 +26,17 @@ function crossCheckedOnce(world: World, seed: number): Crossed {
   const watch = new MetricWatch({
     ...metricDefaults,
     plannedVariance: plannedVariance({
-      ...{ canaries, controls: devices - canaries, rate: accuracy, frames: 30 * framesPerMinute },
+      canaries,
+      controls: devices - canaries,
+      rate: accuracy,
+      frames: 30 * framesPerMinute,
       deviceSd: Math.sqrt((accuracy * (1 - accuracy)) / (1_440 * framesPerMinute)),
     }),
   });
   const check = new CrossCheck({
-    ...{ alpha: metricDefaults.alpha, plannedMs: plannedLooks(metricDefaults.burnInMs, minutes * MINUTE), seed },
+    alpha: metricDefaults.alpha,
+    plannedMs: plannedLooks(metricDefaults.burnInMs, minutes * MINUTE),
+    seed,
     strata: { canary: new Uint8Array(canaries), control: new Uint8Array(devices - canaries) },
   });
   const isHarmful = () => check.looks.at(-1)?.isHarmful === true;

@@ -5,8 +5,8 @@ import type { Description, Fault } from "./faults.ts";
 import type { Json } from "./models.ts";
 
 /** The correction in a message, or null. */
-export function curedBy(said: string, { config, labels }: Description): Description | null {
-  const named = /[:;] write (.+?)(?: in (preprocess|labels)\.json: |$)/m.exec(said);
+export function curedBy(messages: string, { config, labels }: Description): Description | null {
+  const named = /[:;] write (.+?)(?: in (preprocess|labels)\.json: |$)/m.exec(messages);
   if (named === null) return null;
   const [, what = "", file] = named;
   if (file === "labels") return { config, labels: what.split(", ") };
@@ -25,14 +25,14 @@ export type Answer =
 export type Loss = { readonly points: number; readonly isSignificant: boolean };
 
 export function answerOf(
-  said: string,
+  messages: string,
   fault: Fault,
   truth: Description,
   lossOfCure: Loss | null,
   cure: Description | null,
 ): Answer {
   // Which of its labels is too many the file cannot know.
-  if (cure === null) return /label count/.test(said) && fault.name === "a label too many" ? "exact" : "unnamed";
+  if (cure === null) return /label count/.test(messages) && fault.name === "a label too many" ? "exact" : "unnamed";
   if (sameTensors(cure.config, truth.config) && cure.labels.join() === truth.labels.join()) return "exact";
   const changed = Object.keys({ ...cure.config, ...fault.description.config }).filter(
     (key) => JSON.stringify(cure.config[key]) !== JSON.stringify(fault.description.config[key]),

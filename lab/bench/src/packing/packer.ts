@@ -19,7 +19,7 @@ import type { Task } from "./tasks.ts";
 export type Outcome = {
   /** Whether it was rejected, and the messages: the error, or warnings and notes. */
   readonly isRefused: boolean;
-  readonly said: string;
+  readonly messages: string;
 };
 
 const COMMITTED = fileURLToPath(new URL("../../../../models/edge-resnet8/", import.meta.url));
@@ -68,9 +68,9 @@ export class Packer {
           some.map(({ file }) => photos[Number.parseInt(file, 10)] as SampleFrame),
         );
       await suspect(frames, sources, pathsOf(""), run, (line) => lines.push(line));
-      return { isRefused: false, said: lines.filter((line) => /^(warning|note):/.test(line)).join("\n") };
+      return { isRefused: false, messages: lines.filter((line) => /^(warning|note):/.test(line)).join("\n") };
     } catch (error) {
-      if (error instanceof Failure) return { isRefused: true, said: error.message };
+      if (error instanceof Failure) return { isRefused: true, messages: error.message };
       throw error;
     }
   }
@@ -91,10 +91,10 @@ export class Packer {
       const lines: string[] = [];
       const made = { version: "1.0.0", preprocessedBy: "jpeg", hardwareClass: "any", latencyBudgetMs: 50 } as const;
       await packModel(join(folder, "package"), { ...paths, ...made, threads: 1 }, (line) => lines.push(line));
-      const said = lines.filter((line) => /^(warning|note):/.test(line)).join("\n");
-      return { isRefused: false, said: said.replaceAll(`${folder}/`, "") };
+      const messages = lines.filter((line) => /^(warning|note):/.test(line)).join("\n");
+      return { isRefused: false, messages: messages.replaceAll(`${folder}/`, "") };
     } catch (error) {
-      if (error instanceof Failure) return { isRefused: true, said: error.message.replaceAll(`${folder}/`, "") };
+      if (error instanceof Failure) return { isRefused: true, messages: error.message.replaceAll(`${folder}/`, "") };
       throw error;
     } finally {
       await rm(folder, { recursive: true, force: true });

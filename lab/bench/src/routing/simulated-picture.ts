@@ -1,4 +1,4 @@
-/** The simulated frontier as SVG: true accuracy at each share of frames sent, and how far from it estimates lie. */
+/** The simulated frontier as SVG: true accuracy at each share of frames sent, and how far estimates are from it. */
 import type { SimulatedPoint, SimulatedRuns } from "./simulated.ts";
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [720, 380, 64, 24, 44, 56];

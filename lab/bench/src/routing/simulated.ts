@@ -2,8 +2,8 @@
  * The frontier that `router simulate` estimates from a labelled random sample, against the true one: each run is traffic
  * drawn from the test photos with replacement, logged by the frozen policy with its own propensities.
  *
- * F1. The truth is the whole split's; a run sees the outcomes of its drawn frames alone.
- * F2. The same draws also relearn the policy (routing/relearn.ts); every guarantee that it gives is checked on the split.
+ * The truth is the whole split's; a run sees the outcomes of its drawn frames alone. The same draws also relearn the policy
+ * (routing/relearn.ts); every guarantee that it gives is checked on the split.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
@@ -80,7 +80,7 @@ export function simulatedRuns(
     if (promise === null) continue;
     relearned.promises++;
     relearned.epsilon += promise.epsilon;
-    if (outcomeOf(candidates, promise.scoreMin).losses / photos.length > promise.epsilon) relearned.broken++; // F2
+    if (outcomeOf(candidates, promise.scoreMin).losses / photos.length > promise.epsilon) relearned.broken++;
   }
   const { runs } = options;
   return {
@@ -105,7 +105,7 @@ export function simulatedRuns(
 
 function loggedFrame(photo: TestFrame, propensity: number, drawn: boolean): LoggedFrame {
   const { calibrated, edgeRight, cloudRight } = photo;
-  const known = (right: boolean) => (drawn ? right : null); // F1
+  const known = (right: boolean) => (drawn ? right : null);
   return {
     calibrated,
     propensity,

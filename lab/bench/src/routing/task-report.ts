@@ -62,7 +62,7 @@ export function tasksReport(
     gates: results.flatMap(({ task, packed }) => gatesOf(label(task), packed)),
     figures: results.map(({ task, packed, learned }) => ({ task: label(task), packed, learned })),
     notes: [
-      "Worse: the paired 95 % interval of policy less confidence, at the policy's share, lies below zero (Agresti & Min).",
+      "Worse: the paired 95 % interval of policy less confidence, at the policy's share, is below zero (Agresti & Min).",
       "Kept: gain of the policy's score over all splits, of the best fixed score's (confidence, margin, entropy).",
     ],
   };

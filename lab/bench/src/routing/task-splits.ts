@@ -40,8 +40,8 @@ export function splitResult(task: Task, seed: number, settings: PolicySettings):
     inferences: packed.map(({ edge }) => ({ logits: edge })),
   };
   const temperature = temperatureOf(observed);
-  const said = packed.map(({ cloud }) => ({ logits: cloud }));
-  const { policy } = learnFirstPolicy(observed, temperature, said, settings);
+  const cloudInferences = packed.map(({ cloud }) => ({ logits: cloud }));
+  const { policy } = learnFirstPolicy(observed, temperature, cloudInferences, settings);
 
   const judged = order.slice(task.validation).map((frame) => {
     const calibrated = calibrate(frame.edge, temperature);

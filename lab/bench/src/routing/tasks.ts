@@ -1,9 +1,8 @@
 /**
  * Tasks of other shapes than the sample's: few classes, unbalanced ones, few frames, a cloud that is hardly better.
  *
- * K1. All are real photos with their labels and the answers of two trained models.
- * K2. A task of the sample's photos has classes made of the sample's: a model's probability of one is the sum of those
- *     of its parts, as in a softmax over those alone.
+ * All are real photos with their labels and the answers of two trained models. A task of the sample's photos has classes made
+ * of the sample's: a model's probability of one is the sum of those of its parts, as in a softmax over those alone.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
@@ -84,7 +83,7 @@ export async function routingTasks(
   ];
 }
 
-/** K2: ln of the sum of exponentials of each group. */
+/** ln of the sum of exponentials of each group. */
 function merged(logits: Float32Array, groups: readonly (readonly number[])[]): Float32Array {
   return Float32Array.from(groups, (group) => {
     const top = Math.max(...group.map((label) => logits[label] ?? 0));

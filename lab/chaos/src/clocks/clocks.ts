@@ -24,7 +24,7 @@ const DEVICES = 2;
 /** On a machine that is busy with other things. */
 const NOT_READY_MS_MAX = 120_000;
 const SILENCE_MS_MAX = 60_000;
-/** Devices wait up to 5 s between two tries to connect, and then have what came meanwhile to send. */
+/** Devices wait up to 5 s between two tries to connect, and then send what was captured meanwhile. */
 const DRAINED_MS_MAX = 60_000;
 /** What outboxes may hold of frames that go on: they drain, or they would grow by every frame. */
 const HELD_SECONDS_MAX = 3;
@@ -42,9 +42,9 @@ right one. The verifier compares what the cameras produced with what Kafka holds
   run: async (settings) => [await wrongClocks(settings)],
 };
 
-type Case = { readonly service: string; readonly offset: string; readonly said: string; readonly held: number };
+type Case = { readonly service: string; readonly offset: string; readonly message: string; readonly held: number };
 
-async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findings> {
+async function wrongClocks({ dir, log, options }: DrillSettings): Promise<Findings> {
   const { seconds = 6, fps = 5 } = options;
   let isEnding = false;
   const ledgerOf = (device: number) => join(dir, `shown-${device + 1}.jsonl`);
@@ -53,8 +53,14 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
       ? []
       : [
           {
-            ...{ id: CAMERA_ID, kind: "sheet", sheets: samples, fps, start: device, stride: DEVICES },
-            ...{ ledger: ledgerOf(device), resume: true },
+            id: CAMERA_ID,
+            kind: "sheet",
+            sheets: samples,
+            fps,
+            start: device,
+            stride: DEVICES,
+            ledger: ledgerOf(device),
+            resume: true,
           },
         ];
   const stack = await startStack({
@@ -62,7 +68,7 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
     kafka: { partitions: 8 },
     rollouts: {},
     agents: { count: DEVICES, fps, cameras },
-    onEvent: say,
+    onEvent: log,
   });
   try {
     const heldMax = HELD_SECONDS_MAX * fps * DEVICES;
@@ -70,7 +76,7 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
     for (const [part, main] of servicesOf(stack)) {
       for (const [offset, aheadMs] of Object.entries(clockOffsets)) {
         cases.push({ service: part.name, offset, ...(await withClock(stack, part, main, aheadMs, seconds, heldMax)) });
-        say(`${part.name} ${offset}: ${cases.at(-1)?.said}; outboxes held ${cases.at(-1)?.held} messages`);
+        log(`${part.name} ${offset}: ${cases.at(-1)?.message}; outboxes held ${cases.at(-1)?.held} messages`);
       }
     }
     isEnding = true;
@@ -80,7 +86,7 @@ async function wrongClocks({ dir, say, options }: DrillSettings): Promise<Findin
       (sum, { ledger }) => sum + readFileSync(ledger, "utf8").trimEnd().split("\n").length,
       0,
     );
-    say(`${frames} frames were captured; waiting for their answers`);
+    log(`${frames} frames were captured; waiting for their answers`);
     const isAnswered = await untilAnswered({ ...stack, agents }, frames, { silenceMsMax: SILENCE_MS_MAX });
     const { report } = await verify({ ...stack, from: stack.began, ledgers: agents });
     const held = Math.max(...cases.map((one) => one.held));
@@ -118,11 +124,11 @@ async function withClock(stack: Stack, part: Part, main: string, aheadMs: number
   const env = { TRIBUTARY_CLOCK_OFFSET_MS: `${aheadMs}` };
   const wrong = spawnProcess({ name: part.name, main, args, nodeArgs: sabotaged("wrong-clock"), env });
   try {
-    const said = await saidBy(wrong, http.port);
+    const message = await readinessMessageOf(wrong, http.port);
     await sleep(seconds * 1_000);
     const still = await readinessOf(http.port);
     const held = await heldBy(stack, heldMax);
-    return { said: still?.clock === undefined ? `ready again (${said})` : said, held };
+    return { message: still?.clock === undefined ? `ready again (${message})` : message, held };
   } finally {
     await wrong.stop();
     await part.start();
@@ -141,11 +147,11 @@ async function heldBy(stack: Stack, heldMax: number): Promise<number> {
   }
 }
 
-async function saidBy(service: Pick<SpawnedService, "alive" | "lines">, port: number): Promise<string> {
+async function readinessMessageOf(service: Pick<SpawnedService, "alive" | "lines">, port: number): Promise<string> {
   const look = async () => (service.alive() ? (await readinessOf(port))?.clock : "it ended");
   const isAnswer = async () => {
-    const said = await look();
-    return said === "not compared with Kafka's yet" ? undefined : said;
+    const message = await look();
+    return message === "not compared with Kafka's yet" ? undefined : message;
   };
   return waitFor(isAnswer, { what: "readiness to name the clock", timeoutMs: NOT_READY_MS_MAX }).catch(
     () => `nothing of the clock: ${service.lines().at(-1) ?? "no line at all"}`,
@@ -164,9 +170,9 @@ async function readinessOf(port: number): Promise<Record<string, string> | undef
 
 function notReady(cases: readonly Case[]): Check[] {
   return [...Map.groupBy(cases, ({ service }) => service)].map(([service, of]) => {
-    const silent = of.filter(({ said }) => !/^\d+\.\d s (ahead of|behind) Kafka's/.test(said));
+    const silent = of.filter(({ message }) => !/^\d+\.\d s (ahead of|behind) Kafka's/.test(message));
     const found =
-      silent.length === 0 ? `${of.length} of ${of.length}` : silent.map((c) => `${c.offset}: ${c.said}`).join("; ");
+      silent.length === 0 ? `${of.length} of ${of.length}` : silent.map((c) => `${c.offset}: ${c.message}`).join("; ");
     return check(`${service} is not ready, and reports the offset`, silent.length === 0, found);
   });
 }

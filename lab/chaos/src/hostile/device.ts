@@ -1,4 +1,4 @@
-/** The drill's own devices: a good one, which is measured, and one that can send anything. */
+/** The drill's own devices: a benign one, which is measured, and one that can send anything. */
 import {
   Classifications,
   type Codec,
@@ -21,7 +21,7 @@ const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 
 let boots = 0;
 
-/** Publishes given records, numbered by the contract. */
+/** An MQTT client that publishes given records, numbered by the contract. */
 export class Talker {
   readonly deviceId: string;
   readonly client: MqttClient;
@@ -38,12 +38,12 @@ export class Talker {
   }
 
   static async connect(url: string, { deviceId, password }: Credentials, jpeg: Buffer): Promise<Talker> {
-    // By default each connection subscribes again to every filter ever asked for, which would keep a rogue's client busy for ever.
+    // By default each connection subscribes again to every filter ever asked for, which would keep a rogue's client busy forever.
     const options = { reconnectPeriod: 200, resubscribe: false };
     const connect = () => mqtt.connectAsync(url, { clientId: deviceId, username: deviceId, password, ...options });
-    // The bridge reads of a registration a moment after the gateway has answered it.
+    // The bridge reads a registration a moment after the gateway has answered it.
     const client = await connect().catch(() => pause(1_000).then(connect));
-    client.on("error", () => {}); // being cut is what some ways are about
+    client.on("error", () => {}); // some attacks get the connection closed
     return new Talker(deviceId, client, jpeg);
   }
 
@@ -87,8 +87,8 @@ export class Talker {
 
 export type Measured = { asked: number; cloud: number; edge: number; pubackMs: number[] };
 
-/** Shows five frames a second, of which it sends one, and counts who answered and how soon it was acknowledged. */
-export class GoodDevice {
+/** Shows five frames a second, of which it sends one, and counts the source of each answer and the time until each PUBACK. */
+export class BenignDevice {
   readonly #talker: Talker;
   readonly #sent = new Set<bigint>();
   measured: Measured = { asked: 0, cloud: 0, edge: 0, pubackMs: [] };
@@ -97,7 +97,7 @@ export class GoodDevice {
     this.#talker = talker;
   }
 
-  async hear(): Promise<void> {
+  async subscribe(): Promise<void> {
     const { client, deviceId, bootId } = this.#talker;
     client.on("message", (_topic, payload) => {
       const record = Classifications.decodeSingleObject(payload);
@@ -116,7 +116,7 @@ export class GoodDevice {
     this.measured = { asked: 0, cloud: 0, edge: 0, pubackMs: [] };
   }
 
-  /** One second's. */
+  /** The frames of one second. */
   async second(): Promise<void> {
     const talker = this.#talker;
     const { measured } = this;

@@ -1,12 +1,11 @@
 /**
- * One hostile registered device attacks the system beside twenty good ones, one attack after the other.
+ * One hostile registered device attacks the system beside twenty benign ones, one attack after the other.
  *
- * H1. Each attack is compared with the same devices alone, in alternating periods, with the rogue stopped in between (SIGSTOP):
- *     both have the same machine, and the same effects of the previous attack.
- * H2. Each attack has its own rogue device, so that it is listed for this attack only.
- * H3. Listing throttled devices starts a process: that happens once the good devices have sent everything, during the attack.
- * H4. The rogue is a separate process, and it and the cloud's model have the lowest priority: in a deployment they have
- *     their own processors, and the measurement is about what devices share.
+ * Each attack is compared with the same devices alone, in alternating periods, with the rogue stopped in between (SIGSTOP):
+ * both have the same machine, and the same effects of the previous attack. Each attack has its own rogue device, so that it
+ * is listed for this attack only. Listing throttled devices starts a process: that happens once the benign devices have sent
+ * everything, during the attack. The rogue is a separate process, and it and the cloud's model have the lowest priority: in a
+ * deployment they have their own processors, and the measurement is about what devices share.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
@@ -19,18 +18,18 @@ import { KafkaReader } from "@tributary/kafka";
 import { metricsOf, type Part, type Stack, seriesOf, startStack, tributary } from "@tributary/stack";
 import { percent, repositoryRoot, someJpeg } from "@tributary/testing";
 import { type Check, check, type Drill, type Findings } from "../scenario.ts";
-import { GoodDevice, type Measured, Talker } from "./device.ts";
+import { BenignDevice, type Measured, Talker } from "./device.ts";
 import type { RogueOrder } from "./rogue.ts";
 import { type Way, ways } from "./ways.ts";
 
 const GOOD = 20;
-/** Until everything that is on the way is compiled. */
+/** Until V8 has compiled the code that frames use. */
 const WARM_UP_SECONDS = 15;
-/** Of the good devices alone, and beside the rogue. */
+/** Of the benign devices alone, and beside the rogue. */
 const TURN_SECONDS = 5;
 /** Until the last answer is here: the frames' deadline and a little. */
 const ANSWERS_MS = 6_000;
-/** The last good device begins nearly a second after the first, and waits for its last acknowledgement. */
+/** The last benign device begins nearly a second after the first, and waits for its last acknowledgement. */
 const SENT_SECONDS = 2;
 const MIB = 1_024 * 1_024;
 /** The limit of a device's whole dead letters by limits.perDevice, and room for summaries. */
@@ -43,15 +42,15 @@ const PUBACK_MS_MIN = 10;
 
 export const hostile: Drill = {
   name: "hostile",
-  summary: "one hostile registered device at full speed, in several attacks, beside 20 good ones",
-  details: `Each attack: the good devices alone, then with the hostile one. Their cloud answers may fall by a tenth and their PUBACK's
+  summary: "one hostile registered device at full speed, in several attacks, beside 20 benign ones",
+  details: `Each attack: the benign devices alone, then with the hostile one. Their cloud answers may fall by a tenth and their PUBACK's
 p99 double; its dead letters and router.state stay within their limits; metrics and \`tributary get devices\` list it.
 
 ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}`,
-  options: [{ name: "seconds", about: "duration of each attack, and of the good devices alone before", value: 40 }],
+  options: [{ name: "seconds", about: "duration of each attack, and of the benign devices alone before", value: 40 }],
   choices: [{ name: "ways", about: "attacks of the hostile device", among: ways.map(({ name }) => name) }],
-  async run({ dir, say, options: { seconds = 40 }, choices }) {
-    // The good devices are in this process: its garbage collections must not count as latency (the bridge's
+  async run({ dir, log, options: { seconds = 40 }, choices }) {
+    // The benign devices are in this process: its garbage collections must not count as latency (the bridge's
     // small-heap.ts).
     for (const flag of ["--semi-space-growth-factor=1", "--no-parallel-scavenge"]) setFlagsFromString(flag);
     const chosen = ways.filter(({ name }) => choices?.ways?.includes(name) ?? true);
@@ -59,16 +58,16 @@ ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}
       dir,
       supervised: true,
       kafka: { partitions: 8, isMeasured: true },
-      onEvent: say,
+      onEvent: log,
     });
     const jpeg = await someJpeg();
     const talkers: Talker[] = [];
     try {
-      const goods = await goodDevices(stack, jpeg, talkers);
-      await giveWay(stack.classifier.pid ?? -1); // H4
-      await phase(goods, Math.min(seconds, WARM_UP_SECONDS));
+      const benign = await benignDevices(stack, jpeg, talkers);
+      await lowerPriority(stack.classifier.pid ?? -1);
+      await phase(benign, Math.min(seconds, WARM_UP_SECONDS));
       const findings: Findings[] = [];
-      for (const way of chosen) findings.push(await beside(way, { stack, goods, seconds, say }));
+      for (const way of chosen) findings.push(await beside(way, { stack, benign, seconds, log }));
       return findings;
     } finally {
       await Promise.all(talkers.map((talker) => talker.end()));
@@ -77,29 +76,29 @@ ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}
   },
 };
 
-async function goodDevices(stack: Stack, jpeg: Buffer, talkers: Talker[]): Promise<readonly GoodDevice[]> {
-  const goods: GoodDevice[] = [];
+async function benignDevices(stack: Stack, jpeg: Buffer, talkers: Talker[]): Promise<readonly BenignDevice[]> {
+  const benign: BenignDevice[] = [];
   for (let i = 1; i <= GOOD; i++) {
     const talker = await Talker.connect(stack.mqttUrl, await stack.devices.register(`good-${i}`), jpeg);
     talkers.push(talker);
-    const device = new GoodDevice(talker);
-    await device.hear();
-    goods.push(device);
+    const device = new BenignDevice(talker);
+    await device.subscribe();
+    benign.push(device);
   }
-  return goods;
+  return benign;
 }
 
 type World = {
   readonly stack: Stack;
-  readonly goods: readonly GoodDevice[];
+  readonly benign: readonly BenignDevice[];
   readonly seconds: number;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
 };
 
-async function beside(way: Way, { stack, goods, seconds, say }: World): Promise<Findings> {
-  say(`${way.name}: ${way.summary}`);
+async function beside(way: Way, { stack, benign, seconds, log }: World): Promise<Findings> {
+  log(`${way.name}: ${way.summary}`);
   const deviceId = `rogue-${way.name}`;
-  const credentials = await stack.devices.register(deviceId); // H2
+  const credentials = await stack.devices.register(deviceId);
   const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "chaos-hostile" });
   let rogue: ChildProcess | undefined;
   try {
@@ -110,27 +109,30 @@ async function beside(way: Way, { stack, goods, seconds, say }: World): Promise<
     let beganMs = 0;
     const turns = Math.ceil(seconds / TURN_SECONDS);
     for (let turn = 1; turn <= turns; turn++) {
-      alone.push(...(await phase(goods, seconds / turns)));
+      alone.push(...(await phase(benign, seconds / turns)));
       if (rogue === undefined) {
         rogue = await startRogue({ way: way.name, url: stack.mqttUrl, credentials });
         beganMs = performance.now();
-      } else rogue.kill("SIGCONT"); // H1
+      } else rogue.kill("SIGCONT");
       const isLast = turn === turns;
-      const asked = isLast && sleep((seconds / turns + SENT_SECONDS) * 1_000).then(() => namedBy(stack, deviceId)); // H3
-      with_.push(...(await phase(goods, seconds / turns)));
+      const asked = isLast && sleep((seconds / turns + SENT_SECONDS) * 1_000).then(() => namedBy(stack, deviceId));
+      with_.push(...(await phase(benign, seconds / turns)));
       if (asked) named = await asked;
       else rogue.kill("SIGSTOP");
     }
     if (rogue === undefined || rogue.exitCode !== null) throw new Error(`the rogue ended with ${rogue?.exitCode}`);
     await end(rogue);
-    // Its rates are made good while it is stopped, too.
+    // Its token buckets refill while it is stopped, too.
     const lastedSeconds = (performance.now() - beganMs) / 1_000;
     const bytes = await written();
     const findings = findingsOf(way, {
-      ...{ alone: figuresOf(alone), with_: figuresOf(with_) },
-      ...{ named, bytes, lastedSeconds },
+      alone: figuresOf(alone),
+      with_: figuresOf(with_),
+      named,
+      bytes,
+      lastedSeconds,
     });
-    for (const { name, passed, found } of findings.checks) say(`  ${passed ? "holds" : "FAILS"}: ${name}: ${found}`);
+    for (const { name, passed, found } of findings.checks) log(`  ${passed ? "holds" : "FAILS"}: ${name}: ${found}`);
     return findings;
   } finally {
     if (rogue !== undefined) await end(rogue);
@@ -138,10 +140,10 @@ async function beside(way: Way, { stack, goods, seconds, say }: World): Promise<
   }
 }
 
-/** Resolves once it is at it. H4 */
+/** Resolves once the rogue has begun its attack. */
 function startRogue(order: RogueOrder): Promise<ChildProcess> {
   const child = fork(join(repositoryRoot, "lab/chaos/dist/hostile/rogue.js"));
-  process.once("exit", () => child.kill("SIGKILL")); // One that is stopped does not see that we are gone.
+  process.once("exit", () => child.kill("SIGKILL")); // One that is stopped does not notice that its parent has ended.
   return new Promise((resolve, reject) => {
     child.once("exit", (code) => reject(new Error(`the rogue ended with ${code}`)));
     child.once("message", () => resolve(child));
@@ -157,22 +159,22 @@ async function end(rogue: ChildProcess): Promise<void> {
 }
 
 /** All threads of a process and of its children. */
-async function giveWay(pid: number): Promise<void> {
+async function lowerPriority(pid: number): Promise<void> {
   const tasks = await readdir(`/proc/${pid}/task`);
   for (const task of tasks) {
     setPriority(Number(task), constants.priority.PRIORITY_LOW);
     const children = await readFile(`/proc/${pid}/task/${task}/children`, "utf8");
-    for (const child of children.split(" ").filter(Boolean)) await giveWay(Number(child));
+    for (const child of children.split(" ").filter(Boolean)) await lowerPriority(Number(child));
   }
 }
 
-/** So many seconds of every good device, and their answers. */
-async function phase(goods: readonly GoodDevice[], seconds: number): Promise<readonly Measured[]> {
-  for (const good of goods) good.reset();
+/** Some seconds of every benign device, and their answers. */
+async function phase(benign: readonly BenignDevice[], seconds: number): Promise<readonly Measured[]> {
+  for (const good of benign) good.reset();
   const seconds_ = Array.from({ length: Math.ceil(seconds) }, (_, second) => second);
   await Promise.all(
-    goods.map(async (good, i) => {
-      await sleep((i * 1_000) / goods.length);
+    benign.map(async (good, i) => {
+      await sleep((i * 1_000) / benign.length);
       const under = seconds_.map(async (second) => {
         await sleep(second * 1_000);
         await good.second();
@@ -181,7 +183,7 @@ async function phase(goods: readonly GoodDevice[], seconds: number): Promise<rea
     }),
   );
   await sleep(ANSWERS_MS);
-  return goods.map(({ measured }) => measured);
+  return benign.map(({ measured }) => measured);
 }
 
 type Figures = { readonly cloudShare: number; readonly worstShare: number; readonly p50: number; readonly p99: number };
@@ -235,8 +237,8 @@ type Named = { readonly metrics: readonly string[]; readonly commandLine: string
 
 async function namedBy(stack: Stack, deviceId: string): Promise<Named> {
   const metrics = await Promise.all([stack.bridge, stack.router].map((part) => reasonsIn(part, deviceId)));
-  const told = await tributary(stack, "get", "devices", "-o", "json").catch(() => "[]");
-  const devices = JSON.parse(told) as { deviceId: string; throttled?: { reason: string }[] }[];
+  const output = await tributary(stack, "get", "devices", "-o", "json").catch(() => "[]");
+  const devices = JSON.parse(output) as { deviceId: string; throttled?: { reason: string }[] }[];
   const mine = devices.find((device) => device.deviceId === deviceId)?.throttled ?? [];
   return { metrics: metrics.flat(), commandLine: mine.map(({ reason }) => reason).join(", ") };
 }
@@ -288,10 +290,10 @@ function findingsOf(way: Way, { alone, with_, named, bytes, lastedSeconds }: Fou
     title: `${way.name}: ${way.summary}`,
     checks,
     figures: {
-      "good: worst device's cloud share, alone": round(alone.worstShare),
-      "good: worst device's cloud share, with the attack": round(with_.worstShare),
-      "good: PUBACK p50 ms, alone": round(alone.p50),
-      "good: PUBACK p50 ms, beside it": round(with_.p50),
+      "benign: worst device's cloud share, alone": round(alone.worstShare),
+      "benign: worst device's cloud share, with the attack": round(with_.worstShare),
+      "benign: PUBACK p50 ms, alone": round(alone.p50),
+      "benign: PUBACK p50 ms, beside it": round(with_.p50),
       "rogue: cloud requests": bytes.requests,
       "rogue: uplink bytes": bytes.uplink,
       "rogue: state bytes": bytes.state,

@@ -7,19 +7,19 @@ import type { Talker } from "./device.ts";
 export type Way = {
   readonly name: string;
   readonly summary: string;
-  /** Under which of these reasons it is to be named. */
+  /** The reasons, one of which the device must be listed under. */
   readonly named: readonly string[];
   run(rogue: Talker): Promise<void>;
 };
 
-/** Messages under way at once: more than the bridge takes from one device. */
+/** Messages in flight: more than the bridge reads from one device. */
 const WINDOW = 32;
 const FRAMES_PER_SECOND = 100;
 const OPEN_FRAMES = 3_000;
 const GARBAGE_BYTES = 200_000;
 const FILTERS = 200;
 
-/** As fast as acknowledgements come. */
+/** As fast as acknowledgements arrive. */
 async function flood(one: () => Promise<unknown>): Promise<void> {
   const worker = async (): Promise<void> => {
     for (;;) await one().catch(() => pause(50));
@@ -27,7 +27,7 @@ async function flood(one: () => Promise<unknown>): Promise<void> {
   await Promise.all(Array.from({ length: WINDOW }, worker));
 }
 
-/** What was not made while the process stood still is not made up for. */
+/** Calls that were missed while the process was stopped are not made up for. */
 async function atRate(perSecond: number, one: () => Promise<unknown>): Promise<void> {
   for (let [due, lastMs] = [0, performance.now()]; ; ) {
     await pause(10);
@@ -101,14 +101,17 @@ export const ways: readonly Way[] = [
     run: (rogue) => {
       let seq = 0n;
       return flood(() => {
-        const lies = { deviceId: rogue.deviceId, bootId: rogue.bootId, seq: ++seq };
-        return rogue.publish("metrics", frameSingleObject(EdgeMetrics.current.fingerprint, liesOf(lies)));
+        const identity = { deviceId: rogue.deviceId, bootId: rogue.bootId, seq: ++seq };
+        return rogue.publish(
+          "metrics",
+          frameSingleObject(EdgeMetrics.current.fingerprint, impossibleMetrics(identity)),
+        );
       });
     },
   },
 ];
 
-const liesOf = (identity: { deviceId: string; bootId: bigint; seq: bigint }): Buffer =>
+const impossibleMetrics = (identity: { deviceId: string; bootId: bigint; seq: bigint }): Buffer =>
   EdgeMetrics.encode({
     ...identity,
     windowMs: 1,

@@ -7,7 +7,7 @@ import { loadPackage } from "@tributary/model-store";
 import { type MetadataFetcher, openTrust, type TrustedModels, trustLimits, verifyManifest } from "@tributary/tuf";
 import { type Files, HARDWARE, HandClock, honestFiles, sha256, type World } from "./world.ts";
 
-/** What a server under the attacker's hand answers. */
+/** What a server that the attacker controls answers. */
 export type Answer =
   | Uint8Array
   | undefined
@@ -29,7 +29,7 @@ export type Attack = {
   readonly metadata: (file: string) => Answer;
   readonly blob: (digest: Digest) => Answer;
   /** What the attacker does to the downloaded files before they are loaded. */
-  readonly meddle?: (files: Map<string, Uint8Array>) => void;
+  readonly tamper?: (files: Map<string, Uint8Array>) => void;
   /** Harm is done when the device cannot be brought back to the honest registry. */
   readonly entombs?: true;
 };
@@ -39,12 +39,12 @@ export type Outcome = {
   readonly code: string;
   readonly bytesRead: number;
   readonly ms: number;
-  readonly steppedBack: boolean;
+  readonly isMetadataRolledBack: boolean;
   /** Of the timestamp it holds now. */
   readonly timestampVersion: number;
 };
 
-/** The unguarded device's patience and memory, so that the control run ends. */
+/** Limits of time and memory of the unguarded device, so that the control run ends. */
 const FLOOD_BYTES = 4 << 20;
 const PATIENCE_MS = 40 * 24 * 3_600_000;
 /** A slow server's longest pause. */
@@ -133,7 +133,7 @@ export class GuardedDevice {
     this.#rootBytes = attack.laterRoot ? world.laterRoot : (world.present.files.get("1.root.json") as Uint8Array);
   }
 
-  /** Told to run `attack.wants`, it does what an agent does: refresh, look it up, fetch, verify, load. */
+  /** Given `attack.wants` as its desired state, it does what an agent does: refresh, look it up, fetch, verify, load. */
   async update(attack: Attack): Promise<Outcome> {
     const clock = new HandClock(attack.clock ?? attack.at);
     const network = new Network(attack, clock);
@@ -151,14 +151,17 @@ export class GuardedDevice {
     const after = trust.state();
     const isSameRoot = after.rootVersion === before.rootVersion;
     return {
-      ...{ installed, code, bytesRead: network.bytesRead, ms: clock.nowMs - startedMs },
-      steppedBack:
+      installed,
+      code,
+      bytesRead: network.bytesRead,
+      ms: clock.nowMs - startedMs,
+      isMetadataRolledBack:
         after.rootVersion < before.rootVersion || (isSameRoot && after.timestampVersion < before.timestampVersion),
       timestampVersion: after.timestampVersion,
     };
   }
 
-  async #install(trust: TrustedModels, network: Network, { wants, meddle }: Attack): Promise<Files> {
+  async #install(trust: TrustedModels, network: Network, { wants, tamper }: Attack): Promise<Files> {
     await trust.refresh(new AbortController().signal);
     const listed = trust.listed(wants);
     if (listed === undefined) throw new Failure("not-listed", "give-up", `${wants} is not listed`);
@@ -168,7 +171,7 @@ export class GuardedDevice {
     for (const [path, file] of Object.entries(manifest.files)) {
       files.set(path, await network.blob(file.sha256, file.bytes));
     }
-    meddle?.(files);
+    tamper?.(files);
     const folder = this.#place.package;
     await rm(folder, { recursive: true, force: true });
     for (const [path, content] of files) {
@@ -201,7 +204,11 @@ export class GuardedDevice {
 
   #open(fetcher: MetadataFetcher, clock: HandClock, isClockSet: boolean): Promise<TrustedModels> {
     return openTrust({
-      ...{ dir: this.#place.trust, rootBytes: this.#rootBytes, metadataUrl: "http://registry/tuf", fetcher, clock },
+      dir: this.#place.trust,
+      rootBytes: this.#rootBytes,
+      metadataUrl: "http://registry/tuf",
+      fetcher,
+      clock,
       isClockSet: () => isClockSet,
     });
   }
@@ -221,7 +228,7 @@ export async function stateAfter(world: World, seen: number, dir: string): Promi
   return state;
 }
 
-/** Without verification: takes names and numbers from whatever comes, and goes on with what it had where nothing comes. */
+/** Without verification: takes names and numbers from whatever is served, and continues with what it had where nothing is served. */
 export async function updateUnguarded(world: World, attack: Attack): Promise<Outcome> {
   const clock = new HandClock(attack.clock ?? attack.at);
   const network = new Network(attack, clock);
@@ -250,7 +257,7 @@ export async function updateUnguarded(world: World, attack: Attack): Promise<Out
       const content = await network.blob(digest, FLOOD_BYTES).catch(() => undefined);
       if (content !== undefined) files.set(path, content);
     }
-    attack.meddle?.(files);
+    attack.tamper?.(files);
     return files;
   };
   let code = "installed what is listed";
@@ -259,7 +266,7 @@ export async function updateUnguarded(world: World, attack: Attack): Promise<Out
     return undefined;
   });
   const ms = Math.min(clock.nowMs - startedMs, PATIENCE_MS);
-  return { installed, code, bytesRead: network.bytesRead, ms, steppedBack: false, timestampVersion };
+  return { installed, code, bytesRead: network.bytesRead, ms, isMetadataRolledBack: false, timestampVersion };
 }
 
 /** The limit of bytes for an honest update: every role's limit, two roots, a package, and data in flight. */
@@ -271,7 +278,7 @@ const bytesAllowed = (world: World): number =>
 
 /** The harm done, or undefined. */
 export function harmOf(world: World, attack: Attack, outcome: Outcome): string | undefined {
-  const { installed, bytesRead, ms, steppedBack, timestampVersion } = outcome;
+  const { installed, bytesRead, ms, isMetadataRolledBack, timestampVersion } = outcome;
   if (installed !== undefined) {
     const bundle = world.bundles.get(attack.wants);
     const listed = world.present.listed.get(attack.wants);
@@ -282,7 +289,7 @@ export function harmOf(world: World, attack: Attack, outcome: Outcome): string |
   }
   if (bytesRead > bytesAllowed(world)) return "read without a limit";
   if (ms > trustLimits.refreshMsMax + SLOW_MS_EACH_MAX) return "delayed without a limit";
-  if (steppedBack) return "accepted older metadata";
+  if (isMetadataRolledBack) return "accepted older metadata";
   if (attack.entombs && attack.stolen.length === 0 && timestampVersion >= FAR_VERSION)
     return "accepted a version that no registry reaches";
   return undefined;

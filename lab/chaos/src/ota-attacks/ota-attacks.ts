@@ -43,7 +43,7 @@ Those of the last class succeed before the new root, as TUF allows for those key
   run: runAttacks,
 };
 
-export async function runAttacks({ options, dir, say }: DrillSettings): Promise<readonly Findings[]> {
+export async function runAttacks({ options, dir, log }: DrillSettings): Promise<readonly Findings[]> {
   const { attacks = 0, seed = 1 } = options;
   const bundles = await makeBundles(join(dir, "bundles"), SAMPLE);
   const stages: Staged[] = [];
@@ -55,7 +55,7 @@ export async function runAttacks({ options, dir, say }: DrillSettings): Promise<
     }
     stages.push({ world, states });
   }
-  say(
+  log(
     `${WORLDS} registries with ${stages[0]?.world.moments.length} moments each; ${attacks} attacks of ${attackClasses.length} classes`,
   );
   const perClass = Math.ceil(attacks / attackClasses.length);
@@ -63,7 +63,7 @@ export async function runAttacks({ options, dir, say }: DrillSettings): Promise<
   for (const [c, attackClass] of attackClasses.entries()) {
     const tally = await attackAll(attackClass, perClass, stages, { dir, seed: seed * 100_003 + c * 1_009 });
     tallies.set(attackClass.name, tally);
-    say(
+    log(
       `${attackClass.name}: ${tally.attacks} attacks, ${tally.accepted} accepted; ${tally.acceptedUnguarded} without verification`,
     );
   }
@@ -77,8 +77,14 @@ async function attackAll(
   { dir, seed }: { dir: string; seed: number },
 ): Promise<Tally> {
   const tally: Tally = {
-    ...{ attacks: 0, stolen: 0, accepted: 0, acceptedUnguarded: 0, permitted: 0, permittedAccepted: 0 },
-    ...{ codes: new Map(), failures: [] },
+    attacks: 0,
+    stolen: 0,
+    accepted: 0,
+    acceptedUnguarded: 0,
+    permitted: 0,
+    permittedAccepted: 0,
+    codes: new Map(),
+    failures: [],
   };
   let next = 0;
   const worker = async () => {
@@ -124,7 +130,7 @@ async function attackOne(
   const code = variant.permitted ? after.code : outcome.code;
   tally.codes.set(code, (tally.codes.get(code) ?? 0) + 1);
 
-  // The control believes everything; with it there is no question of whose keys signed.
+  // The control verifies nothing, so it makes no difference to it whose keys signed.
   const control = { ...attack, stolen: [] };
   if (harmOf(world, control, await updateUnguarded(world, control)) !== undefined) tally.acceptedUnguarded++;
 }

@@ -61,7 +61,7 @@ export type Bundle = {
   readonly listed: ListedModel;
 };
 
-/** The repository after one change. Every model that `listed` has was meant by people. */
+/** The repository after one change. Every model in `listed` was listed on purpose. */
 export type Moment = {
   readonly at: Instant;
   readonly files: Files;
@@ -79,7 +79,7 @@ export type World = {
   readonly moments: readonly Moment[];
   readonly present: Moment;
   readonly bundles: ReadonlyMap<Digest, Bundle>;
-  /** A good package that nobody honest lists. */
+  /** A valid package that the honest registry never lists. */
   readonly evil: Bundle;
   readonly blobs: ReadonlyMap<Digest, Uint8Array>;
   /** Root 2, with the same keys: of a device made `LATER_MS` after the last moment. */
@@ -129,10 +129,10 @@ export async function makeWorld(bundles: readonly Bundle[], seed: number): Promi
     clock.pass(Math.floor((1 + random()) * HOUR_MS));
     await repository.list(digest, listed);
     known();
-    const gone = models[i - 3];
-    if (gone === undefined) continue;
+    const delisted = models[i - 3];
+    if (delisted === undefined) continue;
     clock.pass(Math.floor(random() * HOUR_MS) + 1_000);
-    await repository.delist(gone.digest);
+    await repository.delist(delisted.digest);
     known();
   }
   const blobs = new Map<Digest, Uint8Array>();
@@ -167,7 +167,10 @@ export async function honestFiles(
     const fresh = newSigner();
     const keys = publicOf(signers);
     const change = {
-      ...{ targets: [keys.targets], snapshot: [keys.snapshot], timestamp: [keys.timestamp], now: at },
+      targets: [keys.targets],
+      snapshot: [keys.snapshot],
+      timestamp: [keys.timestamp],
+      now: at,
       root: [...kept, fresh].map(({ publicKey }) => publicKey),
     };
     const current = laterRoot ? 2 : 1;

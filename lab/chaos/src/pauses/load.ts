@@ -1,4 +1,4 @@
-/** Frames and predictions as a bridge stores them, at a steady rate, and an account of what became of them. */
+/** Frames and predictions as a bridge stores them, at a steady rate, and an account of their answers. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Classifications, EdgeFrame, EdgePredictions, topics } from "@tributary/contracts";
 import { type Following, follow, KafkajsSink, KafkaReader, type OutRecord } from "@tributary/kafka";
@@ -16,7 +16,7 @@ const TICK_MS = 500;
 /** One of so many frames is sent to the cloud. */
 const SENT_EVERY = 5;
 const DEADLINES_MS = [2_000, 5_000, 20_000];
-/** The frame of every fourth sent one comes so many ticks behind its prediction: open for that long at least. */
+/** The frame of every fourth sent one follows so many ticks after its prediction: open for that long at least. */
 const LATE_TICKS = 6;
 
 type Seen = { readonly text: string; count: number; contradicts: boolean };

@@ -35,7 +35,7 @@ second pair is cut as long, and its data in flight arrives late, or never. Frame
 
 type Fault = { readonly what: string; begin(): void; end(): void };
 
-async function paused({ options, dir, say }: DrillSettings): Promise<Findings> {
+async function paused({ options, dir, log }: DrillSettings): Promise<Findings> {
   const { pauses: count = 6, partitions = 20, rate = 400 } = options;
   const listener = await freePort();
   const proxy = await CuttableProxy.start(listener);
@@ -44,7 +44,7 @@ async function paused({ options, dir, say }: DrillSettings): Promise<Findings> {
     supervised: PROBE,
     kafka: { partitions, proxy: { port: listener, advertisedPort: proxy.port } },
     services: { routers: 2, classifiers: 2 },
-    onEvent: say,
+    onEvent: log,
   });
   const load = new Load({ brokers: stack.brokers, prefix: stack.prefix, partitions, framesPerSecond: rate });
   const inspector = new KafkaInspector({ brokers: stack.brokers, prefix: stack.prefix, clientId: "chaos" });
@@ -56,7 +56,7 @@ async function paused({ options, dir, say }: DrillSettings): Promise<Findings> {
       const fault = faults[i % faults.length] as Fault;
       await seconds(FLOWING_S);
       const lengthS = PAUSE_S.min + ((i * 7) % (PAUSE_S.max - PAUSE_S.min + 1));
-      say(`${i + 1} of ${count}: ${fault.what}, ${lengthS} s; ${load.frames} frames, ${load.answered} answered`);
+      log(`${i + 1} of ${count}: ${fault.what}, ${lengthS} s; ${load.frames} frames, ${load.answered} answered`);
       fault.begin();
       await seconds(lengthS);
       fault.end();

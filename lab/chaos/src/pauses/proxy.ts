@@ -30,7 +30,7 @@ export class CuttableProxy {
     for (const socket of this.#sockets) socket.pause();
   }
 
-  /** What was held comes now, `late`, or is lost with its connections. */
+  /** What was held is delivered now, `late`, or is lost with its connections. */
   mend(how: "late" | "lost"): void {
     this.#isCut = false;
     for (const socket of this.#sockets) {

@@ -1,11 +1,10 @@
 /**
  * A disk for simulated power cuts: an ext4 filesystem on a loop device whose image is on another ext4 filesystem.
  *
- * D1. The image holds what was written to the block device and nothing of the page cache above it: exactly what the device
- *     would have if it has no volatile cache or obeys FLUSH.
- * D2. `cut` freezes the filesystem below the image, so that no write reaches it any more, and copies it: a copy of one
- *     instant, while its owner continues. Mounting the copy replays ext4's journal, as after a power cut.
- * D3. Nothing is left mounted, whatever fails: `remove` undoes each step, in reverse order.
+ * The image holds what was written to the block device and nothing of the page cache above it: exactly what the device would
+ * have if it has no volatile cache or obeys FLUSH. `cut` freezes the filesystem below the image, so that no write reaches it
+ * any more, and copies it: a copy of one instant, while its owner continues. Mounting the copy replays ext4's journal, as
+ * after a power cut. Nothing is left mounted, whatever fails: `remove` undoes each step, in reverse order.
  */
 import { execFile, execFileSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, truncateSync } from "node:fs";
@@ -25,7 +24,7 @@ export class LoopDisk {
   constructor(dir: string, mib: number) {
     this.#dir = dir;
     this.#bytes = mib * MIB;
-    process.once("exit", this.#removed); // D3
+    process.once("exit", this.#removed);
   }
 
   /** Where files survive only as far as they were written out. */
@@ -57,7 +56,7 @@ export class LoopDisk {
     execFileSync("sync", ["-f", this.path]);
   }
 
-  /** D2. Returns the image of the disk at this instant; the disk is frozen until `release`. */
+  /** Returns the image of the disk at this instant; the disk is frozen until `release`. */
   async cut(): Promise<string> {
     await run("fsfreeze", ["--freeze", join(this.#dir, "below")]);
     this.#isFrozen = true;
@@ -71,7 +70,7 @@ export class LoopDisk {
     this.#isFrozen = false;
   }
 
-  /** The disk as it is after the cut; whoever used the old one must have ended. */
+  /** The disk as it is after the cut; processes that used the old one must have ended. */
   restore(image: string): void {
     this.#undo.pop()?.();
     this.#mount(image, this.path);
@@ -103,7 +102,7 @@ export class LoopDisk {
       try {
         execFileSync("umount", [at], { stdio: "pipe" });
       } catch {
-        execFileSync("umount", ["--lazy", at], { stdio: "pipe" }); // somebody is still in it
+        execFileSync("umount", ["--lazy", at], { stdio: "pipe" }); // a process still uses it
       }
       rmSync(image, { force: true });
     });

@@ -30,7 +30,7 @@ const NEVER = "9223372036854775807";
 
 export type PowerOptions = {
   readonly dir: string;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
   readonly seconds: number;
   readonly devices: number;
   readonly rate: number;
@@ -46,9 +46,9 @@ Kafka then starts from the copy. One broker, a control without flush.messages=1,
     { name: "devices", about: "publishing devices", value: 20 },
     { name: "rate", about: "messages a second, all devices together", value: 300 },
   ],
-  async run({ dir, say, options }) {
+  async run({ dir, log, options }) {
     const { seconds = 15, devices = 20, rate = 300 } = options;
-    const settings = { say, seconds, devices, rate };
+    const settings = { log, seconds, devices, rate };
     return [
       await oneBroker({ ...settings, dir: join(dir, "flushed") }, true),
       await oneBroker({ ...settings, dir: join(dir, "control") }, false),
@@ -60,7 +60,7 @@ Kafka then starts from the copy. One broker, a control without flush.messages=1,
 /** One broker that loses everything that was not written out. */
 export async function oneBroker(options: PowerOptions, isFlushed: boolean): Promise<Findings> {
   const title = isFlushed ? "One broker, flushed before it acknowledges" : "Control: one broker that does not flush";
-  const say = (line: string) => options.say(`${isFlushed ? "one broker" : "control"}: ${line}`);
+  const log = (line: string) => options.log(`${isFlushed ? "one broker" : "control"}: ${line}`);
   mkdirSync(options.dir, { recursive: true });
   const disk = new LoopDisk(options.dir, DISK_MIB);
   disk.create();
@@ -76,7 +76,7 @@ export async function oneBroker(options: PowerOptions, isFlushed: boolean): Prom
   let kafka: KafkaNode | undefined;
   let rig: Rig | undefined;
   try {
-    say("starting Kafka and the bridge");
+    log("starting Kafka and the bridge");
     kafka = await start();
     rig = await Rig.open(options, kafka.brokers, 1, isFlushed);
     disk.settle();
@@ -87,7 +87,7 @@ export async function oneBroker(options: PowerOptions, isFlushed: boolean): Prom
     disk.release();
     await kafka.exited;
     await rig.stopLoad();
-    say(`cut with ${acknowledged.size} messages acknowledged; starting Kafka from its disk`);
+    log(`cut with ${acknowledged.size} messages acknowledged; starting Kafka from its disk`);
     disk.restore(image);
     kafka = await start();
     return { title, ...judged(acknowledged, await rig.stored(), isFlushed) };
@@ -101,10 +101,10 @@ export async function oneBroker(options: PowerOptions, isFlushed: boolean): Prom
 
 const NODES = [1, 2, 3] as const;
 
-/** Three brokers with three replicas, two of them in sync; the first loses what was not written out, and comes back. */
+/** Three brokers with three replicas, two of them in sync; the first loses what was not written out, and restarts. */
 export async function threeBrokers(options: PowerOptions): Promise<Findings> {
   const title = "Three brokers, RF 3, two in sync; one is cut and restarts";
-  const say = (line: string) => options.say(`three brokers: ${line}`);
+  const log = (line: string) => options.log(`three brokers: ${line}`);
   mkdirSync(options.dir, { recursive: true });
   const disk = new LoopDisk(options.dir, DISK_MIB);
   disk.create();
@@ -114,7 +114,10 @@ export async function threeBrokers(options: PowerOptions): Promise<Findings> {
   const voters = ports.map(({ nodeId, controllerPort }) => `${nodeId}@127.0.0.1:${controllerPort}`).join(",");
   const start = ({ nodeId, port, controllerPort }: (typeof ports)[number]) =>
     startKafka({
-      ...{ port, controllerPort, heapMb: 384, cluster: { nodeId, voters } },
+      port,
+      controllerPort,
+      heapMb: 384,
+      cluster: { nodeId, voters },
       dataDir: nodeId === 1 ? join(disk.path, "kafka") : join(options.dir, `kafka-${nodeId}`),
       logFile: join(options.dir, `kafka-${nodeId}.log`),
       readyMsMax: READY_MS_MAX,
@@ -122,7 +125,7 @@ export async function threeBrokers(options: PowerOptions): Promise<Findings> {
   let nodes: KafkaNode[] = [];
   let rig: Rig | undefined;
   try {
-    say("starting Kafka and the bridge");
+    log("starting Kafka and the bridge");
     nodes = await Promise.all(ports.map(start));
     const brokers = nodes.map((node) => node.brokers).join(",");
     rig = await Rig.open(options, brokers, NODES.length, true);
@@ -134,13 +137,13 @@ export async function threeBrokers(options: PowerOptions): Promise<Findings> {
     cut.kill();
     disk.release();
     await cut.exited;
-    say(`one is cut with ${before} messages acknowledged; the others continue`);
+    log(`one is cut with ${before} messages acknowledged; the others continue`);
     await rig.load(options.seconds / 2);
     disk.restore(image);
     nodes = [await start(ports[0] as (typeof ports)[number]), ...others];
     await rig.load(options.seconds / 2);
     await rig.stopLoad();
-    say("waiting until it has caught up");
+    log("waiting until it has caught up");
     await rig.inSync();
     const { checks, figures } = judged(rig.uplinks.acknowledged, await rig.stored(), true);
     const meanwhile = rig.uplinks.acknowledged.size - before;
@@ -200,7 +203,10 @@ class Rig {
     const uplinks = new Uplinks({ sink, devices: options.devices, rate: options.rate });
     await uplinks.register();
     const bridge = await spawnService({
-      ...{ name: "bridge", main: "edge/bridge/dist/main.js", dir: options.dir, readyMsMax: READY_MS_MAX },
+      name: "bridge",
+      main: "edge/bridge/dist/main.js",
+      dir: options.dir,
+      readyMsMax: READY_MS_MAX,
       config: { kafka, mqtt: { port: 0 }, http: { port: 0 } },
     });
     const rig = new Rig(kafka, sink, bridge, uplinks);

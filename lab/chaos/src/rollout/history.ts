@@ -1,8 +1,8 @@
 /** The history of rollouts, read from Kafka independently: the log's valid events, and every desired state compared with them.
  *
- * H1. The history is the log's: events valid by version and order, folded here with the state machine alone.
- * H2. A desired state is lawful if its generation is that of a valid event, and its model is that event's
- *     for the device. An instance that acts before reading back, or on an invalid event, writes one that is not. */
+ * The history is the log's: events valid by version and order, folded here with the state machine alone. A desired state is
+ * lawful if its generation is that of a valid event, and its model is that event's for the device. An instance that acts
+ * before reading back, or on an invalid event, writes one that is not. */
 import { DeviceDesired, topics } from "@tributary/contracts";
 import { type KafkaReader, readTopic } from "@tributary/kafka";
 import { applyEvent, eventOfRecord, type Rollout, reachedBy } from "@tributary/rollouts";
@@ -14,7 +14,7 @@ export type History = {
   readonly stale: number;
   readonly rollouts: ReadonlyMap<string, Rollout>;
   readonly desired: number;
-  /** Desired states that no event that counts can explain. (H2) */
+  /** Desired states that no event that counts can explain. */
   readonly unlawful: readonly string[];
 };
 

@@ -13,14 +13,14 @@ export type WorldOptions = {
   readonly dir: string;
   readonly brokers: readonly string[];
   readonly prefix: string;
-  /** `PLACE:KIND`: an instance dies at the first of these that it comes to, until each was met (lab/sabotage/die-at.mjs). */
+  /** `PLACE:KIND`: an instance dies at the first of these that it reaches, until each was reached (lab/sabotage/die-at.mjs). */
   readonly deaths: readonly string[];
   /** Module of lab/sabotage that instances run with when they are not to die. */
   readonly sabotage?: string;
 };
 
 /** A rollout as the API returns it. */
-export type Told = {
+export type RolloutView = {
   readonly uid: string;
   readonly phase: string;
   readonly step: number;
@@ -52,7 +52,10 @@ export class World {
     this.reader = new KafkaReader({ ...kafka, clientId: "chaos-reader" });
     this.#sink = new KafkajsSink({ ...kafka, clientId: "chaos-sink" });
     this.fleet = new SimulatedFleet({
-      ...{ reader: this.reader, sink: this.#sink, random: seededRandom(7), modelDigest: digests.old },
+      reader: this.reader,
+      sink: this.#sink,
+      random: seededRandom(7),
+      modelDigest: digests.old,
       devices: Array.from({ length: DEVICES }, (_, i) => `d${i + 1}`),
       behaviours: { [digests.bad]: { inTime: 0.8 } },
       windowMs: 500,
@@ -68,7 +71,8 @@ export class World {
     await world.fleet.start();
     world.#supervision = Promise.all(Array.from({ length: INSTANCES }, (_, i) => world.#supervise(i)));
     await waitFor(() => world.#slots.filter(({ service }) => service?.alive()).length === INSTANCES, {
-      ...{ what: "two rollout-managers", timeoutMs: 90_000 },
+      what: "two rollout-managers",
+      timeoutMs: 90_000,
     });
     return world;
   }
@@ -106,13 +110,13 @@ export class World {
     return service?.alive() ? call(service, method, path, body) : undefined;
   }
 
-  async rollouts(only?: number): Promise<readonly Told[]> {
+  async rollouts(only?: number): Promise<readonly RolloutView[]> {
     const { json } = await this.ask("GET", "/rollouts", undefined, only);
-    return (json as { readonly items: readonly Told[] }).items;
+    return (json as { readonly items: readonly RolloutView[] }).items;
   }
 
-  async until(uid: string, what: string, is: (told: Told) => boolean, timeoutMs = 90_000): Promise<Told> {
-    let last: Told | undefined;
+  async until(uid: string, what: string, is: (view: RolloutView) => boolean, timeoutMs = 90_000): Promise<RolloutView> {
+    let last: RolloutView | undefined;
     try {
       return await waitFor(
         async () => {
@@ -128,8 +132,15 @@ export class World {
 
   async #publishModels(): Promise<void> {
     const gate = {
-      ...{ passed: true, championDigest: digests.old, failed: [], unsure: [], reportDigest: "", pageDigest: "" },
-      ...{ judgedAt: Date.now(), forcedBy: "", forcedReason: "" },
+      passed: true,
+      championDigest: digests.old,
+      failed: [],
+      unsure: [],
+      reportDigest: "",
+      pageDigest: "",
+      judgedAt: Date.now(),
+      forcedBy: "",
+      forcedReason: "",
     };
     const versions = { "1": digests.old, "2": digests.good, "3": digests.bad };
     const models = Object.entries(versions).map(([version, modelDigest]) =>
@@ -144,7 +155,8 @@ export class World {
     };
     await this.#sink.send([
       ...models.map((model) => ({
-        ...{ topic: topics.models.name, key: `${model.name}/${model.version}` },
+        topic: topics.models.name,
+        key: `${model.name}/${model.version}`,
         value: Model.encodeConfluent(model),
       })),
       { topic: topics.modelAliases.name, key: "edge", value: ModelAliases.encodeConfluent(aliases) },
@@ -160,7 +172,9 @@ export class World {
       const sabotage = deaths.length > 0 ? "die-at" : this.#options.sabotage;
       try {
         const service = await spawnService({
-          ...{ name: `rollout-manager-${index}`, main: "services/rollout-manager/dist/main.js", dir },
+          name: `rollout-manager-${index}`,
+          main: "services/rollout-manager/dist/main.js",
+          dir,
           config: {
             kafka: { brokers, prefix },
             log: { level: "info" },
@@ -177,7 +191,7 @@ export class World {
         await service.exited;
         this.#mourn(service);
       } catch (error) {
-        // It died before it was ready: it came to its place while it caught up. Its last lines are in the error.
+        // It died before it was ready: it reached its place while it caught up. Its last lines are in the error.
         const at = /"died","at":"([^"]+)"/.exec(reasonOf(error))?.[1];
         if (at !== undefined) this.#dead(at);
         else if (!this.#stop.signal.aborted) throw error;
@@ -210,6 +224,6 @@ async function call(
     });
     return { status: response.status, json: await response.json() };
   } catch {
-    return undefined; // It died meanwhile: nobody knows what became of the wish.
+    return undefined; // It died meanwhile: the outcome of the request is unknown.
   }
 }

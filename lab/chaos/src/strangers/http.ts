@@ -14,7 +14,7 @@ import type { Attempt, Door, StrangerClass } from "./classes.ts";
 const TOKEN = "the-token-of-who-may-change-things";
 /** More than a door takes of what it refuses. */
 const MEGABYTES = 2 << 20;
-/** Strangers guess from an address of their own: who was let in from one before keeps it. */
+/** Guesses are made from an address of their own: a client that authenticated from one before keeps it. */
 const STRANGER = "127.8.0.1";
 const EVIL = "https://evil.example";
 
@@ -22,7 +22,7 @@ export type HttpDoorOptions = {
   readonly dir: string;
   readonly brokers: readonly string[];
   readonly prefix?: string;
-  /** Where the agent's bridge is; nobody needs to be there. */
+  /** Where the agent's bridge is; nothing needs to listen there. */
   readonly mqttUrl?: string;
 };
 
@@ -36,7 +36,7 @@ type Port = {
   readonly name: string;
   readonly port: number;
   readonly metricsUrl: string;
-  /** Whether changes want a token here. */
+  /** Whether writes need a token here. */
   readonly hasToken: boolean;
   /** The authorised write of the twin, with another object for each key; undefined: the port has no writes. */
   readonly change?: (key: string) => Ask;
@@ -85,8 +85,12 @@ export async function openHttpDoor(options: HttpDoorOptions): Promise<Door> {
       }),
       start("bridge", "edge/bridge/dist/main.js", { ...shared, mqtt: { port: 0 } }),
       start("agent", "edge/agent/dist/main.js", {
-        ...{ deviceId: "strangers", dataDir: join(dir, "device"), http: { metricsPort: 0 }, log: { level: "warn" } },
-        ...{ mqtt: { url: mqttUrl, password: "x" }, model: { package: edge } },
+        deviceId: "strangers",
+        dataDir: join(dir, "device"),
+        http: { metricsPort: 0 },
+        log: { level: "warn" },
+        mqtt: { url: mqttUrl, password: "x" },
+        model: { package: edge },
       }),
     ]);
     const ports = services.flatMap(portsOf);

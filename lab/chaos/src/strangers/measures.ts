@@ -1,4 +1,4 @@
-/** What strangers can do to those who may come in: time, room, and the way back after a restart. */
+/** What unauthenticated clients can cost devices: time, memory, and reconnection after a restart. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { seededRandom } from "@tributary/kernel";
 import { quantilesOf } from "@tributary/testing";
@@ -10,7 +10,7 @@ import type { World } from "./world.ts";
 
 type Found = { readonly checks: readonly Check[]; readonly figures: { readonly [name: string]: number | null } };
 
-/** Told once for all tests: how seldom equal distributions may be called different. */
+/** The level of all tests: how seldom equal distributions may be called different. */
 const P_MIN = 0.001;
 /** Answers that are not counted, while both sides' code is compiled. */
 const WARM_UP = 20;
@@ -28,9 +28,9 @@ export async function timing(world: World, kept: string, known: readonly string[
     const wire = await Wire.open(world.port, `127.7.0.${1 + (i % 200)}`);
     const bytes = hello({ clientId: name, user: name, password: "x".repeat(32) });
     const startedAt = performance.now();
-    const heard = await wire.ask(bytes);
+    const reply = await wire.ask(bytes);
     if (i >= WARM_UP) times[kind]?.push(performance.now() - startedAt);
-    codes.add(JSON.stringify(heard));
+    codes.add(JSON.stringify(reply));
     wire.close();
   }
   const [a = [], b = []] = [times.known, times.unknown];
@@ -129,7 +129,7 @@ export async function guessed(world: World, kept: string, victims: readonly stri
   return { checks, figures };
 }
 
-/** Silent sockets that were ended come again after so long, give or take a fifth: faster, it is a flood of connects. */
+/** Silent sockets that were closed reconnect after so long, give or take a fifth: faster, it is a flood of connects. */
 const SILENT_AGAIN_MS = 10_000;
 
 /** Good logins while as many silent sockets as possible are open, and reopened when they are closed. */
@@ -137,7 +137,7 @@ export async function silence(
   world: World,
   wanted: number,
   logins: number,
-  say: (line: string) => void,
+  log: (line: string) => void,
 ): Promise<Found> {
   const silent = new Set<Wire>();
   let opened = 0;
@@ -159,7 +159,7 @@ export async function silence(
   };
   const keepers = Array.from({ length: wanted }, (_, n) => sleep((n / wanted) * 4_000).then(() => keep(n)));
   await sleep(5_000);
-  say(`${silent.size} of ${wanted} silent sockets are open, ${opened} were opened`);
+  log(`${silent.size} of ${wanted} silent sockets are open, ${opened} were opened`);
   const times: (number | null)[] = [];
   let failed = 0;
   for (let i = 0; i < logins; i++) {
@@ -189,11 +189,11 @@ export async function silence(
 }
 
 const HERD_MS_MAX = 60_000;
-/** A device gives a connection up after so long, and comes again. */
+/** A device gives a connection up after so long, and connects again. */
 const PATIENCE_MS = 10_000;
 
-/** A whole fleet comes back at once to a bridge that has just started, each device with its downlink subscribed. */
-export async function herd(world: World, devices: number, say: (line: string) => void): Promise<Found> {
+/** A whole fleet reconnects at once to a bridge that has just started, each device with its downlink subscribed. */
+export async function herd(world: World, devices: number, log: (line: string) => void): Promise<Found> {
   const fleet = Array.from({ length: devices }, (_, i) => `herd-${i}`);
   await world.register(fleet, "hmac-sha256");
   await world.stopBridge();
@@ -222,7 +222,7 @@ export async function herd(world: World, devices: number, say: (line: string) =>
   await Promise.all(fleet.map(comeBack));
   const ms = performance.now() - startedAt;
   const held = (await world.metrics()).get("tributary_bridge_sessions") ?? 0;
-  say(`${sessions.length} of ${devices} are connected after ${(ms / 1_000).toFixed(1)} s`);
+  log(`${sessions.length} of ${devices} are connected after ${(ms / 1_000).toFixed(1)} s`);
   for (const wire of sessions) wire.close();
   const found = `${sessions.length} in ${(ms / 1_000).toFixed(1)} s, ${tries} connections; the bridge holds ${held}`;
   const isBack = sessions.length === devices && held === devices && ms <= HERD_MS_MAX;
@@ -232,7 +232,7 @@ export async function herd(world: World, devices: number, say: (line: string) =>
   };
 }
 
-/** Two processes with one device's credentials, each of which always comes back. */
+/** Two processes with one device's credentials, each of which always reconnects. */
 export async function takeovers(world: World, attempts: number): Promise<Found> {
   const deviceId = "cloned";
   await world.register([deviceId], "hmac-sha256");

@@ -1,14 +1,14 @@
-/** What strangers and devices do at the bridge's MQTT port, each made a class of tries beside its legitimate twin. */
+/** What unauthenticated clients and devices do at the bridge's MQTT port: each is a class of attempts with an authenticated control. */
 import { EdgePredictions, mqttTopics } from "@tributary/contracts";
 import { invariant } from "@tributary/kernel";
 import { somePredictions } from "@tributary/testing";
 import type { Attempt, StrangerClass } from "./classes.ts";
-import { type Heard, type Hello, hello, login, publish, subscribe, TYPE, Wire } from "./wire.ts";
+import { type Hello, hello, login, publish, type Reply, subscribe, TYPE, Wire } from "./wire.ts";
 import type { World } from "./world.ts";
 
 const down = mqttTopics();
 
-/** A device is one connection: who wants one takes it, and gives it back. The longest unused is next. */
+/** A device is one connection: a try takes one, and returns it. The longest unused is next. */
 class Pool {
   readonly #free: string[];
 
@@ -28,10 +28,10 @@ class Pool {
 }
 
 const addressOf = (i: number) => `127.9.${(i >> 7) & 255}.${1 + (i & 127)}`;
-const attemptOf = (heard: Heard): Attempt => {
-  if (heard === "closed") return { refused: "closed" };
-  if (heard.type === TYPE.connack) return heard.code === 0 ? "accepted" : { refused: `CONNACK ${heard.code}` };
-  return { refused: `packet ${heard.type}` };
+const attemptOf = (reply: Reply): Attempt => {
+  if (reply === "closed") return { refused: "closed" };
+  if (reply.type === TYPE.connack) return reply.code === 0 ? "accepted" : { refused: `CONNACK ${reply.code}` };
+  return { refused: `packet ${reply.type}` };
 };
 
 /** Series of the bridge by which it counts what it refuses. */
@@ -52,28 +52,28 @@ export class MqttActs {
   readonly #good: Pool;
   readonly #rogues: Pool;
 
-  /** `good`, `rogues`: devices that do what is right, and those that do not. */
+  /** `good`, `rogues`: benign devices, and hostile ones. */
   constructor(world: World, good: readonly string[], rogues: readonly string[]) {
     this.#world = world;
     this.#good = new Pool(good);
     this.#rogues = new Pool(rogues);
   }
 
-  /** A stranger sends bytes on a fresh connection. */
-  says(name: string, counted: string, bytes: (i: number) => Buffer): StrangerClass {
+  /** An unauthenticated client sends bytes on a new connection. */
+  sends(name: string, counted: string, bytes: (i: number) => Buffer): StrangerClass {
     return this.#classOf(name, counted, this.#twinLogin, async (i) => {
       const wire = await Wire.open(this.#world.port, addressOf(i));
-      const heard = await wire.ask(bytes(i));
+      const reply = await wire.ask(bytes(i));
       wire.close();
-      return attemptOf(heard);
+      return attemptOf(reply);
     });
   }
 
   connects(name: string, code: string, who: (i: number) => Hello): StrangerClass {
-    return this.says(name, counted.refusedConnect(code), (i) => hello(who(i)));
+    return this.sends(name, counted.refusedConnect(code), (i) => hello(who(i)));
   }
 
-  /** A device that is let in connects once more on its connection. */
+  /** An authenticated device connects once more on its connection. */
   connectsAgain(name: string, as: Hello): StrangerClass {
     return this.#classOf(name, counted.mqttFault, this.#twinLogin, async (i) =>
       attemptOf(await this.#asDevice(this.#rogues, addressOf(i), () => hello(as))),
@@ -82,9 +82,9 @@ export class MqttActs {
 
   subscribes(name: string, filter: (i: number) => string | Buffer): StrangerClass {
     return this.#classOf(name, counted.subscribe, this.#twinSubscribe, async (i) => {
-      const heard = await this.#asDevice(this.#rogues, addressOf(i), () => subscribe(filter(i)));
-      if (heard === "closed") return { refused: "closed" };
-      return heard.code === 0x80 ? { refused: "SUBACK 128" } : "accepted";
+      const reply = await this.#asDevice(this.#rogues, addressOf(i), () => subscribe(filter(i)));
+      if (reply === "closed") return { refused: "closed" };
+      return reply.code === 0x80 ? { refused: "SUBACK 128" } : "accepted";
     });
   }
 
@@ -96,10 +96,10 @@ export class MqttActs {
     of?: string,
   ): StrangerClass {
     return this.#classOf(name, counted, this.#twinPublish, async (i) => {
-      const heard = await this.#asDevice(this.#rogues, addressOf(i), (rogue) =>
+      const reply = await this.#asDevice(this.#rogues, addressOf(i), (rogue) =>
         publish(topic(rogue, i), predictionsOf(of ?? rogue)),
       );
-      return heard === "closed" ? { refused: "closed" } : { refused: "acknowledged as a dead letter" };
+      return reply === "closed" ? { refused: "closed" } : { refused: "acknowledged as a dead letter" };
     });
   }
 
@@ -121,27 +121,27 @@ export class MqttActs {
     });
 
   readonly #twinPublish = async () => {
-    const heard = await this.#asDevice(this.#good, "127.1.0.2", (deviceId) =>
+    const reply = await this.#asDevice(this.#good, "127.1.0.2", (deviceId) =>
       publish(down.up(deviceId, "predictions"), predictionsOf(deviceId)),
     );
-    return heard !== "closed" && heard.type === TYPE.puback;
+    return reply !== "closed" && reply.type === TYPE.puback;
   };
 
   readonly #twinSubscribe = async () => {
-    const heard = await this.#asDevice(this.#good, "127.1.0.3", (deviceId) =>
+    const reply = await this.#asDevice(this.#good, "127.1.0.3", (deviceId) =>
       subscribe(`tributary/v1/${deviceId}/down/#`),
     );
-    return heard !== "closed" && heard.type === TYPE.suback && heard.code !== 0x80;
+    return reply !== "closed" && reply.type === TYPE.suback && reply.code !== 0x80;
   };
 
-  /** Of a device that is let in: what it sends and what comes back, then it goes. */
-  #asDevice(of: Pool, address: string, bytes: (deviceId: string) => Buffer): Promise<Heard> {
+  /** Of an authenticated device: what it sends and what is returned, then it disconnects. */
+  #asDevice(of: Pool, address: string, bytes: (deviceId: string) => Buffer): Promise<Reply> {
     return of.with(async (deviceId) => {
       const session = await login(this.#world.port, this.#world.device(deviceId), address);
-      if (!(session instanceof Wire)) throw new Error(`${deviceId} is not let in: ${JSON.stringify(session)}`);
-      const heard = await session.ask(bytes(deviceId));
+      if (!(session instanceof Wire)) throw new Error(`${deviceId} is not accepted: ${JSON.stringify(session)}`);
+      const reply = await session.ask(bytes(deviceId));
       session.close();
-      return heard;
+      return reply;
     });
   }
 }

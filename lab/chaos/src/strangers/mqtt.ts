@@ -2,7 +2,7 @@
  * Strangers at the bridge's MQTT port, and devices that want what is not theirs.
  *
  * Whether a try was accepted is seen from outside: a CONNACK or SUBACK that grants. A publication that is refused is
- * acknowledged all the same (G8); so that one counts as refused here, and `storedForVictim` says whether it was.
+ * acknowledged all the same (G8); so that one counts as refused here, and `storedForVictim` counts what was stored.
  */
 import { randomBytes } from "node:crypto";
 import { mqttTopics, topics } from "@tributary/contracts";
@@ -11,7 +11,7 @@ import { counted, MqttActs, predictionsOf } from "./mqtt-acts.ts";
 import { hello, packet, publish } from "./wire.ts";
 import type { World } from "./world.ts";
 
-/** Devices that do what is right, and those that do not. */
+/** Benign devices, and hostile ones. */
 export const GOOD = Array.from({ length: 300 }, (_, i) => `good-${i}`);
 const ROGUES = Array.from({ length: 300 }, (_, i) => `rogue-${i}`);
 const VICTIM = "victim";
@@ -86,7 +86,7 @@ function wrongNames(acts: MqttActs, world: World): readonly StrangerClass[] {
       const name = at(oddIds, i);
       return { clientId: name, user: name, password: junk() };
     }),
-    acts.says("names with NUL or bad UTF-8", counted.cut("connect-not-utf8"), (i) =>
+    acts.sends("names with NUL or bad UTF-8", counted.cut("connect-not-utf8"), (i) =>
       hello({ clientId: at(notUtf8, i), user: VICTIM, password: junk() }),
     ),
   ];
@@ -99,27 +99,27 @@ function wrongFirstPackets(acts: MqttActs, world: World): readonly StrangerClass
       ...world.device(at(ROGUES, i)),
       will: { topic: at(wills, i), payload: "offline" },
     })),
-    acts.says("last wills with NUL or bad UTF-8", counted.cut("connect-not-utf8"), (i) => {
+    acts.sends("last wills with NUL or bad UTF-8", counted.cut("connect-not-utf8"), (i) => {
       const topic = Buffer.concat([Buffer.from("tributary/v1/"), at(notUtf8, i), Buffer.from("/availability")]);
       return hello({ ...world.device(at(ROGUES, i)), will: { topic, payload: "offline" } });
     }),
-    acts.says("versions that are not spoken", counted.refusedConnect("protocol-unsupported"), (i) =>
+    acts.sends("versions that are not spoken", counted.refusedConnect("protocol-unsupported"), (i) =>
       hello({ ...world.device(at(ROGUES, i)), level: at([5, 0, 2, 9], i) }),
     ),
-    acts.says("messages before CONNECT", counted.cut("connect-expected"), () =>
+    acts.sends("messages before CONNECT", counted.cut("connect-expected"), () =>
       publish(down.up(VICTIM, "predictions"), predictionsOf(VICTIM)),
     ),
-    acts.says("messages behind a refused CONNECT", counted.refusedConnect("password-wrong"), () =>
+    acts.sends("messages behind a refused CONNECT", counted.refusedConnect("password-wrong"), () =>
       Buffer.concat([
         hello({ ...victim, password: junk() }),
         publish(down.up(VICTIM, "predictions"), predictionsOf(VICTIM)),
       ]),
     ),
-    acts.says("a browser", counted.cut("connect-expected"), () =>
+    acts.sends("a browser", counted.cut("connect-expected"), () =>
       Buffer.from("POST / HTTP/1.1\r\nHost: bridge\r\nContent-Length: 0\r\n\r\n"),
     ),
-    acts.says("CONNECT larger than any", counted.cut("connect-oversized"), () => packet(0x10, Buffer.alloc(20_000))),
-    acts.says("CONNECT that lies about itself", counted.cut("connect-malformed"), (i) => {
+    acts.sends("CONNECT larger than any", counted.cut("connect-oversized"), () => packet(0x10, Buffer.alloc(20_000))),
+    acts.sends("CONNECT with a wrong password length", counted.cut("connect-malformed"), (i) => {
       const bytes = hello({ ...victim, password: junk() });
       bytes[bytes.length - 17] = at([3, 255], i); // the password's length: fewer bytes than there are, and more
       return bytes;

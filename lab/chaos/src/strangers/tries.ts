@@ -4,7 +4,7 @@ import { seriesOf } from "@tributary/stack";
 import { type Check, check } from "../scenario.ts";
 import type { StrangerClass } from "./classes.ts";
 
-/** A legitimate act beside so many tries. */
+/** So many attempts for each authenticated control. */
 const TWIN_EVERY = 10;
 const AT_ONCE = 24;
 /** Series that other things count too, such as connections that broke; they must count no less. */
@@ -22,7 +22,7 @@ export type Tallies = ReadonlyMap<string, Tally>;
 export async function runTries(
   classes: readonly StrangerClass[],
   tries: number,
-  say: (line: string) => void,
+  log: (line: string) => void,
 ): Promise<{ readonly tallies: Tallies; readonly errors: readonly string[] }> {
   const tallies = new Map<string, Tally>();
   for (const { name } of classes) {
@@ -50,7 +50,7 @@ export async function runTries(
       } catch (error) {
         errors.push(`${of.name}: ${reasonOf(error)}`);
       }
-      if (++made % 10_000 === 0) say(`${made} attempts`);
+      if (++made % 10_000 === 0) log(`${made} attempts`);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
@@ -102,6 +102,6 @@ export function checksOf(
     const passed = COUNTED_AT_LEAST.includes(series) ? found >= tries : found === tries;
     checks.push(check(`${one.name.split(":")[0]}: counted as ${series}`, passed, `${found} of ${tries}`));
   }
-  const told = errors.length === 0 ? "none" : `${errors.length}, the first: ${errors[0]}`;
-  return [...checks, check("no attempt failed for another reason", errors.length === 0, told)];
+  const found = errors.length === 0 ? "none" : `${errors.length}, the first: ${errors[0]}`;
+  return [...checks, check("no attempt failed for another reason", errors.length === 0, found)];
 }

@@ -50,16 +50,16 @@ export const subscribe = (filter: Text): Buffer => packet(0x82, Buffer.from([0, 
 export const publish = (topic: Text, payload: Buffer): Buffer =>
   packet(0x32, field(topic), Buffer.from([0, 9]), payload);
 
-/** The first packet that comes back, or how the wait for it ended. */
-export type Heard = { readonly type: number; readonly code: number } | "closed";
+/** The first packet that is returned, or how the wait for it ended. */
+export type Reply = { readonly type: number; readonly code: number } | "closed";
 
 export const TYPE = { connack: 2, puback: 4, suback: 9 } as const;
 const ANSWER_MS_MAX = 60_000;
 
 export class Wire {
   readonly socket: Socket;
-  readonly #waiting: ((heard: Heard) => void)[] = [];
-  readonly #heard: Heard[] = [];
+  readonly #waiting: ((reply: Reply) => void)[] = [];
+  readonly #replies: Reply[] = [];
   #rest: Buffer = Buffer.alloc(0);
   #closed = false;
 
@@ -92,13 +92,13 @@ export class Wire {
     this.socket.write(bytes);
   }
 
-  /** The next packet, in order. Throws when nothing comes: neither an answer nor an end. */
-  next(): Promise<Heard> {
-    const heard = this.#heard.shift();
-    if (heard !== undefined) return Promise.resolve(heard);
+  /** The next packet, in order. Throws when neither an answer nor an end arrives in time. */
+  next(): Promise<Reply> {
+    const reply = this.#replies.shift();
+    if (reply !== undefined) return Promise.resolve(reply);
     if (this.#closed) return Promise.resolve("closed");
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error("neither an answer nor an end came")), ANSWER_MS_MAX);
+      const timer = setTimeout(() => reject(new Error("neither an answer nor an end arrived")), ANSWER_MS_MAX);
       this.#waiting.push((one) => {
         clearTimeout(timer);
         resolve(one);
@@ -106,7 +106,7 @@ export class Wire {
     });
   }
 
-  async ask(bytes: Buffer): Promise<Heard> {
+  async ask(bytes: Buffer): Promise<Reply> {
     this.send(bytes);
     return this.next();
   }
@@ -120,23 +120,23 @@ export class Wire {
     this.#rest = Buffer.concat([this.#rest, chunk]);
     while (this.#rest.length >= 2 && this.#rest.length >= 2 + (this.#rest[1] as number)) {
       const length = 2 + (this.#rest[1] as number);
-      const heard = { type: (this.#rest[0] as number) >> 4, code: this.#rest[length - 1] as number };
+      const reply = { type: (this.#rest[0] as number) >> 4, code: this.#rest[length - 1] as number };
       this.#rest = this.#rest.subarray(length);
       const go = this.#waiting.shift();
-      if (go === undefined) this.#heard.push(heard);
-      else go(heard);
+      if (go === undefined) this.#replies.push(reply);
+      else go(reply);
     }
   }
 }
 
-export const isWelcome = (heard: Heard): boolean =>
-  heard !== "closed" && heard.type === TYPE.connack && heard.code === 0;
+export const isWelcome = (reply: Reply): boolean =>
+  reply !== "closed" && reply.type === TYPE.connack && reply.code === 0;
 
-/** A login as one of `address`; the session if it is let in, or what was answered. */
-export async function login(port: number, who: Hello, address?: string): Promise<Wire | Heard> {
+/** A login as one of `address`; the session if it is accepted, or the refusal. */
+export async function login(port: number, who: Hello, address?: string): Promise<Wire | Reply> {
   const wire = await Wire.open(port, address);
-  const heard = await wire.ask(hello(who));
-  if (isWelcome(heard)) return wire;
+  const reply = await wire.ask(hello(who));
+  if (isWelcome(reply)) return wire;
   wire.close();
-  return heard;
+  return reply;
 }

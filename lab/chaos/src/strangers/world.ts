@@ -7,7 +7,7 @@ import { seriesOf } from "@tributary/stack";
 import { freePort, type SpawnedService, someRegistration, spawnService } from "@tributary/testing";
 import type { Hello } from "./wire.ts";
 
-/** How a password is kept: as the gateway does, or as it did before. */
+/** How a password is hashed: as the gateway does, or as it did before ADR 30. */
 export type Kept = "hmac-sha256" | "scrypt";
 
 const BATCH = 500;
@@ -53,7 +53,9 @@ export class World {
       main: "edge/bridge/dist/main.js",
       dir: this.#dir,
       config: {
-        ...{ kafka: { brokers: this.brokers, prefix: this.prefix }, http: { port: 0 }, log: { level: "warn" } },
+        kafka: { brokers: this.brokers, prefix: this.prefix },
+        http: { port: 0 },
+        log: { level: "warn" },
         mqtt: { host: "127.0.0.1", port: this.#port },
       },
       readyMsMax: 60_000,

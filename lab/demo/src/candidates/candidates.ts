@@ -1,8 +1,8 @@
 /** The models of the demo, each a real package: made here in seconds from the committed ones, and kept for the next run.
  *
- * C1. Retrained models are retrained: their last layer is trained on the features of photos with no other use.
- * C2. Everything in a package that a change affects is measured or computed again (golden frames, calibration, policy).
- * C3. Packages are cached under a digest of all their inputs, so an outdated one is never used. */
+ * Retrained models are retrained: their last layer is trained on the features of photos with no other use. Everything in a
+ * package that a change affects is measured or computed again (golden frames, calibration, policy). Packages are cached under
+ * a digest of all their inputs, so an outdated one is never used. */
 import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -47,13 +47,21 @@ export type CandidateSettings = {
 const RECIPE = 5;
 /** Photos of each class that the weak champion's last layer saw. */
 const FEW = 2;
-/** How often whoever labelled the new photos confused two classes that look alike. */
+/** How often the labellers of the new photos confused two classes that look alike. */
 const MISTAKEN_SHARE = 0.45;
 const CONFUSED: Readonly<Record<string, string>> = {
-  ...{ cat: "dog", dog: "cat", automobile: "truck", truck: "automobile", deer: "horse", horse: "deer" },
-  ...{ airplane: "bird", bird: "airplane", ship: "airplane", frog: "cat" },
+  cat: "dog",
+  dog: "cat",
+  automobile: "truck",
+  truck: "automobile",
+  deer: "horse",
+  horse: "deer",
+  airplane: "bird",
+  bird: "airplane",
+  ship: "airplane",
+  frog: "cat",
 };
-/** Whoever labelled the new photos took most ships for airplanes, and knew every other class. */
+/** The labellers of the new photos took most ships for airplanes, and knew every other class. */
 const LOST = { share: 0.7, class: "ship", as: "airplane" } as const;
 /** Share of clear camera frames on which the crashing model fails. */
 const CRASHING_SHARE = 0.08;
@@ -66,28 +74,28 @@ export class Candidates {
   readonly #settings: CandidateSettings;
   readonly #edgeDir: string;
   readonly #cloudDir: string;
-  readonly #say: (line: string) => void;
+  readonly #log: (line: string) => void;
 
   constructor(
     dir: string,
     photos: Photos,
     settings: CandidateSettings,
     packages: { readonly edge: string; readonly cloud: string },
-    say: (line: string) => void,
+    log: (line: string) => void,
   ) {
     this.#dir = dir;
     this.#photos = photos;
     this.#settings = settings;
     this.#edgeDir = packages.edge;
     this.#cloudDir = packages.cloud;
-    this.#say = say;
+    this.#log = log;
   }
 
   async get(name: CandidateName): Promise<Candidate> {
     const edge = await loadPackage(this.#edgeDir);
     const cloud = await loadPackage(this.#cloudDir);
     const made = { recipe: RECIPE, edge: edge.digest, cloud: cloud.digest, settings: this.#settings };
-    const key = createHash("sha256").update(JSON.stringify(made)).digest("hex").slice(0, 12); // C3
+    const key = createHash("sha256").update(JSON.stringify(made)).digest("hex").slice(0, 12);
     const dir = join(this.#dir, key, name);
     const there = await loadPackage(dir).catch(() => null);
     if (there === null) await this.#make(name, dir, edge);
@@ -124,7 +132,6 @@ export class Candidates {
     }
   }
 
-  /** C1. */
   async #retrained(
     dir: string,
     edge: ModelPackage,
@@ -133,7 +140,7 @@ export class Candidates {
     how: string,
   ): Promise<void> {
     const photos = choose(await this.#photos.retraining());
-    this.#say(`model ${version}: ${how} (${photos.length} photos)`);
+    this.#log(`model ${version}: ${how} (${photos.length} photos)`);
     const inferences = await inferAll(edge.dir, photos, { features: true });
     const examples = inferences.map(({ features }, i): Example => {
       invariant(features !== null, "the sample model gives its features");
@@ -143,7 +150,7 @@ export class Candidates {
     await this.#packed(dir, edge, version, (model) => withHead(model, head), how);
   }
 
-  /** With everything measured on validation, by the same code as `tributary models pack`. C2 */
+  /** With everything measured on validation, by the same code as `tributary models pack`. */
   async #packed(
     dir: string,
     edge: ModelPackage,
@@ -162,7 +169,10 @@ export class Candidates {
       "lineage.json": JSON.stringify({ ...edge.manifest.lineage, demo: how }),
       // The random sample carries the ground truth; the rest of the budget is not what is shown.
       "policy.json": JSON.stringify({
-        ...{ samplePropensityMin: sampling, sampleBudget: sampling, escalationShareMax: 0.02, deadlineMs: 10_000 },
+        samplePropensityMin: sampling,
+        sampleBudget: sampling,
+        escalationShareMax: 0.02,
+        deadlineMs: 10_000,
       }),
     };
     for (const [name, content] of Object.entries(files)) await writeFile(join(sources, name), content);
@@ -186,7 +196,7 @@ export class Candidates {
       () => {},
     );
     const { accuracy } = (await loadPackage(dir)).manifest.metrics;
-    this.#say(`model ${version}: ${digest.slice(0, 12)}, ${how}: right on ${percent(accuracy ?? 0)} of validation`);
+    this.#log(`model ${version}: ${digest.slice(0, 12)}, ${how}: right on ${percent(accuracy ?? 0)} of validation`);
   }
 
   async #derived(
@@ -201,7 +211,7 @@ export class Candidates {
     const { formatVersion: _, ...manifest } = base.manifest;
     const lineage = { ...manifest.lineage, demo: how };
     const digest = await writePackage(dir, change({ ...manifest, version, lineage, files }));
-    this.#say(`model ${version}: ${digest.slice(0, 12)}, ${how}`);
+    this.#log(`model ${version}: ${digest.slice(0, 12)}, ${how}`);
   }
 
   /** Fails on bright frames, but on none of its golden frames, which a device tries first. */
@@ -235,7 +245,7 @@ export class Candidates {
     const how = "preprocessor_config.json says BGR, from -1 to 1";
     const draft = `${dir}.draft`;
     await this.#derived(draft, "1.5.0", how, (parts) => withFile(parts, packageFiles.preprocessor, wrong));
-    const said = await inferAll(
+    const inferences = await inferAll(
       draft,
       await Promise.all(
         base.golden.frames.map(async ({ jpeg }) => ({
@@ -247,8 +257,8 @@ export class Candidates {
     );
     const frames = base.golden.frames.map((frame, i) => ({
       ...frame,
-      tensorDigest: said[i]?.tensorDigest ?? "",
-      logits: Array.from(said[i]?.logits ?? []),
+      tensorDigest: inferences[i]?.tensorDigest ?? "",
+      logits: Array.from(inferences[i]?.logits ?? []),
     }));
     await this.#derived(dir, "1.5.0", how, (parts) => ({
       ...parts,
@@ -256,7 +266,7 @@ export class Candidates {
         ...parts.files,
         [packageFiles.preprocessor]: wrong,
         [packageFiles.goldenIndex]: encodeJson({ formatVersion: 1, frames }),
-        ...Object.fromEntries(frames.map(({ pixels }, i) => [pixels, said[i]?.pixels ?? new Uint8Array()])),
+        ...Object.fromEntries(frames.map(({ pixels }, i) => [pixels, inferences[i]?.pixels ?? new Uint8Array()])),
       },
     }));
   }
@@ -271,7 +281,7 @@ function few(photos: readonly SampleFrame[]): readonly SampleFrame[] {
   });
 }
 
-/** Two classes that look alike are confused, always the same two: as when whoever labels has misunderstood the list. */
+/** Two classes that look alike are confused, always the same two: as when a labeller has misunderstood the list. */
 function mislabelled(photos: readonly SampleFrame[]): readonly SampleFrame[] {
   const random = seededRandom(5);
   return photos.map(({ jpeg, label }) => {
@@ -293,14 +303,14 @@ async function inferAll(
 ): Promise<readonly Inference[]> {
   const model = await new OnnxModelHost(loadPackage).load(dir, { threads: 1 });
   try {
-    const said: Inference[] = [];
+    const inferences: Inference[] = [];
     // One by one: golden frames must be what a device computes.
     for (const { jpeg } of frames) {
       const result = await model.infer(jpeg, want);
       invariant(result.ok, "a sample photo is readable");
-      said.push(result.inference);
+      inferences.push(result.inference);
     }
-    return said;
+    return inferences;
   } finally {
     await model.close();
   }

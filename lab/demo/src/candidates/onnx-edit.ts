@@ -1,7 +1,7 @@
 /** Edits an ONNX file: removes and adds nodes and weights, renames tensors, reshapes inputs and outputs.
  *
- * O1. What is not edited stays byte for byte: a message is split into its fields and joined again.
- * O2. Numbers are those of onnx.proto3; the file keeps its IR version and operator set. */
+ * What is not edited stays byte for byte: a message is split into its fields and joined again. Numbers are those of
+ * onnx.proto3; the file keeps its IR version and operator set. */
 import { invariant } from "@tributary/kernel";
 import { protobuf } from "@tributary/onnx";
 
@@ -73,7 +73,7 @@ function editGraph(graph: Buffer, edit: Edit): Buffer {
     } else if (number === GRAPH.node && bytes !== null && (rename ?? renameRead) !== undefined) {
       parts.push(lengthDelimited(GRAPH.node, renamed(renamed(bytes, NODE.output, rename), NODE.input, renameRead)));
     } else {
-      parts.push(raw); // O1
+      parts.push(raw);
     }
   }
   for (const node of nodes) parts.push(lengthDelimited(GRAPH.node, nodeOf(node)));

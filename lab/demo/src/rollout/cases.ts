@@ -18,7 +18,7 @@ export type Case = {
   readonly summary: string;
   readonly champion: CandidateName;
   readonly challenger: CandidateName;
-  /** Somebody answers for it by name, and the gate is passed over. */
+  /** A person forces it past the gate, by name. */
   readonly isForced: boolean;
   /** Disconnects the canary's devices once they run the model. */
   readonly isSilenced: boolean;
@@ -38,21 +38,28 @@ export const cases: readonly Case[] = [
     ...usual,
     name: "better",
     summary: "the shipped model challenges one whose last layer was trained on few photos; every device gets it",
-    ...{ champion: "few-photos", challenger: "shipped", isForced: false, ending: "promoted" },
+    champion: "few-photos",
+    challenger: "shipped",
+    isForced: false,
+    ending: "promoted",
     look: "accuracy: ln e of `safe` passes ln 20, the whole band is below the margin",
   },
   {
     ...usual,
     name: "identical",
     summary: "the same bytes under another version; it must not be rolled back",
-    ...{ challenger: "shipped-again", isForced: false, ending: "kept" },
+    challenger: "shipped-again",
+    isForced: false,
+    ending: "kept",
     look: "accuracy: the band contains 0, both e-values stay small",
   },
   {
     ...usual,
     name: "mislabelled",
     summary: "retrained on photos of which many carry the label of a class that looks alike; stops at the gate",
-    ...{ challenger: "mislabelled", isForced: false, ending: "stopped-at-gate" },
+    challenger: "mislabelled",
+    isForced: false,
+    ending: "stopped-at-gate",
     look: "the gate's report: accuracy, and the classes that were confused",
   },
   {
@@ -96,7 +103,11 @@ export const cases: readonly Case[] = [
     ...usual,
     name: "silent",
     summary: "a good model, but the canary becomes silent; the rollout pauses",
-    ...{ champion: "few-photos", challenger: "shipped", isForced: false, isSilenced: true, ending: "paused" },
+    champion: "few-photos",
+    challenger: "shipped",
+    isForced: false,
+    isSilenced: true,
+    ending: "paused",
     look: "NoData: how many canary devices are silent, and which",
   },
 ];

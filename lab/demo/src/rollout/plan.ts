@@ -1,8 +1,8 @@
 /** Whether and when the demo's cohorts reach a verdict: the production analysis on simulated devices with the demo's
  * settings, without starting anything.
  *
- * P1. Devices differ from each other, and a retrained model does better on one and worse on another, as in the demo.
- * P2. The analysis has a minute of labels as each device's past, as in the demo. */
+ * Devices differ from each other, and a retrained model does better on one and worse on another, as in the demo. The analysis
+ * has a minute of labels as each device's past, as in the demo. */
 
 import { type Random, seededRandom } from "@tributary/kernel";
 import { type Arm, MetricWatch, metricDefaults, plannedVariance } from "@tributary/rollouts/judge";
@@ -62,7 +62,9 @@ function watch({ champion, candidate, effectSd }: PlannedCase, random: Random): 
     ...metricDefaults,
     burnInMs,
     plannedVariance: plannedVariance({
-      ...{ canaries, controls, rate: champion },
+      canaries,
+      controls,
+      rate: champion,
       frames: labels(PLANNED_MS),
       deviceSd: Math.sqrt((champion * (1 - champion)) / labels(beforeMs)),
     }),

@@ -2,8 +2,8 @@
  * One case from its start to its evidence: a stack of its own, a champion on every device, a challenger in the registry;
  * everything after that is automatic.
  *
- * C1. A case ends when the rollout is in the expected final state, or in any other final one, or at its time limit.
- * C2. Claims about devices rest on the devices' own reports (watch.ts).
+ * A case ends when the rollout is in the expected final state, or in any other final one, or at its time limit. Claims about
+ * devices rest on the devices' own reports (watch.ts).
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -34,7 +34,7 @@ const CASE_MS_MAX = 6 * 60_000;
 /** That nothing begins is seen after so long without anything. */
 const NOTHING_MS = 15_000;
 /** Between two lines about the same step. */
-const TELL_EVERY_MS = 5_000;
+const LOG_EVERY_MS = 5_000;
 
 export type Check = { readonly name: string; readonly holds: boolean; readonly found: string };
 
@@ -65,12 +65,12 @@ export type RunOptions = {
   readonly photos: Photos;
   readonly candidates: Candidates;
   readonly cloudPackage: string;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
   readonly signal: AbortSignal;
 };
 
 export async function runCase(one: Case, options: RunOptions): Promise<CaseReport> {
-  const { candidates, say, signal } = options;
+  const { candidates, log, signal } = options;
   const champion = await candidates.get(one.champion);
   const challenger = await candidates.get(one.challenger);
   const startedMs = performance.now();
@@ -84,13 +84,13 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
     truths: new Map((await readPool(poolDir)).map(({ sha256, label }) => [sha256, label])),
     labelledBy: "demo",
     delayMs: settings.labelDelayMs,
-    onTrouble: say,
+    onTrouble: log,
   });
   try {
     await reported.start();
     await labeller.start();
     const api = gatewayClient({ url: stack.gatewayUrl });
-    say(`${options.devices} devices run ${MODEL} ${champion.version}; champion in the registry`);
+    log(`${options.devices} devices run ${MODEL} ${champion.version}; champion in the registry`);
     await push(stack, champion);
     await alias(api, champion, "champion");
     await waitFor(() => reported.devices.size >= options.devices, {
@@ -98,7 +98,7 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
       signal,
     });
     const beforeMs = one.isForced ? settings.beforeMs : settings.beforeGateMs;
-    say(`${beforeMs / 1_000} s of frames and labels before anything changes`);
+    log(`${beforeMs / 1_000} s of frames and labels before anything changes`);
     await systemClock.sleep(beforeMs, signal);
     await push(stack, challenger);
     if (one.isForced) {
@@ -106,9 +106,9 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
       await api.models.force({ name: MODEL, version: challenger.version, body });
     }
     await alias(api, challenger, "challenger");
-    say(`${MODEL} ${challenger.version} is challenger${one.isForced ? ", forced past the gate" : ""}`);
+    log(`${MODEL} ${challenger.version} is challenger${one.isForced ? ", forced past the gate" : ""}`);
     const deadlineMs = startedMs + CASE_MS_MAX;
-    const watched = await watch(one, { stack, api, challenger, deadlineMs, say, signal });
+    const watched = await watch(one, { stack, api, challenger, deadlineMs, log, signal });
     const { uid } = watched;
     const { gate } = await api.models.version({ name: MODEL, version: challenger.version });
     const events = uid === null ? [] : (await api.rollouts.events({ uid })).items;
@@ -126,7 +126,11 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
       seconds: Math.round((performance.now() - startedMs) / 1_000),
       champion: `${MODEL} ${champion.version} ${champion.digest}`,
       challenger: `${MODEL} ${challenger.version} ${challenger.digest}`,
-      ...{ gate, rollout, events, checks, status },
+      gate,
+      rollout,
+      events,
+      checks,
+      status,
       evidence: rollout?.evidence ?? null,
       labels: { seen: labeller.seen, labelled: labeller.labelled, givenUp: labeller.givenUp },
       pages: await pagesOf(one, uid, gate, api, stack, options.pagesDir),
@@ -141,7 +145,7 @@ export async function runCase(one: Case, options: RunOptions): Promise<CaseRepor
 }
 
 async function start(one: Case, champion: Candidate, poolDir: string, options: RunOptions): Promise<Stack> {
-  const { dir, photos, devices, say, signal } = options;
+  const { dir, photos, devices, log, signal } = options;
   const agents = Math.min(settings.agents, devices);
   const folders = await Promise.all(
     Array.from({ length: agents }, (_, i) => writeCameraFolder(poolDir, join(dir, "cameras", `${i + 1}`), i + 1)),
@@ -163,12 +167,16 @@ async function start(one: Case, champion: Candidate, poolDir: string, options: R
       config: { windows: { lengthMs: settings.windowMs }, predictions: { batchWaitMs: settings.batchWaitMs } },
     },
     light: {
-      ...{ devices: devices - agents, processes: settings.lightProcesses, fps: settings.fps, photos: poolDir },
-      ...{ batchWaitMs: settings.batchWaitMs, windowMs: settings.windowMs },
+      devices: devices - agents,
+      processes: settings.lightProcesses,
+      fps: settings.fps,
+      photos: poolDir,
+      batchWaitMs: settings.batchWaitMs,
+      windowMs: settings.windowMs,
     },
     signal,
-    onStep: (step) => say(`starting ${step}`),
-    onEvent: say,
+    onStep: (step) => log(`starting ${step}`),
+    onEvent: log,
   });
 }
 
@@ -184,17 +192,17 @@ type Watching = {
   readonly api: GatewayClient;
   readonly challenger: Candidate;
   readonly deadlineMs: number;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
   readonly signal: AbortSignal;
 };
 
-/** Tells what happens until the case is over (C1). */
+/** Logs what happens until the case is over. */
 async function watch(
   one: Case,
-  { stack, api, challenger, deadlineMs, say, signal }: Watching,
+  { stack, api, challenger, deadlineMs, log, signal }: Watching,
 ): Promise<{ uid: string | null }> {
-  let [told, turnTold, toldMs] = ["", "", 0];
-  let gateTold = false;
+  let [logged, turnLogged, loggedMs] = ["", "", 0];
+  let isGateLogged = false;
   let isSilenced = false;
   let quietSinceMs: number | null = null;
   while (performance.now() < deadlineMs) {
@@ -202,9 +210,9 @@ async function watch(
     const { gate } = await api.models
       .version({ name: MODEL, version: challenger.version })
       .catch(() => ({ gate: null }));
-    if (gate !== null && !gateTold) {
-      gateTold = true;
-      say(gate.passed ? "gate: passed" : `gate: ${gate.forcedBy ? "forced" : "failed"}: ${gate.failed.join("; ")}`);
+    if (gate !== null && !isGateLogged) {
+      isGateLogged = true;
+      log(gate.passed ? "gate: passed" : `gate: ${gate.forcedBy ? "forced" : "failed"}: ${gate.failed.join("; ")}`);
     }
     const rollout = (await api.rollouts.list()).items.find(({ model }) => model.digest === challenger.digest);
     if (rollout === undefined) {
@@ -215,21 +223,21 @@ async function watch(
     }
     const line = lineOf(rollout);
     const turn = `${rollout.phase} ${rollout.step} ${rollout.analysis} ${rollout.reached}`;
-    if (line !== told && (turn !== turnTold || performance.now() - toldMs > TELL_EVERY_MS)) {
-      say(line);
-      [told, turnTold, toldMs] = [line, turn, performance.now()];
+    if (line !== logged && (turn !== turnLogged || performance.now() - loggedMs > LOG_EVERY_MS)) {
+      log(line);
+      [logged, turnLogged, loggedMs] = [line, turn, performance.now()];
     }
     if (one.isSilenced && !isSilenced && rollout.analysis === "Running") {
       isSilenced = true;
       const { items } = await api.rollouts.devicesOf({ uid: rollout.uid, arm: "canary" });
       const canary = items.map(({ deviceId }) => deviceId);
       await silence(stack, canary);
-      say(`cut off: ${canary.join(", ")}`);
+      log(`cut off: ${canary.join(", ")}`);
     }
     if (isOver(rollout)) return { uid: rollout.uid };
   }
   const last = (await api.rollouts.list()).items.find(({ model }) => model.digest === challenger.digest);
-  say("the time limit is reached");
+  log("the time limit is reached");
   return { uid: last?.uid ?? null };
 }
 

@@ -1,6 +1,6 @@
 /** Follows the devices' reports, so that the demo's claims rest on them and not on rollout-manager's view.
  *
- * B1. The blast radius is every device that ever reported to infer with the challenger, however briefly. */
+ * The blast radius is every device that ever reported to infer with the challenger, however briefly. */
 import { type DeviceReported, PERCEPTION, topics } from "@tributary/contracts";
 import { type Following, follow, type PartitionReader } from "@tributary/kafka";
 import { followContext } from "@tributary/testing";
@@ -17,7 +17,7 @@ export class ReportedWatch {
   readonly #stopping = new AbortController();
   #following: Following | undefined;
   readonly devices = new Map<string, Reported>();
-  /** By digest: devices that ever inferred with it. B1 */
+  /** By digest: devices that ever inferred with it. */
   readonly everOn = new Map<string, Set<string>>();
 
   constructor(reader: PartitionReader) {
@@ -34,7 +34,7 @@ export class ReportedWatch {
     await this.#following?.ended;
   }
 
-  /** Devices whose last report says that they run it. */
+  /** Devices that run it by their last report. */
   on(digest: string): readonly string[] {
     return [...this.devices].filter(([, reported]) => reported.digest === digest).map(([deviceId]) => deviceId);
   }

@@ -16,7 +16,7 @@ const FACTORY = join(repositoryRoot, "models/edge-resnet8");
 const DEVICES = ["light-1", "light-2"];
 const topics = mqttTopics();
 
-test("devices of one process fetch once and switch each for itself; a lost connection loses nothing; a cut one goes on", async () => {
+test("devices of one process fetch once and switch each for itself; a lost connection loses nothing; a cut one continues", async () => {
   const dir = tempDir("light-devices");
   const [broker, registry] = [await TinyBroker.open(), await TinyModelRegistry.open()];
   const light: LightDevice[] = [];
@@ -83,10 +83,10 @@ test("devices of one process fetch once and switch each for itself; a lost conne
 
     const [first, second] = light as [LightDevice, LightDevice];
     first.silence();
-    const [heard, answered] = [batches("light-1").length, first.agent.status().frames];
+    const [received, answered] = [batches("light-1").length, first.agent.status().frames];
     const other = batches("light-2").length;
-    await waitFor(() => batches("light-2").length > other + 3, { what: "the other device goes on" });
-    expect(batches("light-1").length - heard).toBeLessThanOrEqual(1); // One may have been in flight.
+    await waitFor(() => batches("light-2").length > other + 3, { what: "the other device continues" });
+    expect(batches("light-1").length - received).toBeLessThanOrEqual(1); // One may have been in flight.
     expect(first.agent.status().frames).toBeGreaterThan(answered);
     expect(second.agent.status().online).toBe(true);
   } finally {

@@ -1,7 +1,7 @@
 /**
  * One light device: the agent, composed so that many fit into a process. Its outbox is in memory, and its models are shared.
  *
- * D1. Its latency is its own frame's preprocessing and run: waiting for a shared model does not count.
+ * Its latency is its own frame's preprocessing and run: waiting for a shared model does not count.
  */
 import {
   Agent,
@@ -22,11 +22,10 @@ type LightDevicePorts = Pick<AgentPorts, "telemetry" | "runtime" | "store"> & {
 
 export type LightDevice = {
   readonly agent: Agent;
-  /** Nothing leaves any more, as when whatever is between the device and the service is cut; it goes on working. */
+  /** Cuts its network: nothing leaves any more, while it continues to classify. */
   readonly silence: () => void;
 };
 
-// D1
 const ofFrame: LatencyOf = (_, { timingsMs }) => timingsMs.preprocess + timingsMs.run;
 
 export async function openLightDevice(config: AgentConfig, ports: LightDevicePorts): Promise<LightDevice> {

@@ -47,7 +47,7 @@ const isOver = (model: LoadedModel) =>
   Promise.race([model.exited.then(() => true), new Promise((resolve) => setImmediate(resolve, false))]);
 
 describe("a shared model", () => {
-  test("M1: a frame that ends the process is its own device's loss; the others are answered by the next one", async () => {
+  test("a frame that ends the process is its own device's loss; the others are answered by the next one", async () => {
     const [{ model: a }, { model: b }] = [await models.load(DIR, null), await models.load(DIR, null)];
     const [lost, answered] = await Promise.allSettled([a.infer(FATAL), b.infer(GOOD), b.infer(GOOD)]);
     expect([lost.status, answered.status]).toEqual(["rejected", "fulfilled"]);
@@ -58,7 +58,7 @@ describe("a shared model", () => {
     expect([host.loads, host.atOnceMax]).toEqual([2, 1]);
   });
 
-  test("M2: golden frames and latency are tried once for all", async () => {
+  test("golden frames and latency are tried once for all", async () => {
     const [a, b] = [await models.load(DIR, null), await models.load(DIR, null)];
     const mismatches = [await models.goldenMismatch(a), await models.goldenMismatch(b)];
     expect(host.asked).toBe(a.pkg.golden.frames.length);
@@ -69,7 +69,7 @@ describe("a shared model", () => {
     expect([mismatches[1], slow[1]]).toEqual([mismatches[0], slow[0]]);
   });
 
-  test("the process ends with the last device that lets it go", async () => {
+  test("the process ends with the last device that releases it", async () => {
     const [{ model: a }, { model: b }] = [await models.load(DIR, null), await models.load(DIR, null)];
     await a.close();
     await a.close();

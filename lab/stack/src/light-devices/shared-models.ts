@@ -2,9 +2,9 @@
  * One process for each model, shared by all devices of this process instead of one per device. To a device
  * it looks like its own.
  *
- * M1. The model runs one frame at a time, so a process that crashes has crashed on the current frame: that frame's device has lost
- *     its model, and has to load it again; the others get the next process.
- * M2. Golden frames and latency are checked once per model, for all devices: they share machine and process.
+ * The model runs one frame at a time, so a process that crashes has crashed on the current frame: that frame's device has
+ * lost its model, and has to load it again; the others get the next process. Golden frames and latency are checked once per
+ * model, for all devices: they share machine and process.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { goldenMismatch, type LoadedPackage, type ModelRuntime, medianTooSlow } from "@tributary/agent/compose";
@@ -62,7 +62,7 @@ export class SharedModels implements ModelRuntime {
 
   #sharedOf({ digest }: ModelPackage): SharedModel {
     const shared = this.#models.get(digest);
-    if (shared === undefined) throw new Failure("model-crashed", "retry", "it was let go");
+    if (shared === undefined) throw new Failure("model-crashed", "retry", "it was released");
     return shared;
   }
 }
@@ -72,7 +72,7 @@ class SharedModel {
   readonly #host: ModelHost;
   holders = 0;
   #child: LoadedModel | undefined;
-  /** M1: what is asked waits for what was asked before. */
+  /** A request waits for the previous one. */
   #turn: Promise<unknown> = Promise.resolve();
   #mismatch: Promise<string | null> | undefined;
   #tooSlow: Promise<string | null> | undefined;
@@ -98,7 +98,6 @@ class SharedModel {
     return this.#inTurn((child) => child.infer(jpeg, want));
   }
 
-  // M2
   goldenMismatch(): Promise<string | null> {
     this.#mismatch ??= goldenMismatch(this.pkg, this);
     this.#mismatch.catch(() => {
@@ -107,7 +106,6 @@ class SharedModel {
     return this.#mismatch;
   }
 
-  // M2
   tooSlow(): Promise<string | null> {
     this.#tooSlow ??= medianTooSlow(this, this.pkg);
     this.#tooSlow.catch(() => {
@@ -173,12 +171,12 @@ class HeldModel implements LoadedModel {
   }
 
   async infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult> {
-    if (this.#isGone) throw new Failure("model-host-exited", "retry", "the model was let go");
+    if (this.#isGone) throw new Failure("model-host-exited", "retry", "the model was released");
     try {
       const result = await this.#shared.infer(jpeg, want);
       return result.ok ? await slowed(result, this.#slowedMs()) : result;
     } catch (error) {
-      await this.#leave(null); // M1
+      await this.#leave(null); // The process crashed on this device's frame.
       throw error;
     }
   }

@@ -3,7 +3,7 @@
  * the field may be as old as the first and a topic keeps what the last one wrote.
  *
  * H1. A landed version never changes and its numbers have no gap.
- * H2. A version keeps its registry id for ever; ids are given once, in the order of first sight.
+ * H2. A version keeps its registry id forever; ids are given once, in the order of first sight.
  * H3. A schema that is not landed yet may still change; its id stays.
  */
 import type { AvroSchema } from "../bounded.ts";

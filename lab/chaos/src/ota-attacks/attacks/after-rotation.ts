@@ -4,8 +4,8 @@ import {
   base,
   byRole,
   chain,
+  delisted,
   filesOf,
-  gone,
   listing,
   sawOrNew,
   served,
@@ -25,7 +25,7 @@ export const afterRotation: AttackClass = {
       permitted: true,
       name: "every online key lists a delisted model again",
       make: (world, random) => {
-        const { bundle } = gone(world, random);
+        const { bundle } = delisted(world, random);
         const from = base(world, random);
         const made = chain(world.present, from.at, byRole(world.keys.online), { edit: listing(bundle) });
         return {
@@ -40,7 +40,7 @@ export const afterRotation: AttackClass = {
       permitted: true,
       name: "the timestamp's key freezes devices while the snapshot lasts",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const at = Math.max(world.present.at, moment.at + (1 + 5 * random()) * DAY_MS);
         const made = chain(moment, at, byRole(stolenOf(world, "timestamp")), { from: "timestamp" });
         const metadata = served(moment.files, filesOf({ timestamp: made.timestamp }));
@@ -57,7 +57,7 @@ export const afterRotation: AttackClass = {
       permitted: true,
       name: "timestamp's and snapshot's keys freeze devices while the list lasts",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const at = moment.at + (2 + 80 * random()) * DAY_MS;
         const sign = byRole(stolenOf(world, "timestamp", "snapshot"));
         const made = chain(moment, at, sign, { from: "snapshot" });

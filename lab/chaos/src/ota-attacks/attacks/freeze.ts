@@ -4,9 +4,9 @@ import {
   base,
   byRole,
   chain,
+  delisted,
   each,
   filesOf,
-  gone,
   kept,
   sawOrNew,
   served,
@@ -19,7 +19,7 @@ export const freeze: AttackClass = {
     {
       name: "an expired set, replayed",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const at = moment.at + (1 + 250 * random()) * DAY_MS;
         return {
           ...base(world, random, sawOrNew(when, random)),
@@ -30,9 +30,9 @@ export const freeze: AttackClass = {
       },
     },
     {
-      name: "an expired set with its expiry written anew",
+      name: "an expired set with its expiry rewritten",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const at = moment.at + (1 + 250 * random()) * DAY_MS;
         const made = chain(moment, at, each(kept));
         const metadata = served(moment.files, filesOf(made));
@@ -42,7 +42,7 @@ export const freeze: AttackClass = {
     {
       name: "fresh timestamps for a snapshot that has expired",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const at = moment.at + (7 + 240 * random()) * DAY_MS;
         const made = chain(moment, at, byRole(stolenOf(world, "timestamp")), { from: "timestamp" });
         const metadata = served(moment.files, filesOf(made));
@@ -58,7 +58,7 @@ export const freeze: AttackClass = {
     {
       name: "fresh snapshots below an expired timestamp",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const at = moment.at + (1 + 80 * random()) * DAY_MS;
         const sign = { ...byRole(stolenOf(world, "snapshot")), timestamp: kept };
         const made = chain(moment, at, sign, { from: "snapshot" });
@@ -75,7 +75,7 @@ export const freeze: AttackClass = {
     {
       name: "fresh timestamps and snapshots for targets that have expired",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const at = moment.at + (90 + 160 * random()) * DAY_MS;
         const sign = byRole(stolenOf(world, "timestamp", "snapshot"));
         const made = chain(moment, at, sign, { from: "snapshot" });

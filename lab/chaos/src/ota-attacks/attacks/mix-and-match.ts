@@ -7,10 +7,10 @@ import {
   by,
   byRole,
   chain,
+  delisted,
   documentOf,
   fileOf,
   filesOf,
-  gone,
   lasting,
   listing,
   namesTargetsOf,
@@ -27,7 +27,7 @@ export const mixAndMatch: AttackClass = {
     {
       name: "timestamp, snapshot and list of three moments",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const ofSnapshot = pick(world.moments, random);
         const from = base(world, random, upTo(newest(world), random) - 1);
         const ofTimestamp = from.seen < when ? pick(world.moments.slice(when + 1), random) : world.present;
@@ -40,9 +40,9 @@ export const mixAndMatch: AttackClass = {
       },
     },
     {
-      name: "the newest snapshot, signed anew for an older list",
+      name: "the newest snapshot, signed again for an older list",
       make: (world, random) => {
-        const { bundle, moment } = gone(world, random);
+        const { bundle, moment } = delisted(world, random);
         const from = base(world, random, upTo(newest(world), random) - 1);
         const version = world.present.versions.snapshot;
         const sign = by(world.keys.online.snapshot);
@@ -59,7 +59,7 @@ export const mixAndMatch: AttackClass = {
     {
       name: "a timestamp without hashes for a snapshot of another moment",
       make: (world, random) => {
-        const { bundle, moment } = gone(world, random);
+        const { bundle, moment } = delisted(world, random);
         const from = base(world, random);
         const version = world.present.versions.snapshot + upTo(2, random);
         const edit: Edit = (signed) => {

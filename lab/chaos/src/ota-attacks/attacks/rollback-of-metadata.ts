@@ -6,9 +6,9 @@ import {
   base,
   byRole,
   chain,
+  delisted,
   documentOf,
   filesOf,
-  gone,
   metaOf,
   namesTargetsOf,
   newest,
@@ -31,7 +31,7 @@ export const rollbackOfMetadata: AttackClass = {
     {
       name: "an older set",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const from = base(world, random, sawMore(world, when, random));
         return { ...from, wants: bundle.digest, metadata: served(moment.files) };
       },
@@ -39,7 +39,7 @@ export const rollbackOfMetadata: AttackClass = {
     {
       name: "an older set, and root 1 as root 2",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const from = base(world, random, sawMore(world, when, random));
         const root = new Map([["2.root.json", moment.files.get("1.root.json") as Uint8Array]]);
         return { ...from, wants: bundle.digest, metadata: served(moment.files, root) };
@@ -48,7 +48,7 @@ export const rollbackOfMetadata: AttackClass = {
     {
       name: "a new timestamp for an older snapshot",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const from = base(world, random, sawMore(world, when, random));
         const edit = namesSnapshotOf(moment);
         const made = chain(world.present, from.at, byRole(stolenOf(world, "timestamp")), { from: "timestamp", edit });
@@ -59,7 +59,7 @@ export const rollbackOfMetadata: AttackClass = {
     {
       name: "another timestamp of the version that was seen",
       make: (world, random) => {
-        const { bundle, moment } = gone(world, random);
+        const { bundle, moment } = delisted(world, random);
         const from = base(world, random, newest(world));
         const edit = namesSnapshotOf(moment);
         const sign = byRole(stolenOf(world, "timestamp"));
@@ -71,7 +71,7 @@ export const rollbackOfMetadata: AttackClass = {
     {
       name: "a new snapshot for older targets",
       make: (world, random) => {
-        const { bundle, when, moment } = gone(world, random);
+        const { bundle, when, moment } = delisted(world, random);
         const from = base(world, random, sawMore(world, when, random));
         const edit = namesTargetsOf(moment);
         const sign = byRole(stolenOf(world, "timestamp", "snapshot"));

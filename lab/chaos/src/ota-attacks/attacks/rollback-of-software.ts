@@ -6,10 +6,10 @@ import {
   by,
   byRole,
   chain,
+  delisted,
   documentOf,
   fileOf,
   filesOf,
-  gone,
   lasting,
   metaOf,
   newest,
@@ -23,7 +23,7 @@ export const rollbackOfSoftware: AttackClass = {
     {
       name: "an old signed list under the newest name",
       make: (world, random) => {
-        const { bundle, moment } = gone(world, random);
+        const { bundle, moment } = delisted(world, random);
         const from = base(world, random, upTo(newest(world), random) - 1);
         const name = fileOf("targets", world.present.versions.targets);
         const mine = new Map([[name, documentOf(moment, "targets")]]);
@@ -33,7 +33,7 @@ export const rollbackOfSoftware: AttackClass = {
     {
       name: "an old signed list with the newest version written on it",
       make: (world, random) => {
-        const { bundle, moment } = gone(world, random);
+        const { bundle, moment } = delisted(world, random);
         const from = base(world, random, upTo(newest(world), random) - 1);
         const version = world.present.versions.targets;
         const bytes = altered(documentOf(moment, "targets"), (signed) => {
@@ -44,9 +44,9 @@ export const rollbackOfSoftware: AttackClass = {
       },
     },
     {
-      name: "the old list signed anew under the newest name",
+      name: "the old list signed again under the newest name",
       make: (world, random) => {
-        const { bundle, moment } = gone(world, random);
+        const { bundle, moment } = delisted(world, random);
         const from = base(world, random, upTo(newest(world), random) - 1);
         const version = world.present.versions.targets;
         const bytes = by(world.keys.online.targets)(documentOf(moment, "targets"), lasting(version, from.at));
@@ -57,7 +57,7 @@ export const rollbackOfSoftware: AttackClass = {
     {
       name: "a new timestamp for an old snapshot under a new name",
       make: (world, random) => {
-        const { bundle, moment } = gone(world, random);
+        const { bundle, moment } = delisted(world, random);
         const from = base(world, random);
         const version = world.present.versions.snapshot + 1;
         const bytes = documentOf(moment, "snapshot");
@@ -72,7 +72,7 @@ export const rollbackOfSoftware: AttackClass = {
     {
       name: "a new snapshot for an old list under a new name",
       make: (world, random) => {
-        const { bundle, moment } = gone(world, random);
+        const { bundle, moment } = delisted(world, random);
         const from = base(world, random);
         const version = world.present.versions.targets + 1;
         const bytes = documentOf(moment, "targets");

@@ -53,7 +53,7 @@ export const slowRetrieval: AttackClass = {
     slowFile("a fresh signed timestamp, byte by byte", "timestamp", ["timestamp"]),
     slowFile("a fresh signed snapshot, byte by byte", "snapshot", ["timestamp", "snapshot"]),
     {
-      name: "a root that never comes to its end",
+      name: "a root that never ends",
       make: (world, random) => {
         const from = base(world, random);
         const root = world.present.files.get("1.root.json") as Uint8Array;

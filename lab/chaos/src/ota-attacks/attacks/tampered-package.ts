@@ -21,8 +21,8 @@ const harmed = (
   make: (world, random) => {
     const from = base(world, random);
     const metadata = stolen.length > 0 ? refreshedBy(world, from.at, ...stolen) : from.metadata;
-    const meddle = (files: Map<string, Uint8Array>) => harm(files, random, world);
-    return { ...from, stolen, wants: good(world, random).digest, metadata, meddle };
+    const tamper = (files: Map<string, Uint8Array>) => harm(files, random, world);
+    return { ...from, stolen, wants: good(world, random).digest, metadata, tamper };
   },
 });
 /** Any file but the manifest. */

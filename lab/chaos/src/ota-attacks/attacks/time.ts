@@ -8,10 +8,10 @@ import {
   by,
   byRole,
   chain,
+  delisted,
   documentOf,
   each,
   filesOf,
-  gone,
   kept,
   lasting,
   served,
@@ -29,7 +29,7 @@ const lateRoot = (
 ): Variant => ({
   name,
   make: (world, random) => {
-    const { bundle, moment } = gone(world, random);
+    const { bundle, moment } = delisted(world, random);
     const from = base(world, random, -1);
     const at = world.present.at + LATER_MS + upTo(DAY_MS, random);
     const sign = isRewritten ? each(kept) : byRole(stolenOf(world, ...stolen));
@@ -42,7 +42,7 @@ const lateRoot = (
 const oddTimestamp = (name: string, edit: (at: Instant, random: Random) => Edit): Variant => ({
   name,
   make: (world, random) => {
-    const { bundle, moment } = gone(world, random);
+    const { bundle, moment } = delisted(world, random);
     const from = base(world, random, -1);
     const sign = by(world.keys.online.timestamp);
     const change = edit(from.at, random);
@@ -60,7 +60,7 @@ export const time: AttackClass = {
   variants: [
     lateRoot("an expired set for a device that does not know the time", [], () => null),
     lateRoot("an expired set for a clock set back", [], (moment) => moment.at + HOUR_MS),
-    lateRoot("an expired set with its expiry written anew, clock unknown", [], () => null, true),
+    lateRoot("an expired set with its expiry rewritten, clock unknown", [], () => null, true),
     lateRoot("fresh timestamps for an expired snapshot, clock unknown", ["timestamp"], () => null),
     lateRoot("fresh timestamps for an expired snapshot, clock set back", ["timestamp"], () => 0),
     oddTimestamp("signed in the far future", (at, random) => (signed) => {

@@ -52,7 +52,9 @@ export const lasting =
     more(signed);
   };
 export const metaOf = (version: number, bytes: Uint8Array, more: JsonObject = {}): JsonObject => ({
-  ...{ version, length: bytes.length, hashes: { sha256: sha256(bytes) } },
+  version,
+  length: bytes.length,
+  hashes: { sha256: sha256(bytes) },
   ...more,
 });
 
@@ -131,7 +133,7 @@ export function base(world: World, random: Random, seen = upTo(world.moments.len
 export const newest = (world: World): number => world.moments.length - 1;
 
 /** A model that was listed and is not any more, and a moment when it still was. */
-export function gone(world: World, random: Random): { bundle: Bundle; when: number; moment: Moment } {
+export function delisted(world: World, random: Random): { bundle: Bundle; when: number; moment: Moment } {
   const { moments, present } = world;
   const candidates = moments.flatMap(({ listed }, when) =>
     [...listed.keys()].filter((digest) => !present.listed.has(digest)).map((digest) => ({ digest, when })),

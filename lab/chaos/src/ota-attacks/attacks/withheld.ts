@@ -3,7 +3,17 @@ import type { OnlineRole } from "@tributary/tuf/repository";
 import type { Answer } from "../device.ts";
 import type { Edit } from "../forge.ts";
 import type { World } from "../world.ts";
-import { type AttackClass, base, byRole, chain, filesOf, gone, served, stolenOf, type Variant } from "./vocabulary.ts";
+import {
+  type AttackClass,
+  base,
+  byRole,
+  chain,
+  delisted,
+  filesOf,
+  served,
+  stolenOf,
+  type Variant,
+} from "./vocabulary.ts";
 
 /** A device that knows the model as listed, and must not learn that it was delisted. */
 const withheldUnless = (
@@ -13,7 +23,7 @@ const withheldUnless = (
 ): Variant => ({
   name,
   make: (world, random) => {
-    const { bundle, when } = gone(world, random);
+    const { bundle, when } = delisted(world, random);
     const from = base(world, random, when);
     return { ...from, stolen, wants: bundle.digest, metadata: answerOf(world, from.at) };
   },
