@@ -112,8 +112,8 @@ test("a device is heard while its own address and others are full of silence (pr
 });
 
 test("unauthenticated connections' bytes are bounded for each and in all (preauth.ts P1)", async () => {
-  const forEver = new Promise<undefined>(() => {});
-  const { open, counted, preAuth } = await started({ unauthenticatedBytesMax: 1_048_576 }, () => forEver);
+  const neverChecked = new Promise<undefined>(() => {});
+  const { open, counted, preAuth } = await started({ unauthenticatedBytesMax: 1_048_576 }, () => neverChecked);
   const sockets = await Promise.all(Array.from({ length: 40 }, () => open()));
   for (const socket of sockets) socket.write(Buffer.concat([hello("cam-1"), Buffer.alloc(60_000)]));
   await waitFor(async () => (await counted("unauthenticated-full")) > 0, { what: "one to give way" });
