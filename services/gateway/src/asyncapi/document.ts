@@ -234,7 +234,7 @@ const deadLetterMessage: Json = {
 const tagsOf = (topic: Topic): Json => [{ name: topic.public ? "public" : "internal" }];
 
 export function durationOf(ms: number): string {
-  if (ms === Number.POSITIVE_INFINITY) return "ever";
+  if (ms === Number.POSITIVE_INFINITY) return "an unlimited time";
   const hours = ms / 3_600_000;
   const [count, unit] = hours % 24 === 0 ? [hours / 24, "day"] : [hours, "hour"];
   return `${count} ${unit}${count === 1 ? "" : "s"}`;
