@@ -7,7 +7,7 @@ export const settings = {
   canaryPercent: 5,
   controlsPerCanary: 4,
   /** Frames a second and device. */
-  fps: 0.5,
+  fps: 0.35,
   /** Share of frames in the random sample, every one of which a person labels. */
   sampling: 0.8,
   labelDelayMs: 3_000,
@@ -21,7 +21,7 @@ export const settings = {
   burnInMs: 15_000,
   analysisMs: 150_000,
   lookEveryMs: 5_000,
-  progressDeadlineMs: 90_000,
+  progressDeadlineMs: 150_000,
   settleMs: 2_500,
   silenceMs: 30_000,
   shadowFrames: 4,
