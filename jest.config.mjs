@@ -34,7 +34,7 @@ export default {
       testMatch: ["<rootDir>/lab/e2e/src/**/*.test.ts"],
       testPathIgnorePatterns: ["/node_modules/", "\\.((long-)?drill|peer)\\.test\\.ts$"],
     },
-    // Faults, one after the other, and the chaos programs, short: npm test -- --drills.
+    // Tests of faults, and the chaos programs in short: npm test -- --drills.
     {
       ...base,
       displayName: "drills",
