@@ -29,6 +29,7 @@ const KEYS: Readonly<Record<Topic["key"], string>> = {
   policy: "model|target",
   model: "name[/version]",
   rollout: "uid",
+  verdict: "verdict id",
 };
 
 const rowOf = (topic: Topic): Row => ({

@@ -120,6 +120,7 @@ export class Reports {
       cameras: config.cameras.map(({ id }) => id),
       update: update && updateReportOf(update),
       goldenPassed,
+      golden: null,
     };
     const [all, butProgress] = [reportBody(state), reportBody({ ...state, update: update && milestone(update) })];
     if (all === this.#reportedState) {

@@ -413,6 +413,7 @@ describe("with Kafka there", () => {
       cameras: [],
       update: null,
       goldenPassed: null,
+      golden: null,
     };
     await device.publishAsync(down.up("b", "reported"), uplinkStreams.reported.codec.encodeSingleObject(reported), {
       qos: 1,

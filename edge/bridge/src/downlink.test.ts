@@ -17,6 +17,7 @@ const reported = (modelDigest: string, acceptedSchemas: readonly string[] = []):
   cameras: [],
   update: null,
   goldenPassed: null,
+  golden: null,
 });
 
 describe("the policy of a device", () => {

@@ -9,6 +9,8 @@ import {
   DeviceRegistration,
   DeviceReported,
   DeviceThrottled,
+  DriftState,
+  DriftVerdict,
   EdgeFrame,
   EdgeMetrics,
   EdgePredictions,
@@ -29,7 +31,7 @@ export type Topic<T = unknown> = {
   /** Without the deployment's prefix. */
   readonly name: string;
   readonly codec: Codec<T>;
-  readonly key: "device" | "policy" | "model" | "rollout";
+  readonly key: "device" | "policy" | "model" | "rollout" | "verdict";
   readonly kind: TopicKind;
   /** Events are kept this long, or forever (`Infinity`); compacted topics forever. */
   readonly retentionMs: number;
@@ -164,6 +166,15 @@ export const topics = {
     kind: "compacted",
     public: true,
     key: "rollout",
+    partitions: 1,
+  }),
+  driftState: topic("drift.state.v1", DriftState, "drift-monitor", "baselines and evidence of a device's cameras", {
+    kind: "compacted",
+  }),
+  driftVerdicts: topic("drift.verdicts.v1", DriftVerdict, "drift-monitor", "what changed, where, why, and since when", {
+    kind: "compacted",
+    public: true,
+    key: "verdict",
     partitions: 1,
   }),
 } as const;

@@ -117,6 +117,7 @@ export const someReported = (change: Partial<DeviceReported> = {}): DeviceReport
   cameras: ["cam"],
   update: null,
   goldenPassed: true,
+  golden: null,
   ...change,
 });
 
@@ -215,6 +216,8 @@ export const someRegistration = (change: Partial<DeviceRegistration> = {}): Devi
   hardwareClass: "x64",
   site: "test",
   registeredAt: 1_700_000_000_000,
+  labels: {},
+  checkRequestedAt: null,
   ...change,
 });
 

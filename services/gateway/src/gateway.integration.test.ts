@@ -115,6 +115,7 @@ describe("devices", () => {
       cameras: ["front"],
       update: null,
       goldenPassed: null,
+      golden: null,
     });
     const device = await waitFor(
       async () => {

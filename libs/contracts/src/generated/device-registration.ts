@@ -15,6 +15,10 @@ export type DeviceRegistration = {
   readonly site: string;
   /** When it was registered or last changed. */
   readonly registeredAt: number;
+  /** Free labels of the operator, e.g. lens=acme-2; drift is located by them. At most 32. */
+  readonly labels: { readonly [key: string]: string };
+  /** When somebody last asked the device to run its golden frames again; null: never. The bridge retains it on down/check. */
+  readonly checkRequestedAt: null | number;
 };
 
 /** Whether it may connect. */
@@ -22,4 +26,5 @@ export type DeviceStatus = "UNKNOWN" | "ACTIVE" | "REVOKED";
 
 export const DeviceRegistration = new Codec<DeviceRegistration>("DeviceRegistration", [
   { version: 1, id: 4, fingerprint: "81f724ab0fc46bff", schema: JSON.parse("{\"type\":\"record\",\"name\":\"DeviceRegistration\",\"namespace\":\"tributary.v1\",\"doc\":\"A device's identity. A revoked device is a record, not a tombstone.\",\"fields\":[{\"name\":\"deviceId\",\"type\":\"string\",\"doc\":\"The device: MQTT user, client id and topic level.\"},{\"name\":\"status\",\"type\":{\"type\":\"enum\",\"name\":\"DeviceStatus\",\"doc\":\"Whether it may connect.\",\"symbols\":[\"UNKNOWN\",\"ACTIVE\",\"REVOKED\"],\"default\":\"UNKNOWN\"},\"doc\":\"Whether it may connect.\"},{\"name\":\"passwordHash\",\"type\":\"string\",\"doc\":\"scrypt$N$r$p$salt$hash, base64.\"},{\"name\":\"hardwareClass\",\"type\":\"string\",\"doc\":\"E.g. rpi4, rpi5, x64.\"},{\"name\":\"site\",\"type\":\"string\",\"doc\":\"Where it stands; free text of the operator.\"},{\"name\":\"registeredAt\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it was registered or last changed.\"}]}") },
+  { version: 2, id: 35, fingerprint: "30154ab70dd1426a", schema: JSON.parse("{\"type\":\"record\",\"name\":\"DeviceRegistration\",\"namespace\":\"tributary.v1\",\"doc\":\"A device's identity. A revoked device is a record, not a tombstone.\",\"fields\":[{\"name\":\"deviceId\",\"type\":\"string\",\"doc\":\"The device: MQTT user, client id and topic level.\"},{\"name\":\"status\",\"type\":{\"type\":\"enum\",\"name\":\"DeviceStatus\",\"doc\":\"Whether it may connect.\",\"symbols\":[\"UNKNOWN\",\"ACTIVE\",\"REVOKED\"],\"default\":\"UNKNOWN\"},\"doc\":\"Whether it may connect.\"},{\"name\":\"passwordHash\",\"type\":\"string\",\"doc\":\"scrypt$N$r$p$salt$hash, base64.\"},{\"name\":\"hardwareClass\",\"type\":\"string\",\"doc\":\"E.g. rpi4, rpi5, x64.\"},{\"name\":\"site\",\"type\":\"string\",\"doc\":\"Where it stands; free text of the operator.\"},{\"name\":\"registeredAt\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it was registered or last changed.\"},{\"name\":\"labels\",\"type\":{\"type\":\"map\",\"values\":\"string\"},\"doc\":\"Free labels of the operator, e.g. lens=acme-2; drift is located by them. At most 32.\",\"maxItems\":32,\"default\":{}},{\"name\":\"checkRequestedAt\",\"type\":[\"null\",{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}],\"doc\":\"When somebody last asked the device to run its golden frames again; null: never. The bridge retains it on down/check.\",\"default\":null}]}") },
 ]);
