@@ -41,7 +41,14 @@ export class Registrar {
       }
       const password = generatePassword();
       const passwordHash = hashGenerated(password);
-      const device = await this.#store({ ...request, status: "ACTIVE", passwordHash, registeredAt: clock.now() });
+      const device = await this.#store({
+        ...request,
+        status: "ACTIVE",
+        passwordHash,
+        registeredAt: clock.now(),
+        labels: {},
+        checkRequestedAt: null,
+      });
       return { ...device, password };
     });
   }
