@@ -10,11 +10,14 @@ export {
 } from "./manifest.ts";
 export type { ModelPackage, OpenPackage } from "./package.ts";
 export {
+  CONFUSION_CLASSES_MAX,
   type Confusion,
   type FaultCodebook,
   type GoldenFrame,
   goldenReportFrames,
   parseCalibration,
+  parseConfusion,
+  parseFaults,
   parseGoldenIndex,
   parseLabels,
 } from "./package-documents.ts";

@@ -36,6 +36,8 @@ export const packageFiles = {
   policy: "policy.json",
   referenceSketch: "reference_sketch.json",
   goldenIndex: "golden/index.json",
+  faults: "golden/faults.json",
+  confusion: "confusion.json",
 } as const;
 
 /** Files no package goes without. */
