@@ -50,7 +50,10 @@ export const configSchema = z.strictObject({
       /** Packages whose documents are in memory. */
       packagesMax: positive.max(10_000).default(500),
       /** Longest wait between two attempts to fetch the documents of a package. */
-      packageRetryMsMax: positive.min(1_000).max(DAY).default(5 * MINUTE),
+      packageRetryMsMax: positive
+        .min(1_000)
+        .max(DAY)
+        .default(5 * MINUTE),
       /** A device that is silent for this time is forgotten. */
       deviceIdleDaysMax: positive.max(3_650).default(30),
       /** How long Kafka and its topics may be missing at the start before the process gives up. */
@@ -68,7 +71,9 @@ export function checkConfig({ verdicts, limits }: DriftMonitorConfig): void {
     problems.push("verdicts.silentMs: at least verdicts.lookEveryMs, or cameras are silent between two looks");
   }
   if (limits.deviceIdleDaysMax * DAY <= verdicts.silentMs) {
-    problems.push("limits.deviceIdleDaysMax: longer than verdicts.silentMs, or cameras are forgotten before they are silent");
+    problems.push(
+      "limits.deviceIdleDaysMax: longer than verdicts.silentMs, or cameras are forgotten before they are silent",
+    );
   }
   if (problems.length > 0) throw new ConfigError("configuration", problems);
 }

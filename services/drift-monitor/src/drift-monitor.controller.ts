@@ -3,14 +3,14 @@ import { Controller } from "@nestjs/common";
 import { EventPattern, Payload } from "@nestjs/microservices";
 import { type EdgePredictions, type EdgeSketches, type GroundTruth, topics } from "@tributary/contracts";
 import type { DecodedBatch } from "@tributary/service-kit";
-import { Packages } from "./packages/packages.ts";
+import { KnownPackages } from "./packages/known-packages.ts";
 import { Partitions } from "./partitions.ts";
 
 @Controller()
 export class DriftMonitorController {
   constructor(
     private readonly partitions: Partitions,
-    private readonly packages: Packages,
+    private readonly packages: KnownPackages,
   ) {}
 
   @EventPattern<string>(topics.sketches.name)

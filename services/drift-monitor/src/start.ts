@@ -10,7 +10,8 @@ const NEEDED = [
 
 await runService({
   name: "drift-monitor",
-  summary: "Finds out what changed on the fleet: preprocessing, cameras, the world or the concept; where, and since when.",
+  summary:
+    "Finds out what changed on the fleet: preprocessing, cameras, the world or the concept; where, and since when.",
   configSchema,
   check: checkConfig,
   needs: { topics: NEEDED.map(({ name }) => name), startMsMax: ({ limits }) => limits.startMsMax },

@@ -57,7 +57,8 @@ export async function readReference(folder: string): Promise<DriftReference> {
     });
     try {
       const { size } = await file.stat();
-      if (size > bytesMax) throw new Failure("package-file-too-large", "give-up", `${join(folder, path)}: ${size} bytes`);
+      if (size > bytesMax)
+        throw new Failure("package-file-too-large", "give-up", `${join(folder, path)}: ${size} bytes`);
       return await file.readFile();
     } finally {
       await file.close();

@@ -49,7 +49,10 @@ export class KnownPackages extends Packages implements OnModuleInit, OnApplicati
       await following.caughtUp;
       isCaughtUp = true;
     };
-    telemetry.gauge({ name: "tributary_drift_packages", help: "Packages whose documents are known" }, () => this.loaded);
+    telemetry.gauge(
+      { name: "tributary_drift_packages", help: "Packages whose documents are known" },
+      () => this.loaded,
+    );
     telemetry.gauge(
       { name: "tributary_drift_packages_missing", help: "Packages that devices run and whose documents are not known" },
       () => this.missing,

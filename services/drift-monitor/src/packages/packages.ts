@@ -10,8 +10,8 @@
  *     when it is.
  */
 import type { DriftReference } from "@tributary/drift";
-import { backoffMs, type Clock, type Digest, isDigest, type Random, reasonOf } from "@tributary/kernel";
 import { codeOf } from "@tributary/kafka";
+import { backoffMs, type Clock, type Digest, isDigest, type Random, reasonOf } from "@tributary/kernel";
 import type { ModelTable } from "@tributary/models";
 import type { Telemetry } from "@tributary/telemetry";
 import { packageLoaded, packageMissing } from "../events.ts";
@@ -87,7 +87,8 @@ export class Packages {
   retry(): void {
     const now = this.#options.clock.monotonicMs();
     for (const [digest, entry] of this.#entries) {
-      if (entry.kind === "unlisted" && this.#isListed(digest)) this.#fetch(digest, 0); // P1
+      if (entry.kind === "unlisted" && this.#isListed(digest))
+        this.#fetch(digest, 0); // P1
       else if (entry.kind === "failed" && now >= entry.dueAtMs) this.#fetch(digest, entry.attempt + 1);
     }
   }
