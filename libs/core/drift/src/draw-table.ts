@@ -24,6 +24,8 @@ const [AT, SEQ, PROPENSITY, CLASS, BOOT, CAMERA, TRUTH] = [0, 8, 12, 16, 20, 21,
 const [UNLABELLED, RIGHT, WRONG] = [0, 1, 2];
 
 type Frame = { readonly bootId: bigint; readonly cameraId: string; readonly frameSeq: bigint };
+/** Index by label. */
+type Classes = ReadonlyMap<string, number>;
 type WaitingLabel = Frame & { readonly label: string };
 
 export class DrawTable {
@@ -40,26 +42,26 @@ export class DrawTable {
   }
 
   /** Frames that were added. */
-  predictions(batch: EdgePredictions, receivedAt: Instant, labels: readonly string[]): number {
+  predictions(batch: EdgePredictions, receivedAt: Instant, classes: Classes): number {
     if (batch.modelDigest !== this.#modelDigest) this.#restart(batch.modelDigest); // T2
     let added = 0;
     for (const { cameraId, frameSeq, label, samplePropensity, sampleDrawn } of batch.predictions) {
       if (!sampleDrawn || !(samplePropensity > 0 && samplePropensity <= 1) || frameSeq > SEQ_MAX) continue;
-      const answer = labels.indexOf(label);
-      if (answer < 0) continue;
+      const answer = classes.get(label);
+      if (answer === undefined) continue;
       const frame = { bootId: batch.bootId, cameraId, frameSeq };
       this.#add(frame, receivedAt, samplePropensity, answer);
       added++;
       const waiting = this.#waiting.findIndex((other) => isSame(other, frame));
       if (waiting < 0) continue;
       const [truth] = this.#waiting.splice(waiting, 1);
-      this.#judge(this.#rows - 1, truth?.label ?? "", labels); // T1
+      this.#judge(this.#rows - 1, truth?.label ?? "", classes); // T1
     }
     this.#trim();
     return added;
   }
 
-  groundTruth(truth: GroundTruth, labels: readonly string[] | undefined): LabelOutcome {
+  groundTruth(truth: GroundTruth, classes: Classes | undefined): LabelOutcome {
     this.#waiting = this.#waiting.filter((other) => !isSame(other, truth));
     const row = this.#rowOf(truth);
     if (truth.label === null) {
@@ -71,8 +73,8 @@ export class DrawTable {
       if (this.#waiting.length > WAITING_MAX) this.#waiting.shift();
       return "frame-unknown";
     }
-    if (labels === undefined) return "package-unknown";
-    const outcome = this.#judge(row, truth.label, labels);
+    if (classes === undefined) return "package-unknown";
+    const outcome = this.#judge(row, truth.label, classes);
     this.#trim();
     return outcome;
   }
@@ -174,12 +176,12 @@ export class DrawTable {
     view.setUint16(start + TRUTH, UNLABELLED, true);
   }
 
-  #judge(row: number, truth: string, labels: readonly string[]): LabelOutcome {
+  #judge(row: number, truth: string, classes: Classes): LabelOutcome {
     const view = this.#view();
-    const isKnown = labels.includes(truth);
-    const isRight = isKnown && labels[view.getUint32(row * ROW + CLASS, true)] === truth;
-    view.setUint8(row * ROW + TRUTH, isKnown ? (isRight ? RIGHT : WRONG) : UNLABELLED);
-    return isKnown ? "used" : "class-unknown";
+    const shown = classes.get(truth);
+    const isRight = view.getUint32(row * ROW + CLASS, true) === shown;
+    view.setUint8(row * ROW + TRUTH, shown === undefined ? UNLABELLED : isRight ? RIGHT : WRONG);
+    return shown === undefined ? "class-unknown" : "used";
   }
 
   #rowOf({ bootId, cameraId, frameSeq }: Frame): number {

@@ -7,6 +7,8 @@ export type DriftReference = {
   readonly modelName: string;
   readonly modelVersion: string;
   readonly labels: readonly string[];
+  /** Index of each label. */
+  readonly classes: ReadonlyMap<string, number>;
   readonly sketch: ReferenceSketch;
   /** Logits of the golden frames, in the package's order. */
   readonly golden: readonly (readonly number[])[];
@@ -74,6 +76,7 @@ export function driftReferenceOf(modelDigest: Digest, documents: DriftDocuments)
     modelName: manifest.name,
     modelVersion: manifest.version,
     labels,
+    classes: new Map(labels.map((label, i) => [label, i])),
     sketch,
     golden: golden.frames.map(({ logits }) => logits),
     faults,

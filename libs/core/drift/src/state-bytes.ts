@@ -100,14 +100,14 @@ export class StateReader {
     return text;
   }
 
-  f32s(length: number): Float32Array {
+  f32s(length: number): Float32Array<ArrayBuffer> {
     const at = this.#take(length * 4);
     const values = new Float32Array(length);
     for (let i = 0; i < length; i++) values[i] = this.#finite(this.#view.getFloat32(at + i * 4, true));
     return values;
   }
 
-  bytes(length: number): Uint8Array {
+  bytes(length: number): Uint8Array<ArrayBuffer> {
     const at = this.#take(length);
     return this.#bytes.slice(at, at + length);
   }
