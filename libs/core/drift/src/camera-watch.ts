@@ -9,6 +9,7 @@ import {
   type DetectorSettings,
   dayPart,
   detectorDefaults,
+  isAlarmed,
   logBar,
   readStream,
   stepStream,
@@ -88,7 +89,7 @@ export class CameraWatch {
     const deviations = window.values.map((x, stream) =>
       x >= 0 ? stepStream(this.#detectors, stream * floats, x, step, bar, settings) : Number.NaN,
     );
-    for (let stream = 0; stream < this.#streams; stream++) this.#noteAlarm(stream, window);
+    for (let stream = 0; stream < this.#streams; stream++) this.#noteAlarm(stream, floats, window);
     if (deviations.some((deviation) => !Number.isNaN(deviation))) {
       this.#history.add(endedAt - windowMs, deviations, this.#alarms.size > 0);
     }
@@ -178,10 +179,8 @@ export class CameraWatch {
     this.#alarms.clear();
   }
 
-  #noteAlarm(stream: number, window: CameraWindow): void {
-    const settings = { ...detectorDefaults, dayParts: this.#dayParts };
-    const { isAlarmed } = readStream(this.#detectors, stream * streamFloats(settings), settings);
-    if (!isAlarmed) {
+  #noteAlarm(stream: number, floats: number, window: CameraWindow): void {
+    if (!isAlarmed(this.#detectors, stream * floats)) {
       this.#alarms.delete(stream);
       return;
     }

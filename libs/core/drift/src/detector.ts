@@ -48,6 +48,8 @@ export function dayPart(at: number, dayParts: number): number {
   return Math.min(dayParts - 1, Math.floor(ofDay * dayParts));
 }
 
+const at = (state: Float32Array, place: number): number => state[place] as number;
+
 /** A window of the camera that the stream belongs to. */
 export type DetectorWindow = {
   /** Its end on a clock of which float32 holds seconds: e.g. seconds since the camera's first window. */
@@ -133,6 +135,9 @@ export type StreamReading = {
   readonly logEvidence: number;
 };
 
+/** Whether the stream at `offset` is alarmed. */
+export const isAlarmed = (state: Float32Array, offset: number): boolean => at(state, offset + ALARM) !== 0;
+
 /** What the stream at `offset` shows. */
 export function readStream(
   state: Float32Array,
@@ -162,7 +167,6 @@ export function readStream(
   };
 }
 
-const at = (state: Float32Array, place: number): number => state[place] as number;
 const runOf = (offset: number, sign: number): number => offset + RUNS + (sign > 0 ? 0 : RUN_FLOATS);
 
 /** A part of several a day is compared once it was seen to its end: its first hour is not like its last. */

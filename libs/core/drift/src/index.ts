@@ -17,7 +17,8 @@ export {
 export { DeviceDrift, type FoldSettings, fleetStreams } from "./device-drift.ts";
 export { type DriftDocuments, type DriftReference, type DriftStream, driftReferenceOf } from "./drift-reference.ts";
 export type { CameraDrift, CameraFindings, DeviceFindings, LabelledDraw, StreamAlarm } from "./findings.ts";
-export { FleetView, type GoldenOutcome } from "./fleet-view.ts";
+export { FleetView } from "./fleet-view.ts";
+export type { GoldenOutcome } from "./golden.ts";
 export { classShares, explainedByMix } from "./label-shift.ts";
 export { type LossVerdict, lossOf } from "./loss.ts";
 export type { LabelOutcome, SketchOutcome } from "./outcomes.ts";
