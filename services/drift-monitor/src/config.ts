@@ -1,5 +1,5 @@
 import { ConfigError, httpUrl, sharedBlocks } from "@tributary/config";
-import { type VerdictSettings, verdictDefaults } from "@tributary/drift";
+import { type DetectorSettings, detectorDefaults, type VerdictSettings, verdictDefaults } from "@tributary/drift";
 import { z } from "zod";
 
 const positive = z.number().int().positive();
@@ -22,6 +22,20 @@ export const configSchema = z.strictObject({
       timeoutMs: positive.max(60_000).default(5_000),
     })
     .optional(),
+  /** What counts as a change of a camera's pictures. */
+  detector: z
+    .strictObject({
+      /** Windows of a camera that are learned before the first is compared with them. */
+      baselineWindows: positive.min(8).max(10_000).default(detectorDefaults.baselineWindows),
+      /** Windows after which nothing more is learned. */
+      baselineWindowsMax: positive.max(100_000).default(detectorDefaults.baselineWindowsMax),
+      /** Parts of the day, in UTC, of which each is compared with its own past: outdoor cameras want 8, or every evening is
+       * a change. */
+      dayParts: positive.max(24).default(detectorDefaults.dayParts),
+      /** Windows as before the change after which an alarm is over. */
+      clearWindows: positive.max(10_000).default(detectorDefaults.clearWindows),
+    })
+    .prefault({}),
   verdicts: z
     .strictObject({
       /** How often the fleet is looked at. */
@@ -65,8 +79,11 @@ export const configSchema = z.strictObject({
 export type DriftMonitorConfig = z.output<typeof configSchema>;
 
 /** Checks the bounds against each other. */
-export function checkConfig({ verdicts, limits }: DriftMonitorConfig): void {
+export function checkConfig({ detector, verdicts, limits }: DriftMonitorConfig): void {
   const problems: string[] = [];
+  if (detector.baselineWindowsMax < detector.baselineWindows) {
+    problems.push("detector.baselineWindowsMax: at least detector.baselineWindows");
+  }
   if (verdicts.silentMs < verdicts.lookEveryMs) {
     problems.push("verdicts.silentMs: at least verdicts.lookEveryMs, or cameras are silent between two looks");
   }
@@ -77,6 +94,11 @@ export function checkConfig({ verdicts, limits }: DriftMonitorConfig): void {
   }
   if (problems.length > 0) throw new ConfigError("configuration", problems);
 }
+
+export const detectorSettingsOf = ({ detector }: DriftMonitorConfig): DetectorSettings => ({
+  ...detectorDefaults,
+  ...detector,
+});
 
 export const verdictSettingsOf = ({ verdicts, loss }: DriftMonitorConfig): VerdictSettings => ({
   settleMs: verdicts.settleMs,

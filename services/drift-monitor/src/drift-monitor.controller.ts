@@ -3,25 +3,19 @@ import { Controller } from "@nestjs/common";
 import { EventPattern, Payload } from "@nestjs/microservices";
 import { type EdgePredictions, type EdgeSketches, type GroundTruth, topics } from "@tributary/contracts";
 import type { DecodedBatch } from "@tributary/service-kit";
-import { KnownPackages } from "./packages/known-packages.ts";
 import { Partitions } from "./partitions.ts";
 
 @Controller()
 export class DriftMonitorController {
-  constructor(
-    private readonly partitions: Partitions,
-    private readonly packages: KnownPackages,
-  ) {}
+  constructor(private readonly partitions: Partitions) {}
 
   @EventPattern<string>(topics.sketches.name)
   async sketches(@Payload() { partition, records }: DecodedBatch<EdgeSketches>): Promise<void> {
-    await this.packages.fetched(records.map(({ value }) => value.modelDigest));
     await this.partitions.worker(partition).sketches(records);
   }
 
   @EventPattern<string>(topics.predictions.name)
   async predictions(@Payload() { partition, records }: DecodedBatch<EdgePredictions>): Promise<void> {
-    await this.packages.fetched(records.map(({ value }) => value.modelDigest));
     await this.partitions.worker(partition).predictions(records);
   }
 

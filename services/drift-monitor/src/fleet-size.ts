@@ -1,4 +1,4 @@
-/** How many streams are watched on the whole fleet, by the cameras that devices report: each raises the bar of an alarm. */
+/** Cameras of the whole fleet, as devices report them: each raises the evidence that an alarm needs. */
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from "@nestjs/common";
 import { topics } from "@tributary/contracts";
 import { follow } from "@tributary/kafka";
@@ -6,9 +6,6 @@ import type { Clock, Random } from "@tributary/kernel";
 import { CLOCK, Health, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { TableReader } from "./table-reader.ts";
-
-/** Features of a sketch, and the most classes whose shares are watched. */
-const STREAMS_OF_A_CAMERA = 11 + 16;
 
 @Injectable()
 export class FleetSize implements OnModuleInit, OnApplicationShutdown {
@@ -28,8 +25,8 @@ export class FleetSize implements OnModuleInit, OnApplicationShutdown {
     health.add("devices", () => this.#isCaughtUp || "still reading devices.reported.v1");
   }
 
-  get streams(): number {
-    return Math.max(1, this.#cameras) * STREAMS_OF_A_CAMERA;
+  get cameras(): number {
+    return this.#cameras;
   }
 
   async onModuleInit(): Promise<void> {

@@ -7,7 +7,7 @@
  * W2. Windows are folded by Kafka's times of their records, so a state depends on the log alone, not on when it is read.
  */
 import { DriftState, type EdgePredictions, type EdgeSketches, type GroundTruth, topics } from "@tributary/contracts";
-import { DeviceDrift, type DriftReference, type SketchOutcome } from "@tributary/drift";
+import { DeviceDrift, type FoldSettings } from "@tributary/drift";
 import type { OutRecord, PartitionFence, PartitionReader } from "@tributary/kafka";
 import { type Clock, isValidId, reasonOf } from "@tributary/kernel";
 import { type DecodedRecord, OwnedPartition } from "@tributary/service-kit";
@@ -21,18 +21,21 @@ import {
   windowFolded,
   windowRefused,
 } from "./events.ts";
+import type { Packages } from "./packages/packages.ts";
 import { rebuild, type StoredDevice } from "./rebuild.ts";
 
 export type PartitionWorkerOptions = {
   readonly number: number;
   readonly reader: PartitionReader;
   readonly fence: PartitionFence;
-  readonly referenceOf: (modelDigest: string) => DriftReference | undefined;
-  /** Streams of the whole fleet. */
-  readonly streams: () => number;
+  readonly packages: Pick<Packages, "get" | "fetched">;
+  readonly settings: () => FoldSettings;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
 };
+
+/** Stands for the device of a record whose key is another device's: it takes no record. */
+const NOBODY = "";
 
 type Memory = Map<string, StoredDevice>;
 
@@ -59,38 +62,40 @@ export class PartitionWorker extends OwnedPartition<Memory> {
   }
 
   sketches(records: readonly DecodedRecord<EdgeSketches>[]): Promise<void> {
-    const { telemetry, referenceOf } = this.#options;
-    const settings = { streams: this.#options.streams() };
-    return this.#fold(records, (device, { key, value, timestamp }) => {
+    const { telemetry, packages } = this.#options;
+    const settings = this.#options.settings();
+    const fold = (device: DeviceDrift, { value, timestamp }: DecodedRecord<EdgeSketches>): Folded => {
       const { deviceId, modelDigest, ageMs } = value;
-      const outcome: SketchOutcome =
-        key === deviceId
-          ? device.sketch(value, timestamp - ageMs, timestamp, referenceOf(modelDigest), settings) // W2
-          : "device-mismatch";
+      const outcome = device.sketch(value, timestamp - ageMs, timestamp, packages.get(modelDigest), settings); // W2
       const note =
         outcome === "folded" || outcome === "repeated"
           ? () => telemetry.emit(windowFolded, { deviceId, outcome })
           : () => telemetry.emit(windowRefused, { deviceId, outcome, modelDigest });
       return { isChanged: outcome === "folded", note };
-    });
+    };
+    return this.#fold(records, (_device, { modelDigest }) => modelDigest, fold);
   }
 
   predictions(records: readonly DecodedRecord<EdgePredictions>[]): Promise<void> {
-    const { telemetry, referenceOf } = this.#options;
-    return this.#fold(records, (device, { value, timestamp }) => {
+    const { telemetry, packages } = this.#options;
+    const fold = (device: DeviceDrift, { value, timestamp }: DecodedRecord<EdgePredictions>): Folded => {
       const { deviceId, modelDigest } = value;
-      const draws = device.predictions(value, timestamp, referenceOf(modelDigest));
+      const draws = device.predictions(value, timestamp, packages.get(modelDigest));
       return { isChanged: draws > 0, note: () => draws > 0 && telemetry.emit(drawsTaken, { deviceId, draws }) };
-    });
+    };
+    return this.#fold(records, (_device, { modelDigest }) => modelDigest, fold);
   }
 
   labels(records: readonly DecodedRecord<GroundTruth>[]): Promise<void> {
-    const { telemetry, referenceOf } = this.#options;
-    return this.#fold(records, (device, { value }) => {
+    const { telemetry, packages } = this.#options;
+    const fold = (device: DeviceDrift, { value }: DecodedRecord<GroundTruth>): Folded => {
       const { deviceId } = value;
-      const outcome = device.groundTruth(value, referenceOf(device.findings().drawsDigest));
-      return { isChanged: true, note: () => telemetry.emit(labelTaken, { deviceId, outcome }) };
-    });
+      const isIts = device.deviceId === deviceId;
+      const outcome = isIts ? device.groundTruth(value, packages.get(device.drawsDigest)) : "device-mismatch";
+      const note = () => telemetry.emit(labelTaken, { deviceId, outcome });
+      return { isChanged: isIts && outcome !== "package-unknown", note };
+    };
+    return this.#fold(records, (device) => device.drawsDigest, fold);
   }
 
   /** Forgets devices that changed nothing for `idleMsMax`, and their stored states. */
@@ -103,26 +108,34 @@ export class PartitionWorker extends OwnedPartition<Memory> {
     });
   }
 
-  /** Applies one record after another; the changed states are stored when it resolves (W1). */
+  /**
+   * Applies one record after another; the changed states are stored when it resolves (W1).
+   *
+   * @param packageOf the package whose documents a record is folded with
+   */
   #fold<T extends { readonly deviceId: string }>(
     records: readonly DecodedRecord<T>[],
+    packageOf: (device: DeviceDrift, value: T) => string,
     apply: (device: DeviceDrift, record: DecodedRecord<T>) => Folded,
   ): Promise<void> {
     return this.inTurn(async (devices) => {
       const changed = new Map<string, DeviceDrift>();
+      const deviceOf = ({ key, value: { deviceId } }: DecodedRecord<T>): DeviceDrift => {
+        const id = key === deviceId && isValidId(deviceId) ? deviceId : NOBODY;
+        return changed.get(id) ?? devices.get(id)?.drift ?? new DeviceDrift(id);
+      };
+      await this.#options.packages.fetched(records.map((record) => packageOf(deviceOf(record), record.value)));
       const notes: Note[] = [];
-      for (const record of records) {
-        const { deviceId } = record.value;
-        const key = isValidId(deviceId) && record.key === deviceId ? deviceId : "";
-        const device = changed.get(key) ?? devices.get(key)?.drift ?? new DeviceDrift(key);
-        try {
+      try {
+        for (const record of records) {
+          const device = deviceOf(record);
           const { isChanged, note } = apply(device, record);
           notes.push(note);
-          if (isChanged && key !== "") changed.set(key, device);
-        } catch (error) {
-          this.forget("apply-failed", reasonOf(error)); // O3
-          throw error;
+          if (isChanged) changed.set(device.deviceId, device);
         }
+      } catch (error) {
+        this.forget("apply-failed", reasonOf(error)); // O3
+        throw error;
       }
       await this.#store(devices, changed);
       for (const note of notes) note();

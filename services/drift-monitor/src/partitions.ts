@@ -1,10 +1,11 @@
 /** The partitions this instance holds. Hourly they forget devices that are silent for long. */
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
+import { fleetStreams } from "@tributary/drift";
 import { KafkaReader } from "@tributary/kafka";
 import { type Clock, repeatLater } from "@tributary/kernel";
 import { CLOCK, CONFIG, Health, HeldPartitions, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
-import type { DriftMonitorConfig } from "./config.ts";
+import { type DriftMonitorConfig, detectorSettingsOf } from "./config.ts";
 import { FleetSize } from "./fleet-size.ts";
 import { KnownPackages } from "./packages/known-packages.ts";
 import { PartitionWorker } from "./partition-worker.ts";
@@ -23,7 +24,7 @@ export class Partitions
   #pruning: Promise<void> = Promise.resolve();
 
   constructor(
-    @Inject(CONFIG) { limits }: DriftMonitorConfig,
+    @Inject(CONFIG) config: DriftMonitorConfig,
     @Inject(CLOCK) clock: Clock,
     @Inject(TELEMETRY) telemetry: Telemetry,
     reader: KafkaReader,
@@ -32,16 +33,17 @@ export class Partitions
     fleet: FleetSize,
     health: Health,
   ) {
+    const detector = detectorSettingsOf(config);
     const options = {
       reader,
       fence,
       clock,
       telemetry,
-      referenceOf: (digest: string) => packages.get(digest),
-      streams: () => fleet.streams,
+      packages,
+      settings: () => ({ streams: fleetStreams(fleet.cameras), detector }),
     };
     super((number) => new PartitionWorker({ ...options, number }));
-    const idleMsMax = limits.deviceIdleDaysMax * DAY_MS;
+    const idleMsMax = config.limits.deviceIdleDaysMax * DAY_MS;
     // The worker reports its failures and rebuilds itself; the timer continues.
     const prune = () => Promise.allSettled(this.workers.map((worker) => worker.prune(idleMsMax)));
     this.#prune = () => repeatLater(prune, { clock, everyMs: PRUNE_EVERY_MS, signal: this.#stop.signal });
