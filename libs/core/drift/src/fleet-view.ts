@@ -13,8 +13,8 @@ import { type Attributes, Population } from "./population.ts";
 
 export type SeenDevice = { readonly deviceId: string; readonly attributes: Attributes };
 export type DriftingCamera = SeenDevice & { readonly camera: CameraFindings; readonly drift: CameraDrift };
-export type FailedGolden = SeenDevice & { readonly golden: GoldenJudgement };
-export type DrawnDevice = SeenDevice & { readonly draws: readonly LabelledDraw[] };
+export type FailedGolden = SeenDevice & { readonly golden: GoldenJudgement; readonly isCompared: boolean };
+export type DrawnDevice = SeenDevice & { readonly draws: readonly LabelledDraw[]; readonly isCompared: boolean };
 
 /** What is seen of the devices that run one package. Lists are in the order of device ids. */
 export type ModelLook = {
@@ -127,22 +127,27 @@ export class FleetView {
   #see(look: Mutable, deviceId: string, known: Known, now: Instant, silentMs: number): void {
     known.attributes ??= attributesOf(known);
     const device = { deviceId, attributes: known.attributes };
+    const isCompared = this.#seeCameras(look, device, known, now, silentMs);
+    if (isCompared) look.compared.add(device.attributes);
     const golden = this.#goldenOf(known);
     if (golden !== null && (golden.hasFailed || golden.outcome === "passed")) {
       look.goldenReported.add(device.attributes);
-      if (golden.hasFailed) look.goldenFailed.push({ ...device, golden });
+      if (golden.hasFailed) look.goldenFailed.push({ ...device, golden, isCompared });
     }
-    if (look.reference === undefined || known.findings === null) return;
+    const { draws = [], drawsDigest = "" } = known.findings ?? {};
+    if (draws.length > 0 && drawsDigest === look.modelDigest) look.drawn.push({ ...device, draws, isCompared });
+  }
+
+  /** Whether any is compared. */
+  #seeCameras(look: Mutable, device: SeenDevice, { findings }: Known, now: Instant, silentMs: number): boolean {
+    if (look.reference === undefined || findings === null) return false;
     let isCompared = false;
-    for (const camera of known.findings.cameras) {
+    for (const camera of findings.cameras) {
       if (!camera.isCompared || camera.modelDigest !== look.modelDigest || isSilent(camera, now, silentMs)) continue;
       isCompared = true;
       if (camera.drift !== null) look.drifting.push({ ...device, camera, drift: camera.drift });
     }
-    if (!isCompared) return;
-    look.compared.add(device.attributes);
-    const { draws, drawsDigest } = known.findings;
-    if (draws.length > 0 && drawsDigest === look.modelDigest) look.drawn.push({ ...device, draws });
+    return isCompared;
   }
 
   #goldenOf(known: Known): GoldenJudgement | null {

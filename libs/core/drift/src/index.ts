@@ -2,7 +2,7 @@
 
 export { nearestCameraFault, sensorOnlyFaults } from "./camera-faults.ts";
 export { type NamedFault, nearestPipelineFault } from "./codebook.ts";
-export { decideVerdicts, type VerdictSettings, verdictDefaults } from "./decide-verdicts.ts";
+export { decideVerdicts } from "./decide-verdicts.ts";
 export {
   type DetectorSettings,
   type DetectorWindow,
@@ -23,3 +23,4 @@ export { classShares, explainedByMix } from "./label-shift.ts";
 export { type LossVerdict, lossOf } from "./loss.ts";
 export type { LabelOutcome, SketchOutcome } from "./outcomes.ts";
 export { locate, type Placed, type PlacedDevice } from "./place.ts";
+export { type VerdictSettings, verdictDefaults } from "./settings.ts";
