@@ -1,6 +1,6 @@
 /**
  * The reports of the device about itself: its state at boot and on change, and one window of metrics and sketches after
- * another.
+ * another. A window also ends when the model or its temperature changes (windows.ts V2).
  *
  * Without room in the outbox (outbox.ts X1), the window stays open and the state is reported later.
  */
@@ -78,7 +78,9 @@ export class Reports {
   }
 
   answered(slot: Slot, answer: LocalAnswer, inference: Inference): void {
-    this.#windows.answered(slot.window, answer, inference);
+    const { temperature } = slot.policy.policy;
+    if (!this.#windows.fits(slot.window, temperature)) this.closeWindow();
+    this.#windows.answered(slot.window, temperature, answer, inference);
   }
 
   /** Of a model, beside its answers. */

@@ -38,7 +38,6 @@ export class Slot {
     this.goldenPassed = goldenPassed;
     this.window = {
       modelDigest: pkg.digest,
-      preprocessingDigest: pkg.preprocessingDigest,
       reference: pkg.referenceSketch,
       latencyBudgetMs: pkg.manifest.latencyBudgetMs,
     };
