@@ -15,6 +15,7 @@ import {
 import type { Inference } from "@tributary/inference";
 import type { AgentConfig } from "./config.ts";
 import { monotonicMs } from "./device-time.ts";
+import type { GoldenReport } from "./golden-check.ts";
 import type { Captured } from "./outbox/age.ts";
 import type { OutboxKeeper } from "./outbox/keeper.ts";
 import { reportBody } from "./outbox/records.ts";
@@ -36,6 +37,8 @@ export type ReportsPorts = {
   readonly config: AgentConfig;
   readonly slot: () => Slot;
   readonly update: () => { readonly generation: bigint; readonly now: UpdateNow | null };
+  /** Of the active model. */
+  readonly golden: () => GoldenReport | null;
   readonly outbox: Pick<OutboxKeeper, "hasRoomForReports" | "append">;
   readonly now: () => Captured;
   /** Readings of the moment, by metric name. */
@@ -122,7 +125,7 @@ export class Reports {
       cameras: config.cameras.map(({ id }) => id),
       update: update && updateReportOf(update),
       goldenPassed,
-      golden: null,
+      golden: this.#ports.golden(),
     };
     const [all, butProgress] = [reportBody(state), reportBody({ ...state, update: update && milestone(update) })];
     if (all === this.#reportedState) {
