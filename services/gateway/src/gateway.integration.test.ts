@@ -44,8 +44,8 @@ async function call(path: string, init: RequestInit = {}, at = base) {
   const type = response.headers.get("content-type") ?? "";
   return { status: response.status, type, body: type.includes("json") ? JSON.parse(text) : text };
 }
-const post = (path: string, body: unknown) =>
-  call(path, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+const post = (path: string, body: unknown, method = "POST") =>
+  call(path, { method, body: JSON.stringify(body), headers: { "content-type": "application/json" } });
 
 const put = <T>(topic: Topic<T>, key: string, value: T) =>
   sink.send([{ topic: topic.name, key, value: topic.codec.encodeConfluent(value) }]);
@@ -99,6 +99,36 @@ describe("devices", () => {
     expect(again.body.password).not.toBe(made.body.password);
   });
 
+  test("have labels, changed as a merge patch does, and are requested to check themselves", async () => {
+    const made = await post("/api/v1/devices", { deviceId: "cam-03", labels: { lens: "acme-1", rack: "7" } });
+    expect(made.body).toMatchObject({ labels: { lens: "acme-1", rack: "7" }, checkRequestedAt: null });
+    const bad = await post("/api/v1/devices", { deviceId: "cam-04", labels: { "-x": "1", ok: "y".repeat(64) } });
+    expect(bad).toMatchObject({
+      status: 400,
+      body: { errors: [{ where: "body.labels.-x" }, { where: "body.labels.ok" }] },
+    });
+
+    const patch = (labels: object) => post("/api/v1/devices/cam-03", { labels }, "PATCH");
+    expect((await patch({ lens: "acme-2", rack: null })).body.labels).toEqual({ lens: "acme-2" });
+    const many = Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`k${i}`, "v"]));
+    expect(await patch(many)).toMatchObject({ status: 422, body: { code: "device-labels-exceeded" } });
+
+    const times: string[] = [];
+    for (let i = 0; i < 2; i++) {
+      const { status, body } = await post("/api/v1/devices/cam-03/check", {});
+      expect([status, body.labels]).toEqual([202, { lens: "acme-2" }]);
+      times.push(body.checkRequestedAt);
+    }
+    expect(times[1]?.localeCompare(times[0] ?? "")).toBe(1);
+    const last = (await registrations("cam-03")).at(-1);
+    expect(last).toMatchObject({ labels: { lens: "acme-2" }, checkRequestedAt: Date.parse(times[1] ?? "") });
+    await call("/api/v1/devices/cam-03", { method: "DELETE" });
+    expect((await post("/api/v1/devices/cam-03/check", {})).body).toMatchObject({
+      status: 409,
+      code: "device-revoked",
+    });
+  });
+
   test("show what they report and when they were last heard", async () => {
     await post("/api/v1/devices", { deviceId: "cam-02" });
     await put(topics.reported, "cam-02", {
@@ -115,7 +145,7 @@ describe("devices", () => {
       cameras: ["front"],
       update: null,
       goldenPassed: null,
-      golden: null,
+      golden: { at: 1_700_000_000_000, modelDigest: "ab".repeat(32), frames: 8, failed: 1, logits: [1, 2] },
     });
     const device = await waitFor(
       async () => {
@@ -125,6 +155,8 @@ describe("devices", () => {
       { what: "the reported state" },
     );
     expect(device.reported).toMatchObject({ bootId: `${someBootId}`, cameras: ["front"] });
+    const golden = { at: "2023-11-14T22:13:20.000Z", modelDigest: "ab".repeat(32), frames: 8, failed: 1 };
+    expect(device.reported.golden).toEqual(golden);
     expect(Date.parse(device.lastSeenAt)).toBeGreaterThan(Date.now() - 60_000);
   });
 
@@ -368,6 +400,7 @@ test("OpenAPI describes every path that is served", async () => {
     "/api/v1/classifications/{frameId}",
     "/api/v1/devices",
     "/api/v1/devices/{deviceId}",
+    "/api/v1/devices/{deviceId}/check",
     "/api/v1/frames/{frameId}/explanation",
     "/api/v1/frames/{frameId}/image",
     "/api/v1/labels",
