@@ -108,6 +108,7 @@ async function start(fleet: readonly Member[], { dir, poolDir, log, signal }: Dr
     packages: { edge: await packageWithSample(packageDir, edgePackage, settings.sampling), cloud: cloudPackage },
     drift: {
       config: {
+        detector: { baselineWindowsMax: settings.baselineWindows + settings.cleanWindows },
         verdicts: { lookEveryMs: settings.lookEveryMs, settleMs: settings.settleMs },
         loss: { propensityMin: settings.sampling },
       },
