@@ -42,7 +42,15 @@ type Compose = {
 
 const at = (...parts: string[]): string => join(repositoryRoot, ...parts);
 const read = (path: string): string => readFileSync(at(path), "utf8");
-const services = ["bridge", "router", "cloud-classifier", "gateway", "model-registry", "rollout-manager", "drift-monitor"] as const;
+const services = [
+  "bridge",
+  "router",
+  "cloud-classifier",
+  "gateway",
+  "model-registry",
+  "rollout-manager",
+  "drift-monitor",
+] as const;
 const mainOf = {
   bridge: mains.bridge,
   router: mains.router,
