@@ -56,7 +56,13 @@ export async function loadPackage(folder: string, options: LoadPackageOptions = 
     preprocessing: parsePreprocessing(await document(packageFiles.preprocessor)),
     preprocessingDigest: manifest.files[packageFiles.preprocessor]?.sha256 as Digest,
     policy: packageFiles.policy in manifest.files ? await document(packageFiles.policy) : null,
-    referenceSketch: parseReferenceSketch(await document(packageFiles.referenceSketch)),
+    referenceSketch: parseReferenceSketch(
+      await document(
+        packageFiles.referenceSketchV2 in manifest.files
+          ? packageFiles.referenceSketchV2
+          : packageFiles.referenceSketch,
+      ),
+    ),
     golden: checkGolden(parseGoldenIndex(await document(packageFiles.goldenIndex), labels.length), manifest),
   };
 }

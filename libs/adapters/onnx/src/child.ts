@@ -139,7 +139,7 @@ async function infer(model: Model, request: InferRequest): Promise<readonly Infe
       features: features === null ? null : part(features, session.featuresLength),
       tensorDigest: request.want.tensorDigest ? sha256(quantiseTensor(part(tensor, size))) : null,
       pixels: request.want.pixels ? (channels[i] as Uint8Array) : null,
-      picture: pictureStatistics(picture.pixels),
+      picture: pictureStatistics(picture.pixels, picture.bitsPerPixel),
       timingsMs: { preprocess, run: runMs },
     };
     return { ok: true, inference };

@@ -9,7 +9,15 @@ export {
   parseManifest,
 } from "./manifest.ts";
 export type { ModelPackage, OpenPackage } from "./package.ts";
-export { type GoldenFrame, parseCalibration, parseGoldenIndex, parseLabels } from "./package-documents.ts";
+export {
+  type Confusion,
+  type FaultCodebook,
+  type GoldenFrame,
+  goldenReportFrames,
+  parseCalibration,
+  parseGoldenIndex,
+  parseLabels,
+} from "./package-documents.ts";
 export type {
   Inference,
   InferenceResult,

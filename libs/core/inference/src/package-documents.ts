@@ -68,3 +68,26 @@ export function parseGoldenIndex(json: unknown, classes: number): GoldenIndex {
   problems.throwAs("package-golden-invalid", "golden/index.json");
   return { formatVersion: 1, frames };
 }
+
+/** golden/faults.json: what the model answers, and how the sketch moves, under faults made on purpose when packing. */
+export type FaultCodebook = {
+  readonly formatVersion: 1;
+  /** The first so many frames of golden/index.json: `goldenReportFrames` of them. */
+  readonly frames: number;
+  /** Faults of preprocessing: logits[frame][class] of the golden frames. */
+  readonly pipeline: readonly { readonly name: string; readonly logits: readonly (readonly number[])[] }[];
+  /** Faults of a camera: by how much each feature's mean of (bin + 1/2) / 32 changes on validation frames. */
+  readonly camera: readonly { readonly name: string; readonly shifts: Readonly<Record<string, number>> }[];
+};
+
+/** confusion.json, of the validation set: counts[true][predicted], and each feature's mean of (bin + 1/2) / 32 by true class. */
+export type Confusion = {
+  readonly formatVersion: 1;
+  readonly counts: readonly (readonly number[])[];
+  readonly means: Readonly<Record<string, readonly number[]>>;
+};
+
+/** Golden frames whose logits a device reports: as many as have at most 2,048 logits, at most 8; 0 when one has more. */
+export function goldenReportFrames(classes: number, frames: number): number {
+  return Math.min(8, frames, Math.floor(2_048 / classes));
+}

@@ -52,13 +52,18 @@ export function metricsOf(observed: Observed, temperature: number): Readonly<Rec
   };
 }
 
-export function sketchOf(observed: Observed, temperature: number): unknown {
+/** Both versions: agents of the field refuse a feature that they do not know in the first. */
+export function sketchFiles(observed: Observed, temperature: number): Readonly<Record<string, Uint8Array>> {
   const calibrated = calibratedOf(observed, temperature);
   const observations = observed.inferences.map(({ picture }, i): SketchObservation => {
     const { labelIndex, confidence, margin, entropy } = calibrated[i] as Calibrated;
     return { label: observed.labels[labelIndex] ?? "", confidence, margin, entropy, picture };
   });
-  return buildReferenceSketch(observations, observed.labels.length);
+  const classes = observed.labels.length;
+  return {
+    [packageFiles.referenceSketch]: encodeJson(buildReferenceSketch(observations, classes, 1)),
+    [packageFiles.referenceSketchV2]: encodeJson(buildReferenceSketch(observations, classes, 2)),
+  };
 }
 
 /** `count` frames spread over the classes: what a device must reproduce before it may run the model. */

@@ -26,7 +26,7 @@ import {
   goldenPlaces,
   metricsOf,
   type Observed,
-  sketchOf,
+  sketchFiles,
   temperatureOf,
 } from "./documents.ts";
 import { tensorsThatFit } from "./fit.ts";
@@ -107,7 +107,7 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     const files: Record<string, Uint8Array> = {
       ...goldenFiles(golden),
       [packageFiles.calibration]: encodeJson({ method: "temperature", temperature }),
-      [packageFiles.referenceSketch]: encodeJson(sketchOf(observed, temperature)),
+      ...sketchFiles(observed, temperature),
     };
     const more: Record<string, string> = {};
     if (cloud !== null) {
@@ -181,7 +181,12 @@ async function ask(
 }
 
 function standIns(frame: ValidationFrame, labels: readonly string[]): Readonly<Record<string, Uint8Array>> {
-  const picture: PictureStatistics = { channelMeans: [0.5, 0.5, 0.5], channelSds: [0.2, 0.2, 0.2], luminance: 0.5 };
+  const picture: PictureStatistics = {
+    channelMeans: [0.5, 0.5, 0.5],
+    channelSds: [0.2, 0.2, 0.2],
+    luminance: 0.5,
+    bitsPerPixel: 8,
+  };
   const label = labels[frame.label] as string;
   const sketch = buildReferenceSketch([{ label, confidence: 0.5, margin: 0.1, entropy: 0.5, picture }], labels.length);
   const golden = { jpeg: "golden/none.jpg", pixels: "golden/none.rgb", tensorDigest: "0".repeat(64) };
