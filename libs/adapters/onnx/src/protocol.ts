@@ -8,7 +8,15 @@
 import type { Inference, InferenceResult, InferenceWant, Preprocessing } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
 
-export const messageKinds = { init: 1, infer: 2, ready: 3, refused: 4, answers: 5, prepare: 6 } as const;
+export const messageKinds = {
+  init: 1,
+  infer: 2,
+  ready: 3,
+  refused: 4,
+  answers: 5,
+  prepare: 6,
+  inferTensors: 7,
+} as const;
 
 export const messageBytesMax = 256 << 20;
 
@@ -44,14 +52,19 @@ export function encodeJson(kind: number, body: unknown): Buffer {
 
 export const decodeJson = (body: Buffer): unknown => JSON.parse(body.toString("utf8"));
 
-/** The part of an infer message before its pictures, which follow as they are. */
-export function encodeInferHead(id: number, jpegs: readonly Uint8Array[], want: Partial<InferenceWant>): Buffer {
+/** The part of a message of `infer` or `inferTensors` before its pictures (JPEGs, float32 tensors), which follow as they are. */
+export function encodeInferHead(
+  id: number,
+  jpegs: readonly Uint8Array[],
+  want: Partial<InferenceWant>,
+  kind: number = messageKinds.infer,
+): Buffer {
   let bytes = 0;
   for (const jpeg of jpegs) bytes += jpeg.length;
   const size = 7 + 4 * jpegs.length;
   const buffer = Buffer.allocUnsafe(5 + size);
   buffer.writeUInt32LE(1 + size + bytes, 0);
-  buffer[4] = messageKinds.infer;
+  buffer[4] = kind;
   buffer.writeUInt32LE(id, 5);
   buffer[9] =
     (want.features ? WANT.features : 0) | (want.tensorDigest ? WANT.tensorDigest : 0) | (want.pixels ? WANT.pixels : 0);

@@ -37,6 +37,8 @@ export const packageFiles = {
   referenceSketch: "reference_sketch.json",
   referenceSketchV2: "reference_sketch_v2.json",
   goldenIndex: "golden/index.json",
+  faults: "golden/faults.json",
+  confusion: "confusion.json",
 } as const;
 
 /** Files no package goes without. */
