@@ -2,13 +2,14 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { DeviceReported, DriftVerdict, type EdgeSketches, topics } from "@tributary/contracts";
+import { DeviceRegistration, DeviceReported, DriftVerdict, type EdgeSketches, topics } from "@tributary/contracts";
 import type { DriftReference } from "@tributary/drift";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { exitFlags } from "@tributary/kernel";
 import {
   repositoryRoot,
   type SpawnedService,
+  someRegistration,
   someReported,
   spawnService,
   tempDir,
@@ -74,30 +75,34 @@ describe("drift-monitors", () => {
   test("fold what devices sketch, share the partitions, and open one verdict though one of them is killed", async () => {
     const devices = Array.from({ length: 6 }, (_, i) => `device-${i}`);
     await sink.send(
-      devices.map((deviceId) => {
+      devices.flatMap((deviceId) => {
+        const registration = someRegistration({ deviceId });
         const perception = { modelDigest: reference.modelDigest, modelName: "edge", modelVersion: "1" };
         const reported = someReported({ deviceId, slots: { perception }, cameras: ["front"] });
-        return { topic: topics.reported.name, key: deviceId, value: DeviceReported.encodeConfluent(reported) };
+        return [
+          { topic: topics.registry.name, key: deviceId, value: DeviceRegistration.encodeConfluent(registration) },
+          { topic: topics.reported.name, key: deviceId, value: DeviceReported.encodeConfluent(reported) },
+        ];
       }),
     );
     const [first, second] = await Promise.all([start(), start()]);
     const both = [first, second];
     await waitFor(async () => (await metric(both, "tributary_drift_partitions ")) === 4, { what: "4 partitions" });
 
-    const windows = 150;
+    const windows = 400;
     const of = (deviceId: string, i: number) =>
-      someSketches({ deviceId, reference, windows, ...(i < 3 && { darkFrom: 70 }) });
+      someSketches({ deviceId, reference, windows, ...(i < 3 && { darkFrom: 200 }) });
     const sketches = devices.map(of);
-    await send(sketches.flatMap((ofDevice) => ofDevice.slice(0, 80)));
-    await waitFor(async () => (await metric(both, 'tributary_drift_windows_total{outcome="folded"')) >= 480, {
-      what: "480 windows",
+    await send(sketches.flatMap((ofDevice) => ofDevice.slice(0, 210)));
+    await waitFor(async () => (await metric(both, 'tributary_drift_windows_total{outcome="folded"')) >= 1_260, {
+      what: "1,260 windows",
     });
     // The one that decides verdicts is killed in the middle of an onset; the other one continues from its states.
     const owner = (await metric([first], "tributary_drift_cameras{")) > 0 ? first : second;
     const other = owner === first ? second : first;
     const killed = owner.kill();
     const foreign = { ...(sketches[0]?.[0] as EdgeSketches), modelDigest: "0".repeat(64), seq: 500n };
-    await send([...sketches.flatMap((ofDevice) => ofDevice.slice(60)), foreign]);
+    await send([...sketches.flatMap((ofDevice) => ofDevice.slice(190)), foreign]);
     await killed;
     const open = await waitFor(
       async () => {

@@ -52,7 +52,7 @@ export function someSketches(options: Windows): readonly EdgeSketches[] {
         const isMoved = isDark && (feature === "luminance" || feature.startsWith("channel_mean_"));
         const drawn = counts.map(() => 0n);
         for (let frame = 0; frame < FRAMES; frame++) {
-          const bin = isMoved ? 0 : binOf(counts, random());
+          const bin = isMoved ? 8 : binOf(counts, random());
           drawn[bin] = (drawn[bin] ?? 0n) + 1n;
         }
         return { feature, counts: drawn };
