@@ -11,6 +11,13 @@ export {
   type RegistrationRequest,
   type Throttle,
 } from "./devices.ts";
+export {
+  type DriftFilter,
+  type DriftQuery,
+  type DriftVerdictDetail,
+  type DriftVerdictView,
+  driftCauses,
+} from "./drift.ts";
 export type { Explanation, ExplanationStep } from "./frames.ts";
 export {
   LABELS_MAX,

@@ -53,6 +53,12 @@ export const configSchema = z.strictObject({
       historyBytesMax: positive.default(64 * 1024 * 1024),
     })
     .prefault({}),
+  drift: z
+    .strictObject({
+      /** Verdicts that are listed: of more, open ones and those that changed last. */
+      rememberedMax: positive.max(100_000).default(1_000),
+    })
+    .prefault({}),
   /** The services that execute commands on rollouts and on models; without them the gateway only shows both. */
   rolloutManager: upstreamBlock.optional(),
   modelRegistry: upstreamBlock.optional(),

@@ -10,6 +10,7 @@ import {
   type SpawnedService,
   someAnswer,
   someBootId,
+  someDriftVerdict,
   someFrame,
   somePolicy,
   somePrediction,
@@ -213,6 +214,43 @@ describe("answers", () => {
   });
 });
 
+test("verdicts of drift are listed, described, shown as a page, and sent as they change", async () => {
+  const [camera, world] = [someDriftVerdict(), someDriftVerdict({ verdictId: "w1", cause: "WORLD" })];
+  await put(topics.driftVerdicts, camera.verdictId, camera);
+  await put(topics.driftVerdicts, "w1", { ...world, openedAt: world.openedAt + 1 });
+  const ids = async (query = "") =>
+    (await call(`/api/v1/drift${query}`)).body.items.map((one: { verdictId: string }) => one.verdictId);
+  await waitFor(async () => (await ids()).length === 2, { what: "the verdicts" });
+  expect([await ids(), await ids("?cause=CAMERA"), await ids("?state=closed")]).toEqual([
+    ["w1", camera.verdictId],
+    [camera.verdictId],
+    [],
+  ]);
+  const { body } = await call(`/api/v1/drift/${camera.verdictId}`);
+  expect(body).toMatchObject({ version: 3, since: "2026-01-01T00:00:00.000Z", loss: { state: "LOST" } });
+  expect(body.devices[1]).toEqual({ deviceId: "cam-2", cameras: ["front"], since: "2026-01-01T00:00:00.000Z" });
+  expect([body.features.length, body.timeline.length, body.steps.length]).toEqual([4, 30, 2]);
+  const page = await call(`/api/v1/drift/${camera.verdictId}/report`);
+  expect([page.status, page.type]).toEqual([200, "text/html; charset=utf-8"]);
+  expect(page.body).toContain("swapped channels");
+
+  const events = await listen("/api/v1/drift/watch?state=all&cause=WORLD");
+  const closed = {
+    state: "CLOSED",
+    version: 4n,
+    closedAt: world.updatedAt,
+    closedBecause: "no evidence is left",
+  } as const;
+  await put(topics.driftVerdicts, "w1", { ...world, ...closed });
+  const states = await waitFor(() => (events.received().length === 2 ? events.received() : undefined), {
+    what: "events",
+  });
+  expect(states).toMatchObject([{ state: "OPEN" }, { state: "CLOSED", closedBecause: "no evidence is left" }]);
+  events.close();
+  expect([await ids(), await ids("?state=all")]).toEqual([[camera.verdictId], ["w1", camera.verdictId]]);
+  expect(await call("/api/v1/drift/none")).toMatchObject({ status: 404, body: { code: "verdict-unknown" } });
+});
+
 test("an explanation joins everything Kafka has of a frame", async () => {
   const deviceId = "explained";
   const policy = somePolicy();
@@ -401,6 +439,10 @@ test("OpenAPI describes every path that is served", async () => {
     "/api/v1/devices",
     "/api/v1/devices/{deviceId}",
     "/api/v1/devices/{deviceId}/check",
+    "/api/v1/drift",
+    "/api/v1/drift/watch",
+    "/api/v1/drift/{verdictId}",
+    "/api/v1/drift/{verdictId}/report",
     "/api/v1/frames/{frameId}/explanation",
     "/api/v1/frames/{frameId}/image",
     "/api/v1/labels",
