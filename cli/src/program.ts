@@ -46,9 +46,9 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addOption(new Option("--token <TOKEN>", "bearer token, if the gateway requires one").env("TRIBUTARY_TOKEN"))
     .option("--no-color", "plain text")
     .addHelpText("after", EPILOGUE);
-  // A report has one format, and its -o names the file.
+  // A report and an export have one format, and their -o names the file.
   const command = wordsOf(argv).slice(0, 2).join(" ");
-  if (!/^(rollouts?|drift) report$/.test(command)) {
+  if (!/^(rollouts? report|drift (report|export))$/.test(command)) {
     program.addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(formats).default("table"));
   }
   program

@@ -1,4 +1,4 @@
-/** Where a page for people is written: a file, or stdout. */
+/** Where what a command makes is written: a file, or stdout. */
 import { writeFileSync } from "node:fs";
 import { reasonOf } from "@tributary/kernel";
 import { Command } from "commander";
@@ -18,10 +18,14 @@ export function writeReport({ io, output }: Context, page: Uint8Array, file: str
     io.stdout(Buffer.from(page).toString("utf8"));
     return;
   }
-  try {
-    writeFileSync(target, page);
-  } catch (error) {
-    throw new CliError(exitCodes.failed, `Cannot write the report: ${reasonOf(error)}`);
-  }
+  writeFile(target, page);
   output.line(`Wrote ${target}; open it in a browser.`);
+}
+
+export function writeFile(file: string, content: Uint8Array | string): void {
+  try {
+    writeFileSync(file, content);
+  } catch (error) {
+    throw new CliError(exitCodes.failed, `Cannot write ${file}: ${reasonOf(error)}`);
+  }
 }

@@ -2,10 +2,12 @@
 import { type DriftQuery, type DriftVerdictDetail, driftCauses } from "@tributary/api";
 import { Command, Option } from "commander";
 import { type Context, contextOf, type Io } from "../context.ts";
+import { type References, referencesOf, withEdges } from "../drift/export.ts";
 import { deviceView, explanationOf, featureView, mixOf, mixView, verdictPairs, verdictView } from "../drift/verdict.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
+import { modelApiOf, withModelRegistry } from "../models/model-api.ts";
 import type { Output, View } from "../output.ts";
-import { reportOption, writeReport } from "../report-file.ts";
+import { reportOption, writeFile, writeReport } from "../report-file.ts";
 import { watchable, watched } from "../watch.ts";
 
 /** The gateway's limit. */
@@ -47,8 +49,38 @@ export function driftCommand(io: Io): Command {
       const page = await context.gateway.drift.report({ verdictId });
       writeReport(context, page, file, `drift-${verdictId}.html`);
     });
+  addExport(command, io);
   return command;
 }
+
+function addExport(command: Command, io: Io): void {
+  withModelRegistry(command.command("export"))
+    .description("a day's sketches, merged by group, as JSON lines: for pandas, whylogs and the like")
+    .requiredOption("--day <DAY>", "in UTC, e.g. 2026-11-28")
+    .option("--by <GROUP>", "site, hardware, agentVersion, model, device or label:KEY", "site")
+    .option("-o, --output <FILE>", "where to write them; - is stdout", "-")
+    .action(async ({ day, by, output: file }: { day: string; by: string; output: string }, own: Command) => {
+      const { gateway, models } = modelApiOf(own, io);
+      const { items } = await gateway.drift.profiles({ day, by });
+      const { registry } = models;
+      const references = new Map<string, References>();
+      if (registry === undefined) io.stderr(`${NO_EDGES}\n`);
+      else {
+        const digests = new Set(items.map(({ modelDigest }) => modelDigest));
+        for (const digest of digests) references.set(digest, await referencesOf(registry, digest));
+      }
+      const text = items.map((one) => `${JSON.stringify(withEdges(one, references.get(one.modelDigest)))}\n`).join("");
+      if (file === "-") {
+        io.stdout(text);
+        return;
+      }
+      writeFile(file, text);
+      io.stderr(`Wrote ${items.length} profiles of ${day} by ${by} to ${file}.\n`);
+    });
+}
+
+const NO_EDGES =
+  "Without the model registry, profiles have no edges of bins: give --registry URL or set TRIBUTARY_MODEL_REGISTRY.";
 
 const named = (command: Command): Command => command.argument("<verdict>", "its id, or the beginning of it");
 

@@ -84,6 +84,34 @@ export type DriftFilter = z.output<typeof verdictFilter>;
 const verdictQuery = verdictFilter.extend({ limit: limit(100) });
 export type DriftQuery = z.output<typeof verdictQuery>;
 
+const profileSchema = z.object({
+  day: z.string(),
+  by: z.string(),
+  group: z.string().describe("Value of what was grouped by; empty for devices without it."),
+  modelDigest: z.string(),
+  modelName: z.string().nullable().describe("Null where no record of the model registry has it."),
+  modelVersion: z.string().nullable(),
+  feature: z.string().describe("A feature of the reference sketch, or `label`: predictions by class."),
+  devices: z.number().int(),
+  windows: z.number().int().describe("Sketches that were merged."),
+  frames: z.number().int(),
+  labels: z.array(z.string()).nullable().describe("Of feature `label`: the class of each count; else null."),
+  counts: z.array(z.number().int()).describe("Frames per bin of the package's reference sketch, or per class."),
+});
+export type DriftProfile = z.output<typeof profileSchema>;
+const profileQuery = z.strictObject({
+  day: z.iso.date("expected a day in UTC, e.g. 2026-11-28"),
+  by: z
+    .string()
+    .regex(
+      /^(site|hardware|agentVersion|model|device|label:[A-Za-z0-9][A-Za-z0-9._-]{0,62})$/,
+      "expected site, hardware, agentVersion, model, device or label:KEY",
+    )
+    .default("site")
+    .describe("site, hardware, agentVersion, model, device or label:KEY."),
+});
+export type DriftProfileQuery = z.output<typeof profileQuery>;
+
 export const drift = {
   list: route({
     method: "GET",
@@ -104,6 +132,18 @@ export const drift = {
     problems: [
       [400, "request-invalid"],
       [503, "events-busy"],
+    ],
+  }),
+  profiles: route({
+    method: "GET",
+    path: "/api/v1/drift/profiles",
+    summary: "Sketches that arrived on one day (UTC), merged by group, package and feature.",
+    query: profileQuery,
+    response: json("Profiles.", listOf(profileSchema)),
+    problems: [
+      [400, "request-invalid"],
+      [422, "profiles-exceeded"],
+      [503, "profiles-busy, profiles-bounded"],
     ],
   }),
   one: route({

@@ -13,6 +13,8 @@ export {
 } from "./devices.ts";
 export {
   type DriftFilter,
+  type DriftProfile,
+  type DriftProfileQuery,
   type DriftQuery,
   type DriftVerdictDetail,
   type DriftVerdictView,

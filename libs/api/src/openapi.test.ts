@@ -47,6 +47,7 @@ DELETE /api/v1/devices/{deviceId} DevicesController_revoke 200,404,409,503
 POST /api/v1/devices/{deviceId}/check DevicesController_check 202,404,409,503
 GET /api/v1/drift DriftController_list ?state,cause,limit 200,400
 GET /api/v1/drift/watch DriftController_watch ?state,cause 200,400,503
+GET /api/v1/drift/profiles DriftController_profiles ?day,by 200,400,422,503
 GET /api/v1/drift/{verdictId} DriftController_one 200,404
 GET /api/v1/drift/{verdictId}/report DriftController_report 200,404
 GET /api/v1/frames/{frameId}/explanation FramesController_explanation 200,400,404,503

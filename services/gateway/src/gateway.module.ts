@@ -15,6 +15,7 @@ import { DeviceTable } from "./devices/device-table.ts";
 import { DevicesController } from "./devices/devices.controller.ts";
 import { Registrar } from "./devices/registrar.ts";
 import { DriftController } from "./drift/drift.controller.ts";
+import { ProfileReader } from "./drift/profile-reader.ts";
 import { VERDICT_SUBSCRIBERS, type VerdictSubscribers, VerdictTable, verdictStream } from "./drift/verdict-table.ts";
 import { clientDropped } from "./events.ts";
 import { Upstream } from "./forwarding/upstream.ts";
@@ -121,6 +122,7 @@ const tables = [
     { provide: VERDICT_SUBSCRIBERS, useFactory: subscribersOf(verdictStream), inject: [CONFIG, TELEMETRY] },
     EventStreams,
     FrameSearch,
+    ProfileReader,
     ExplainSources,
     Labels,
     Registrar,

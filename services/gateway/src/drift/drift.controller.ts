@@ -1,11 +1,12 @@
 import type { ServerResponse } from "node:http";
 import { Controller, Inject, Param, Query, Res } from "@nestjs/common";
-import { type DriftFilter, type DriftQuery, publicApi } from "@tributary/api";
+import { type DriftFilter, type DriftProfileQuery, type DriftQuery, publicApi } from "@tributary/api";
 import { reportOf } from "@tributary/drift/report";
 import { Serves } from "@tributary/service-kit";
 import { HTML_PAGE } from "../http/html-page.ts";
 import { EVENT_STREAM, eventsBusy } from "../http/subscribers.ts";
 import { Valid } from "../http/validated.ts";
+import { ProfileReader } from "./profile-reader.ts";
 import { detailOf } from "./verdict.ts";
 import { VERDICT_SUBSCRIBERS, type VerdictSubscribers, VerdictTable } from "./verdict-table.ts";
 
@@ -16,6 +17,7 @@ const WATCHED_MAX = 1_000;
 export class DriftController {
   constructor(
     private readonly table: VerdictTable,
+    private readonly reader: ProfileReader,
     @Inject(VERDICT_SUBSCRIBERS) private readonly subscribers: VerdictSubscribers,
   ) {}
 
@@ -29,6 +31,11 @@ export class DriftController {
     if (!this.subscribers.hasRoom) throw eventsBusy();
     response.writeHead(200, EVENT_STREAM);
     this.subscribers.add(response, filter, this.table.list(filter, WATCHED_MAX).reverse());
+  }
+
+  @Serves(routes.profiles)
+  async profiles(@Query(Valid(routes.profiles.query)) query: DriftProfileQuery) {
+    return { items: await this.reader.profiles(query) };
   }
 
   @Serves(routes.one)
