@@ -24,7 +24,7 @@ export type Outcome = {
 
 const COMMITTED = fileURLToPath(new URL("../../../../models/edge-resnet8/", import.meta.url));
 const BATCH = 50;
-const UNUSED = { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0 } as const;
+const UNUSED = { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0, bitsPerPixel: 0 } as const;
 
 export class Packer {
   readonly #task: Task;

@@ -12,6 +12,8 @@ import {
   packageFiles,
   packageLimits,
   parseCalibration,
+  parseConfusion,
+  parseFaults,
   parseGoldenIndex,
   parseLabels,
   parseManifest,
@@ -46,7 +48,9 @@ export async function loadPackage(folder: string, options: LoadPackageOptions = 
     }
     return parseJson(await readPackageFile({ dir, manifest }, path), path, "package-document-invalid");
   };
+  const isListed = (path: string) => Object.hasOwn(manifest.files, path);
   const labels = parseLabels(await document(packageFiles.labels));
+  const golden = checkGolden(parseGoldenIndex(await document(packageFiles.goldenIndex), labels.length), manifest);
   return {
     dir,
     digest,
@@ -56,8 +60,18 @@ export async function loadPackage(folder: string, options: LoadPackageOptions = 
     preprocessing: parsePreprocessing(await document(packageFiles.preprocessor)),
     preprocessingDigest: manifest.files[packageFiles.preprocessor]?.sha256 as Digest,
     policy: packageFiles.policy in manifest.files ? await document(packageFiles.policy) : null,
-    referenceSketch: parseReferenceSketch(await document(packageFiles.referenceSketch)),
-    golden: checkGolden(parseGoldenIndex(await document(packageFiles.goldenIndex), labels.length), manifest),
+    referenceSketch: parseReferenceSketch(
+      await document(
+        isListed(packageFiles.referenceSketchV2) ? packageFiles.referenceSketchV2 : packageFiles.referenceSketch,
+      ),
+    ),
+    golden,
+    faults: isListed(packageFiles.faults)
+      ? parseFaults(await document(packageFiles.faults), labels.length, golden.frames.length)
+      : null,
+    confusion: isListed(packageFiles.confusion)
+      ? parseConfusion(await document(packageFiles.confusion), labels.length)
+      : null,
   };
 }
 

@@ -58,6 +58,23 @@ test("a package is replaced whole (write.ts W2)", async () => {
   expect(await readdir(dir)).toEqual(["p"]);
 });
 
+test("the documents of drift are read where a package lists them, and refused by name when malformed", async () => {
+  const { files, ...parts } = await partsOf("edge-resnet8");
+  const { "golden/faults.json": _faults, "confusion.json": _confusion, ...old } = files;
+  const write = (more: Readonly<Record<string, unknown>>) => {
+    const encoded = Object.entries(more).map(([path, json]) => [path, new TextEncoder().encode(JSON.stringify(json))]);
+    return writePackage(join(dir, "p"), { ...parts, files: { ...old, ...Object.fromEntries(encoded) } });
+  };
+  await write({});
+  expect(await loadPackage(join(dir, "p"))).toMatchObject({ faults: null, confusion: null });
+  const faults = { formatVersion: 1, frames: 0, pipeline: [], camera: [{ name: "dark", shifts: { luminance: -0.3 } }] };
+  const confusion = { formatVersion: 1, counts: Array(10).fill(Array(10).fill(1)), means: {} };
+  await write({ "golden/faults.json": faults, "confusion.json": confusion });
+  expect(await loadPackage(join(dir, "p"))).toMatchObject({ faults, confusion });
+  expect(await codeOf(write({ "golden/faults.json": { ...faults, frames: 9 } }))).toBe("package-faults-invalid");
+  expect(await codeOf(write({ "confusion.json": [] }))).toBe("package-confusion-invalid");
+});
+
 describe("load.ts L1: exactly the listed bytes, or a named refusal", () => {
   const harm: readonly [string, string, (at: string) => Promise<unknown>][] = [
     ["no manifest", "package-file-missing", (at) => rm(join(at, "manifest.json"))],

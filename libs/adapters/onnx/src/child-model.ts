@@ -259,6 +259,19 @@ export class ChildModel implements LoadedModel {
   }
 
   inferBatch(jpegs: readonly Uint8Array[], want: Partial<InferenceWant> = {}): Promise<readonly InferenceResult[]> {
+    return this.#request(messageKinds.infer, jpegs, want);
+  }
+
+  inferTensors(tensors: readonly Float32Array[]): Promise<readonly InferenceResult[]> {
+    const bytes = tensors.map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength));
+    return this.#request(messageKinds.inferTensors, bytes, {});
+  }
+
+  #request(
+    kind: number,
+    jpegs: readonly Uint8Array[],
+    want: Partial<InferenceWant>,
+  ): Promise<readonly InferenceResult[]> {
     if (this.#gone !== null) return Promise.reject(this.#gone);
     if (this.#isClosing) return Promise.reject(this.#exitedFailure("is closing", false));
     if (jpegs.length === 0) return Promise.resolve([]);
@@ -278,7 +291,7 @@ export class ChildModel implements LoadedModel {
       this.#inFlightPictures += jpegs.length;
       this.#inFlightBytes += bytes;
       if (this.#watchdog === null) this.#watch();
-      const head = encodeInferHead(id, jpegs, want);
+      const head = encodeInferHead(id, jpegs, want, kind);
       if (bytes <= JOINED_BYTES_MAX) {
         this.#pipe.write(Buffer.concat([head, ...jpegs]));
         return;

@@ -59,7 +59,9 @@ const reader = new MessageReader((kind, body) => {
     case messageKinds.prepare:
       return attend(prepare(decodeJson(body) as PrepareInit));
     case messageKinds.infer:
-      return attend(answer(decodeInfer(body)));
+      return attend(answer(infer, decodeInfer(body)));
+    case messageKinds.inferTensors:
+      return attend(answer(inferTensors, decodeInfer(body)));
     default:
       throw new RangeError(`a message of kind ${kind}`);
   }
@@ -106,9 +108,32 @@ async function prepare(init: PrepareInit): Promise<void> {
   pipe.write(encodeJson(messageKinds.ready, {}));
 }
 
-async function answer(request: InferRequest): Promise<void> {
+async function answer(by: typeof infer, request: InferRequest): Promise<void> {
   if (model === null) throw new Error("asked to infer before a model was loaded");
-  pipe.write(encodeAnswers(request.id, await infer(model, request)));
+  pipe.write(encodeAnswers(request.id, await by(model, request)));
+}
+
+/** Tensors that somebody else preprocessed; there is no picture to describe. */
+async function inferTensors({ session }: Model, request: InferRequest): Promise<readonly InferenceResult[]> {
+  const size = session.shape.reduce((all, side) => all * side, 1);
+  const results: InferenceResult[] = [];
+  for (const bytes of request.jpegs) {
+    if (bytes.length !== 4 * size) {
+      const message = `${bytes.length} bytes, the model takes ${size} numbers of 4`;
+      results.push({ ok: false, code: "tensor-size-wrong", message });
+      continue;
+    }
+    const tensor = new Float32Array(size);
+    new Uint8Array(tensor.buffer).set(bytes);
+    const { logits } = await session.run(tensor, 1, false);
+    const picture = { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0, bitsPerPixel: 0 } as const;
+    const timingsMs = { preprocess: 0, run: 0 };
+    results.push({
+      ok: true,
+      inference: { logits, features: null, tensorDigest: null, pixels: null, picture, timingsMs },
+    });
+  }
+  return results;
 }
 
 async function infer(model: Model, request: InferRequest): Promise<readonly InferenceResult[]> {
@@ -139,7 +164,7 @@ async function infer(model: Model, request: InferRequest): Promise<readonly Infe
       features: features === null ? null : part(features, session.featuresLength),
       tensorDigest: request.want.tensorDigest ? sha256(quantiseTensor(part(tensor, size))) : null,
       pixels: request.want.pixels ? (channels[i] as Uint8Array) : null,
-      picture: pictureStatistics(picture.pixels),
+      picture: pictureStatistics(picture.pixels, picture.bitsPerPixel),
       timingsMs: { preprocess, run: runMs },
     };
     return { ok: true, inference };

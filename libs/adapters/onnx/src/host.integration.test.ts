@@ -42,6 +42,8 @@ async function open(dir: string): Promise<ModelPackage> {
     policy: null,
     referenceSketch: parseReferenceSketch(await json(packageFiles.referenceSketch)),
     golden: parseGoldenIndex(await json(packageFiles.goldenIndex), labels.length),
+    faults: null,
+    confusion: null,
   };
 }
 
@@ -400,4 +402,20 @@ test("preprocessing is changed and restored in the same process; one that does n
   const refused = await failureOf(model.prepareBy({ ...preprocessing, layout: "channels_last" }));
   expect(refused).toMatchObject({ code: "model-manifest-mismatch" });
   expect(isAlive(model.pid)).toBe(false);
+});
+
+test("a tensor that was preprocessed elsewhere is answered as its picture is; one of another size is refused", async () => {
+  const pkg = await open(EDGE);
+  const jpegs = await Promise.all(pkg.golden.frames.slice(0, 3).map(({ jpeg }) => read(pkg, jpeg)));
+  const preprocessor = await new PreprocessHost(open, read).load(EDGE, { threads: 1 });
+  const prepared = await preprocessor.prepare(jpegs).finally(() => preprocessor.close());
+  const tensors = prepared.map((one) => (one.ok ? one.tensor : new Float32Array()));
+  const model = await new OnnxModelHost(open).load(EDGE, { threads: 1 });
+  loaded.push(model);
+  const results = await model.inferTensors([...tensors, new Float32Array(7)]);
+  for (const [i, jpeg] of jpegs.entries()) {
+    const alone = await model.infer(jpeg);
+    expect(results[i]).toMatchObject({ ok: true, inference: { logits: alone.ok && alone.inference.logits } });
+  }
+  expect(results[3]).toMatchObject({ ok: false, code: "tensor-size-wrong" });
 });

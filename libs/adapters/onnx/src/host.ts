@@ -3,6 +3,7 @@
  * the guarantees while it runs. */
 import { resolve as resolvePath } from "node:path";
 import {
+  type InferenceResult,
   type LoadedModel,
   type LoadOptions,
   type ModelHost,
@@ -18,6 +19,9 @@ export interface OnnxModel extends LoadedModel {
   /** Preprocesses pictures in this way from now on, instead of as the package specifies. A model that does not take that is
    * closed, and the failure has the reason. Not to be called while it infers. */
   prepareBy(preprocessing: Preprocessing): Promise<void>;
+  /** Tensors preprocessed elsewhere, each row-major and of one picture's shape, one run each; results in order. Only their
+   * logits have a meaning. */
+  inferTensors(tensors: readonly Float32Array[]): Promise<readonly InferenceResult[]>;
 }
 
 export class OnnxModelHost implements ModelHost {

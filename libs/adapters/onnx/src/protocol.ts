@@ -8,7 +8,15 @@
 import type { Inference, InferenceResult, InferenceWant, Preprocessing } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
 
-export const messageKinds = { init: 1, infer: 2, ready: 3, refused: 4, answers: 5, prepare: 6 } as const;
+export const messageKinds = {
+  init: 1,
+  infer: 2,
+  ready: 3,
+  refused: 4,
+  answers: 5,
+  prepare: 6,
+  inferTensors: 7,
+} as const;
 
 export const messageBytesMax = 256 << 20;
 
@@ -35,7 +43,7 @@ export type PrepareInit = {
 export type ChildRefusal = { readonly code: string; readonly message: string };
 
 const WANT = { features: 1, tensorDigest: 2, pixels: 4 } as const;
-const PICTURE_NUMBERS = 7;
+const PICTURE_NUMBERS = 8;
 
 export function encodeJson(kind: number, body: unknown): Buffer {
   const text = Buffer.from(JSON.stringify(body));
@@ -44,14 +52,19 @@ export function encodeJson(kind: number, body: unknown): Buffer {
 
 export const decodeJson = (body: Buffer): unknown => JSON.parse(body.toString("utf8"));
 
-/** The part of an infer message before its pictures, which follow as they are. */
-export function encodeInferHead(id: number, jpegs: readonly Uint8Array[], want: Partial<InferenceWant>): Buffer {
+/** The part of a message of `infer` or `inferTensors` before its pictures (JPEGs, float32 tensors), which follow as they are. */
+export function encodeInferHead(
+  id: number,
+  jpegs: readonly Uint8Array[],
+  want: Partial<InferenceWant>,
+  kind: number = messageKinds.infer,
+): Buffer {
   let bytes = 0;
   for (const jpeg of jpegs) bytes += jpeg.length;
   const size = 7 + 4 * jpegs.length;
   const buffer = Buffer.allocUnsafe(5 + size);
   buffer.writeUInt32LE(1 + size + bytes, 0);
-  buffer[4] = messageKinds.infer;
+  buffer[4] = kind;
   buffer.writeUInt32LE(id, 5);
   buffer[9] =
     (want.features ? WANT.features : 0) | (want.tensorDigest ? WANT.tensorDigest : 0) | (want.pixels ? WANT.pixels : 0);
@@ -127,6 +140,7 @@ function encodeResult(result: InferenceResult): Buffer {
     ...picture.channelMeans,
     ...picture.channelSds,
     picture.luminance,
+    picture.bitsPerPixel,
     timingsMs.preprocess,
     timingsMs.run,
   ];
@@ -174,8 +188,9 @@ function decodeResult(body: Buffer, cursor: Cursor): InferenceResult {
       channelMeans: [number(0), number(1), number(2)],
       channelSds: [number(3), number(4), number(5)],
       luminance: number(6),
+      bitsPerPixel: number(7),
     },
-    timingsMs: { preprocess: number(7), run: number(8) },
+    timingsMs: { preprocess: number(8), run: number(9) },
   };
   return { ok: true, inference };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { Failure } from "@tributary/kernel";
 import { isPackagePath, parseManifest } from "./manifest.ts";
-import { parseCalibration, parseGoldenIndex, parseLabels } from "./package-documents.ts";
+import { parseCalibration, parseConfusion, parseFaults, parseGoldenIndex, parseLabels } from "./package-documents.ts";
 import { parsePreprocessing } from "./preprocessing.ts";
 
 const file = { sha256: "a".repeat(64), bytes: 1 };
@@ -161,4 +161,75 @@ test("labels, calibration and golden frames are checked", () => {
   expect(parseGoldenIndex({ formatVersion: 1, frames: [frame] }, 2).frames).toEqual([frame]);
   const tooShort = failureOf(() => parseGoldenIndex({ formatVersion: 1, frames: [frame] }, 3));
   expect(tooShort.message).toContain("frames[0].logits: expected 3");
+});
+
+describe("golden/faults.json", () => {
+  const faults = {
+    formatVersion: 1,
+    frames: 1,
+    pipeline: [{ name: "greyscale", logits: [[1, 2]] }],
+    camera: [{ name: "dark", shifts: { luminance: -0.4, "label:cat": 0.1, a_later_feature: 0.5 } }],
+  };
+  test("is read without loss, whatever faults and features it names", () => {
+    expect(parseFaults(faults, 2, 16)).toEqual(faults);
+    const none = { ...faults, frames: 0, pipeline: [] };
+    expect(parseFaults(none, 2, 16)).toEqual(none);
+  });
+
+  test.each([
+    [{ frames: 2 }, "pipeline[0].logits: expected 2 x 2"],
+    [{ frames: 9 }, "frames: expected a whole number in [0, 8]"],
+    [{ pipeline: [{ name: "greyscale", logits: [[1, null]] }] }, "pipeline[0].logits"],
+    [{ pipeline: [...faults.pipeline, ...faults.pipeline] }, "pipeline[1].name: expected each fault once"],
+    [{ pipeline: {} }, "pipeline"],
+    [{ camera: [{ name: "dark", shifts: { luminance: -2 } }] }, "camera[0].shifts.luminance"],
+    [{ camera: ["dark"] }, "camera[0].name"],
+    [{ formatVersion: 2 }, "formatVersion"],
+    [{ video: [] }, "video: unknown key"],
+  ])("%j is refused, naming %s", (change, named) => {
+    const failure = failureOf(() => parseFaults({ ...faults, ...change }, 2, 16));
+    expect(failure.code).toBe("package-faults-invalid");
+    expect(failure.message).toContain(named);
+  });
+});
+
+describe("confusion.json", () => {
+  const confusion = {
+    formatVersion: 1,
+    counts: [
+      [9, 1],
+      [0, 4],
+    ],
+    means: { luminance: [0.4, 0.6] },
+  };
+  test("is read without loss", () => expect(parseConfusion(confusion, 2)).toEqual(confusion));
+
+  test.each([
+    [{ counts: [[9, 1]] }, "counts: expected 2 x 2"],
+    [
+      {
+        counts: [
+          [9, 1],
+          [0, -4],
+        ],
+      },
+      "counts",
+    ],
+    [
+      {
+        counts: [
+          [9, 1],
+          [0, 0.5],
+        ],
+      },
+      "counts",
+    ],
+    [{ means: { luminance: [0.4] } }, "means.luminance: expected 2"],
+    [{ means: { luminance: [0.4, 1.5] } }, "means.luminance"],
+    [{ extra: 1 }, "extra: unknown key"],
+  ])("%j is refused, naming %s", (change, named) => {
+    const failure = failureOf(() => parseConfusion({ ...confusion, ...change }, 2));
+    expect(failure.code).toBe("package-confusion-invalid");
+    expect(failure.message).toContain(named);
+  });
 });

@@ -1,5 +1,5 @@
 export { anyHardware, fitsHardware } from "./hardware.ts";
-export { jpegHeader } from "./jpeg.ts";
+export { jpegHeader, jpegQuality } from "./jpeg.ts";
 export {
   isPackagePath,
   type ModelManifest,
@@ -9,7 +9,18 @@ export {
   parseManifest,
 } from "./manifest.ts";
 export type { ModelPackage, OpenPackage } from "./package.ts";
-export { type GoldenFrame, parseCalibration, parseGoldenIndex, parseLabels } from "./package-documents.ts";
+export {
+  CONFUSION_CLASSES_MAX,
+  type Confusion,
+  type FaultCodebook,
+  type GoldenFrame,
+  goldenReportFrames,
+  parseCalibration,
+  parseConfusion,
+  parseFaults,
+  parseGoldenIndex,
+  parseLabels,
+} from "./package-documents.ts";
 export type {
   Inference,
   InferenceResult,
@@ -28,6 +39,7 @@ export {
   type ResizeKernel,
 } from "./preprocessing.ts";
 export {
+  binOf,
   buildReferenceSketch,
   emptySketch,
   observe,
@@ -35,6 +47,7 @@ export {
   type ReferenceSketch,
   type SketchObservation,
   type SketchWindow,
+  sketchValue,
 } from "./sketch.ts";
 export { softmax } from "./softmax.ts";
-export { comparePixels, quantiseTensor } from "./tensor.ts";
+export { comparePixels, PIXEL_BAND, quantiseTensor } from "./tensor.ts";

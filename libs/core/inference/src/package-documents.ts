@@ -1,7 +1,7 @@
 /** The small JSON documents of a package: labels, calibration, golden frames. */
 import { type Digest, isDigest, LABEL_BYTES_MAX, utf8Length } from "@tributary/kernel";
 import { isPackagePath } from "./manifest.ts";
-import { isJsonObject, isNumbers, objectOr, Problems } from "./problems.ts";
+import { isJsonObject, isNumbers, type JsonObject, objectOr, Problems } from "./problems.ts";
 
 /** Classes in the order of the model's outputs. */
 export function parseLabels(json: unknown): readonly string[] {
@@ -67,4 +67,96 @@ export function parseGoldenIndex(json: unknown, classes: number): GoldenIndex {
   });
   problems.throwAs("package-golden-invalid", "golden/index.json");
   return { formatVersion: 1, frames };
+}
+
+/** golden/faults.json: what the model answers, and how the sketch moves, under faults made on purpose when packing. */
+export type FaultCodebook = {
+  readonly formatVersion: 1;
+  /** The first so many frames of golden/index.json: `goldenReportFrames` of them. */
+  readonly frames: number;
+  /** Faults of preprocessing: logits[frame][class] of the golden frames. */
+  readonly pipeline: readonly { readonly name: string; readonly logits: readonly (readonly number[])[] }[];
+  /** Faults of a camera: by how much each feature's mean of (bin + 1/2) / 32 changes on validation frames. */
+  readonly camera: readonly { readonly name: string; readonly shifts: Readonly<Record<string, number>> }[];
+};
+
+const FAULTS_MAX = 256;
+
+/** `goldenFrames`: how many golden/index.json lists. */
+export function parseFaults(json: unknown, classes: number, goldenFrames: number): FaultCodebook {
+  const root = objectOr(json, "package-faults-invalid", "golden/faults.json");
+  const problems = new Problems();
+  problems.unknownKeys(root, ["formatVersion", "frames", "pipeline", "camera"]);
+  problems.oneOf(root, "formatVersion", [1]);
+  const max = goldenReportFrames(classes, goldenFrames);
+  const frames = problems.number(root, "frames", { min: 0, max, whole: true });
+  const pipeline = namedEntries(problems, root, "pipeline", "logits").map(({ name, at, entry }) => {
+    const isGood = isMatrix(entry.logits, frames, classes);
+    if (!isGood) problems.report(`${at}logits`, `${frames} x ${classes} finite numbers`, entry.logits);
+    return { name, logits: isGood ? (entry.logits as readonly (readonly number[])[]) : [] };
+  });
+  const camera = namedEntries(problems, root, "camera", "shifts").map(({ name, at, entry }) => {
+    const given = problems.object(entry, "shifts", at);
+    const shifts: Record<string, number> = {};
+    for (const key of Object.keys(given)) {
+      shifts[key] = problems.number(given, key, { min: -1, max: 1 }, `${at}shifts.`);
+    }
+    return { name, shifts };
+  });
+  problems.throwAs("package-faults-invalid", "golden/faults.json");
+  return { formatVersion: 1, frames, pipeline, camera };
+}
+
+/** Objects of a unique `name` and the key `value`. */
+function namedEntries(problems: Problems, root: JsonObject, key: string, value: string) {
+  const listed = Array.isArray(root[key]) ? root[key] : null;
+  if (listed === null || listed.length > FAULTS_MAX) problems.report(key, `at most ${FAULTS_MAX} faults`, root[key]);
+  const names = new Set<string>();
+  return (listed ?? []).slice(0, FAULTS_MAX).map((one: unknown, i: number) => {
+    const entry = isJsonObject(one) ? one : {};
+    const at = `${key}[${i}].`;
+    problems.unknownKeys(entry, ["name", value], at);
+    const name = problems.text(entry, "name", at, LABEL_BYTES_MAX);
+    if (names.has(name)) problems.report(`${at}name`, "each fault once", name);
+    names.add(name);
+    return { name, at, entry };
+  });
+}
+
+const isMatrix = (value: unknown, rows: number, columns: number): value is readonly (readonly number[])[] =>
+  Array.isArray(value) && value.length === rows && value.every((row) => isNumbers(row) && row.length === columns);
+
+/** confusion.json, of the validation set: counts[true][predicted], and each feature's mean of (bin + 1/2) / 32 by true class. */
+export type Confusion = {
+  readonly formatVersion: 1;
+  readonly counts: readonly (readonly number[])[];
+  readonly means: Readonly<Record<string, readonly number[]>>;
+};
+
+export const CONFUSION_CLASSES_MAX = 256;
+
+export function parseConfusion(json: unknown, classes: number): Confusion {
+  const root = objectOr(json, "package-confusion-invalid", "confusion.json");
+  const problems = new Problems();
+  problems.unknownKeys(root, ["formatVersion", "counts", "means"]);
+  problems.oneOf(root, "formatVersion", [1]);
+  if (classes > CONFUSION_CLASSES_MAX) problems.report("counts", `at most ${CONFUSION_CLASSES_MAX} classes`, classes);
+  const counts = isMatrix(root.counts, classes, classes) ? root.counts : [];
+  const isCounted = counts.length > 0 && counts.flat().every((count) => Number.isSafeInteger(count) && count >= 0);
+  if (!isCounted) problems.report("counts", `${classes} x ${classes} whole numbers from 0`, root.counts);
+  const given = problems.object(root, "means");
+  const means: Record<string, readonly number[]> = {};
+  for (const feature of Object.keys(given)) {
+    means[feature] = problems.numbers(given, feature, classes, "means.");
+    if (means[feature].some((mean) => mean < 0 || mean > 1)) {
+      problems.report(`means.${feature}`, "numbers in [0, 1]", given[feature]);
+    }
+  }
+  problems.throwAs("package-confusion-invalid", "confusion.json");
+  return { formatVersion: 1, counts, means };
+}
+
+/** Golden frames whose logits a device reports: as many as have at most 2,048 logits, at most 8; 0 when one has more. */
+export function goldenReportFrames(classes: number, frames: number): number {
+  return Math.min(8, frames, Math.floor(2_048 / classes));
 }

@@ -1,7 +1,7 @@
 /** A model package as read from its folder, every file checked against the manifest. Adapters open it. */
 import type { Digest } from "@tributary/kernel";
 import type { ModelManifest } from "./manifest.ts";
-import type { Calibration, GoldenIndex } from "./package-documents.ts";
+import type { Calibration, Confusion, FaultCodebook, GoldenIndex } from "./package-documents.ts";
 import type { Preprocessing } from "./preprocessing.ts";
 import type { ReferenceSketch } from "./sketch.ts";
 
@@ -18,8 +18,13 @@ export type ModelPackage = {
   readonly preprocessingDigest: Digest;
   /** The first routing policy as JSON, for `completePolicy`; null in packages without one (cloud models). */
   readonly policy: unknown;
+  /** Of version 2 where the package has it. */
   readonly referenceSketch: ReferenceSketch;
   readonly golden: GoldenIndex;
+  /** null in packages that were made before drift was named. */
+  readonly faults: FaultCodebook | null;
+  /** null as well where there are more than 256 classes. */
+  readonly confusion: Confusion | null;
 };
 
 /** Opens a package, or throws a Failure whose code starts with `package-`. */
