@@ -5,6 +5,7 @@ import { type Context, contextOf, type Io } from "../context.ts";
 import { type References, referencesOf, withEdges } from "../drift/export.ts";
 import { deviceView, explanationOf, featureView, mixOf, mixView, verdictPairs, verdictView } from "../drift/verdict.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
+import { GatewayRefusal } from "../gateway.ts";
 import { modelApiOf, withModelRegistry } from "../models/model-api.ts";
 import type { Output, View } from "../output.ts";
 import { reportOption, writeFile, writeReport } from "../report-file.ts";
@@ -55,19 +56,22 @@ export function driftCommand(io: Io): Command {
 
 function addExport(command: Command, io: Io): void {
   withModelRegistry(command.command("export"))
-    .description("a day's sketches, merged by group, as JSON lines: for pandas, whylogs and the like")
+    .description("a day's sketches, merged by group, as JSON lines, for pandas and other tools")
     .requiredOption("--day <DAY>", "in UTC, e.g. 2026-11-28")
     .option("--by <GROUP>", "site, hardware, agentVersion, model, device or label:KEY", "site")
     .option("-o, --output <FILE>", "where to write them; - is stdout", "-")
     .action(async ({ day, by, output: file }: { day: string; by: string; output: string }, own: Command) => {
       const { gateway, models } = modelApiOf(own, io);
-      const { items } = await gateway.drift.profiles({ day, by });
+      const { items, sketches, malformed } = await gateway.drift.profiles({ day, by });
+      if (malformed > 0) io.stderr(`${malformed} sketches of that day cannot be read, and are left out.\n`);
       const { registry } = models;
       const references = new Map<string, References>();
       if (registry === undefined) io.stderr(`${NO_EDGES}\n`);
       else {
         const digests = new Set(items.map(({ modelDigest }) => modelDigest));
-        for (const digest of digests) references.set(digest, await referencesOf(registry, digest));
+        for (const digest of digests) {
+          references.set(digest, await referencesOf(registry, digest).catch(withoutEdges(digest, io)));
+        }
       }
       const text = items.map((one) => `${JSON.stringify(withEdges(one, references.get(one.modelDigest)))}\n`).join("");
       if (file === "-") {
@@ -75,9 +79,18 @@ function addExport(command: Command, io: Io): void {
         return;
       }
       writeFile(file, text);
-      io.stderr(`Wrote ${items.length} profiles of ${day} by ${by} to ${file}.\n`);
+      io.stderr(`${file}: ${items.length} profiles of ${sketches} sketches of ${day}, by ${by}.\n`);
     });
 }
+
+/** A package that the registry does not have any more: its counts are worth having all the same. */
+const withoutEdges =
+  (digest: string, io: Io) =>
+  (error: unknown): References => {
+    if (!(error instanceof GatewayRefusal)) throw error;
+    io.stderr(`Profiles of package ${digest} have no edges of bins: ${error.message}\n`);
+    return new Map();
+  };
 
 const NO_EDGES =
   "Without the model registry, profiles have no edges of bins: give --registry URL or set TRIBUTARY_MODEL_REGISTRY.";

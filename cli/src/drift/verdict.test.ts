@@ -36,7 +36,7 @@ test("a table has a verdict a row", () => {
 
 test("an explanation has the questions, the one that decided marked, and what to do", () => {
   expect(explanationOf(detailOf(), plain).split("\n")).toEqual([
-    "Camera fault: channels swapped, at lens=acme-2",
+    "Camera fault: channels swapped (lens=acme-2)",
     "2 cameras with lens=acme-2 deliver swapped channels since 00:00",
     "",
     "○ Do devices reproduce their golden frames?",

@@ -5,8 +5,8 @@ import {
   causeWords,
   faultWords,
   featureWords,
-  lossWords,
-  percent,
+  lossSentence,
+  percentOf,
   placeWords,
 } from "@tributary/drift/report";
 import { ago, type Style, type View } from "../output.ts";
@@ -33,7 +33,7 @@ export const verdictView = (now: number): View<DriftVerdictView> => ({
 
 const lossCells = { UNKNOWN: "unknown", NO_DATA: "no labels", UNPROVEN: "unproven", LOST: "LOST" } as const;
 const lossCell = ({ loss }: DriftVerdictView): string =>
-  loss.errorRate === null ? lossCells[loss.state] : `${lossCells[loss.state]} (${percent(loss.errorRate)})`;
+  loss.errorRate === null ? lossCells[loss.state] : `${lossCells[loss.state]} (${percentOf(loss.errorRate)})`;
 
 export const modelWords = ({ modelName, modelVersion, modelDigest }: DriftVerdictView): string =>
   modelName === "" ? modelDigest.slice(0, 12) : `${modelName} ${modelVersion}`;
@@ -52,7 +52,7 @@ export const verdictPairs = (verdict: DriftVerdictView, now: number): readonly (
   ["Opened", verdict.openedAt],
   ["Updated", verdict.updatedAt],
   ...(verdict.closedAt === null ? [] : [["Closed", verdict.closedAt] as const]),
-  ["Loss", lossWords(verdict.loss)],
+  ["Loss", lossSentence(verdict.loss)],
   ["Retrain", verdict.retrain ? "yes" : "no"],
 ];
 
@@ -89,15 +89,15 @@ export const mixView: View<MixShare> = {
   name: ({ name }) => name,
   columns: [
     { head: "CLASS", of: ({ name }) => name },
-    { head: "BEFORE", of: ({ before }) => percent(before) },
-    { head: "NOW", of: ({ now }) => percent(now) },
+    { head: "BEFORE", of: ({ before }) => percentOf(before) },
+    { head: "NOW", of: ({ now }) => percentOf(now) },
   ],
 };
 
 /** The questions in order, the one that decided marked, and what to do. */
 export function explanationOf(verdict: DriftVerdictDetail, style: Styled): string {
   const { cause, fault, summary, steps } = verdict;
-  const title = `${causeWords[cause].title}${fault && `: ${faultWords(fault)}`}, at ${placeWords(verdict)}`;
+  const title = `${causeWords[cause].title}${fault && `: ${faultWords(fault)}`} (${placeWords(verdict)})`;
   const questions = steps.flatMap(({ question, answer, isCause }, i) => {
     const rule = i < steps.length - 1 ? "│" : " ";
     const head = isCause ? `${style("cyan", "●")} ${style("bold", question)}` : `○ ${question}`;
@@ -109,7 +109,7 @@ export function explanationOf(verdict: DriftVerdictDetail, style: Styled): strin
     "",
     ...questions,
     "",
-    lossWords(verdict.loss),
+    lossSentence(verdict.loss),
     "",
     style("bold", "What to do"),
     ...adviceOf(verdict).map((text, i) => `  ${i + 1}. ${text}`),

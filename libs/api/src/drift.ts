@@ -99,6 +99,12 @@ const profileSchema = z.object({
   counts: z.array(z.number().int()).describe("Frames per bin of the package's reference sketch, or per class."),
 });
 export type DriftProfile = z.output<typeof profileSchema>;
+const profilesSchema = listOf(profileSchema).extend({
+  sketches: z.number().int().describe("Sketches that were merged."),
+  repeated: z.number().int().describe("Those that Kafka has twice."),
+  malformed: z.number().int().describe("Those that cannot be read."),
+});
+export type DriftProfiles = z.output<typeof profilesSchema>;
 const profileQuery = z.strictObject({
   day: z.iso.date("expected a day in UTC, e.g. 2026-11-28"),
   by: z
@@ -139,7 +145,7 @@ export const drift = {
     path: "/api/v1/drift/profiles",
     summary: "Sketches that arrived on one day (UTC), merged by group, package and feature.",
     query: profileQuery,
-    response: json("Profiles.", listOf(profileSchema)),
+    response: json("Profiles.", profilesSchema),
     problems: [
       [400, "request-invalid"],
       [422, "profiles-exceeded"],

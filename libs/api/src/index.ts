@@ -15,6 +15,7 @@ export {
   type DriftFilter,
   type DriftProfile,
   type DriftProfileQuery,
+  type DriftProfiles,
   type DriftQuery,
   type DriftVerdictDetail,
   type DriftVerdictView,

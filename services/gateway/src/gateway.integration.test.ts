@@ -282,6 +282,7 @@ test("sketches of a day are merged exactly by what devices have in common, and r
   await sketch("sk-2", 1n, 3, 5n);
   await sketch("sk-3", 1n, 31);
   const { body } = await call(`/api/v1/drift/profiles?day=${day}&by=label:lens`);
+  expect(body).toMatchObject({ sketches: 4, repeated: 1, malformed: 0 });
   type Row = { group: string; feature: string; devices: number; windows: number; frames: number; counts: number[] };
   const rows = body.items.map(({ group, feature, devices, windows, frames, counts }: Row) =>
     [group, feature, devices, windows, frames, counts.flatMap((n, i) => (n > 0 ? [`${i}:${n}`] : [])).join()].join(" "),

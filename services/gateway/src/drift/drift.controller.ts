@@ -34,8 +34,8 @@ export class DriftController {
   }
 
   @Serves(routes.profiles)
-  async profiles(@Query(Valid(routes.profiles.query)) query: DriftProfileQuery) {
-    return { items: await this.reader.profiles(query) };
+  profiles(@Query(Valid(routes.profiles.query)) query: DriftProfileQuery) {
+    return this.reader.profiles(query);
   }
 
   @Serves(routes.one)

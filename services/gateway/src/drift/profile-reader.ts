@@ -1,6 +1,6 @@
 /** Reads a day's sketches out of Kafka and merges them: one request at a time, bounded in records and time (G9). */
 import { Inject, Injectable } from "@nestjs/common";
-import type { DriftProfile, DriftProfileQuery } from "@tributary/api";
+import type { DriftProfileQuery, DriftProfiles } from "@tributary/api";
 import { topics } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
 import { ModelTable } from "@tributary/models";
@@ -27,7 +27,7 @@ export class ProfileReader {
   }
 
   /** @throws Problem */
-  async profiles(query: DriftProfileQuery): Promise<readonly DriftProfile[]> {
+  async profiles(query: DriftProfileQuery): Promise<DriftProfiles> {
     if (this.#isBusy) {
       const headers = { "Retry-After": "5" };
       throw new Problem(503, "profiles-busy", "retry", "An export is running. Try again later.", { headers });
@@ -35,10 +35,11 @@ export class ProfileReader {
     this.#isBusy = true;
     try {
       const fold = await this.#fold(query);
-      return [...fold.profiles()].map((profile) => {
+      const items = fold.profiles().map((profile) => {
         const model = this.models.byDigest(profile.modelDigest);
         return { ...query, ...profile, modelName: model?.name ?? null, modelVersion: model?.version ?? null };
       });
+      return { items, ...fold.counts };
     } finally {
       this.#isBusy = false;
     }
@@ -62,7 +63,10 @@ export class ProfileReader {
     for (const { partition, ...span } of spans) {
       for await (const record of reader.read(name, partition, { ...span, signal })) {
         const sketches = decoded(topics.sketches, record);
-        if (sketches === undefined) continue;
+        if (sketches === undefined) {
+          fold.counts.malformed += 1;
+          continue;
+        }
         const { deviceId } = sketches;
         const attributes = { registration: devices.registration(deviceId), reported: devices.heard(deviceId)?.value };
         fold.add(sketches, groupOf(by, sketches, attributes));

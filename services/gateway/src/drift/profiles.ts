@@ -8,18 +8,23 @@ import type { DriftProfile, DriftProfileQuery } from "@tributary/api";
 import type { DeviceRegistration, DeviceReported, EdgeSketches } from "@tributary/contracts";
 import { Problem } from "@tributary/service-kit";
 
-export const SKETCH_BINS = 32;
+const SKETCH_BINS = 32;
 /** Feature of predictions per class. */
 const PREDICTIONS = "label";
 
-export type Attributes = {
+type Attributes = {
   readonly registration: DeviceRegistration | undefined;
   readonly reported: DeviceReported | undefined;
 };
 
-type Profile = { frames: number; windows: number; readonly devices: Set<string>; readonly counts: Map<string, number> };
-type Totals = { readonly records: number; readonly repeated: number; readonly malformed: number };
-
+type Profile = {
+  windows: number;
+  readonly devices: Set<string>;
+  /** Per bin. */
+  readonly bins: Float64Array;
+  /** Per class, of predictions. */
+  readonly classes: Map<string, number>;
+};
 /** Empty where the device has none: its sketches are a group of their own. */
 export function groupOf(by: DriftProfileQuery["by"], sketches: EdgeSketches, attributes: Attributes): string {
   const { registration, reported } = attributes;
@@ -48,14 +53,11 @@ export class ProfileFold {
   readonly #profiles = new Map<string, Profile>();
   /** Where each device's records are: those that Kafka has twice count once. */
   readonly #last = new Map<string, Pick<EdgeSketches, "bootId" | "seq">>();
-  #totals = { records: 0, repeated: 0, malformed: 0 };
+  /** Sketches that were merged, that Kafka has twice, and that cannot be read. */
+  readonly counts = { sketches: 0, repeated: 0, malformed: 0 };
 
   constructor(profilesMax: number) {
     this.#profilesMax = profilesMax;
-  }
-
-  get totals(): Totals {
-    return this.#totals;
   }
 
   /** @throws Problem if there are more profiles than `profilesMax` */
@@ -63,39 +65,38 @@ export class ProfileFold {
     const { deviceId, bootId, seq, modelDigest, histograms, labels } = sketches;
     const last = this.#last.get(deviceId);
     if (last?.bootId === bootId && seq <= last.seq) {
-      this.#totals.repeated += 1;
+      this.counts.repeated += 1;
       return;
     }
     this.#last.set(deviceId, { bootId, seq });
     if (histograms.some(({ counts }) => counts.length !== SKETCH_BINS || counts.some((count) => count < 0n))) {
-      this.#totals.malformed += 1;
+      this.counts.malformed += 1;
       return;
     }
-    this.#totals.records += 1;
+    this.counts.sketches += 1;
     for (const { feature, counts } of histograms) {
-      const profile = this.#profile([group, modelDigest, feature], deviceId);
-      for (const [bin, count] of counts.entries()) addTo(profile, String(bin), Number(count));
+      const { bins } = this.#profile([group, modelDigest, feature], deviceId);
+      for (let bin = 0; bin < SKETCH_BINS; bin++) bins[bin] = (bins[bin] as number) + Number(counts[bin]);
     }
-    const predictions = this.#profile([group, modelDigest, PREDICTIONS], deviceId);
-    for (const [label, count] of Object.entries(labels)) addTo(predictions, label, Number(count));
+    const { classes } = this.#profile([group, modelDigest, PREDICTIONS], deviceId);
+    for (const [label, count] of Object.entries(labels)) classes.set(label, (classes.get(label) ?? 0) + Number(count));
   }
 
   /** By group, package and feature. */
-  *profiles(): Generator<Omit<DriftProfile, "day" | "by" | "modelName" | "modelVersion">> {
-    for (const [key, { frames, windows, devices, counts }] of [...this.#profiles].sort(([a], [b]) =>
-      a < b ? -1 : 1,
-    )) {
+  profiles(): readonly Omit<DriftProfile, "day" | "by" | "modelName" | "modelVersion">[] {
+    const sorted = [...this.#profiles].sort(([a], [b]) => (a < b ? -1 : 1));
+    return sorted.map(([key, { windows, devices, bins, classes }]) => {
       const [group = "", modelDigest = "", feature = ""] = JSON.parse(key) as string[];
-      const labels = feature === PREDICTIONS ? [...counts.keys()].sort() : null;
-      const bins = labels ?? Array.from({ length: SKETCH_BINS }, (_, bin) => String(bin));
-      const values = bins.map((bin) => counts.get(bin) ?? 0);
-      yield { group, modelDigest, feature, devices: devices.size, windows, frames, labels, counts: values };
-    }
+      const labels = feature === PREDICTIONS ? [...classes.keys()].sort() : null;
+      const counts = labels === null ? [...bins] : labels.map((label) => classes.get(label) ?? 0);
+      const frames = counts.reduce((sum, count) => sum + count, 0);
+      return { group, modelDigest, feature, devices: devices.size, windows, frames, labels, counts };
+    });
   }
 
   #profile(parts: readonly string[], deviceId: string): Profile {
     const key = JSON.stringify(parts);
-    const profile = this.#profiles.get(key) ?? { frames: 0, windows: 0, devices: new Set(), counts: new Map() };
+    const profile = this.#profiles.get(key) ?? emptyProfile();
     this.#profiles.set(key, profile);
     if (this.#profiles.size > this.#profilesMax) {
       const detail = `There are more than ${this.#profilesMax} profiles: choose a coarser \`by\`, or raise drift.profilesMax.`;
@@ -107,7 +108,9 @@ export class ProfileFold {
   }
 }
 
-function addTo(profile: Profile, bin: string, count: number): void {
-  profile.frames += count;
-  profile.counts.set(bin, (profile.counts.get(bin) ?? 0) + count);
-}
+const emptyProfile = (): Profile => ({
+  windows: 0,
+  devices: new Set(),
+  bins: new Float64Array(SKETCH_BINS),
+  classes: new Map(),
+});

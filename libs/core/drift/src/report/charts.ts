@@ -1,7 +1,7 @@
 /** The pictures of a verdict: a heat map of features over time, histograms, and bars. SVG whose colours are the page's. */
 import type { DriftFeature, DriftLoss, DriftMoment } from "@tributary/contracts";
 import { Html, html, nothing } from "./html.ts";
-import { featureWords, percent } from "./words.ts";
+import { featureWords, percentOf } from "./words.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -140,7 +140,7 @@ export function histogram({ feature, reference, current }: DriftFeature): Html {
   return html`<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Histogram of ${featureWords(feature)}">${filled}${line}
 <line x1="0" x2="${width}" y1="${base}" y2="${base}" class="axis"/>
 <text x="0" y="${height - 4}" class="faint">low</text><text x="${width}" y="${height - 4}" text-anchor="end" class="faint">high</text>
-<text x="${width / 2}" y="${height - 4}" text-anchor="middle" class="faint">highest bar ${percent(most)}</text></svg>`;
+<text x="${width / 2}" y="${height - 4}" text-anchor="middle" class="faint">highest bar ${percentOf(most)}</text></svg>`;
 }
 
 export type Bars = { readonly name: string; readonly before: number; readonly now: number };
@@ -152,7 +152,7 @@ export function mixBars(bars: readonly Bars[]): Html {
   const most = Math.max(1e-9, ...bars.flatMap(({ before, now }) => [before, now]).filter(Number.isFinite));
   const wide = (share: number) => ((width - left - right) * Math.max(0, Number.isFinite(share) ? share : 0)) / most;
   const bar = (share: number, y: number, kind: string) =>
-    html`<rect x="${left}" y="${y}" width="${wide(share)}" height="12" rx="2" class="${kind}"/><text x="${left + wide(share) + 6}" y="${y + 10.5}" class="${kind === "now" ? "strong" : "faint"}">${percent(share)}</text>`;
+    html`<rect x="${left}" y="${y}" width="${wide(share)}" height="12" rx="2" class="${kind}"/><text x="${left + wide(share) + 6}" y="${y + 10.5}" class="${kind === "now" ? "strong" : "faint"}">${percentOf(share)}</text>`;
   const rows = bars.map(
     ({ name, before, now }, i) =>
       html`<text x="${left - 10}" y="${i * row + 20}" text-anchor="end">${short(name)}</text>${bar(before, i * row + 3, "before")}${bar(now, i * row + 16, "now")}`,
@@ -170,10 +170,10 @@ export function lossBar({ errorRate, reference, tolerance, state }: DriftLoss): 
   return html`<svg viewBox="0 0 ${width} 66" role="img" aria-label="Error rate of labelled draws">
 <text x="${left - 10}" y="38" text-anchor="end">wrong answers</text>
 <rect x="${left}" y="24" width="${x(errorRate) - left}" height="20" rx="3" class="${state === "LOST" ? "lost" : "now"}"/>
-<text x="${x(errorRate) + 8}" y="39" class="strong">${percent(errorRate)}</text>
+<text x="${x(errorRate) + 8}" y="39" class="strong">${percentOf(errorRate)}</text>
 <line x1="${x(reference)}" x2="${x(reference)}" y1="16" y2="52" class="mark"/><line x1="${x(limit)}" x2="${x(limit)}" y1="16" y2="52" class="onset"/>
-<text x="${x(reference)}" y="63" text-anchor="end" class="faint">validation ${percent(reference)}</text>
-<text x="${x(limit)}" y="12" class="onset-text">tolerated ${percent(limit)}</text></svg>`;
+<text x="${x(reference)}" y="63" text-anchor="end" class="faint">validation ${percentOf(reference)}</text>
+<text x="${x(limit)}" y="12" class="onset-text">tolerated ${percentOf(limit)}</text></svg>`;
 }
 
 const round = (value: number): number => Math.round(value * 100) / 100;

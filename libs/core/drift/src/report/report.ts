@@ -1,9 +1,10 @@
 /** A verdict as one HTML file for people: what changed, where, why, and what to do. Needs nothing but a browser. */
 import type { DriftVerdict } from "@tributary/contracts";
+import { faultWords } from "../words.ts";
 import { type Bars, HEAT_ROWS_MAX, heatMap, histogram, lossBar, mixBars, signed } from "./charts.ts";
 import { Html, html, nothing } from "./html.ts";
 import { STYLE } from "./style.ts";
-import { adviceOf, causeWords, faultWords, featureWords, lossWords, placeWords } from "./words.ts";
+import { adviceOf, causeWords, featureWords, lossSentence, placeWords } from "./words.ts";
 
 const HISTOGRAMS_MAX = 12;
 const CLASSES_MAX = 12;
@@ -24,7 +25,7 @@ export function reportOf(verdict: DriftVerdict): string {
 ${facts(verdict)}
 <section class="card advice"><h2>What to do</h2><ul>${adviceOf(verdict).map((text) => html`<li>${command(text)}</li>`)}</ul></section>
 ${causeTree(verdict)}
-<section class="card"><h2>Are frames lost?</h2><p>${lossWords(verdict.loss)}</p>${lossBar(verdict.loss)}</section>
+<section class="card"><h2>Are frames lost?</h2><p>${lossSentence(verdict.loss)}</p>${lossBar(verdict.loss)}</section>
 ${timeline(verdict)}
 ${histograms(verdict)}
 ${mix(verdict)}

@@ -2,7 +2,7 @@
 import type { DriftCause, DriftDevice, DriftLoss, DriftVerdict } from "@tributary/contracts";
 
 /** The part of a verdict that its words need; the public API's verdicts have it too. */
-export type WordedVerdict = Pick<
+type WordedVerdict = Pick<
   DriftVerdict,
   "state" | "cause" | "fault" | "scopeKey" | "scopeValue" | "closedBecause" | "retrain"
 > & { readonly loss: DriftLoss; readonly devices: readonly Pick<DriftDevice, "deviceId">[] };
@@ -16,14 +16,14 @@ export const causeWords: Readonly<Record<DriftCause, { readonly title: string; r
   },
   CAMERA: { title: "Camera fault", meaning: "Cameras deliver other pictures than before." },
   WORLD: {
-    title: "Changed scene",
+    title: "The world changed",
     meaning: "Preprocessing is right and cameras are sound: what they see has changed.",
   },
   LABEL_SHIFT: {
-    title: "Changed class mix",
+    title: "The mix of classes changed",
     meaning: "The pictures of each class are as before; how often each class comes is not.",
   },
-  CONCEPT: { title: "Model loses frames", meaning: "Inputs look as before, and yet the model is wrong more often." },
+  CONCEPT: { title: "The model is wrong", meaning: "Inputs look as before, and yet the model is wrong more often." },
 };
 
 export const placeWords = ({ scopeKey, scopeValue }: Pick<DriftVerdict, "scopeKey" | "scopeValue">): string => {
@@ -37,15 +37,13 @@ export const placeWords = ({ scopeKey, scopeValue }: Pick<DriftVerdict, "scopeKe
 export const featureWords = (feature: string): string =>
   feature.startsWith("label:") ? `share of ${feature.slice("label:".length)}` : feature.replaceAll("_", " ");
 
-export const faultWords = (fault: string): string => fault.replaceAll(/[-_]/g, " ");
-
-export const percent = (share: number): string =>
+export const percentOf = (share: number): string =>
   Number.isFinite(share) ? `${Number((100 * share).toFixed(1))} %` : "unknown";
 
-export function lossWords({ state, draws, errorRate, reference, tolerance }: DriftLoss): string {
-  const limit = `${percent(reference)} on the validation set, and ${percent(tolerance)} more are tolerated`;
+export function lossSentence({ state, draws, errorRate, reference, tolerance }: DriftLoss): string {
+  const limit = `${percentOf(reference)} on the validation set, and ${percentOf(tolerance)} more are tolerated`;
   const rate =
-    errorRate === null ? "" : `${percent(errorRate)} of ${draws} labelled random draws are wrong; it was ${limit}`;
+    errorRate === null ? "" : `${percentOf(errorRate)} of ${draws} labelled random draws are wrong; it was ${limit}`;
   switch (state) {
     case "LOST":
       return `Frames are lost: ${rate}.`;
@@ -89,21 +87,33 @@ export function adviceOf(verdict: WordedVerdict): readonly string[] {
 const faultyKeys: Readonly<Record<string, string>> = {
   "channels-swapped": "channel_order: pixels arrive as BGR where RGB is expected, or the reverse",
   "not-rescaled": "do_rescale and rescale_factor: pixels stay 0 to 255",
+  rescaled: "do_rescale: pixels are divided by 255, which this model does not expect",
   "rescaled-twice": "do_rescale and rescale_factor: pixels are divided by 255 twice",
-  "mean-not-subtracted": "do_normalize and image_mean",
-  "deviation-not-divided": "do_normalize and image_std",
-  "other-mean": "image_mean and image_std: values of another model",
+  "mean-not-subtracted": "do_normalize and image_mean: the mean is not subtracted",
+  "deviation-not-divided": "do_normalize and image_std: the deviation is not divided by",
+  "not-normalised": "do_normalize: neither mean nor deviation is applied",
+  "other-mean": "image_mean and image_std: they are another model's",
+  "pixels-from-minus-1-to-1": "image_mean and image_std: pixels are scaled to -1 to 1 instead",
   "mean-and-deviation-exchanged": "image_mean and image_std: one is used for the other",
-  "mean-of-reversed-channels": "image_mean, image_std and channel_order: the order of their channels",
+  "mean-of-reversed-channels": "image_mean and image_std: their channels are in reverse order",
+  "layout-mixed-up": "data_format: channels_first and channels_last are mixed up",
   nearest: "resample: pictures are resized by nearest neighbour",
   "not-antialiased": "resample: pictures are made smaller without antialiasing",
-  "centre-cropped": "do_resize and size: pictures are cropped, not resized",
+  "other-kernel": "resample: pictures are resized by another kernel",
+  "width-and-height-exchanged": "size: width and height are exchanged",
+  "centre-cropped": "do_resize and size: pictures are cropped, not resized whole",
+  "cropped-to-shape": "do_resize and size: pictures are cropped to the shape, not stretched",
   letterboxed: "do_resize and size: pictures are padded, not stretched",
   greyscale: "do_convert_rgb and channel_order: colours are dropped",
-  "limited-range": "the JPEG decoder: it takes full-range YCbCr for limited range",
-  "layout-mixed-up": "data_format: channels_first and channels_last",
+  "bytes-taken-as-signed": "the type of pixels: bytes are read as signed",
+  "tensor-not-filled": "the code that fills the input tensor: it arrives empty",
+  "chroma-exchanged": "the JPEG decoder: Cb and Cr are exchanged",
+  "ycbcr-taken-as-rgb": "the JPEG decoder: YCbCr is not converted to RGB",
+  "limited-range": "the JPEG decoder: it delivers limited range (16 to 235)",
+  "range-expanded-twice": "the JPEG decoder: it takes full range for limited range",
   "linear-light": "the JPEG decoder: it removes the gamma of sRGB",
-  "exif-ignored": "the JPEG decoder: it ignores the EXIF orientation",
+  "gamma-applied-twice": "the JPEG decoder: gamma is applied twice",
+  "exif-orientation-applied": "the JPEG decoder: it applies the EXIF orientation, which training did not",
 };
 
 function preprocessingAdvice({ fault, scopeKey, scopeValue, devices }: WordedVerdict): readonly string[] {
