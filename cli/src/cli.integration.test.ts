@@ -6,6 +6,7 @@ import {
   type SpawnedService,
   someAnswer,
   someBootId,
+  someDriftVerdict,
   someFrame,
   somePolicy,
   somePrediction,
@@ -128,6 +129,22 @@ describe("tributary", () => {
     const { code } = await check.exited;
     expect([code, check.lines().at(-1)]).toEqual([1, expect.stringContaining("cam-03 did not pass")]);
     expect(check.lines().join("\n")).toContain('"failed": 3');
+  });
+
+  test("lists, describes and explains verdicts of drift, and writes the page of one", async () => {
+    expect(await tributary("drift", "list", "--exit-code")).toMatchObject({ code: 0 });
+    const watch = start("drift", "list", "-w", "--every", "0.2", "--exit-code");
+    await put(topics.driftVerdicts, someDriftVerdict());
+    expect([(await watch.exited).code, watch.lines().at(-1)]).toEqual([6, expect.stringContaining("1 verdict.")]);
+    const described = await tributary("drift", "describe", "0123", "--no-color");
+    for (const part of ["Where      lens=acme-2", "cam-2    front", "channel mean b   0.420", "frog    10 %"]) {
+      expect(described.text).toContain(part);
+    }
+    expect((await tributary("drift", "explain", "0123", "-o", "json")).text).toContain('"isCause": true');
+    expect((await tributary("drift", "list", "--cause", "world")).text).toContain("No verdicts");
+    expect((await tributary("drift", "explain", "ffff")).code).toBe(3);
+    const page = await tributary("drift", "report", "0123", "-o", "-");
+    expect([page.code, page.text.startsWith("<!doctype html>")]).toEqual([0, true]);
   });
 
   test("finds a policy by the beginning of its key", async () => {

@@ -11,6 +11,16 @@ export {
   type RegistrationRequest,
   type Throttle,
 } from "./devices.ts";
+export {
+  type DriftFilter,
+  type DriftProfile,
+  type DriftProfileQuery,
+  type DriftProfiles,
+  type DriftQuery,
+  type DriftVerdictDetail,
+  type DriftVerdictView,
+  driftCauses,
+} from "./drift.ts";
 export type { Explanation, ExplanationStep } from "./frames.ts";
 export {
   LABELS_MAX,

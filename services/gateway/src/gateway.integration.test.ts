@@ -10,6 +10,7 @@ import {
   type SpawnedService,
   someAnswer,
   someBootId,
+  someDriftVerdict,
   someFrame,
   somePolicy,
   somePrediction,
@@ -51,6 +52,20 @@ const put = <T>(topic: Topic<T>, key: string, value: T) =>
   sink.send([{ topic: topic.name, key, value: topic.codec.encodeConfluent(value) }]);
 const answer = (deviceId: string, answers: readonly Partial<FinalAnswer>[]) =>
   put(topics.classifications, deviceId, { deviceId, bootId: someBootId, answers: answers.map((a) => someAnswer(a)) });
+const someSketches = ({ deviceId, seq, bin, n }: { deviceId: string; seq: bigint; bin: number; n: bigint }) => ({
+  deviceId,
+  bootId: someBootId,
+  seq,
+  windowMs: 60_000,
+  ageMs: 0,
+  clockState: "SYNCHRONIZED" as const,
+  modelDigest: "ab".repeat(32),
+  preprocessingDigest: "cd".repeat(32),
+  histograms: [{ feature: "luminance", counts: Array.from({ length: 32 }, (_, i) => (i === bin ? n : 0n)) }],
+  labels: { cat: n },
+  cameraId: "front",
+  temperature: 1,
+});
 const frameIdOf = (deviceId: string, seq: number) => `${deviceId}:${someBootId}:cam:${seq}`;
 
 beforeAll(async () => {
@@ -211,6 +226,76 @@ describe("answers", () => {
     expect(unknown).toMatchObject({ status: 404, body: { code: "answer-unknown" } });
     expect(unknown.body.detail).toContain("all it retains");
   });
+});
+
+test("verdicts of drift are listed, described, shown as a page, and sent as they change", async () => {
+  const [camera, world] = [someDriftVerdict(), someDriftVerdict({ verdictId: "w1", cause: "WORLD" })];
+  await put(topics.driftVerdicts, camera.verdictId, camera);
+  await put(topics.driftVerdicts, "w1", { ...world, openedAt: world.openedAt + 1 });
+  const ids = async (query = "") =>
+    (await call(`/api/v1/drift${query}`)).body.items.map((one: { verdictId: string }) => one.verdictId);
+  await waitFor(async () => (await ids()).length === 2, { what: "the verdicts" });
+  expect([await ids(), await ids("?cause=CAMERA"), await ids("?state=closed")]).toEqual([
+    ["w1", camera.verdictId],
+    [camera.verdictId],
+    [],
+  ]);
+  const { body } = await call(`/api/v1/drift/${camera.verdictId}`);
+  expect(body).toMatchObject({ version: 3, since: "2026-01-01T00:00:00.000Z", loss: { state: "LOST" } });
+  expect(body.devices[1]).toEqual({ deviceId: "cam-2", cameras: ["front"], since: "2026-01-01T00:00:00.000Z" });
+  expect([body.features.length, body.timeline.length, body.steps.length]).toEqual([4, 30, 2]);
+  const page = await call(`/api/v1/drift/${camera.verdictId}/report`);
+  expect([page.status, page.type]).toEqual([200, "text/html; charset=utf-8"]);
+  expect(page.body).toContain("swapped channels");
+
+  const events = await listen("/api/v1/drift/watch?state=all&cause=WORLD");
+  const closed = {
+    state: "CLOSED",
+    version: 4n,
+    closedAt: world.updatedAt,
+    closedBecause: "no evidence is left",
+  } as const;
+  await put(topics.driftVerdicts, "w1", { ...world, ...closed });
+  const states = await waitFor(() => (events.received().length === 2 ? events.received() : undefined), {
+    what: "events",
+  });
+  expect(states).toMatchObject([{ state: "OPEN" }, { state: "CLOSED", closedBecause: "no evidence is left" }]);
+  events.close();
+  expect([await ids(), await ids("?state=all")]).toEqual([[camera.verdictId], ["w1", camera.verdictId]]);
+  expect(await call("/api/v1/drift/none")).toMatchObject({ status: 404, body: { code: "verdict-unknown" } });
+});
+
+test("sketches of a day are merged exactly by what devices have in common, and repeated ones count once", async () => {
+  const day = new Date().toISOString().slice(0, 10);
+  const sketch = (deviceId: string, seq: bigint, bin: number, n = 10n) =>
+    put(topics.sketches, deviceId, someSketches({ deviceId, seq, bin, n }));
+  for (const [deviceId, lens] of [
+    ["sk-1", "a"],
+    ["sk-2", "a"],
+    ["sk-3", "b"],
+  ] as const) {
+    await post("/api/v1/devices", { deviceId, labels: { lens } });
+  }
+  await sketch("sk-1", 1n, 3);
+  await sketch("sk-1", 2n, 4);
+  await sketch("sk-1", 2n, 4);
+  await sketch("sk-2", 1n, 3, 5n);
+  await sketch("sk-3", 1n, 31);
+  const { body } = await call(`/api/v1/drift/profiles?day=${day}&by=label:lens`);
+  expect(body).toMatchObject({ sketches: 4, repeated: 1, malformed: 0 });
+  type Row = { group: string; feature: string; devices: number; windows: number; frames: number; counts: number[] };
+  const rows = body.items.map(({ group, feature, devices, windows, frames, counts }: Row) =>
+    [group, feature, devices, windows, frames, counts.flatMap((n, i) => (n > 0 ? [`${i}:${n}`] : [])).join()].join(" "),
+  );
+  expect(rows).toEqual([
+    "a label 2 3 25 0:25",
+    "a luminance 2 3 25 3:15,4:10",
+    "b label 1 1 10 0:10",
+    "b luminance 1 1 10 31:10",
+  ]);
+  expect((await call("/api/v1/drift/profiles?day=2020-01-01")).body.items).toEqual([]);
+  const bad = await call("/api/v1/drift/profiles?day=yesterday&by=moon");
+  expect(bad.body.errors.map(({ where }: { where: string }) => where)).toEqual(["query.day", "query.by"]);
 });
 
 test("an explanation joins everything Kafka has of a frame", async () => {
@@ -401,6 +486,11 @@ test("OpenAPI describes every path that is served", async () => {
     "/api/v1/devices",
     "/api/v1/devices/{deviceId}",
     "/api/v1/devices/{deviceId}/check",
+    "/api/v1/drift",
+    "/api/v1/drift/profiles",
+    "/api/v1/drift/watch",
+    "/api/v1/drift/{verdictId}",
+    "/api/v1/drift/{verdictId}/report",
     "/api/v1/frames/{frameId}/explanation",
     "/api/v1/frames/{frameId}/image",
     "/api/v1/labels",
