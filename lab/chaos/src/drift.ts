@@ -47,7 +47,7 @@ before the states that include them are stored.`,
       const known = fleet.registrations();
       const open = async (name: string, deaths: readonly string[], sabotage?: string) => {
         const place = { dir: join(dir, name), brokers: [kafka.brokers], prefix: `${name}.` };
-        const world = await DriftWorld.open({ ...place, deaths, ...(sabotage && { sabotage }) }, PAST_WINDOWS, known);
+        const world = await DriftWorld.open({ ...place, deaths, ...(sabotage && { sabotage }) }, known);
         worlds.push(world);
         return world;
       };

@@ -40,14 +40,15 @@ const INSTANCES = 2;
 const PARTITIONS = 4;
 /** Kafka would stamp the same record with another time in each world. */
 const SENT_TIMES = { "message.timestamp.type": "CreateTime" };
-export const SETTLE_MS = 5_000;
+const BASELINE_WINDOWS = 60;
+const SETTLE_MS = 5_000;
 
 export class DriftWorld {
   readonly monitors: Supervised;
   readonly #reader: KafkaReader;
   readonly #sink: KafkajsSink;
 
-  private constructor({ dir, brokers, prefix, deaths, sabotage }: WorldOptions, baselineWindows: number) {
+  private constructor({ dir, brokers, prefix, deaths, sabotage }: WorldOptions) {
     const kafka = { brokers: [...brokers], prefix };
     this.#reader = new KafkaReader({ ...kafka, clientId: "chaos-reader" });
     this.#sink = new KafkajsSink({ ...kafka, clientId: "chaos-sink" });
@@ -59,7 +60,7 @@ export class DriftWorld {
         kafka,
         log: { level: "info" },
         packages: [edgePackage],
-        detector: { baselineWindowsMax: baselineWindows },
+        detector: { baselineWindows: BASELINE_WINDOWS },
         verdicts: { lookEveryMs: 500, settleMs: SETTLE_MS },
       },
       count: INSTANCES,
@@ -70,7 +71,7 @@ export class DriftWorld {
   }
 
   /** `known`: what is in Kafka before the monitors start. */
-  static async open(options: WorldOptions, baselineWindows: number, known: readonly OutRecord[]): Promise<DriftWorld> {
+  static async open(options: WorldOptions, known: readonly OutRecord[]): Promise<DriftWorld> {
     const { brokers, prefix } = options;
     const admin = new KafkajsAdmin({ brokers: [...brokers], prefix, clientId: "chaos-admin" });
     await ensureTributaryTopics(admin, { partitions: PARTITIONS });
@@ -78,7 +79,7 @@ export class DriftWorld {
       [topics.sketches, topics.reported].map(({ name }) => ({ topic: name, isInternal: false, config: SENT_TIMES })),
     );
     await admin.close();
-    const world = new DriftWorld(options, baselineWindows);
+    const world = new DriftWorld(options);
     await world.send(known);
     await world.monitors.start();
     return world;

@@ -9,7 +9,7 @@ import { type View, writePool } from "../photos.ts";
 const DUSK = [0.85, 0.7, 0.55, 0.45, 0.35];
 const PHOTOS = 1_000;
 /** By how much red exceeds blue in a warm scene, as a share of the full scale. */
-const WARM = 0.08;
+const WARM = 0.05;
 
 export const CLEAR = "clear";
 export const WARM_SCENE = "warm";

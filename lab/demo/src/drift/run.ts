@@ -6,6 +6,7 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { type GatewayClient, gatewayClient } from "@tributary/api";
 import type { DriftVerdict } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
@@ -108,7 +109,7 @@ async function start(fleet: readonly Member[], { dir, poolDir, log, signal }: Dr
     packages: { edge: await packageWithSample(packageDir, edgePackage, settings.sampling), cloud: cloudPackage },
     drift: {
       config: {
-        detector: { baselineWindowsMax: settings.baselineWindows + settings.cleanWindows },
+        detector: { baselineWindows: settings.baselineWindows },
         verdicts: { lookEveryMs: settings.lookEveryMs, settleMs: settings.settleMs },
         loss: { propensityMin: settings.sampling },
       },
@@ -236,16 +237,17 @@ const timeCheck = (seconds: number): Check => ({
   found: `${seconds} s`,
 });
 
+/** By case: the file with its verdict's page, as the gateway shows it. */
 async function pagesOf(
   verdicts: ReadonlyMap<string, DriftVerdict>,
-  _api: GatewayClient,
+  api: GatewayClient,
   dir: string,
 ): Promise<ReadonlyMap<string, string>> {
   mkdirSync(dir, { recursive: true });
   const pages = new Map<string, string>();
-  for (const [name] of verdicts) {
-    const path = join(dir, `${name}.drift.html`);
-    writeFileSync(path, "");
+  for (const [name, { verdictId }] of verdicts) {
+    const path = join(dir, `drift.${name}.html`);
+    writeFileSync(path, await text(api.drift.report({ verdictId })));
     pages.set(name, path);
   }
   return pages;

@@ -28,7 +28,13 @@ export const differences: readonly Difference[] = [
     what: "windows of sketches",
     usual: "60 s",
     here: seconds(settings.windowMs),
-    why: "a baseline of 60 windows would take an hour; evidence of few frames a window grows slowly",
+    why: "a baseline would take hours; in return there are few frames a window, whose evidence grows slowly",
+  },
+  {
+    what: "windows of a camera's baseline",
+    usual: "240",
+    here: String(settings.baselineWindows),
+    why: "photos are drawn independently; what cameras see in a field has a longer memory",
   },
   {
     what: "frames per second of a device",
