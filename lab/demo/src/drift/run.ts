@@ -6,7 +6,6 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { type GatewayClient, gatewayClient } from "@tributary/api";
 import type { DriftVerdict } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
@@ -247,7 +246,7 @@ async function pagesOf(
   const pages = new Map<string, string>();
   for (const [name, { verdictId }] of verdicts) {
     const path = join(dir, `drift.${name}.html`);
-    writeFileSync(path, await text(api.drift.report({ verdictId })));
+    writeFileSync(path, await api.drift.report({ verdictId }));
     pages.set(name, path);
   }
   return pages;
