@@ -24,7 +24,7 @@ const CALM_WINDOWS = 20;
 /** Nothing was written for so long: everything is read. An instance that was killed is back long before. */
 const QUIET_MS = 12_000;
 const SETTLED_MS_MAX = 90_000;
-const PAUSE_MS = { min: 1_500, max: 4_000 };
+const PAUSE_MS = { min: 2_000, max: 6_000 };
 /** Kafka waits 10 s for an instance. */
 const STOPPED_MS = 13_000;
 /** Dusk at a site, swapped channels with a lens, golden frames of an agent version. */
@@ -43,7 +43,7 @@ before the states that include them are stored.`,
     const worlds: DriftWorld[] = [];
     try {
       const seed = options.seed ?? 1;
-      const fleet = await SketchedFleet.open(seed, Date.now() - PAST_WINDOWS * WINDOW_MS);
+      const fleet = await SketchedFleet.open(seed);
       const known = fleet.registrations();
       const open = async (name: string, deaths: readonly string[], sabotage?: string) => {
         const place = { dir: join(dir, name), brokers: [kafka.brokers], prefix: `${name}.` };
@@ -98,10 +98,10 @@ async function feed(
 ): Promise<void> {
   const toAll = (records: ReturnType<SketchedFleet["window"]>) =>
     Promise.all(worlds.map((world) => world.send(records)));
+  fleet.startedAt = Date.now() - PAST_WINDOWS * WINDOW_MS;
   for (let number = 0; number < PAST_WINDOWS; number++) await toAll(fleet.window(number, false));
-  const startedMs = performance.now();
   for (let live = 0; live < LIVE_WINDOWS; live++) {
-    await sleep(Math.max(0, startedMs + live * WINDOW_MS - performance.now()));
+    await sleep(Math.max(0, fleet.endOf(PAST_WINDOWS + live) - Date.now()));
     if (live === CHANGE_AT) {
       log("three changes at once");
       await toAll(fleet.updated(Date.now()));

@@ -105,8 +105,8 @@ export async function writePool(
   const parts: Buffer[] = [];
   let from = 0;
   for (const { jpeg, label } of frames) {
-    for (const [view, seenAs] of Object.entries(views)) {
-      const seen = await seenAs(jpeg);
+    const seenAs = Object.entries(views).map(async ([view, see]) => [view, await see(jpeg)] as const);
+    for (const [view, seen] of await Promise.all(seenAs)) {
       if (seen === null) continue;
       const sha256 = createHash("sha256").update(seen).digest("hex");
       photos.push({ view, label: CLASSES[label] as string, from, bytes: seen.length, sha256 });

@@ -11,6 +11,7 @@ import { someRegistration, someReported } from "@tributary/testing";
 export const WINDOW_MS = 500;
 const FRAMES = 64;
 const NEXT_BUILD = "0.2.0";
+const REPORTED_AT: Instant = Date.UTC(2026, 0);
 
 /** What every feature's x (0 to 1) moves by, where something changes. */
 type Shift = Readonly<Record<string, number>>;
@@ -38,11 +39,11 @@ type Model = {
 export class SketchedFleet {
   readonly #model: Model;
   readonly #devices: readonly Device[];
-  readonly #startedAt: Instant;
+  /** Start of the first window. */
+  startedAt: Instant = 0;
 
-  private constructor(model: Model, seed: number, startedAt: Instant) {
+  private constructor(model: Model, seed: number) {
     this.#model = model;
-    this.#startedAt = startedAt;
     const groups = [
       { devices: 6, site: "north", lens: "acme-1", change: "dark" },
       { devices: 4, site: "south", lens: "acme-2", change: "swapped" },
@@ -54,14 +55,14 @@ export class SketchedFleet {
       .map((place, i) => ({ deviceId: `device-${i + 1}`, ...place, random: seededRandom(1_000 * seed + i) }));
   }
 
-  static async open(seed: number, startedAt: Instant): Promise<SketchedFleet> {
+  static async open(seed: number): Promise<SketchedFleet> {
     const pkg = await loadPackage(edgePackage);
     const { digest, manifest, preprocessingDigest, labels, referenceSketch, golden } = pkg;
     const features = referenceSketch.histograms.map(({ feature }) => feature as string);
     const { name, version } = manifest;
     const goldenFrames = golden.frames.length;
     const model = { digest, name, version, preprocessingDigest, labels, features, goldenFrames };
-    return new SketchedFleet(model, seed, startedAt);
+    return new SketchedFleet(model, seed);
   }
 
   get size(): number {
@@ -71,9 +72,9 @@ export class SketchedFleet {
   /** What is known of the devices before their first window. */
   registrations(): readonly OutRecord[] {
     return this.#devices.flatMap(({ deviceId, site, lens }) => {
-      const registration = someRegistration({ deviceId, site, labels: { lens }, registeredAt: this.#startedAt });
+      const registration = someRegistration({ deviceId, site, labels: { lens } });
       const value = DeviceRegistration.encodeConfluent(registration);
-      return [{ topic: topics.registry.name, key: deviceId, value }, this.#report(deviceId, "0.1.0", 0)];
+      return [{ topic: topics.registry.name, key: deviceId, value }, this.#report(deviceId, "0.1.0", REPORTED_AT)];
     });
   }
 
@@ -83,9 +84,13 @@ export class SketchedFleet {
     return updated.map(({ deviceId }) => this.#report(deviceId, NEXT_BUILD, at));
   }
 
-  /** The window of that number of every device; the first ends a window's length after the start. */
+  endOf(window: number): Instant {
+    return this.startedAt + (window + 1) * WINDOW_MS;
+  }
+
+  /** The window of that number of every device, sent at its end. */
   window(number: number, isChanged: boolean): readonly OutRecord[] {
-    const timestamp = this.#startedAt + (number + 1) * WINDOW_MS;
+    const timestamp = this.endOf(number);
     return this.#devices.map((device) => {
       const value = EdgeSketches.encodeConfluent(this.#sketch(device, number, isChanged));
       return { topic: topics.sketches.name, key: device.deviceId, value, timestamp };
@@ -124,10 +129,10 @@ export class SketchedFleet {
       agentVersion,
       slots: { perception: { modelDigest, modelName, modelVersion } },
       cameras: ["cam"],
-      golden: { at: goldenAt || this.#startedAt, modelDigest, frames: goldenFrames, failed, logits: [] },
+      golden: { at: goldenAt, modelDigest, frames: goldenFrames, failed, logits: [] },
     });
     const value = DeviceReported.encodeConfluent(reported);
-    return { topic: topics.reported.name, key: deviceId, value, timestamp: goldenAt || this.#startedAt };
+    return { topic: topics.reported.name, key: deviceId, value, timestamp: goldenAt };
   }
 }
 

@@ -37,9 +37,8 @@ export async function prepareDriftPool(dir: string, cameras: () => Promise<reado
 }
 
 async function isWarm(jpeg: Buffer): Promise<boolean> {
-  const { channels } = await sharp(jpeg).stats();
-  const [red, , blue] = channels.map(({ mean }) => mean / 255);
-  return red !== undefined && blue !== undefined && red - blue > WARM;
+  const mean = await sharp(jpeg).resize(1, 1, { kernel: "linear" }).raw().toBuffer();
+  return (mean[0] as number) - (mean[2] as number) > 255 * WARM;
 }
 
 async function swapped(jpeg: Buffer): Promise<Sharp> {
