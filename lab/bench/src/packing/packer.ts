@@ -24,7 +24,7 @@ export type Outcome = {
 
 const COMMITTED = fileURLToPath(new URL("../../../../models/edge-resnet8/", import.meta.url));
 const BATCH = 50;
-const UNUSED = { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0 } as const;
+const UNUSED = { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0, bitsPerPixel: 0 } as const;
 
 export class Packer {
   readonly #task: Task;
@@ -60,8 +60,7 @@ export class Packer {
       const preprocessing = parsePreprocessing(config);
       const facts = factsOf(this.#task);
       tensorsThatFit(facts, labels, preprocessing, {});
-      const files = { [packageFiles.preprocessor]: new TextEncoder().encode(JSON.stringify(config)) };
-      const sources = { files, facts, labels, preprocessing, lineage: {} };
+      const sources = { files: {}, facts, labels, preprocessing, config, lineage: {} };
       const run = async (other: Json | null, some: readonly ValidationFrame[]) =>
         this.#run(
           other ?? config,

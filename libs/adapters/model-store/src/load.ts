@@ -60,7 +60,11 @@ export async function loadPackage(folder: string, options: LoadPackageOptions = 
     preprocessing: parsePreprocessing(await document(packageFiles.preprocessor)),
     preprocessingDigest: manifest.files[packageFiles.preprocessor]?.sha256 as Digest,
     policy: packageFiles.policy in manifest.files ? await document(packageFiles.policy) : null,
-    referenceSketch: parseReferenceSketch(await document(packageFiles.referenceSketch)),
+    referenceSketch: parseReferenceSketch(
+      await document(
+        isListed(packageFiles.referenceSketchV2) ? packageFiles.referenceSketchV2 : packageFiles.referenceSketch,
+      ),
+    ),
     golden,
     faults: isListed(packageFiles.faults)
       ? parseFaults(await document(packageFiles.faults), labels.length, golden.frames.length)

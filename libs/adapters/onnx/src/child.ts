@@ -126,7 +126,7 @@ async function inferTensors({ session }: Model, request: InferRequest): Promise<
     const tensor = new Float32Array(size);
     new Uint8Array(tensor.buffer).set(bytes);
     const { logits } = await session.run(tensor, 1, false);
-    const picture = { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0 } as const;
+    const picture = { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0, bitsPerPixel: 0 } as const;
     const timingsMs = { preprocess: 0, run: 0 };
     results.push({
       ok: true,
@@ -164,7 +164,7 @@ async function infer(model: Model, request: InferRequest): Promise<readonly Infe
       features: features === null ? null : part(features, session.featuresLength),
       tensorDigest: request.want.tensorDigest ? sha256(quantiseTensor(part(tensor, size))) : null,
       pixels: request.want.pixels ? (channels[i] as Uint8Array) : null,
-      picture: pictureStatistics(picture.pixels),
+      picture: pictureStatistics(picture.pixels, picture.bitsPerPixel),
       timingsMs: { preprocess, run: runMs },
     };
     return { ok: true, inference };

@@ -5,6 +5,6 @@ export { ModelHostExited, type OnnxModel, OnnxModelHost } from "./host.ts";
 export { inlineExternalData } from "./inline-data.ts";
 export { type ModelFacts, modelFacts, type TensorFacts } from "./model-facts.ts";
 export { Normaliser } from "./normaliser.ts";
-export { decodePicture } from "./preprocess.ts";
+export { decodePicture, resizePixels } from "./preprocess.ts";
 export { PreprocessHost, type Preprocessor } from "./preprocess-host.ts";
 export * as protobuf from "./protobuf.ts";

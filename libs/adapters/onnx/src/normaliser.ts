@@ -54,8 +54,8 @@ export class Normaliser {
   }
 }
 
-/** Means and sds of the resized RGB picture on [0, 1]. */
-export function pictureStatistics(rgb: Uint8Array): PictureStatistics {
+/** `rgb`: the resized picture. */
+export function pictureStatistics(rgb: Uint8Array, bitsPerPixel: number): PictureStatistics {
   let r = 0;
   let g = 0;
   let b = 0;
@@ -80,5 +80,6 @@ export function pictureStatistics(rgb: Uint8Array): PictureStatistics {
     channelMeans: means,
     channelSds: [sd(r, rr), sd(g, gg), sd(b, bb)],
     luminance: 0.299 * means[0] + 0.587 * means[1] + 0.114 * means[2],
+    bitsPerPixel,
   };
 }

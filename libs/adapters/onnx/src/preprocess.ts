@@ -7,7 +7,14 @@ import { jpegHeader, type Preprocessing, type ResizeKernel } from "@tributary/in
 import sharp, { type Sharp } from "sharp";
 
 export type Picture =
-  | { readonly ok: true; readonly pixels: Uint8Array; readonly width: number; readonly height: number }
+  | {
+      readonly ok: true;
+      readonly pixels: Uint8Array;
+      readonly width: number;
+      readonly height: number;
+      /** Of the JPEG. */
+      readonly bitsPerPixel: number;
+    }
   | { readonly ok: false; readonly code: string; readonly message: string };
 
 const SHARP_KERNELS = {
@@ -39,11 +46,32 @@ export async function decodePicture(
     const width = resize?.width ?? header.width;
     const height = resize?.height ?? header.height;
     const raw = await pipeline.toColourspace("srgb").raw().toBuffer();
-    return { ok: true, pixels: threeChannels(raw, width * height), width, height };
+    const bitsPerPixel = (jpeg.length * 8) / pixels;
+    return { ok: true, pixels: threeChannels(raw, width * height), width, height, bitsPerPixel };
   } catch (error) {
     const message = error instanceof Error ? error.message.split("\n", 1)[0] : String(error);
     return { ok: false, code: "image-undecodable", message: message?.slice(0, 200) ?? "undecodable" };
   }
+}
+
+type Pixels = { readonly pixels: Uint8Array; readonly width: number; readonly height: number };
+
+/** A decoded RGB picture, resized as `decodePicture` resizes. */
+export async function resizePixels(
+  { pixels, width, height }: Pixels,
+  resize: NonNullable<Preprocessing["resize"]>,
+): Promise<Pixels> {
+  const size = { width: resize.width, height: resize.height };
+  if (size.width === width && size.height === height) return { pixels, width, height };
+  const kernel = SHARP_KERNELS[resize.kernel];
+  const image = sharp(pixels, { raw: { width, height, channels: 3 } });
+  return {
+    pixels: await image
+      .resize({ ...size, kernel, fit: "fill" })
+      .raw()
+      .toBuffer(),
+    ...size,
+  };
 }
 
 /** A grey JPEG decodes to one channel; one with alpha does not exist, but a fourth channel is dropped all the same. */

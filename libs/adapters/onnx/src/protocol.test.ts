@@ -32,6 +32,7 @@ describe.each([1, 2, 3, 4, 5])("seed %i", (seed) => {
               channelMeans: [random(), random(), random()],
               channelSds: [random(), random(), random()],
               luminance: random(),
+              bitsPerPixel: random(),
             },
             timingsMs: { preprocess: random(), run: random() },
           },
@@ -82,7 +83,7 @@ test("answers that announce more than they hold, or hold more, are refused befor
     features: null,
     tensorDigest: null,
     pixels: null,
-    picture: { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0 },
+    picture: { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0, bitsPerPixel: 0 },
     timingsMs: { preprocess: 0, run: 0 },
   } as const;
   const body = encodeAnswers(1, [{ ok: true, inference }]).subarray(5);

@@ -43,7 +43,7 @@ export type PrepareInit = {
 export type ChildRefusal = { readonly code: string; readonly message: string };
 
 const WANT = { features: 1, tensorDigest: 2, pixels: 4 } as const;
-const PICTURE_NUMBERS = 7;
+const PICTURE_NUMBERS = 8;
 
 export function encodeJson(kind: number, body: unknown): Buffer {
   const text = Buffer.from(JSON.stringify(body));
@@ -140,6 +140,7 @@ function encodeResult(result: InferenceResult): Buffer {
     ...picture.channelMeans,
     ...picture.channelSds,
     picture.luminance,
+    picture.bitsPerPixel,
     timingsMs.preprocess,
     timingsMs.run,
   ];
@@ -187,8 +188,9 @@ function decodeResult(body: Buffer, cursor: Cursor): InferenceResult {
       channelMeans: [number(0), number(1), number(2)],
       channelSds: [number(3), number(4), number(5)],
       luminance: number(6),
+      bitsPerPixel: number(7),
     },
-    timingsMs: { preprocess: number(7), run: number(8) },
+    timingsMs: { preprocess: number(8), run: number(9) },
   };
   return { ok: true, inference };
 }

@@ -26,7 +26,7 @@ export type ModelManifest = {
 
 export type PackageFile = { readonly sha256: Digest; readonly bytes: number };
 
-/** Fixed names inside a package; `policy.json` only in edge packages. */
+/** Fixed names inside a package; `policy.json` only in edge packages, `reference_sketch_v2.json` not in old ones. */
 export const packageFiles = {
   manifest: "manifest.json",
   model: "model.onnx",
@@ -35,6 +35,7 @@ export const packageFiles = {
   calibration: "calibration.json",
   policy: "policy.json",
   referenceSketch: "reference_sketch.json",
+  referenceSketchV2: "reference_sketch_v2.json",
   goldenIndex: "golden/index.json",
   faults: "golden/faults.json",
   confusion: "confusion.json",

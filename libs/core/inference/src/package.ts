@@ -18,6 +18,7 @@ export type ModelPackage = {
   readonly preprocessingDigest: Digest;
   /** The first routing policy as JSON, for `completePolicy`; null in packages without one (cloud models). */
   readonly policy: unknown;
+  /** Of version 2 where the package has it. */
   readonly referenceSketch: ReferenceSketch;
   readonly golden: GoldenIndex;
   /** null in packages that were made before drift was named. */

@@ -19,16 +19,20 @@ export type Inference = {
   readonly tensorDigest: Digest | null;
   /** Interleaved 8-bit channels in the model's order; null unless wanted. */
   readonly pixels: Uint8Array | null;
-  /** Mean and sd per channel of the resized picture on [0, 1], luminance mean: inputs of the drift sketches. */
+  /** Inputs of the drift sketches. */
   readonly picture: PictureStatistics;
   readonly timingsMs: { readonly preprocess: number; readonly run: number };
 };
 
 export type PictureStatistics = {
+  /** Mean and sd per channel of the resized picture, on [0, 1]. */
   readonly channelMeans: readonly [number, number, number];
   readonly channelSds: readonly [number, number, number];
   /** Mean of 0.299 R + 0.587 G + 0.114 B, on [0, 1]. */
   readonly luminance: number;
+  /** Of the JPEG as the camera delivered it: its bytes x 8 / (width x height). Blur, noise and compression show in it, which
+   * statistics of the resized picture cannot see. */
+  readonly bitsPerPixel: number;
 };
 
 export type InferenceResult =

@@ -26,6 +26,7 @@ function observation(random: Random): SketchObservation {
       channelMeans: [random(), random(), random()],
       channelSds: [random() / 2, random() / 2, random() / 2],
       luminance: random(),
+      bitsPerPixel: 8 * random(),
     },
   };
 }
@@ -84,4 +85,23 @@ test("edges that do not increase are refused (sketch.ts S3)", () => {
   expect(() => parseReferenceSketch({ ...reference, histograms: [{ ...first, edges }, ...rest] })).toThrow(
     /histograms\[0\].edges: expected strictly increasing/,
   );
+});
+
+describe("version 2", () => {
+  const frames = observations(seededRandom(2), 200);
+  const [first, second] = [buildReferenceSketch(frames, 3, 1), buildReferenceSketch(frames, 3, 2)];
+
+  test("adds bits per pixel, which version 1 may not have: agents of the field would refuse the package", () => {
+    const last = second.histograms.at(-1);
+    expect(last).toMatchObject({ feature: "bits_per_pixel" });
+    expect([last?.edges[0], last?.edges.at(-1)]).toEqual([0, 24]);
+    expect({ ...second, formatVersion: 1, histograms: second.histograms.slice(0, -1) }).toEqual(first);
+    expect(() => parseReferenceSketch({ ...second, formatVersion: 1 })).toThrow(/histograms\[10\].feature/);
+  });
+
+  test("features of later versions are skipped; a sketch of nothing else is refused", () => {
+    const later = { feature: "laplacian", quantiles: [1] };
+    expect(parseReferenceSketch({ ...second, histograms: [later, ...second.histograms] })).toEqual(second);
+    expect(() => parseReferenceSketch({ ...second, histograms: [later] })).toThrow(/histograms: expected one of/);
+  });
 });

@@ -21,8 +21,14 @@ export const sketchFeatures = [
   "channel_sd_r",
   "channel_sd_g",
   "channel_sd_b",
+  "bits_per_pixel",
 ] as const;
 export type SketchFeature = (typeof sketchFeatures)[number];
+
+/** Version 1 has these alone: agents of the field refuse another one in it. */
+const featuresOfVersion1 = sketchFeatures.filter((feature) => feature !== "bits_per_pixel");
+const featuresOf = (version: ReferenceSketch["formatVersion"]): readonly SketchFeature[] =>
+  version === 1 ? featuresOfVersion1 : sketchFeatures;
 
 export type ReferenceHistogram = {
   readonly feature: SketchFeature;
@@ -33,7 +39,8 @@ export type ReferenceHistogram = {
 };
 
 export type ReferenceSketch = {
-  readonly formatVersion: 1;
+  /** 1: reference_sketch.json; 2: reference_sketch_v2.json, of which a reader skips features that it does not know. */
+  readonly formatVersion: 1 | 2;
   /** Frames of the validation set. */
   readonly frames: number;
   readonly histograms: readonly ReferenceHistogram[];
@@ -101,7 +108,7 @@ export function binOf(edges: readonly number[], value: number): number {
 }
 
 export const sketchValue = (feature: SketchFeature, observation: SketchObservation): number => {
-  const { channelMeans, channelSds, luminance } = observation.picture;
+  const { channelMeans, channelSds, luminance, bitsPerPixel } = observation.picture;
   switch (feature) {
     case "confidence":
       return observation.confidence;
@@ -123,6 +130,8 @@ export const sketchValue = (feature: SketchFeature, observation: SketchObservati
       return channelSds[1];
     case "channel_sd_b":
       return channelSds[2];
+    case "bits_per_pixel":
+      return bitsPerPixel;
     default:
       return feature satisfies never;
   }
@@ -130,8 +139,12 @@ export const sketchValue = (feature: SketchFeature, observation: SketchObservati
 
 /** The reference sketch of a validation set. Bins hold about equal shares of it, so that drift shows wherever the
  * mass is; outer edges are the range the feature can take. */
-export function buildReferenceSketch(observations: readonly SketchObservation[], classes: number): ReferenceSketch {
-  const histograms = sketchFeatures.map((feature): ReferenceHistogram => {
+export function buildReferenceSketch(
+  observations: readonly SketchObservation[],
+  classes: number,
+  formatVersion: ReferenceSketch["formatVersion"] = 1,
+): ReferenceSketch {
+  const histograms = featuresOf(formatVersion).map((feature): ReferenceHistogram => {
     const values = observations.map((observation) => sketchValue(feature, observation)).filter(Number.isFinite);
     const edges = edgesFor(values, rangeOf(feature, classes));
     const counts = new Array<number>(SKETCH_BINS).fill(0);
@@ -143,16 +156,18 @@ export function buildReferenceSketch(observations: readonly SketchObservation[],
   });
   const labels: Record<string, number> = {};
   for (const { label } of observations) labels[label] = (labels[label] ?? 0) + 1;
-  return { formatVersion: 1, frames: observations.length, histograms, labels };
+  return { formatVersion, frames: observations.length, histograms, labels };
 }
 
 const CODE = "package-reference-sketch-invalid";
 
+/** Of either file; the version in it decides. */
 export function parseReferenceSketch(json: unknown): ReferenceSketch {
-  const root = objectOr(json, CODE, "reference_sketch.json");
+  const root = objectOr(json, CODE, "reference sketch");
   const problems = new Problems();
   problems.unknownKeys(root, ["formatVersion", "frames", "histograms", "labels"]);
-  problems.oneOf(root, "formatVersion", [1]);
+  const formatVersion = problems.oneOf(root, "formatVersion", [1, 2]);
+  const known = featuresOf(formatVersion);
   const frames = problems.number(root, "frames", { min: 1, max: Number.MAX_SAFE_INTEGER, whole: true });
   const histograms: ReferenceHistogram[] = [];
   const listed = Array.isArray(root.histograms) ? root.histograms : [];
@@ -163,8 +178,10 @@ export function parseReferenceSketch(json: unknown): ReferenceSketch {
       problems.report(`histograms[${i}]`, "an object", entry);
       continue;
     }
+    if (formatVersion > 1 && typeof entry.feature === "string" && !known.some((name) => name === entry.feature))
+      continue;
     problems.unknownKeys(entry, ["feature", "edges", "counts"], at);
-    const feature = problems.oneOf(entry, "feature", sketchFeatures, at);
+    const feature = problems.oneOf(entry, "feature", known, at);
     const edges = problems.numbers(entry, "edges", SKETCH_BINS + 1, at);
     if (edges.some((edge, j) => j > 0 && edge <= (edges[j - 1] as number)) && isNumbers(entry.edges)) {
       problems.report(`${at}edges`, "strictly increasing edges", entry.edges);
@@ -179,12 +196,17 @@ export function parseReferenceSketch(json: unknown): ReferenceSketch {
   for (const label of Object.keys(counted)) {
     labels[label] = problems.number(counted, label, { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true }, "labels.");
   }
-  problems.throwAs(CODE, "reference_sketch.json");
-  return { formatVersion: 1, frames, histograms, labels };
+  if (listed.length > 0 && histograms.length === 0 && problems.found.length === 0) {
+    problems.report("histograms", `one of ${known.join(", ")}`, root.histograms);
+  }
+  problems.throwAs(CODE, "reference sketch");
+  return { formatVersion, frames, histograms, labels };
 }
 
 function rangeOf(feature: SketchFeature, classes: number): readonly [number, number] {
   if (feature === "entropy") return [0, Math.log(classes)];
+  // A JPEG of more bits than the picture has is possible; it counts in the last bin.
+  if (feature === "bits_per_pixel") return [0, 24];
   return feature.startsWith("channel_sd_") ? [0, 0.5] : [0, 1];
 }
 

@@ -11,7 +11,7 @@ const answer = (logits: readonly number[]): InferenceResult => ({
     features: null,
     tensorDigest: null,
     pixels: null,
-    picture: { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0 },
+    picture: { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0, bitsPerPixel: 0 },
     timingsMs: { preprocess: 0, run: 0 },
   },
 });
