@@ -110,7 +110,7 @@ describe("drift-monitors", () => {
       },
       { what: "a verdict about three devices", timeoutMs: 30_000 },
     );
-    expect(open).toMatchObject({ state: "OPEN", cause: "WORLD", modelDigest: reference.modelDigest });
+    expect(open).toMatchObject({ state: "OPEN", modelDigest: reference.modelDigest });
     expect(open.devices.map(({ deviceId }) => deviceId)).toEqual(["device-0", "device-1", "device-2"]);
     expect(await metric([other], 'tributary_drift_windows_refused_total{outcome="package-unknown"')).toBe(1);
     expect(await metric([other], 'tributary_drift_windows_total{outcome="repeated"')).toBeGreaterThanOrEqual(120);

@@ -22,8 +22,8 @@ import {
 export const WINDOW_MS = 600_000;
 export const START = Date.UTC(2026, 10, 28, 8, 0);
 export const DIGEST = "ab".repeat(32);
-export const FRAMES = 16;
-export const LABELS = ["cat", "dog", "fox", "owl"] as const;
+const FRAMES = 16;
+const LABELS = ["cat", "dog", "fox", "owl"] as const;
 const FEATURES = [
   "confidence",
   "margin",
