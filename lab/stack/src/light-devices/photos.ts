@@ -66,7 +66,7 @@ export class PhotoPool {
     const badly = pick(bad, random);
     const badShare = BAD_SHARE_MAX * random();
     const favouriteShare = (FAVOURITE - 1) / (labels.length + FAVOURITE - 1);
-    return () => {
+    return async () => {
       const { view = bad.length > 0 && random() < badShare ? badly : CLEAR, classes } = scene();
       const [usual, share] = classes === undefined ? [[favourite], favouriteShare] : [classes, SCENE_SHARE];
       const label = pick(random() < share ? usual : labels, random);
