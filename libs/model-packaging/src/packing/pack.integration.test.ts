@@ -4,13 +4,15 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promi
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { packageFiles } from "@tributary/inference";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { packageFiles, parsePreprocessing } from "@tributary/inference";
 import { exitFlags } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { parsePolicy } from "@tributary/routing";
 import { type PackOptions, packModel } from "./pack.ts";
+import { type Pipeline, type PipelineFault, pipelineFaults, rightPipeline } from "./pipeline-faults.ts";
+import type { Json } from "./readings.ts";
 
 const MODELS = fileURLToPath(new URL("../../../../models/", import.meta.url));
 const EDGE = join(MODELS, "edge-resnet8");
@@ -69,7 +71,14 @@ test("a package loads, passes its own golden frames, has a policy, and is the sa
   expect(pkg.manifest).toMatchObject({ name: "edge-test", version: "1.2.3", latencyBudgetMs: 60_000 });
   expect(pkg.manifest.lineage.dataset).toBe("golden frames");
   expect(pkg.manifest.metrics.accuracy).toBeCloseTo(1 - 19 / 128, 10);
-  expect(pkg.referenceSketch.frames).toBe(128);
+  expect(pkg.referenceSketch).toMatchObject({ formatVersion: 2, frames: 128 });
+  expect(pkg.faults?.pipeline.length).toBeGreaterThanOrEqual(20);
+  expect(pkg.faults?.pipeline.find(({ name }) => name === "channels-swapped")?.logits).toHaveLength(8);
+  expect(pkg.faults?.camera).toHaveLength(11);
+  const dark = pkg.faults?.camera.find(({ name }) => name === "dark")?.shifts;
+  expect([dark?.luminance ?? 0, dark?.bits_per_pixel ?? 0].every((shift) => shift < -0.2)).toBe(true);
+  expect(pkg.confusion?.counts.flat().reduce((sum, count) => sum + count, 0)).toBe(128);
+  expect(Object.keys(pkg.confusion?.means ?? {})).toHaveLength(11);
   const policy = parsePolicy(pkg.policy);
   expect(policy.temperature).toBe(pkg.calibration.temperature);
   expect(policy.guarantee.escalationShare).toBeLessThanOrEqual(policy.escalationShareMax);
@@ -121,6 +130,69 @@ test("a model that sees nothing is not packed, and the fault is named with what 
   await expect(pack("three", { preprocess: raw, cloud: undefined })).rejects.toThrow(
     /no better than guessing.\n.*: write "do_rescale": true in .*raw\.json: right on \d+ instead of/,
   );
+});
+
+describe("with a trainer's golden tensors", () => {
+  const config = async () => JSON.parse(await readFile(options.preprocess, "utf8")) as Json;
+
+  /** What a trainer with this preprocessing saves, off by one of 255 here and there as another decoder is. */
+  async function trained(name: string, tensorOf: Pipeline, steps: readonly number[]): Promise<string> {
+    const dir = join(folder, name);
+    await mkdir(dir);
+    const { golden } = await loadPackage(EDGE);
+    for (const [i, { jpeg }] of golden.frames.slice(0, 6).entries()) {
+      const bytes = await readFile(join(EDGE, jpeg));
+      const tensor = await tensorOf(bytes);
+      const area = tensor.length / steps.length;
+      const noisy = tensor.map((value, at) => value + ((at % 3) - 1) * (steps[Math.floor(at / area)] as number));
+      const header = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 32, 32), }".padEnd(117);
+      const head = Buffer.from(`\x93NUMPY\x01\x00\x76\x00${header}\n`, "latin1");
+      await writeFile(join(dir, `${i}.npy`), Buffer.concat([head, new Uint8Array(noisy.buffer)]));
+      await writeFile(join(dir, `${i}.jpg`), bytes);
+    }
+    return dir;
+  }
+
+  test("a package is made of its frames when the preprocessing makes the same tensors", async () => {
+    const right = parsePreprocessing(await config());
+    const golden = await trained("trained", rightPipeline(right), right.scale);
+    const lines: string[] = [];
+    await pack("with-golden", { golden, cloud: undefined }, lines);
+    expect(lines).toContain("6 golden frames: the preprocessing makes the trainer's tensors");
+    const pkg = await loadPackage(join(folder, "with-golden"));
+    expect(pkg.golden.frames).toHaveLength(6);
+    expect(pkg.faults?.frames).toBe(6);
+    expect(await readPackageFile(pkg, "golden/frame-05.jpg")).toEqual(
+      new Uint8Array(await readFile(join(golden, "5.jpg"))),
+    );
+    await rm(join(golden, "3.jpg"));
+    await expect(pack("three", { golden })).rejects.toThrow(/3\.npy has no 3\.jpg/);
+  });
+
+  test.each([
+    ["not-rescaled", { do_rescale: false }, '"do_rescale": true'],
+    ["channels-swapped", { channel_order: "BGR" }, '"channel_order": "RGB"'],
+    ["other-kernel", { resample: 2 }, '"resample": 3'],
+  ])("a file with the fault %s is refused, with its name and what to write", async (fault, change, cure) => {
+    const right = parsePreprocessing(await config());
+    const golden = await trained(`trained-${fault}`, rightPipeline(right), right.scale);
+    const preprocess = join(folder, `${fault}.json`);
+    await writeFile(preprocess, JSON.stringify({ ...(await config()), ...change }));
+    const refusal = await pack("three", { golden, preprocess }).catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ code: "golden-tensors-differ" });
+    expect(refusal).toMatchObject({ message: expect.stringContaining(`Fault: ${fault}. `) });
+    expect(refusal).toMatchObject({ message: expect.stringContaining(`${cure}: write that in ${preprocess}`) });
+    await expect(readFile(join(folder, "three", "manifest.json"))).rejects.toThrow("ENOENT");
+  });
+
+  test("what no file can describe is named, too", async () => {
+    const right = parsePreprocessing(await config());
+    const cropped = pipelineFaults(await config()).find(({ name }) => name === "centre-cropped");
+    const golden = await trained("trained-cropped", (cropped as PipelineFault).tensorOf, right.scale);
+    await expect(pack("three", { golden })).rejects.toThrow(
+      /Fault: centre-cropped\. .* change the preprocessing of the training/,
+    );
+  });
 });
 
 test("the command line prints for programs what it packed", async () => {

@@ -7,14 +7,21 @@ import { decodePicture, Normaliser, PIXELS_MAX, resizePixels } from "@tributary/
 import sharp, { type Sharp } from "sharp";
 import { type Json, PUBLISHED } from "./readings.ts";
 
-/** Whether two tensors of one picture agree as those of two implementations of the same preprocessing do. */
-export function areWithinBand(a: Float32Array, b: Float32Array, { scale, layout }: Preprocessing): boolean {
+/** Largest difference of two tensors of one picture in units of its 8-bit pixels; infinite for another number of values. */
+export function pixelDifference(a: Float32Array, b: Float32Array, { scale, layout }: Preprocessing): number {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
   const area = a.length / scale.length;
-  return a.every((value, i) => {
+  let largest = 0;
+  for (let i = 0; i < a.length; i++) {
     const step = scale[layout === "channels_first" ? Math.floor(i / area) : i % scale.length] as number;
-    return Math.abs(value - (b[i] as number)) <= (PIXEL_BAND + 1e-3) * step;
-  });
+    largest = Math.max(largest, Math.abs((a[i] as number) - (b[i] as number)) / step);
+  }
+  return largest;
 }
+
+/** Whether they agree as those of two implementations of the same preprocessing do. */
+export const areWithinBand = (a: Float32Array, b: Float32Array, preprocessing: Preprocessing): boolean =>
+  pixelDifference(a, b, preprocessing) <= PIXEL_BAND + 1e-3;
 
 export type Pipeline = (jpeg: Uint8Array) => Promise<Float32Array>;
 export type PipelineFault = { readonly name: string; readonly tensorOf: Pipeline };
