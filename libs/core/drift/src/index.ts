@@ -1,2 +1,16 @@
-/** What changed on a fleet, where, and why: drift of inputs, faults of preprocessing, loss. */
-export const DRIFT_STATE_VERSION = 1;
+export { nearestCameraFault, sensorOnlyFaults } from "./camera-faults.ts";
+export { type NamedFault, nearestPipelineFault } from "./codebook.ts";
+export {
+  type DetectorSettings,
+  type DetectorWindow,
+  dayPart,
+  detectorDefaults,
+  logBar,
+  readStream,
+  type StreamReading,
+  stepStream,
+  streamFloats,
+} from "./detector.ts";
+export { classShares, explainedByMix } from "./label-shift.ts";
+export { type LossVerdict, lossOf } from "./loss.ts";
+export { locate, type Placed, type PlacedDevice } from "./place.ts";

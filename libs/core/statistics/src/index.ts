@@ -2,6 +2,7 @@ export { LossBet, lossRateExceeds, lossRateUpper, type WeighedDraw } from "./bet
 export { binomialCdf, clopperPearson, clopperPearsonLower, clopperPearsonUpper, type Interval } from "./binomial.ts";
 export { bootstrapIntervals } from "./bootstrap.ts";
 export { expectedCalibrationError, fitTemperature, negativeLogLikelihood } from "./calibration.ts";
+export { hypergeometricTail } from "./hypergeometric.ts";
 export { fitLogistic } from "./logistic.ts";
 export { momentsOf, quantileOf } from "./moments.ts";
 export { normalCdf, normalQuantile } from "./normal.ts";

@@ -1,0 +1,77 @@
+/** Names a fault of preprocessing by the logits that a device computes for the golden frames: those of each fault were recorded
+ * when the package was made, so the nearest recording names the fault. */
+import type { FaultCodebook } from "@tributary/inference";
+import { Failure, invariant } from "@tributary/kernel";
+
+export type NamedFault = {
+  readonly name: string;
+  readonly distance: number;
+  /** Empty if there is no other fault. */
+  readonly runnerUp: string;
+  readonly runnerUpDistance: number;
+};
+
+/** Root mean square of the difference, in units of the spread of the golden logits; random logits have about 1.4. */
+const DISTANCE_MAX = 0.5;
+/** A fault explains the answers if it leaves at most half of their distance from the right ones. */
+const REMAINDER_MAX = 0.5;
+
+/** Nearest pipeline fault of the logits (frames x classes) that a device reports for the first golden frames; null when the right
+ * answers are nearer than every fault, or no fault is near. Throws `golden-logits-invalid` for another number of logits or NaN. */
+export function nearestPipelineFault(
+  codebook: FaultCodebook,
+  golden: readonly (readonly number[])[],
+  reported: ArrayLike<number>,
+): NamedFault | null {
+  const right = golden.slice(0, codebook.frames);
+  const spread = Math.max(1e-12, spreadOf(right));
+  checkLogits(right, reported);
+  const rightDistance = distanceTo(right, reported) / spread;
+  const distances = codebook.pipeline.map(({ name, logits }) => ({
+    name,
+    distance: distanceTo(logits, reported) / spread,
+  }));
+  const named = nearestOf(distances);
+  if (named === null || named.distance > DISTANCE_MAX) return null;
+  return named.distance <= REMAINDER_MAX * rightDistance ? named : null;
+}
+
+/** The nearest, and the one after it. */
+export function nearestOf(
+  distances: readonly { readonly name: string; readonly distance: number }[],
+): NamedFault | null {
+  const [first, second] = [...distances].sort((a, b) => a.distance - b.distance);
+  if (first === undefined) return null;
+  return { ...first, runnerUp: second?.name ?? "", runnerUpDistance: second?.distance ?? Number.POSITIVE_INFINITY };
+}
+
+function checkLogits(right: readonly (readonly number[])[], reported: ArrayLike<number>): void {
+  const classes = right[0]?.length ?? 0;
+  if (reported.length !== right.length * classes) {
+    const expected = `${right.length} golden frames of ${classes} classes`;
+    throw new Failure("golden-logits-invalid", "give-up", `${reported.length} logits are reported for ${expected}`);
+  }
+  for (let i = 0; i < reported.length; i++) {
+    if (Number.isFinite(reported[i])) continue;
+    const place = `class ${i % classes} of golden frame ${Math.floor(i / classes)}`;
+    throw new Failure("golden-logits-invalid", "give-up", `the logit of ${place} is ${reported[i]}`);
+  }
+}
+
+/** Standard deviation of logits within a frame, over all frames: models differ in the scale of their logits. */
+function spreadOf(logits: readonly (readonly number[])[]): number {
+  let [squares, count] = [0, 0];
+  for (const row of logits) {
+    const mean = row.reduce((sum, value) => sum + value, 0) / row.length;
+    for (const value of row) squares += (value - mean) ** 2;
+    count += row.length;
+  }
+  return Math.sqrt(squares / count);
+}
+
+function distanceTo(logits: readonly (readonly number[])[], reported: ArrayLike<number>): number {
+  let [squares, i] = [0, 0];
+  for (const row of logits) for (const value of row) squares += (value - (reported[i++] as number)) ** 2;
+  invariant(i === reported.length, "a fault has as many logits as the golden frames");
+  return Math.sqrt(squares / i);
+}
