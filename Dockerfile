@@ -1,4 +1,5 @@
-# Every deployable is a target: bridge, router, cloud-classifier, gateway, model-registry, rollout-manager, agent, tools.
+# Every deployable is a target: bridge, router, cloud-classifier, gateway, model-registry, rollout-manager,
+# drift-monitor, agent, tools.
 #   docker build --target bridge -t tributary/bridge .
 # Images have only their program's dependencies, run as user 1000 and write nothing below /app.
 # A program reads /etc/tributary/NAME.yaml by default.
@@ -15,7 +16,7 @@ WORKDIR /app
 COPY --from=manifests /app .
 RUN npm ci --no-audit --no-fund
 COPY . .
-RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier services/gateway services/model-registry services/rollout-manager cli \
+RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier services/gateway services/model-registry services/rollout-manager services/drift-monitor cli \
  && find libs edge services cli \( -name src -o -name tsconfig.json -o -name .tsbuildinfo \
       -o -path '*/dist/*.map' -o -path '*/dist/*.d.ts' \) -prune -exec rm -r {} +
 
@@ -41,6 +42,9 @@ RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/gateway
 
 FROM production AS rollout-manager-modules
 RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/rollout-manager
+
+FROM production AS drift-monitor-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/drift-monitor
 
 # ONNX Runtime's package has libraries of every platform.
 FROM production AS cloud-classifier-modules
@@ -112,6 +116,15 @@ COPY --from=build /app/services/rollout-manager services/rollout-manager
 EXPOSE 8086 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/rollout-manager/dist/main.js"]
 CMD ["--config", "/etc/tributary/rollout-manager.yaml"]
+
+FROM runtime AS drift-monitor
+COPY --from=drift-monitor-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/services/drift-monitor services/drift-monitor
+COPY models/edge-resnet8 models/edge-resnet8
+EXPOSE 8087 9464
+ENTRYPOINT ["/nodejs/bin/node", "services/drift-monitor/dist/main.js"]
+CMD ["--config", "/etc/tributary/drift-monitor.yaml"]
 
 # Validates and evaluates packages, so it runs models. Its data is below /var/lib/tributary: mount a persistent volume.
 FROM runtime AS model-registry

@@ -22,11 +22,11 @@ function topicRows() {
     `\`${codec.name}\``,
     holds,
   ]);
-  const downs = down.map(([channel, { codec, json, retained, holds }]) => [
+  const downs = down.map(([channel, { codec, text, json, retained, holds }]) => [
     code(`down/${channel}`, json),
     "subscribes",
     retained ? "yes" : "no",
-    codec === null ? "bytes" : `\`${codec.name}\``,
+    codec === null ? (text === undefined ? "bytes" : "text") : `\`${codec.name}\``,
     holds,
   ]);
   const availability = mqttTopics().availability("DEVICE").split("/").at(-1);

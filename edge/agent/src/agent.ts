@@ -8,6 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Clock } from "@tributary/kernel";
+import { readPackageFile } from "@tributary/model-store";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerFeed } from "./answer-feed.ts";
 import type { makeCamera } from "./cameras/camera.ts";
@@ -17,6 +18,7 @@ import { Decider } from "./decider.ts";
 import { deviceTime, monotonicMs } from "./device-time.ts";
 import { Downlink } from "./downlink.ts";
 import * as events from "./events.ts";
+import { GoldenCheck } from "./golden-check.ts";
 import type { HttpPorts } from "./http-server.ts";
 import type { ModelRuntime } from "./model-runtime.ts";
 import { Models } from "./models.ts";
@@ -62,6 +64,7 @@ export class Agent implements HttpPorts {
   readonly #slots: Slots;
   readonly #outbox: OutboxKeeper;
   readonly #capture: Capture;
+  readonly #golden: GoldenCheck;
   readonly #updater: Updater;
   readonly #reports: Reports;
   readonly #uplink: Uplink;
@@ -93,6 +96,7 @@ export class Agent implements HttpPorts {
     };
     this.#outbox = this.#makeOutbox();
     this.#capture = this.#makeCapture(this.#makePipeline());
+    this.#golden = this.#makeGoldenCheck();
     this.#updater = this.#makeUpdater(models);
     this.#reports = this.#makeReports();
     this.#uplink = new Uplink(config, this.#uplinkPorts(this.#makeDownlink()), clock, Math.random, ports.link);
@@ -106,6 +110,7 @@ export class Agent implements HttpPorts {
     this.#updater.start();
     this.#uplink.start();
     this.#capture.start();
+    this.#golden.start();
   }
 
   stop(): Promise<void> {
@@ -114,6 +119,7 @@ export class Agent implements HttpPorts {
   }
 
   async #stop(): Promise<void> {
+    this.#golden.stop();
     await this.#capture.stop();
     clearInterval(this.#clockTimer);
     await this.#updater.stop();
@@ -138,6 +144,7 @@ export class Agent implements HttpPorts {
       outbox: this.#outbox,
       uplink: this.#uplink,
       capture: this.#capture,
+      golden: this.#golden,
       tally: this.#tally,
     };
   }
@@ -240,7 +247,7 @@ export class Agent implements HttpPorts {
       makeCamera: camera,
       now: this.#now,
       bootId: () => this.#outbox.bootId ?? "0",
-      process: (frame) => pipeline.process(frame),
+      process: (frame) => this.#golden.cameraFrame(() => pipeline.process(frame)),
       onSkipped: (cameraId) => telemetry.emit(events.frameSkipped, { cameraId }),
       events: {
         onStarted: (cameraId) => telemetry.emit(events.cameraStarted, { cameraId }),
@@ -251,12 +258,30 @@ export class Agent implements HttpPorts {
     return new Capture(this.#config, ports, clock);
   }
 
+  #makeGoldenCheck(): GoldenCheck {
+    const { clock, telemetry } = this.#ports;
+    return new GoldenCheck(this.#config.golden.everyMs, {
+      slot: () => this.#slots.active,
+      read: readPackageFile,
+      isBusy: () => this.#capture.isBusy,
+      clock,
+      onChecked: (checked) => {
+        telemetry.emit(checked.failed === 0 ? events.goldenReproduced : events.goldenFailed, checked);
+        this.#reports.state();
+      },
+      onUntried: (untried) => telemetry.emit(events.goldenUntried, untried),
+    });
+  }
+
   #makeUpdater(models: Models): Updater {
     const { telemetry } = this.#ports;
     return new Updater(models.boot, {
       ...models.updaterPorts(this.#slots),
       isBusy: () => this.#capture.isBusy,
-      onChanged: () => this.#reports.state(),
+      onChanged: () => {
+        this.#golden.slotChanged();
+        this.#reports.state();
+      },
       onMoved: (status) => telemetry.emit(events.updateMoved, status),
       onShadowed: ({ pkg, window }, { agrees, latencyMs }) => {
         this.#reports.ofModel(window, "shadow_agreed", agrees ? 1 : 0);
@@ -271,6 +296,7 @@ export class Agent implements HttpPorts {
       config: this.#config,
       slot: () => this.#slots.active,
       update: () => this.#updater,
+      golden: () => this.#golden.last,
       outbox: this.#outbox,
       now: this.#now,
       health: () => ({
@@ -297,6 +323,7 @@ export class Agent implements HttpPorts {
         this.#decider.useSampleKey(key);
         this.#outbox.keepSampleKey(key);
       },
+      onCheck: (requestedAt) => this.#golden.requested(requestedAt),
       feed: this.feed,
       tally: this.#tally,
       telemetry: this.telemetry,
@@ -325,6 +352,7 @@ export class Agent implements HttpPorts {
       onDesired: (payload) => downlink.desired(payload),
       onResults: (payload) => downlink.results(payload),
       onSampleKey: (payload) => downlink.sampleKey(payload),
+      onCheck: (payload) => downlink.check(payload),
       onAcks: (payload) => downlink.acks(payload),
       tracer: telemetry.tracer,
     };

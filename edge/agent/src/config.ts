@@ -107,6 +107,8 @@ export const agentConfig = z
           .prefault({}),
       })
       .prefault({}),
+    /** How often the model's golden frames run through the path that camera frames take; a day by default. */
+    golden: z.strictObject({ everyMs: whole(1_000, 604_800_000).default(86_400_000) }).prefault({}),
     /** `separate`: the last core is for background work, disk and compilers; frames use the others. `shared`: no
      * such rule, for machines that several agents share. */
     cores: z.enum(["separate", "shared"]).default("separate"),

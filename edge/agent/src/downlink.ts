@@ -1,5 +1,5 @@
-/** Messages to the device: a routing policy, its desired state and the key of its random sample, all retained, the final
- * answers of sent frames, and Kafka's acknowledgements. An unusable message changes nothing, and is logged and counted. */
+/** Messages to the device: a routing policy, its desired state, the key of its random sample and the last request to check its
+ * golden frames, all retained, the final answers of sent frames, and Kafka's acknowledgements. An unusable message changes nothing, and is logged and counted. */
 import { Classifications, ContractError, DeviceAcks, type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -18,6 +18,8 @@ export type DownlinkPorts = {
   /** Throws Failure or ContractError. */
   readonly onDesired: (payload: Buffer) => void;
   readonly onSampleKey: (key: Uint8Array) => void;
+  /** When the check of the golden frames was requested. */
+  readonly onCheck: (requestedAt: number) => void;
   readonly feed: AnswerFeed;
   readonly tally: Tally;
   readonly telemetry: Telemetry;
@@ -56,6 +58,17 @@ export class Downlink {
     });
   }
 
+  check(payload: Buffer): void {
+    if (payload.length === 0) return;
+    this.#use("check", () => {
+      const text = payload.toString("latin1");
+      if (!/^[0-9]{1,16}$/.test(text)) {
+        throw new Failure("check-malformed", "give-up", "expected the ms since 1970 as 1 to 16 digits");
+      }
+      this.#ports.onCheck(Number(text));
+    });
+  }
+
   desired(payload: Buffer): void {
     // An emptied retained message: there is no desired state any more, so everything stays as it is.
     if (payload.length > 0) this.#use("desired", () => this.#ports.onDesired(payload));
@@ -86,7 +99,7 @@ export class Downlink {
     });
   }
 
-  #use(channel: "sampling" | "policy" | "desired" | "results" | "acks", act: () => void): void {
+  #use(channel: "check" | "sampling" | "policy" | "desired" | "results" | "acks", act: () => void): void {
     try {
       act();
     } catch (error) {

@@ -104,6 +104,42 @@ export const modelLost = defineEvent<{ code: string; reason: string; retryMs: nu
   counter: { name: "tributary_agent_model_losses_total", help: "Times the model's process was lost", labels: ["code"] },
 });
 
+type GoldenEvent = { because: string; modelDigest: string; frames: number; failed: number; reason: string | null };
+
+export const goldenReproduced = defineEvent<GoldenEvent>({
+  name: "golden_reproduced",
+  level: "info",
+  message: (e) => `model ${e.modelDigest.slice(0, 12)} reproduces its ${e.frames} golden frames`,
+  counter: {
+    name: "tributary_agent_golden_reproduced_total",
+    help: "Checks in which every golden frame was reproduced, by what caused them",
+    labels: ["because"],
+  },
+});
+
+export const goldenFailed = defineEvent<GoldenEvent>({
+  name: "golden_failed",
+  level: "error",
+  message: (e) =>
+    `model ${e.modelDigest.slice(0, 12)} does not reproduce ${e.failed} of its ${e.frames} golden frames: ${e.reason}`,
+  counter: {
+    name: "tributary_agent_golden_failed_total",
+    help: "Checks in which golden frames were not reproduced, by what caused them",
+    labels: ["because"],
+  },
+});
+
+export const goldenUntried = defineEvent<{ code: string; reason: string }>({
+  name: "golden_untried",
+  level: "warn",
+  message: (e) => `golden frames could not be checked: ${e.reason}`,
+  counter: {
+    name: "tributary_agent_golden_untried_total",
+    help: "Checks of golden frames that could not be finished",
+    labels: ["code"],
+  },
+});
+
 export const updateMoved = defineEvent<{
   generation: bigint;
   modelDigest: string;

@@ -4,7 +4,7 @@
  * K1. A frame whose child died is tried once more with the next child; if that dies too, the frame is at fault.
  * K2. Loading again waits a jittered, bounded backoff, reset by a child that lasted.
  */
-import type { InferenceResult, LoadedModel } from "@tributary/inference";
+import type { InferenceResult, InferenceWant, LoadedModel } from "@tributary/inference";
 import { type Backoff, backoffMs, type Clock, Failure, type Random, reasonOf } from "@tributary/kernel";
 
 export type ModelEvents = {
@@ -48,11 +48,11 @@ export class ModelKeeper {
   }
 
   /** Rejects only when the keeper is closed. */
-  async infer(jpeg: Uint8Array): Promise<InferenceResult> {
+  async infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult> {
     for (let attempt = 0; ; attempt++) {
       const model = await this.#loaded;
       try {
-        return await model.infer(jpeg);
+        return await model.infer(jpeg, want);
       } catch (error) {
         if (this.#stopping.signal.aborted) throw error;
         await model.exited; // Then its successor is being loaded.

@@ -1,6 +1,6 @@
 /**
  * The reports of the device about itself: its state at boot and on change, and one window of metrics and sketches after
- * another.
+ * another. A window also ends when the model or its temperature changes (windows.ts V2).
  *
  * Without room in the outbox (outbox.ts X1), the window stays open and the state is reported later.
  */
@@ -15,6 +15,7 @@ import {
 import type { Inference } from "@tributary/inference";
 import type { AgentConfig } from "./config.ts";
 import { monotonicMs } from "./device-time.ts";
+import type { GoldenReport } from "./golden-check.ts";
 import type { Captured } from "./outbox/age.ts";
 import type { OutboxKeeper } from "./outbox/keeper.ts";
 import { reportBody } from "./outbox/records.ts";
@@ -36,6 +37,8 @@ export type ReportsPorts = {
   readonly config: AgentConfig;
   readonly slot: () => Slot;
   readonly update: () => { readonly generation: bigint; readonly now: UpdateNow | null };
+  /** Of the active model. */
+  readonly golden: () => GoldenReport | null;
   readonly outbox: Pick<OutboxKeeper, "hasRoomForReports" | "append">;
   readonly now: () => Captured;
   /** Readings of the moment, by metric name. */
@@ -78,7 +81,9 @@ export class Reports {
   }
 
   answered(slot: Slot, answer: LocalAnswer, inference: Inference): void {
-    this.#windows.answered(slot.window, answer, inference);
+    const { temperature } = slot.policy.policy;
+    if (!this.#windows.fits(slot.window, temperature)) this.closeWindow();
+    this.#windows.answered(slot.window, temperature, answer, inference);
   }
 
   /** Of a model, beside its answers. */
@@ -120,7 +125,7 @@ export class Reports {
       cameras: config.cameras.map(({ id }) => id),
       update: update && updateReportOf(update),
       goldenPassed,
-      golden: null,
+      golden: this.#ports.golden(),
     };
     const [all, butProgress] = [reportBody(state), reportBody({ ...state, update: update && milestone(update) })];
     if (all === this.#reportedState) {

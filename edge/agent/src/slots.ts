@@ -11,14 +11,14 @@
  *     for a revert and for a restart.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
-import type { InferenceResult, LoadedModel, ModelPackage } from "@tributary/inference";
+import type { InferenceResult, InferenceWant, LoadedModel, ModelPackage } from "@tributary/inference";
 import { reasonOf } from "@tributary/kernel";
 import type { PolicyKeeper, PolicyOrigin } from "./policy-keeper.ts";
 import type { WindowModel } from "./windows.ts";
 
 /** Calls the model; an implementation may reload a lost one. */
 export interface Runner {
-  infer(jpeg: Uint8Array): Promise<InferenceResult>;
+  infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult>;
   readonly current: LoadedModel | undefined;
   close(): Promise<void>;
 }
@@ -38,7 +38,6 @@ export class Slot {
     this.goldenPassed = goldenPassed;
     this.window = {
       modelDigest: pkg.digest,
-      preprocessingDigest: pkg.preprocessingDigest,
       reference: pkg.referenceSketch,
       latencyBudgetMs: pkg.manifest.latencyBudgetMs,
     };
@@ -52,7 +51,7 @@ export const bareRunner = (model: LoadedModel): Runner => {
     isGone = true;
   });
   return {
-    infer: (jpeg) => model.infer(jpeg),
+    infer: (jpeg, want) => model.infer(jpeg, want),
     get current() {
       return isGone ? undefined : model;
     },

@@ -1,6 +1,7 @@
 /** `/v1/status`, the health of the agent, and its gauges. */
 import type { Telemetry } from "@tributary/telemetry";
 import type { Capture } from "./capture.ts";
+import type { GoldenCheck } from "./golden-check.ts";
 import type { Captured } from "./outbox/age.ts";
 import type { OutboxKeeper } from "./outbox/keeper.ts";
 import { AGENT_VERSION } from "./reports.ts";
@@ -17,11 +18,12 @@ export type StatusParts = {
   readonly outbox: OutboxKeeper;
   readonly uplink: Uplink;
   readonly capture: Capture;
+  readonly golden: GoldenCheck;
   readonly tally: Tally;
 };
 
 export const statusOf = (parts: StatusParts) => {
-  const { slots, updater, outbox, tally, capture } = parts;
+  const { slots, updater, outbox, tally, capture, golden } = parts;
   const { cameras, queues, skipped } = capture;
   const { pkg, policy, runner, goldenPassed } = slots.active;
   const { good, previous, trial } = updater.durable;
@@ -39,6 +41,8 @@ export const statusOf = (parts: StatusParts) => {
       pid: runner.current?.pid ?? null,
       losses: tally.modelLosses,
       goldenPassed,
+      /** The last check on the path of camera frames; null: none of this model so far. */
+      golden: golden.last && { at: golden.last.at, frames: golden.last.frames, failed: golden.last.failed },
     },
     generation: Number(updater.generation),
     /** How far the last desired state is; null: there was none. */
@@ -83,7 +87,7 @@ export const notReady = ({ slots, outbox }: StatusParts): readonly string[] => [
   ...(outbox.stats.stalled ? [`outbox: the disk is full; ${outbox.uncommitted} items wait in memory`] : []),
 ];
 
-export function exportGauges(telemetry: Telemetry, { outbox, uplink, slots, updater }: StatusParts): void {
+export function exportGauges(telemetry: Telemetry, { outbox, uplink, slots, updater, golden }: StatusParts): void {
   const gauge = (name: string, help: string, read: () => number) =>
     telemetry.gauge({ name: `tributary_agent_${name}`, help }, read);
   gauge("outbox_bytes", "Bytes the outbox holds", () => outbox.stats.bytes);
@@ -96,5 +100,8 @@ export function exportGauges(telemetry: Telemetry, { outbox, uplink, slots, upda
   gauge("online", "1 while connected", () => (uplink.online ? 1 : 0));
   gauge("model_running", "1 while the model's process runs", () => (slots.active.runner.current === undefined ? 0 : 1));
   gauge("model_on_trial", "1 while the active model is in probation", () => (slots.isOnTrial ? 1 : 0));
+  gauge("golden_frames_failed", "Golden frames of the active model that its last check did not reproduce", () => {
+    return golden.last?.failed ?? 0;
+  });
   gauge("desired_generation", "Generation of the desired state it follows", () => Number(updater.generation));
 }

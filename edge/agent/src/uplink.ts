@@ -20,6 +20,7 @@ export type UplinkPorts = {
   readonly onDesired: (payload: Buffer) => void;
   readonly onResults: (payload: Buffer) => void;
   readonly onSampleKey: (payload: Buffer) => void;
+  readonly onCheck: (payload: Buffer) => void;
   readonly onAcks: (payload: Buffer) => void;
   readonly onOnline: (connections: number) => void;
   readonly onOffline: (offline: { reason: string; refused: boolean; retryMs: number }) => void;
@@ -71,7 +72,8 @@ export class Uplink {
           this.#topics.results(deviceId),
           ...(mqtt.acks === "kafka" ? [this.#topics.acks(deviceId)] : []),
         ],
-        optionalSubscriptions: [this.#topics.sampling(deviceId)], // unknown to bridges of earlier versions
+        // Unknown to bridges of earlier versions.
+        optionalSubscriptions: [this.#topics.sampling(deviceId), this.#topics.check(deviceId)],
       },
       {
         onOnline: () => {
@@ -89,6 +91,7 @@ export class Uplink {
           else if (topic === this.#topics.desired(deviceId)) ports.onDesired(payload);
           else if (topic === this.#topics.results(deviceId)) ports.onResults(payload);
           else if (topic === this.#topics.sampling(deviceId)) ports.onSampleKey(payload);
+          else if (topic === this.#topics.check(deviceId)) ports.onCheck(payload);
           else if (topic === this.#topics.acks(deviceId)) ports.onAcks(payload);
         },
       },

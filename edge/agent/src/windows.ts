@@ -1,8 +1,12 @@
 /**
- * One window of observations: moments of the device's metrics and sketches of its inputs and outputs. Pure: fed per frame,
- * closed by the owner of the clock.
+ * One window of observations: moments of the device's metrics and, per camera, sketches of its inputs and outputs. Pure: fed
+ * per frame, closed by the owner of the clock.
  *
- * A window with no frame still reports the device's health; its sketch is left out. */
+ * A window with no frame still reports the device's health; a camera without a frame has no sketch.
+ *
+ * V1. A sketch is of one camera, one model and one temperature: otherwise the start of a new model would look like drift, and so
+ *     would a policy whose temperature moves every confidence.
+ * V2. The owner closes a window before a frame that it does not `fit`: two sketches of one camera would cover the same time. */
 import type { EdgeMetrics, EdgeSketches } from "@tributary/contracts";
 import { emptySketch, type Inference, observe, type ReferenceSketch, type SketchWindow } from "@tributary/inference";
 import type { LocalAnswer } from "./pipeline.ts";
@@ -28,34 +32,50 @@ export class MomentsByName {
 
 export type WindowModel = {
   readonly modelDigest: string;
-  readonly preprocessingDigest: string;
   readonly reference: ReferenceSketch;
   readonly latencyBudgetMs: number;
 };
 
-type OfModel = { readonly model: WindowModel; readonly metrics: MomentsByName; readonly sketch: SketchWindow };
+type OfModel = { readonly model: WindowModel; readonly metrics: MomentsByName };
 
-type Sketches = Pick<EdgeSketches, "windowMs" | "modelDigest" | "preprocessingDigest" | "histograms" | "labels">;
+type OfCamera = {
+  readonly cameraId: string;
+  readonly model: WindowModel;
+  readonly temperature: number;
+  readonly sketch: SketchWindow;
+};
+
+type Sketches = Omit<EdgeSketches, "deviceId" | "bootId" | "seq" | "ageMs" | "clockState">;
 
 export type ClosedWindow = {
   readonly metrics: Pick<EdgeMetrics, "windowMs" | "device" | "models">;
-  /** One for each model that answered a frame. */
+  /** One for each camera with an answered frame. */
   readonly sketches: readonly Sketches[];
 };
 
 /** Models in one window; the contract's bound. What exceeds it is counted with none. */
 const MODELS_MAX = 16;
+/** Sketches in one window: each camera that a device may have, before and after a change of model. */
+const SKETCHES_MAX = 128;
 
 export class Windows {
   #openedMs: number;
   #device = new MomentsByName();
   #ofModels: OfModel[] = [];
+  #ofCameras: OfCamera[] = [];
 
   constructor(nowMs: number) {
     this.#openedMs = nowMs;
   }
 
-  answered(model: WindowModel, answer: LocalAnswer, inference: Inference): void {
+  /** V2. */
+  fits(model: WindowModel, temperature: number): boolean {
+    const last = this.#ofCameras.at(-1);
+    return last === undefined || (last.model.modelDigest === model.modelDigest && last.temperature === temperature);
+  }
+
+  /** `temperature`: by which the answer was computed. */
+  answered(model: WindowModel, temperature: number, answer: LocalAnswer, inference: Inference): void {
     const of = this.#of(model);
     if (of === undefined) return;
     const moments = of.metrics;
@@ -65,7 +85,8 @@ export class Windows {
     moments.add("escalated", answer.escalation === "QUEUED" ? 1 : 0);
     moments.add("dropped", answer.escalation === "DROPPED" ? 1 : 0);
     moments.add("sla_missed", answer.latencyMs > model.latencyBudgetMs ? 1 : 0);
-    observe(of.sketch, model.reference, { ...answer, picture: inference.picture });
+    const camera = this.#ofCamera(answer.cameraId, model, temperature);
+    if (camera !== undefined) observe(camera.sketch, model.reference, { ...answer, picture: inference.picture });
   }
 
   /** Of a model, beside its answers. */
@@ -84,22 +105,23 @@ export class Windows {
       modelDigest: model.modelDigest,
       metrics: metrics.read(),
     }));
-    const sketches = this.#ofModels
-      .filter(({ sketch }) => sketch.frames > 0)
-      .map(({ model, sketch }) => ({
-        windowMs,
-        modelDigest: model.modelDigest,
-        preprocessingDigest: model.preprocessingDigest,
-        histograms: sketch.histograms.map(({ feature, counts }) => ({
-          feature,
-          counts: Array.from(counts, (count) => BigInt(count)),
-        })),
-        labels: Object.fromEntries([...sketch.labels].map(([label, count]) => [label, BigInt(count)])),
-      }));
+    const sketches = this.#ofCameras.map(({ cameraId, model, temperature, sketch }) => ({
+      windowMs,
+      modelDigest: model.modelDigest,
+      preprocessingDigest: "", // The package's own, which is a tenth of the record.
+      histograms: sketch.histograms.map(({ feature, counts }) => ({
+        feature,
+        counts: Array.from(counts, (count) => BigInt(count)),
+      })),
+      labels: Object.fromEntries([...sketch.labels].map(([label, count]) => [label, BigInt(count)])),
+      cameraId,
+      temperature,
+    }));
     const closed: ClosedWindow = { metrics: { windowMs, device: this.#device.read(), models }, sketches };
     this.#openedMs = nowMs;
     this.#device = new MomentsByName();
     this.#ofModels = [];
+    this.#ofCameras = [];
     return closed;
   }
 
@@ -107,8 +129,19 @@ export class Windows {
     // One model nearly always, so the first look finds it.
     for (const of of this.#ofModels) if (of.model.modelDigest === model.modelDigest) return of;
     if (this.#ofModels.length >= MODELS_MAX) return undefined;
-    const started: OfModel = { model, metrics: new MomentsByName(), sketch: emptySketch(model.reference) };
+    const started: OfModel = { model, metrics: new MomentsByName() };
     this.#ofModels.push(started);
+    return started;
+  }
+
+  #ofCamera(cameraId: string, model: WindowModel, temperature: number): OfCamera | undefined {
+    for (const of of this.#ofCameras) {
+      const isOfModel = of.model.modelDigest === model.modelDigest && of.temperature === temperature;
+      if (isOfModel && of.cameraId === cameraId) return of;
+    }
+    if (this.#ofCameras.length >= SKETCHES_MAX) return undefined;
+    const started: OfCamera = { cameraId, model, temperature, sketch: emptySketch(model.reference) };
+    this.#ofCameras.push(started);
     return started;
   }
 }

@@ -198,7 +198,7 @@ test("a last will is the device's own availability and nothing else", () => {
 
 test("a device subscribes to its own downlink only (auth.ts A2)", () => {
   const may = (filter: string) => maySubscribe("cam-1", filter, "tributary");
-  for (const channel of ["policy", "desired", "results", "results/json", "acks", "#", "+"]) {
+  for (const channel of ["policy", "desired", "check", "results", "results/json", "acks", "#", "+"]) {
     expect(may(`tributary/v1/cam-1/down/${channel}`)).toBe(true);
   }
   const refused = ["#", "+", "$SYS/#", "tributary/#", "tributary/v1/+/down/#", "tributary/v1/cam-2/down/#"];

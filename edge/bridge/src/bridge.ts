@@ -78,10 +78,12 @@ export class Bridge {
       onSubscribed: (session, filters) => {
         const policy = this.#down.policy(session.deviceId);
         const desired = this.#down.desired(session.deviceId);
+        const check = this.#down.check(session.deviceId);
         const parent = policy.slice(0, policy.lastIndexOf("/"));
         const covers = (topic: string) => [topic, `${parent}/#`, `${parent}/+`].some((one) => filters.includes(one));
         if (covers(policy)) this.#sendPolicy(session);
         if (covers(desired)) this.#sendDesired(session);
+        if (covers(check)) this.#sendCheck(session);
         this.#sendSampleKey(session, filters);
       },
     });
@@ -108,9 +110,11 @@ export class Bridge {
     this.#following = await followAll([
       follow(context, topics.registry, (registration, { key }) => {
         const deviceId = key ?? "";
-        if (!this.#directory.apply(deviceId, registration)) return;
-        this.#passwords.forget(deviceId);
-        this.#broker.session(deviceId)?.close();
+        const session = this.#broker.session(deviceId);
+        if (this.#directory.apply(deviceId, registration)) {
+          this.#passwords.forget(deviceId);
+          session?.close();
+        } else if (session !== undefined) this.#sendChangedCheck(session);
       }),
       follow(context, topics.policies, (policy, { key }) => {
         const digests = this.#downlink.applyPolicy(key ?? "", policy);
@@ -195,6 +199,22 @@ export class Bridge {
     const payload = this.#downlink.encodedDesired(now);
     session.sendRetained(this.#down.desired(session.deviceId), payload);
     this.#sent(session, "desired", payload);
+  }
+
+  #sendChangedCheck(session: Session): void {
+    const { deviceId, checkRequestedAt } = session;
+    if (this.#directory.get(deviceId)?.checkRequestedAt === checkRequestedAt) return;
+    if (session.isSubscribed(this.#down.check(deviceId))) this.#sendCheck(session);
+  }
+
+  #sendCheck(session: Session): void {
+    const { deviceId } = session;
+    const at = this.#directory.get(deviceId)?.checkRequestedAt ?? null;
+    if (at === null) return;
+    session.checkRequestedAt = at;
+    const payload = Buffer.from(String(at));
+    session.sendRetained(this.#down.check(deviceId), payload);
+    this.#sent(session, "check", payload);
   }
 
   /** The key that its draws are verified by (ADR 34). */

@@ -101,7 +101,10 @@ describe("a device that speaks only JSON", () => {
     const sketches = { windowMs: 1, histograms: [{ feature: "confidence", counts: [1, "2"] }], labels: { cat: 3 } };
     expect(recordOf("sketches", sketches)).toMatchObject({ histograms: [{ counts: [1n, 2n] }], labels: { cat: 3n } });
     const slots = { perception: { modelDigest: "d", modelName: "n", modelVersion: "1" } };
-    expect(recordOf("reported", { slots })).toMatchObject({ bootId: 0n, slots, acceptedSchemas: [], generation: 0n });
+    const filled = { bootId: 0n, acceptedSchemas: [], generation: 0n, golden: null };
+    expect(recordOf("reported", { slots })).toMatchObject({ ...filled, slots });
+    const golden = { at: 1_700_000_000_000, modelDigest: "d", frames: 16, failed: 1, logits: [0.5, -2] };
+    expect(recordOf("reported", { golden })).toMatchObject({ golden });
   });
 
   test("reports its own answers, each with its own number (json-uplink.ts N1)", () => {
@@ -270,6 +273,13 @@ describe("an error is reported with its path", () => {
       "json-wrong-type",
       "labels.cat: expected an integer",
     ],
+    [
+      "logits of no number",
+      "reported",
+      { golden: { at: 1, modelDigest: "d", frames: 1, failed: 0, logits: [1, null] } },
+      "json-wrong-type",
+      "golden.logits[1]: expected a number",
+    ],
     ["slots as a list", "reported", { slots: [] }, "json-wrong-type", "slots: expected an object, found an array"],
     [
       "no version",
@@ -373,7 +383,10 @@ describe("the JSON Schema", () => {
     predictions: { predictions: [{ label: "cat", confidence: 0.5, wouldSend: true, reason: "NONE" }], arm: "default" },
     metrics: { windowMs: 0, device: { load: moments }, models: [{ modelDigest: "m", metrics: { x: moments } }] },
     sketches: { windowMs: 0, histograms: [{ feature: "margin", counts: [1, "2"] }], labels: { cat: 3 } },
-    reported: { slots: { perception: { modelDigest: "m", modelName: "n", modelVersion: "1" } }, cameras: ["a"] },
+    reported: {
+      slots: { perception: { modelDigest: "m", modelName: "n", modelVersion: "1" } },
+      golden: { at: 1, modelDigest: "m", frames: 1, failed: 0, logits: [0.5, -2] },
+    },
   };
   const faults: readonly (readonly [UplinkStream, Record<string, unknown>])[] = [
     ["frames", {}],
@@ -385,6 +398,7 @@ describe("the JSON Schema", () => {
     ["metrics", { windowMs: 1, device: { load: { n: 1 } } }],
     ["sketches", { windowMs: 1, labels: { cat: -3 } }],
     ["reported", { cameras: "front" }],
+    ["reported", { golden: { at: 1, modelDigest: "m", frames: 1, failed: -1, logits: [] } }],
   ];
   const ajv = new Ajv({ strict: false });
   const validators = Object.fromEntries(

@@ -18,6 +18,8 @@ export class Session {
   readonly gate: PacketGate;
   /** Of the policy last sent in this session. */
   policyVersion: string | undefined;
+  /** When the request to check that was last sent in this session was made. */
+  checkRequestedAt: number | undefined;
   /** The desired state last sent in this session. */
   desired: DesiredMessage | undefined;
   readonly #client: Client;

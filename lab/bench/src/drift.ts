@@ -160,8 +160,10 @@ async function cameraSections(
   const observed = await observe(edge, sets, progress);
   const sections: Partial<Record<Part, Section>> = {};
   if (parts.has("cameras")) {
-    const trials = cameraTrials(observed, edge.faults.camera, size.trials);
-    sections.cameras = { tables: [cameraTable(trials)], gates: cameraGates(trials), figures: trials };
+    const even = cameraTrials(observed, edge.faults.camera, size.trials, false);
+    const mixed = cameraTrials(observed, edge.faults.camera, size.trials, true);
+    const tables = [cameraTable(even), cameraTable(mixed)];
+    sections.cameras = { tables, gates: cameraGates(even), figures: { even, mixed } };
   }
   if (!parts.has("clean") && !parts.has("delays")) return sections;
   const peers = await Peers.start(observed);

@@ -7,7 +7,7 @@ export const sessions: readonly (readonly string[])[] = [
     "examples/devices/README.md",
     "examples/consumers/README.md",
   ],
-  ["docs/guides/roll-out-a-model.md"],
+  ["docs/guides/roll-out-a-model.md", "docs/guides/something-is-drifting.md"],
   [
     "README.md",
     "docs/guides/agent-on-a-pi.md",

@@ -42,7 +42,15 @@ type Compose = {
 
 const at = (...parts: string[]): string => join(repositoryRoot, ...parts);
 const read = (path: string): string => readFileSync(at(path), "utf8");
-const services = ["bridge", "router", "cloud-classifier", "gateway", "model-registry", "rollout-manager"] as const;
+const services = [
+  "bridge",
+  "router",
+  "cloud-classifier",
+  "gateway",
+  "model-registry",
+  "rollout-manager",
+  "drift-monitor",
+] as const;
 const mainOf = {
   bridge: mains.bridge,
   router: mains.router,
@@ -50,6 +58,7 @@ const mainOf = {
   gateway: mains.gateway,
   "model-registry": mains.modelRegistry,
   "rollout-manager": mains.rolloutManager,
+  "drift-monitor": mains.driftMonitor,
   agent: mains.agent,
   tools: at("cli/dist/main.js"),
 } as const;

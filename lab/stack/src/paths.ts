@@ -12,6 +12,7 @@ export const mains = {
   gateway: at("services/gateway/dist/main.js"),
   modelRegistry: at("services/model-registry/dist/main.js"),
   rolloutManager: at("services/rollout-manager/dist/main.js"),
+  driftMonitor: at("services/drift-monitor/dist/main.js"),
   lightDevices: at("lab/stack/dist/light-devices/main.js"),
 } as const;
 

@@ -90,6 +90,7 @@ function schemaOf(schema: AvroSchema, { maxItems, ...range }: FieldRange, named:
       return { anyOf: [{ type: "integer", ...range }, DIGITS] };
     case "int":
       return { type: "integer", ...range };
+    case "float":
     case "double":
       return { type: "number", ...range };
     case "bytes":

@@ -23,6 +23,8 @@ export const mqttTopics = (prefix = "tributary") => ({
   sampling: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/sampling`,
   /** The same for devices that speak only JSON. */
   samplingJson: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/sampling/${JSON_LEVEL}`,
+  /** Retained: when somebody last asked the device to check its golden frames. */
+  check: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/check`,
   results: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results`,
   /** The same answers for devices that speak only JSON. */
   resultsJson: (deviceId: string) => `${prefix}/${ROOT}/${deviceId}/down/results/${JSON_LEVEL}`,
@@ -33,8 +35,10 @@ export const mqttTopics = (prefix = "tributary") => ({
 });
 
 export type Downlink = {
-  /** Null: bare bytes. */
+  /** Null: no Avro. */
   readonly codec: Codec<unknown> | null;
+  /** Without Avro: the pattern of its text; undefined: bytes. */
+  readonly text?: string;
   /** There is a form for devices that speak only JSON, one level below. */
   readonly json: boolean;
   readonly retained: boolean;
@@ -60,6 +64,13 @@ export const downlinks = {
     json: true,
     retained: true,
     holds: "the key that the device draws its random sample by: 32 bytes",
+  },
+  check: {
+    codec: null,
+    text: "^[0-9]{1,16}$",
+    json: false,
+    retained: true,
+    holds: "when a check of the golden frames was last requested: ms since 1970",
   },
   results: {
     codec: topics.classifications.codec,

@@ -91,7 +91,8 @@ test.each(streams)("%s: a value out of its field's range is refused, by name, in
   for (const version of codec.versions) {
     const check = () => faultOf(() => codec.check(codec.encode(record, version), version));
     expect(check()).toBeUndefined();
-    for (const { path, range, set } of ranged) {
+    const known = new Set(sampleOf(version.schema).places.map(({ path }) => path));
+    for (const { path, range, set } of ranged.filter(({ path }) => known.has(path))) {
       const bounds = [
         { bound: range.minimum, step: -1 },
         { bound: range.maximum, step: 1 },

@@ -3,11 +3,13 @@ export { awaitTopics, type NeededTopic } from "./await-topics.ts";
 export type { DecodedBatch, DecodedRecord } from "./batch-handling.ts";
 export { ClockWatch } from "./clock-watch.ts";
 export { Health } from "./health.ts";
+export { HeldPartitions } from "./held-partitions.ts";
 export { ProblemFilter } from "./http/problem-filter.ts";
 export { Serves } from "./http/serves.ts";
 export { Validated } from "./http/validated.ts";
 export { KafkaModule, ServiceReader } from "./kafka.module.ts";
 export { KafkaBatches } from "./kafka-batches.ts";
+export { OwnedPartition } from "./owned-partition.ts";
 export { runService } from "./run-service.ts";
 export { sampleKeyOf } from "./sample-key.ts";
 export {

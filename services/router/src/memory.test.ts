@@ -1,4 +1,4 @@
-/** What a partition does when its memory cannot be written or read: partition-worker.ts W3, rebuild.ts R2. */
+/** What a partition does when its memory cannot be written or read: owned-partition.ts O3, rebuild.ts R2. */
 import { describe, expect, test } from "@jest/globals";
 import { Classifications, type EdgePredictions, RouterState, topics } from "@tributary/contracts";
 import type { OutRecord } from "@tributary/kafka";
@@ -16,7 +16,7 @@ const answered = (kafka: MemoryKafka): string[] =>
 const empty = () => new SettlementPartition({ admission: new Admission(), target: "default" });
 
 describe("a partition's memory", () => {
-  test("is thrown away when it cannot be written: one record's fault costs no other its answers (W3, G2)", async () => {
+  test("is thrown away when it cannot be written: one record's fault costs no other its answers (O3, G2)", async () => {
     const log = new MemoryKafka();
     const worker = new PartitionWorker({
       number: 0,

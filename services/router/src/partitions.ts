@@ -1,40 +1,40 @@
-/**
- * The partitions this router holds, and their clock.
- *
- * A partition is rebuilt before its first batch; a bounded number of rebuilds runs at a time (G9). Every `TICK_MS` each
- * partition settles what is overdue, whether or not input comes (G2).
- */
+/** The partitions this router holds, and their clock: every `TICK_MS` each settles what is overdue, whether or not input comes
+ * (G2). */
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
-import { type Batch, type BatchSource, KafkaReader, type PartitionEvents, type Processed } from "@tributary/kafka";
-import { type Clock, Failure, linkedSignal, repeatLater } from "@tributary/kernel";
+import { KafkaReader } from "@tributary/kafka";
+import { type Clock, repeatLater } from "@tributary/kernel";
 import { Admission, SettlementPartition } from "@tributary/routing/settlement";
-import { CLOCK, CONFIG, Health, TELEMETRY } from "@tributary/service-kit";
+import { CLOCK, CONFIG, Health, HeldPartitions, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { AnswerSink } from "./answer-sink.ts";
 import { armsOf } from "./arms.ts";
 import { experimentOf, type RouterConfig, settlementLimitsOf } from "./config.ts";
 import { Draws } from "./draws.ts";
 import { cloudLost } from "./events.ts";
-import { PartitionWorker, type PartitionWorkerOptions } from "./partition-worker.ts";
+import { PartitionWorker } from "./partition-worker.ts";
 import { ThrottledDevices } from "./throttled-devices.ts";
 
 const TICK_MS = 50;
-const REBUILDS_MAX = 16;
 const PRUNE_EVERY_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
 @Injectable()
-export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnApplicationShutdown {
-  readonly #workerOptions: Omit<PartitionWorkerOptions, "number">;
-  readonly #workers = new Map<number, PartitionWorker>();
+export class Partitions
+  extends HeldPartitions<PartitionWorker>
+  implements OnApplicationBootstrap, OnApplicationShutdown
+{
+  readonly #config: RouterConfig;
+  readonly #clock: Clock;
+  readonly #telemetry: Telemetry;
+  readonly #admission: Admission;
   readonly #stop = new AbortController();
   #ticking: Promise<void> = Promise.resolve();
 
   constructor(
-    @Inject(CONFIG) private readonly config: RouterConfig,
-    @Inject(CLOCK) private readonly clock: Clock,
-    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
-    private readonly admission: Admission,
+    @Inject(CONFIG) config: RouterConfig,
+    @Inject(CLOCK) clock: Clock,
+    @Inject(TELEMETRY) telemetry: Telemetry,
+    admission: Admission,
     reader: KafkaReader,
     fence: AnswerSink,
     draws: Draws,
@@ -48,14 +48,19 @@ export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnAp
       armOf: armsOf(experimentOf(config)),
       isDrawn: draws.isDrawn.bind(draws),
     };
-    this.#workerOptions = {
+    const options = {
       reader,
       fence,
       clock,
       telemetry,
       empty: () => new SettlementPartition(settlement),
-      onUnfair: (deviceId, why) => throttled.note(deviceId, why),
+      onUnfair: (deviceId: string, why: string) => throttled.note(deviceId, why),
     };
+    super((number) => new PartitionWorker({ ...options, number }));
+    this.#config = config;
+    this.#clock = clock;
+    this.#telemetry = telemetry;
+    this.#admission = admission;
     this.#addGauges();
     health.add("partitions", () => this.isReady || "no partition is assigned and rebuilt yet");
   }
@@ -67,62 +72,18 @@ export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnAp
   async onApplicationShutdown(): Promise<void> {
     this.#stop.abort();
     await this.#ticking;
-    await this.onRevoked([...this.#workers.keys()]);
-  }
-
-  /** True once partitions are held and rebuilt. */
-  get isReady(): boolean {
-    return this.#workers.size > 0 && [...this.#workers.values()].every((worker) => worker.isReady);
-  }
-
-  holds(partition: number): boolean {
-    return this.#workers.get(partition)?.isReady === true;
-  }
-
-  worker(partition: number): PartitionWorker {
-    const worker = this.#workers.get(partition);
-    if (worker !== undefined) return worker;
-    throw new Failure("router-partition-revoked", "retry", `partition ${partition} is not held`);
-  }
-
-  async onAssigned(numbers: readonly number[]): Promise<void> {
-    const workers = numbers.map((number) => new PartitionWorker({ ...this.#workerOptions, number }));
-    for (const worker of workers) this.#workers.set(worker.number, worker);
-    const queue = [...workers];
-    const rebuildNext = async (): Promise<void> => {
-      for (let worker = queue.pop(); worker !== undefined; worker = queue.pop()) await worker.prepare();
-    };
-    await Promise.all(Array.from({ length: Math.min(REBUILDS_MAX, workers.length) }, rebuildNext));
-  }
-
-  async onRevoked(numbers: readonly number[]): Promise<void> {
-    const gone = numbers.flatMap((number) => this.#workers.get(number) ?? []);
-    for (const worker of gone) this.#workers.delete(worker.number);
-    await Promise.all(gone.map((worker) => worker.revoke()));
-  }
-
-  /** Ends the handling of a batch whose partition is revoked: the new owner handles the rest. */
-  fenced(source: BatchSource): BatchSource {
-    return {
-      run: (handle, events) =>
-        source.run(async (batch: Batch, signal: AbortSignal): Promise<Processed> => {
-          const worker = this.#workers.get(batch.partition);
-          if (worker === undefined) return { processed: 0 };
-          const either = linkedSignal(signal, worker.signal);
-          const done = await handle(batch, either.signal).finally(() => either.unlink());
-          return worker.signal.aborted ? { processed: 0 } : done;
-        }, events),
-      close: () => source.close(),
-    };
+    await this.onRevoked();
   }
 
   #addGauges(): void {
-    const { telemetry, admission, clock } = this;
+    const telemetry = this.#telemetry;
+    const admission = this.#admission;
+    const clock = this.#clock;
     const sum = (of: (worker: PartitionWorker) => number) => () =>
-      [...this.#workers.values()].reduce((total, worker) => total + of(worker), 0);
+      this.workers.reduce((total, worker) => total + of(worker), 0);
     const gauge = (name: string, help: string, read: () => number) =>
       telemetry.gauge({ name: `tributary_router_${name}`, help }, read);
-    gauge("partitions", "Partitions held", () => this.#workers.size);
+    gauge("partitions", "Partitions held", () => this.workers.length);
     gauge(
       "open_frames",
       "Frames without an answer yet",
@@ -153,13 +114,15 @@ export class Partitions implements PartitionEvents, OnApplicationBootstrap, OnAp
   }
 
   #tickUntilStopped(): Promise<void> {
-    const { clock, admission, telemetry } = this;
+    const clock = this.#clock;
+    const admission = this.#admission;
+    const telemetry = this.#telemetry;
     const { signal } = this.#stop;
-    const deviceIdleMsMax = this.config.limits.deviceIdleDaysMax * DAY_MS;
+    const deviceIdleMsMax = this.#config.limits.deviceIdleDaysMax * DAY_MS;
     let prunedAtMs = clock.monotonicMs();
     const tick = () => {
       const nowMs = clock.monotonicMs();
-      const workers = [...this.#workers.values()];
+      const { workers } = this;
       const calls = admission.tick(clock.now());
       if (calls > 0) telemetry.emit(cloudLost, { calls });
       // The worker reports its failures and rebuilds itself; the timer continues.

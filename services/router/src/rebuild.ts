@@ -2,7 +2,7 @@
  * Rebuilds one partition's memory from Kafka alone: the states stored for its devices, then the answers written since.
  *
  * R1. Both logs are read to their ends once the partition is claimed: its former owner cannot append to them any more
- *     (partition-worker.ts, W4).
+ *     (owned-partition.ts O2).
  * R2. A record that cannot be read is skipped and reported: its device may get repeated answers, the partition continues (G8).
  */
 import { Classifications, topics } from "@tributary/contracts";

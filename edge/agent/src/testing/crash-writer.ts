@@ -52,6 +52,7 @@ uplink = new Uplink(
     onPolicy: () => undefined,
     onDesired: () => undefined,
     onResults: () => undefined,
+    onCheck: () => undefined,
     onSampleKey: () => undefined,
     onAcks: () => undefined,
     onOnline: () => undefined,

@@ -7,10 +7,9 @@ import { DownlinkGroup } from "./downlink-group.ts";
 
 type Hooks = { onAssigned(partitions: readonly number[]): Promise<void> };
 
-test("a device to which the broker permits no publish delays no other; it is retried with the next change (downlink-group.ts X1)", async () => {
+function world(publish: (topic: string, payload: Buffer) => boolean) {
   const state = new DownlinkState();
-  state.applyPolicy("m|default", somePolicy({ modelDigest: "m", policyVersion: "p1" }));
-  const published: string[] = [];
+  const checks = new Map<string, number>();
   let hooks: Hooks | undefined;
   const group = new DownlinkGroup({
     source: {
@@ -22,17 +21,45 @@ test("a device to which the broker permits no publish delays no other; it is ret
     } as never,
     state,
     isRevoked: () => false,
+    checkRequestedAt: (deviceId) => checks.get(deviceId) ?? null,
     prefix: "tributary",
-    publish: async (topic) => {
-      const device = topic.split("/")[2] ?? "";
-      published.push(device);
-      return device !== "cam-0";
-    },
+    publish: async (topic, payload) => publish(topic, payload),
     isOnline: () => true,
     clock: systemClock,
     telemetry: createTelemetry({ service: "test", level: "silent", defaultMetrics: false }),
   });
   void group.run();
+  return { state, checks, group, assign: () => hooks?.onAssigned([0]) };
+}
+const settle = () => new Promise((later) => setTimeout(later, 20));
+
+test("a request to check golden frames is retained once; a device without one gets nothing", async () => {
+  const published: string[] = [];
+  const { checks, group, assign } = world((topic, payload) => {
+    if (topic.endsWith("/check")) published.push(`${topic} ${payload}`);
+    return true;
+  });
+  await assign();
+  checks.set("cam-1", 1_700_000_000_000);
+  for (const deviceId of ["cam-1", "cam-2", "cam-1"]) {
+    group.reported(deviceId, 0);
+    await settle();
+  }
+  checks.set("cam-1", 1_700_000_000_001);
+  group.due("cam-1");
+  await settle();
+  const topic = "tributary/v1/cam-1/down/check";
+  expect(published).toEqual([`${topic} 1700000000000`, `${topic} 1700000000001`]);
+});
+
+test("a device to which the broker permits no publish delays no other; it is retried with the next change (downlink-group.ts X1)", async () => {
+  const published: string[] = [];
+  const { state, group, assign } = world((topic) => {
+    const device = topic.split("/")[2] ?? "";
+    published.push(device);
+    return device !== "cam-0";
+  });
+  state.applyPolicy("m|default", somePolicy({ modelDigest: "m", policyVersion: "p1" }));
   for (let i = 0; i < 200; i++) {
     const deviceId = `cam-${i}`;
     state.applyReported(
@@ -41,9 +68,8 @@ test("a device to which the broker permits no publish delays no other; it is ret
     );
     group.reported(deviceId, 0);
   }
-  const settle = () => new Promise((later) => setTimeout(later, 20));
   await settle();
-  await hooks?.onAssigned([0]);
+  await assign();
   await settle();
   expect(new Set(published).size).toBe(200);
   expect(published.filter((device) => device === "cam-0").length).toBeLessThan(10); // It is no loop.

@@ -5,7 +5,7 @@
  * Answers of sent frames are published once read; those that are too old, and those that the broker does not take, are skipped
  * and counted: Kafka has them.
  *
- * X1. A device's policy and desired state are retained at the broker, published again whenever its partition comes to another
+ * X1. A device's policy, desired state and last request to check are retained at the broker, published again whenever its partition comes to another
  *     bridge, and when they change; a few at a time, however many wait.
  * X3. A revoked device has no desired state: its retained messages are cleared. */
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
@@ -22,6 +22,8 @@ export type DownlinkGroupParts = {
   readonly source: BatchSource;
   readonly state: DownlinkState;
   readonly isRevoked: (deviceId: string) => boolean;
+  /** When somebody last asked the device to check its golden frames; null: never. */
+  readonly checkRequestedAt: (deviceId: string) => number | null;
   readonly prefix: string;
   readonly publish: (topic: string, payload: Buffer, options?: { readonly retain?: boolean }) => Promise<boolean>;
   /** Whether the broker is connected: a message that it did not take then was refused. */
@@ -42,7 +44,8 @@ export class DownlinkGroup {
   /** Version of the published policy, by device; empty: none. */
   readonly #publishedPolicies = new Map<string, string>();
   readonly #publishedDesired = new Map<string, DesiredMessage>();
-  /** Devices whose policy or desired state may have to be published. */
+  readonly #publishedChecks = new Map<string, number>();
+  /** Devices to which something may have to be published. */
   readonly #due = new Set<string>();
   #isPublishing = false;
 
@@ -64,6 +67,7 @@ export class DownlinkGroup {
           if (this.#held.has(partition)) continue;
           this.#publishedPolicies.delete(deviceId);
           this.#publishedDesired.delete(deviceId);
+          this.#publishedChecks.delete(deviceId);
         }
       },
     });
@@ -119,7 +123,11 @@ export class DownlinkGroup {
   /** False: the broker did not take it. */
   async #publishTo(deviceId: string): Promise<boolean> {
     if (!this.#isHeld(deviceId)) return true;
-    return (await this.#publishPolicy(deviceId)) && (await this.#publishDesired(deviceId));
+    return (
+      (await this.#publishPolicy(deviceId)) &&
+      (await this.#publishDesired(deviceId)) &&
+      (await this.#publishCheck(deviceId))
+    );
   }
 
   /** Also asked after publishing: its partition may have gone meanwhile. */
@@ -137,6 +145,16 @@ export class DownlinkGroup {
     if (!(await publish(this.#topics.desired(deviceId), payload, { retain: true }))) return false;
     if (this.#isHeld(deviceId)) this.#publishedDesired.set(deviceId, now);
     this.#sent(deviceId, "desired", payload);
+    return true;
+  }
+
+  async #publishCheck(deviceId: string): Promise<boolean> {
+    const at = this.#parts.checkRequestedAt(deviceId);
+    if (at === null || this.#publishedChecks.get(deviceId) === at) return true;
+    const payload = Buffer.from(String(at));
+    if (!(await this.#parts.publish(this.#topics.check(deviceId), payload, { retain: true }))) return false;
+    if (this.#isHeld(deviceId)) this.#publishedChecks.set(deviceId, at);
+    this.#sent(deviceId, "check", payload);
     return true;
   }
 

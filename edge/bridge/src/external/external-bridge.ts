@@ -120,6 +120,7 @@ export class ExternalBridge {
       source: options.answers,
       state: this.#state,
       isRevoked: (deviceId) => this.#directory.get(deviceId)?.status === "REVOKED",
+      checkRequestedAt: (deviceId) => this.#directory.get(deviceId)?.checkRequestedAt ?? null,
       prefix: config.mqtt.prefix,
       publish: (topic, payload, how) => this.#link.publish(topic, payload, how),
       isOnline: () => this.#link.online,

@@ -9,6 +9,8 @@ export const CAMERA = { frames: 300, pastFrames: 3_600, namedMin: 0.95 } as cons
 const BITS = "bits_per_pixel";
 
 export type CameraTrials = {
+  /** Whose frames: drawn evenly from all photos, or of a class mix of the camera's own, in scenes. */
+  readonly isMixed: boolean;
   readonly trials: number;
   readonly faults: readonly {
     readonly fault: string;
@@ -17,18 +19,23 @@ export type CameraTrials = {
     /** What else was named, and how often; "" for nothing. */
     readonly others: Readonly<Record<string, number>>;
   }[];
-  /** Trials without a fault for which one was named: only an alarm asks for a name. */
 };
 
 /** Sets `past` and `now/FAULT` of other photos. */
-export function cameraTrials(observed: Observed, faults: FaultCodebook["camera"], trials: number): CameraTrials {
+export function cameraTrials(
+  observed: Observed,
+  faults: FaultCodebook["camera"],
+  trials: number,
+  isMixed: boolean,
+): CameraTrials {
   return {
+    isMixed,
     trials,
     faults: faults.map(({ name }, f) => {
       let [right, rightWithoutBits] = [0, 0];
       const others: Record<string, number> = {};
       for (let trial = 0; trial < trials; trial++) {
-        const shift = shiftOf(observed, `now/${name}`, 1 + f * 1_000 + trial);
+        const shift = shiftOf(observed, `now/${name}`, 1 + f * 1_000 + trial, isMixed);
         const named = nearestCameraFault(faults, shift, CAMERA.frames)?.name ?? "";
         if (named === name) right += 1;
         else others[named] = (others[named] ?? 0) + 1;
@@ -40,10 +47,12 @@ export function cameraTrials(observed: Observed, faults: FaultCodebook["camera"]
   };
 }
 
-/** now - before, by stream, of a camera with its own mix of classes. */
-function shiftOf(observed: Observed, set: string, seed: number): Readonly<Record<string, number>> {
+/** now - before, by stream. */
+function shiftOf(observed: Observed, set: string, seed: number, isMixed: boolean): Readonly<Record<string, number>> {
   const random = seededRandom(seed);
-  const scenes = new Scenes(random, drawMix(random, observed.streams.length - observed.features));
+  const classes = observed.streams.length - observed.features;
+  const even = new Array<number>(classes).fill(1 / classes);
+  const scenes = isMixed ? new Scenes(random, drawMix(random, classes)) : new Scenes(random, even, 1);
   const meanOf = (name: string, frames: number) =>
     observed.mean(
       scenes.draw(observed.framesOf(name), new Uint32Array(frames)),
@@ -54,8 +63,8 @@ function shiftOf(observed: Observed, set: string, seed: number): Readonly<Record
   return Object.fromEntries(observed.streams.map((stream, s) => [stream, (now[s] as number) - (before[s] as number)]));
 }
 
-export const cameraTable = ({ trials, faults }: CameraTrials): Table => ({
-  title: `Camera faults named from ${CAMERA.frames} frames, beside ${CAMERA.pastFrames} of the camera's own past: right of ${trials}`,
+export const cameraTable = ({ trials, faults, isMixed }: CameraTrials): Table => ({
+  title: `Camera faults from ${CAMERA.frames} frames, beside ${CAMERA.pastFrames} of the camera's past, ${isMixed ? "each camera with its own classes, in scenes of 5 frames" : "of all classes"}: right of ${trials}`,
   columns: ["fault", "right", "without bits per pixel", "otherwise named"],
   rows: [
     ...faults.map(({ fault, right, rightWithoutBits, others }) => {

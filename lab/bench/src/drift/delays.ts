@@ -6,7 +6,7 @@ import { drawMix, type Observed, Scenes } from "./observed.ts";
 import type { Peers, Watched } from "./peers.ts";
 import { Watcher } from "./watcher.ts";
 
-export const DELAY = { frames: 60, baseline: 60, before: 60, after: 180, cleanAfter: 120, fleetStreams: 8_000 } as const;
+export const DELAY = { frames: 60, baseline: 240, before: 60, after: 240, cleanAfter: 120, fleetStreams: 8_000 } as const;
 const WINDOW_MS = 60_000;
 const OURS = "tributary";
 /** Changes of the world beside faults of a camera. */
@@ -34,7 +34,7 @@ export async function delays(
 ): Promise<Delays> {
   const runs: Run[] = [];
   for (const change of [...faults, MIX, null]) {
-    for (let seed = 0; seed < (change === null ? 2 * seeds : seeds); seed++) runs.push(await runOf(observed, peers, change, seed));
+    for (let seed = 0; seed < (seeds); seed++) runs.push(await runOf(observed, peers, change, seed));
     progress(`  ${change ?? "nothing"}: ${seeds} cameras watched`);
   }
   const methods = Object.keys(runs[0]?.watched ?? {});
@@ -65,11 +65,13 @@ async function runOf(observed: Observed, peers: Peers, change: string | null, se
   const windows = baseline + before + (change === null ? cleanAfter : after);
   const changeAt = change === null ? null : baseline + before;
   const drawn = new Uint32Array(windows * frames);
-  const own = new Scenes(random, mix);
+  // Frames independent of each other, as the others assume.
+  const own = new Scenes(random, mix, 1);
   const favourite = Math.floor(random() * classes);
   const other = new Scenes(
     random,
     mix.map((share, c) => share / 2 + (c === favourite ? 0.5 : 0)),
+    1,
   );
   for (let w = 0; w < windows; w++) {
     const isChanged = changeAt !== null && w >= changeAt;

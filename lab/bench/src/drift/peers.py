@@ -91,10 +91,10 @@ def watch(table, windows, baseline, change):
         looked = 0 if is_change else len(windows) - first
         answer[name] = {"delay": delay[name] if is_change else None, "alarms": 0 if is_change else len(found[name]), "looked": looked}
     for name, make in SEQUENTIAL.items():
-        detectors = Sequential(make, table.values.shape[1])
+        detectors = Sequential(make, table.raw.shape[1])
         alarms, seen = 0, None
         for w, frames in enumerate(windows):
-            is_alarm = detectors.is_alarm(table.values[frames])
+            is_alarm = detectors.is_alarm(table.values[frames, : table.raw.shape[1]])
             if w < baseline:
                 continue
             if change is None or w < change:

@@ -3,13 +3,13 @@ import type { Delays } from "./delays.ts";
 
 const [LEFT, TOP, ROW, WIDTH] = [150, 64, 26, 420];
 const COLOURS = ["#0072b2", "#e69f00", "#d55e00", "#cc79a7", "#999999", "#666666", "#009e73", "#f0c808"];
-const TICKS = [1, 3, 10, 30, 100, 180];
+const TICKS = [1, 3, 10, 30, 100, 240];
 
 export function delayPicture({ methods, changes, falseAlarms }: Delays): string {
   const bottom = TOP + changes.length * ROW;
   const height = bottom + 70 + methods.length * 20;
   const max = TICKS.at(-1) as number;
-  const x = (windows: number | null) => LEFT + (Math.log((windows ?? max * 1.5) + 0) / Math.log(max * 1.5)) * WIDTH;
+  const x = (windows: number | null) => LEFT + (Math.log(windows ?? max * 1.5) / Math.log(max * 1.5)) * WIDTH;
   const grid = TICKS.map(
     (tick) =>
       `<line x1="${x(tick).toFixed(1)}" x2="${x(tick).toFixed(1)}" y1="${TOP - 8}" y2="${bottom}" stroke="#ddd"/>` +

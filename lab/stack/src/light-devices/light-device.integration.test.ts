@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { agentConfig } from "@tributary/agent/compose";
-import { DeviceDesired, DeviceReported, EdgePredictions, mqttTopics } from "@tributary/contracts";
+import { DeviceDesired, DeviceReported, EdgePredictions, EdgeSketches, mqttTopics } from "@tributary/contracts";
 import { createTelemetry } from "@tributary/telemetry";
 import { repositoryRoot, tempDir, waitFor } from "@tributary/testing";
 import { TinyBroker, TinyModelRegistry, writeVariant } from "@tributary/testing/devices";
@@ -20,7 +20,7 @@ test("devices of one process fetch once and switch each for itself; a lost conne
   const dir = tempDir("light-devices");
   const [broker, registry] = [await TinyBroker.open(), await TinyModelRegistry.open()];
   const light: LightDevice[] = [];
-  const up = (deviceId: string, stream: "predictions" | "reported") =>
+  const up = (deviceId: string, stream: "predictions" | "reported" | "sketches") =>
     broker.received.filter(({ topic }) => topic === topics.up(deviceId, stream)).map(({ payload }) => payload);
   const batches = (deviceId: string) =>
     up(deviceId, "predictions").map((payload) => EdgePredictions.decodeSingleObject(payload));
@@ -45,6 +45,7 @@ test("devices of one process fetch once and switch each for itself; a lost conne
         models: { registry: registry.url, root: join(dir.path, "root.json") },
         updates: { memoryBytesMin: 0 },
         predictions: { batchWaitMs: 100 },
+        windows: { lengthMs: 1_000 },
         cameras: [{ id: "cam", kind: "folder", folder: dir.path, whenFull: "skip", queueFramesMax: 1 }],
       }),
     );
@@ -77,6 +78,18 @@ test("devices of one process fetch once and switch each for itself; a lost conne
       const known = [...new Set(seqs)].sort((a, b) => a - b);
       expect(known).toEqual(known.map((_, i) => i + 1));
     }
+    const goldenOf = (deviceId: string) => reported(deviceId)?.golden;
+    const isChecked = (id: string) => goldenOf(id)?.modelDigest === modelDigest;
+    await waitFor(() => DEVICES.every(isChecked), { what: "golden frames of the new model" });
+    const before = goldenOf("light-1");
+    expect(before).toMatchObject({ frames: 16, failed: 0 });
+    expect(before?.logits).toHaveLength(8 * 10);
+    await broker.publish(topics.check("light-1"), Buffer.from("1700000000000"), true);
+    await waitFor(() => goldenOf("light-1")?.at !== before?.at, { what: "a check on request" });
+    const sketches = up("light-1", "sketches").map((payload) => EdgeSketches.decodeSingleObject(payload));
+    const seen = sketches.map(({ cameraId, modelDigest: of }) => [cameraId, of === modelDigest ? "new" : "old"].join());
+    expect([...new Set(seen)]).toEqual(["cam,old", "cam,new"]);
+
     const blobs = registry.asked.map(({ path }) => path).filter((path) => path.startsWith("/blobs/"));
     expect(blobs.length).toBe(new Set(blobs).size);
     expect(new Set(light.map(({ agent }) => agent.status().model.pid)).size).toBe(1);

@@ -69,6 +69,15 @@ describe("a shared model", () => {
     expect([mismatches[1], slow[1]]).toEqual([mismatches[0], slow[0]]);
   });
 
+  test("devices that check the same golden frame at the same time share its run; frames are their own", async () => {
+    const [{ model: a }, { model: b }] = [await models.load(DIR, null), await models.load(DIR, null)];
+    const want = { tensorDigest: true, pixels: true };
+    await Promise.all([a.infer(GOOD, want), b.infer(Uint8Array.from(GOOD), want), b.infer(Uint8Array.of(2), want)]);
+    expect(host.asked).toBe(2);
+    await Promise.all([a.infer(GOOD), b.infer(GOOD)]);
+    expect(host.asked).toBe(4);
+  });
+
   test("the process ends with the last device that releases it", async () => {
     const [{ model: a }, { model: b }] = [await models.load(DIR, null), await models.load(DIR, null)];
     await a.close();

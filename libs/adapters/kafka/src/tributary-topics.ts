@@ -22,6 +22,7 @@ export const deadLetterSources = {
   bridge: [...Object.values(uplinkStreams), UNKNOWN_STREAM],
   router: [topics.predictions, topics.frames, topics.results],
   "cloud-classifier": [topics.requestsHigh, topics.requestsNormal],
+  "drift-monitor": [topics.sketches, topics.predictions, topics.groundTruth],
 } as const satisfies Record<string, readonly KeptTopic[]>;
 export type DeadLetterGroup = keyof typeof deadLetterSources;
 

@@ -1,10 +1,10 @@
 export { PIXELS_MAX } from "./child-model.ts";
 export { type Cores, coresOfProcess, moveThisThread, raiseThisThread, separateThreads } from "./cores.ts";
-export { checkGoldenFrames } from "./golden.ts";
+export { checkGoldenFrames, judgeGoldenFrame, type ReadPackageFile } from "./golden.ts";
 export { ModelHostExited, type OnnxModel, OnnxModelHost } from "./host.ts";
 export { inlineExternalData } from "./inline-data.ts";
 export { type ModelFacts, modelFacts, type TensorFacts } from "./model-facts.ts";
 export { Normaliser } from "./normaliser.ts";
-export { decodePicture } from "./preprocess.ts";
+export { decodePicture, resizePixels } from "./preprocess.ts";
 export { PreprocessHost, type Preprocessor } from "./preprocess-host.ts";
 export * as protobuf from "./protobuf.ts";

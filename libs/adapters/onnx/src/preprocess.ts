@@ -54,6 +54,26 @@ export async function decodePicture(
   }
 }
 
+type Pixels = { readonly pixels: Uint8Array; readonly width: number; readonly height: number };
+
+/** A decoded RGB picture, resized as `decodePicture` resizes. */
+export async function resizePixels(
+  { pixels, width, height }: Pixels,
+  resize: NonNullable<Preprocessing["resize"]>,
+): Promise<Pixels> {
+  const size = { width: resize.width, height: resize.height };
+  if (size.width === width && size.height === height) return { pixels, width, height };
+  const kernel = SHARP_KERNELS[resize.kernel];
+  const image = sharp(pixels, { raw: { width, height, channels: 3 } });
+  return {
+    pixels: await image
+      .resize({ ...size, kernel, fit: "fill" })
+      .raw()
+      .toBuffer(),
+    ...size,
+  };
+}
+
 /** A grey JPEG decodes to one channel; one with alpha does not exist, but a fourth channel is dropped all the same. */
 function threeChannels(raw: Buffer, area: number): Uint8Array {
   const count = raw.length / area;

@@ -15,7 +15,7 @@ export type DetectorSettings = {
   readonly delta: number;
   /** Deviations count up to this much; more in windows of fewer than 8 frames. */
   readonly width: number;
-  /** Windows that are learned before the first is compared. */
+  /** Windows that are learned before the first is compared; more if they depend on each other. */
   readonly baselineWindows: number;
   /** Windows after which nothing more is learned. */
   readonly baselineWindowsMax: number;
@@ -28,8 +28,8 @@ export type DetectorSettings = {
 export const detectorDefaults: DetectorSettings = {
   delta: 0.2,
   width: 0.25,
-  baselineWindows: 60,
-  baselineWindowsMax: 600,
+  baselineWindows: 240,
+  baselineWindowsMax: 2_880,
   dayParts: 1,
   clearWindows: 30,
 };
@@ -48,6 +48,8 @@ export function dayPart(at: number, dayParts: number): number {
   return Math.min(dayParts - 1, Math.floor(ofDay * dayParts));
 }
 
+const at = (state: Float32Array, place: number): number => state[place] as number;
+
 /** A window of the camera that the stream belongs to. */
 export type DetectorWindow = {
   /** Its end on a clock of which float32 holds seconds: e.g. seconds since the camera's first window. */
@@ -59,11 +61,14 @@ export type DetectorWindow = {
 
 /** Bets against the null hypothesis, as shares of the largest possible. */
 const BETS = [0.1, 0.25, 0.5, 1] as const;
+/** Learned first, as so many windows: what was not seen yet is neither impossible nor without variance. */
+const PRIOR = 0.5;
+const PRIOR_WINDOWS = 2;
 /** Windows a batch, by whose means dependence between windows is measured. */
-const BATCHES = [4, 16] as const;
+const BATCHES = [4, 16, 64] as const;
+/** Fewer batches do not show their variance. */
+const BATCHES_MIN = 8;
 const CAP = 1e30;
-/** Evidence above which windows are not learned: it is usually below 100 without a change. */
-const LEARN_EVIDENCE_MAX = 100;
 /** Standard errors of the baseline that the tolerance contains. */
 const STANDARD_ERRORS = 3;
 /** From so many frames on, a window's mean seldom deviates by more than `width` by chance. */
@@ -76,14 +81,18 @@ const [SCORE, START, WINDOWS, SUM] = [0, 1, 2, 3];
 const ALARM = RUNS + 2 * RUN_FLOATS; // 1 or -1: the sign of the change; 0: none
 const [SMOOTHED, QUIET, LAST_PART] = [ALARM + 1, ALARM + 2, ALARM + 3];
 const PARTS = ALARM + 4;
-// Of each part of the day: windows, mean, squares about it; by size of batch the sum of the open one, squares of the means; isReady.
-const [COUNT, MEAN, SQUARES, BATCH, READY] = [0, 1, 2, 3, 3 + 2 * BATCHES.length];
+// Of each part of the day: moments (windows, mean, squares about it; by size of batch the sum of the open one, squares of the
+// means), the same with windows that may be of a change that has started, isReady.
+const [COUNT, MEAN, SQUARES, BATCH] = [0, 1, 2, 3];
+const MOMENTS = BATCH + 2 * BATCHES.length;
+const [CANDIDATE, READY] = [MOMENTS, 2 * MOMENTS];
 const PART_FLOATS = READY + 1;
 
 /** Floats of one stream's state; all 0 at the start. */
 export const streamFloats = (settings: DetectorSettings): number => PARTS + settings.dayParts * PART_FLOATS;
 
-/** Folds a window's mean `x` (0 to 1) into the stream at `offset`; it alarms when ln of its evidence reaches `bar`. */
+/** Folds a window's mean `x` (0 to 1) into the stream at `offset`; it alarms when ln of its evidence reaches `bar`. Returns how far
+ * `x` is from the baseline; NaN while there is none. */
 export function stepStream(
   state: Float32Array,
   offset: number,
@@ -91,13 +100,15 @@ export function stepStream(
   window: DetectorWindow,
   bar: number,
   settings: DetectorSettings,
-): void {
+): number {
   invariant(x >= 0 && x <= 1 && window.frames > 0, "a stream's window has frames and a mean in 0 to 1");
   const part = offset + PARTS + window.part * PART_FLOATS;
   markReady(state, offset, window.part, settings);
   if (at(state, part + READY) === 0) {
-    learn(state, part, x);
-    return;
+    while (at(state, part + CANDIDATE + COUNT) < PRIOR_WINDOWS) learn(state, part + CANDIDATE, PRIOR);
+    learn(state, part + CANDIDATE, x);
+    commit(state, part);
+    return Number.NaN;
   }
   const { mean, tolerance, betMax } = baselineOf(state, part, settings);
   const clip = settings.width * Math.max(1, Math.sqrt(FRAMES_FULL / window.frames));
@@ -105,14 +116,15 @@ export function stepStream(
   const clipped = Math.max(-clip, Math.min(clip, deviation));
   for (const sign of [1, -1]) {
     const excess = sign * clipped - tolerance;
-    const lossMax = Math.min(clip, sign > 0 ? mean : 1 - mean) + tolerance;
-    bet(state, offset, sign, excess * Math.min(1 / lossMax, betMax));
+    bet(state, offset, sign, excess * Math.min(1 / (clip + tolerance), betMax));
     run(state, offset, sign, excess, deviation, window.at);
   }
   state[offset + SMOOTHED] = at(state, offset + SMOOTHED) + SMOOTHING * (clipped - at(state, offset + SMOOTHED));
   decide(state, offset, tolerance, bar, settings);
-  const isQuiet = at(state, offset + ALARM) === 0 && evidenceOf(state, offset) <= LEARN_EVIDENCE_MAX;
-  if (isQuiet && at(state, part + COUNT) < settings.baselineWindowsMax) learn(state, part, x);
+  if (at(state, offset + ALARM) !== 0 || at(state, part + COUNT) >= settings.baselineWindowsMax) return deviation;
+  learn(state, part + CANDIDATE, x);
+  if (at(state, runOf(offset, 1) + SCORE) === 0 && at(state, runOf(offset, -1) + SCORE) === 0) commit(state, part);
+  return deviation;
 }
 
 export type StreamReading = {
@@ -130,6 +142,9 @@ export type StreamReading = {
   /** ln of the evidence; at least -100. */
   readonly logEvidence: number;
 };
+
+/** Whether the stream at `offset` is alarmed. */
+export const isAlarmed = (state: Float32Array, offset: number): boolean => at(state, offset + ALARM) !== 0;
 
 /** What the stream at `offset` shows. */
 export function readStream(
@@ -160,7 +175,6 @@ export function readStream(
   };
 }
 
-const at = (state: Float32Array, place: number): number => state[place] as number;
 const runOf = (offset: number, sign: number): number => offset + RUNS + (sign > 0 ? 0 : RUN_FLOATS);
 
 /** A part of several a day is compared once it was seen to its end: its first hour is not like its last. */
@@ -168,9 +182,14 @@ function markReady(state: Float32Array, offset: number, part: number, settings: 
   const last = at(state, offset + LAST_PART);
   if (settings.dayParts === 1 || last !== part) {
     const place = offset + PARTS + last * PART_FLOATS;
-    if (at(state, place + COUNT) >= settings.baselineWindows) state[place + READY] = 1;
+    if (isBaseline(state, place, settings)) state[place + READY] = 1;
   }
   state[offset + LAST_PART] = part;
+}
+
+/** What was seen so far is of the baseline. */
+function commit(state: Float32Array, part: number): void {
+  state.copyWithin(part, part + CANDIDATE, part + CANDIDATE + MOMENTS);
 }
 
 /** Welford's update of mean and squares, of windows and of batches of them. */
@@ -195,21 +214,39 @@ function learn(state: Float32Array, part: number, x: number): void {
 type Baseline = { readonly mean: number; readonly tolerance: number; readonly betMax: number };
 
 function baselineOf(state: Float32Array, part: number, settings: DetectorSettings): Baseline {
-  const count = at(state, part + COUNT);
-  const variance = at(state, part + SQUARES) / Math.max(1, count - 1);
-  // Variance of the sum of many windows, by window: that of one if they are independent.
-  let longRun = variance;
-  for (const [i, size] of BATCHES.entries()) {
-    const batches = Math.floor(count / size);
-    if (batches >= 3) longRun = Math.max(longRun, (size * at(state, part + BATCH + 2 * i + 1)) / (batches - 1));
-  }
+  const { variance, longRun } = variancesOf(state, part);
   const allowed = settings.delta * settings.width;
   return {
     mean: at(state, part + MEAN),
-    tolerance: allowed + STANDARD_ERRORS * Math.sqrt(longRun / count),
+    tolerance: allowed + STANDARD_ERRORS * Math.sqrt(longRun / at(state, part + COUNT)),
     // E of a product of factors 1 + b (y - allowed) is about exp(n (b² (longRun - variance) / 2 - b allowed)).
     betMax: allowed / Math.max(1e-9, longRun - variance),
   };
+}
+
+/** Of one window, and of the sum of many, by window: the same if windows are independent. By means of batches; as far as it still
+ * grows from one size of batch to the next, it is taken to grow once more. */
+function variancesOf(state: Float32Array, part: number): { readonly variance: number; readonly longRun: number } {
+  const count = at(state, part + COUNT);
+  const variance = at(state, part + SQUARES) / Math.max(1, count - 1);
+  let [longRun, smaller] = [variance, variance];
+  for (let i = 0; i < BATCHES.length; i++) {
+    const size = BATCHES[i] as number;
+    const batches = Math.floor(count / size);
+    if (batches < BATCHES_MIN) break;
+    const larger = (size * at(state, part + BATCH + 2 * i + 1)) / (batches - 1);
+    longRun = Math.max(longRun, larger * Math.max(1, larger / Math.max(1e-9, smaller)));
+    smaller = larger;
+  }
+  return { variance, longRun };
+}
+
+/** Where windows depend on each other it takes more: what half of these windows would show if they were independent. */
+function isBaseline(state: Float32Array, part: number, settings: DetectorSettings): boolean {
+  const count = at(state, part + COUNT);
+  if (count < settings.baselineWindows) return false;
+  const { variance, longRun } = variancesOf(state, part);
+  return count * variance >= (settings.baselineWindows / 2) * longRun || count >= settings.baselineWindowsMax;
 }
 
 /** Shiryaev-Roberts: the sum over possible onsets of the wealth that bets since then have. */

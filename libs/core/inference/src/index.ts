@@ -1,5 +1,5 @@
 export { anyHardware, fitsHardware } from "./hardware.ts";
-export { jpegHeader } from "./jpeg.ts";
+export { jpegHeader, jpegQuality } from "./jpeg.ts";
 export {
   isPackagePath,
   type ModelManifest,
@@ -39,13 +39,16 @@ export {
   type ResizeKernel,
 } from "./preprocessing.ts";
 export {
+  binOf,
   buildReferenceSketch,
   emptySketch,
   observe,
   parseReferenceSketch,
   type ReferenceSketch,
+  SKETCH_BINS,
   type SketchObservation,
   type SketchWindow,
+  sketchValue,
 } from "./sketch.ts";
 export { softmax } from "./softmax.ts";
-export { comparePixels, quantiseTensor } from "./tensor.ts";
+export { comparePixels, PIXEL_BAND, quantiseTensor } from "./tensor.ts";

@@ -1,4 +1,5 @@
-/** Reads a JPEG's size from its header, so that a picture that would fill the memory is refused before it is decoded. */
+/** Reads a JPEG's size from its header, so that a picture that would fill the memory is refused before it is decoded; and how
+ * strongly it is compressed. */
 
 export type JpegHeader = { readonly width: number; readonly height: number; readonly components: number };
 
@@ -26,6 +27,23 @@ export function jpegHeader(bytes: Uint8Array): JpegHeader | null {
     }
   }
   return null;
+}
+
+/** Sum of the luminance table in Annex K of the JPEG standard, which libjpeg scales by the quality. */
+const LUMINANCE_SUM = 3_688;
+
+/** Quality in libjpeg's numbers, 1 to 100, estimated from the first quantisation table; 100 when the bytes have none. */
+export function jpegQuality(bytes: Uint8Array): number {
+  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff; at += 2 + uint16(bytes, at + 2)) {
+    if (bytes[at + 1] === 0xda) break;
+    if (bytes[at + 1] !== 0xdb) continue;
+    const isWide = (bytes[at + 4] as number) >> 4 === 1;
+    let sum = 0;
+    for (let i = 0; i < 64; i++) sum += isWide ? uint16(bytes, at + 5 + 2 * i) : (bytes[at + 5 + i] as number);
+    const scale = (100 * sum) / LUMINANCE_SUM;
+    return Math.max(1, Math.min(100, Math.round(scale < 100 ? 100 - scale / 2 : 5_000 / scale)));
+  }
+  return 100;
 }
 
 /** SOF0 to SOF15, without DHT (C4), JPG (C8) and DAC (CC). */

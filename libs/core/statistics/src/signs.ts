@@ -49,13 +49,14 @@ function chernoffTail(total: number, pairs: readonly DifferingPairs[]): number {
 
 const logCosh = (x: number): number => Math.abs(x) + Math.log1p(Math.exp(-2 * Math.abs(x))) - Math.LN2;
 
-/** P-values as they are after as many tries (Holm 1979): each may be compared with the level of all together. */
-export function holmAdjusted(pValues: readonly number[]): readonly number[] {
+/** P-values as they are after as many tries (Holm 1979): each may be compared with the level of all together. `tests`: how many
+ * there were; those that are not among `pValues` are taken as 1. */
+export function holmAdjusted(pValues: readonly number[], tests: number = pValues.length): readonly number[] {
   const order = pValues.map((_, i) => i).sort((a, b) => (pValues[a] as number) - (pValues[b] as number));
   const adjusted = new Array<number>(pValues.length).fill(1);
   let largest = 0;
   for (const [rank, place] of order.entries()) {
-    largest = Math.max(largest, Math.min(1, (pValues.length - rank) * (pValues[place] as number)));
+    largest = Math.max(largest, Math.min(1, (tests - rank) * (pValues[place] as number)));
     adjusted[place] = largest;
   }
   return adjusted;

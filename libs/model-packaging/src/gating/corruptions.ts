@@ -1,8 +1,8 @@
 /** Frames damaged as devices damage them: light, lens, sensor, link. Seeded, so that both models see the same damage. */
-
+import { jpegQuality } from "@tributary/inference";
 import { seededRandom } from "@tributary/kernel";
 import type { Light } from "@tributary/models/gate";
-import sharp, { type Sharp } from "sharp";
+import sharp, { type Matrix3x3, type Sharp } from "sharp";
 
 /** As people name them for `--robustness`. */
 export const CORRUPTIONS = ["dark", "glare", "haze", "out-of-focus", "sensor-noise", "hard-compression"] as const;
@@ -15,17 +15,50 @@ export type Corruption = {
   readonly apply: (jpeg: Uint8Array, seed: number) => Promise<Uint8Array>;
 };
 
-const QUALITY = 90;
-const jpegOf = async (image: Sharp, quality = QUALITY): Promise<Uint8Array> =>
-  new Uint8Array(await image.jpeg({ quality }).toBuffer());
+/** Coded as the camera coded its picture, so that only the damage shows in the bits per pixel: in its quality, and with the
+ * standard's Huffman tables, as encoders in hardware do. */
+const jpegOf = async (image: Sharp, source: Uint8Array, quality = jpegQuality(source)): Promise<Uint8Array> =>
+  new Uint8Array(await image.jpeg({ quality: Math.max(1, Math.round(quality)), optimizeCoding: false }).toBuffer());
 
 export const corruptions: readonly Corruption[] = [
-  { name: "dark", isOfLight: true, apply: (jpeg) => jpegOf(sharp(jpeg).linear(0.4, 0)) },
-  { name: "glare", isOfLight: true, apply: (jpeg) => jpegOf(sharp(jpeg).linear(1.4, 30)) },
-  { name: "haze", isOfLight: true, apply: (jpeg) => jpegOf(sharp(jpeg).linear(0.5, 90)) },
-  { name: "out-of-focus", isOfLight: false, apply: blurred },
+  { name: "dark", isOfLight: true, apply: (jpeg) => jpegOf(sharp(jpeg).linear(0.4, 0), jpeg) },
+  { name: "glare", isOfLight: true, apply: (jpeg) => jpegOf(sharp(jpeg).linear(1.4, 30), jpeg) },
+  { name: "haze", isOfLight: true, apply: (jpeg) => jpegOf(sharp(jpeg).linear(0.5, 90), jpeg) },
+  { name: "out-of-focus", isOfLight: false, apply: (jpeg) => blurred(jpeg, 1 / 100) },
   { name: "sensor-noise", isOfLight: false, apply: noisy },
-  { name: "hard-compression", isOfLight: false, apply: (jpeg) => jpegOf(sharp(jpeg), 15) },
+  {
+    name: "hard-compression",
+    isOfLight: false,
+    apply: (jpeg) => jpegOf(sharp(jpeg), jpeg, Math.min(15, jpegQuality(jpeg) / 3)),
+  },
+];
+
+/** What goes wrong with a camera: the damage of the gate, and what a model may well survive but nobody should miss. Out of focus so
+ * much that it shows at the size of a model, too. */
+export const cameraFaults: readonly { readonly name: string; readonly apply: Corruption["apply"] }[] = [
+  ...corruptions.filter(({ name }) => name !== "out-of-focus"),
+  { name: "out-of-focus", apply: (jpeg) => blurred(jpeg, 1 / 50) },
+  {
+    name: "channels-swapped",
+    apply: (jpeg) =>
+      mixed(jpeg, [
+        [0, 0, 1],
+        [0, 1, 0],
+        [1, 0, 0],
+      ]),
+  },
+  { name: "greyscale", apply: (jpeg) => jpegOf(sharp(jpeg).greyscale().toColourspace("srgb"), jpeg) },
+  { name: "low-resolution", apply: halved },
+  {
+    name: "colour-cast",
+    apply: (jpeg) =>
+      mixed(jpeg, [
+        [1.25, 0, 0],
+        [0, 1, 0],
+        [0, 0, 0.7],
+      ]),
+  },
+  { name: "upside-down", apply: (jpeg) => jpegOf(sharp(jpeg).rotate(180), jpeg) },
 ];
 
 /** What a gate measures of a picture's light. */
@@ -36,10 +69,21 @@ export async function lightOf(jpeg: Uint8Array): Promise<Light> {
   return { luminance: (grey?.mean ?? 0) / 255, contrast: (grey?.stdev ?? 0) / 255 };
 }
 
-async function blurred(jpeg: Uint8Array): Promise<Uint8Array> {
+/** `share`: of the width, the blur's standard deviation. */
+async function blurred(jpeg: Uint8Array, share: number): Promise<Uint8Array> {
   const image = sharp(jpeg);
   const { width = 1 } = await image.metadata();
-  return jpegOf(image.blur(Math.max(0.5, width / 100)));
+  return jpegOf(image.blur(Math.max(0.5, width * share)), jpeg);
+}
+
+/** Each new channel as a sum of the old ones. */
+const mixed = (jpeg: Uint8Array, matrix: Matrix3x3): Promise<Uint8Array> =>
+  jpegOf(sharp(jpeg).toColourspace("srgb").recomb(matrix), jpeg);
+
+async function halved(jpeg: Uint8Array): Promise<Uint8Array> {
+  const image = sharp(jpeg);
+  const { width = 2 } = await image.metadata();
+  return jpegOf(image.resize({ width: Math.ceil(width / 2) }), jpeg);
 }
 
 async function noisy(jpeg: Uint8Array, seed: number): Promise<Uint8Array> {
@@ -51,5 +95,5 @@ async function noisy(jpeg: Uint8Array, seed: number): Promise<Uint8Array> {
     data[i] = Math.max(0, Math.min(255, (data[i] as number) + 35 * noise));
   }
   const { width, height, channels } = info;
-  return jpegOf(sharp(data, { raw: { width, height, channels } }));
+  return jpegOf(sharp(data, { raw: { width, height, channels } }), jpeg);
 }

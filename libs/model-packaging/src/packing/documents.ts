@@ -21,10 +21,10 @@ export type Answered = Omit<Observed, "inferences"> & { readonly inferences: rea
 
 /** Digits that a different build of the same runtime reproduces. */
 const DIGITS = 6;
-const rounded = (value: number): number => Number(value.toPrecision(DIGITS));
+export const rounded = (value: number): number => Number(value.toPrecision(DIGITS));
 
-export const encodeJson = (value: unknown): Uint8Array =>
-  new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+export const encodeJson = (value: unknown, indent = 2): Uint8Array =>
+  new TextEncoder().encode(`${JSON.stringify(value, null, indent)}\n`);
 
 export function temperatureOf({ frames, inferences }: Answered): number {
   return rounded(
@@ -52,14 +52,21 @@ export function metricsOf(observed: Observed, temperature: number): Readonly<Rec
   };
 }
 
-/** Both versions: agents of the field refuse a feature that they do not know in the first. */
-export function sketchFiles(observed: Observed, temperature: number): Readonly<Record<string, Uint8Array>> {
-  const calibrated = calibratedOf(observed, temperature);
-  const observations = observed.inferences.map(({ picture }, i): SketchObservation => {
-    const { labelIndex, confidence, margin, entropy } = calibrated[i] as Calibrated;
-    return { label: observed.labels[labelIndex] ?? "", confidence, margin, entropy, picture };
+export function observationsOf(
+  { inferences, labels }: Omit<Observed, "frames">,
+  temperature: number,
+): readonly SketchObservation[] {
+  return inferences.map(({ picture, logits }): SketchObservation => {
+    const { labelIndex, confidence, margin, entropy } = calibrate(logits, temperature);
+    return { label: labels[labelIndex] ?? "", confidence, margin, entropy, picture };
   });
-  const classes = observed.labels.length;
+}
+
+/** Both versions: agents of the field refuse a feature that they do not know in the first. */
+export function sketchFiles(
+  observations: readonly SketchObservation[],
+  classes: number,
+): Readonly<Record<string, Uint8Array>> {
   return {
     [packageFiles.referenceSketch]: encodeJson(buildReferenceSketch(observations, classes, 1)),
     [packageFiles.referenceSketchV2]: encodeJson(buildReferenceSketch(observations, classes, 2)),

@@ -10,6 +10,8 @@ import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import {
   buildReferenceSketch,
+  type FaultCodebook,
+  goldenReportFrames,
   type Inference,
   type ModelManifest,
   type PictureStatistics,
@@ -26,13 +28,16 @@ import {
   goldenPlaces,
   metricsOf,
   type Observed,
+  observationsOf,
   sketchFiles,
   temperatureOf,
 } from "./documents.ts";
+import { cameraShifts, confusionOf, pipelineLogits } from "./drift-documents.ts";
 import { tensorsThatFit } from "./fit.ts";
 import { countTo, observe, Readings } from "./observe.ts";
 import { learnFirstPolicy, policyLines, readPolicySettings } from "./policy.ts";
-import { readSources, type Sources } from "./sources.ts";
+import type { Json } from "./readings.ts";
+import { readSources } from "./sources.ts";
 import { suspect } from "./suspect.ts";
 
 /** In the lineage of a package that was made from half of the validation frames: the seed of the halves. */
@@ -91,7 +96,8 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     const draftParts = parts(standIns(frames[0] as ValidationFrame, labels), {}, {});
     await writePackage(draft, draftParts);
     progress(`${name}: ${frames.length} validation frames, ${labels.length} classes, opset ${sources.facts.opset}`);
-    const { inferences, golden } = await measure(draft, draftParts, frames, sources, options, progress);
+    const run = new Readings(draft, draftParts, options.threads, progress);
+    const inferences = await suspect(frames, sources, options, run.observe, progress).finally(() => run.close());
     const observed: Observed = { frames, inferences, labels };
     const temperature = temperatureOf(observed);
     const metrics = metricsOf(observed, temperature);
@@ -105,9 +111,8 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     }
 
     const files: Record<string, Uint8Array> = {
-      ...goldenFiles(golden),
+      ...(await measure(draft, observed, temperature, options.threads, progress)),
       [packageFiles.calibration]: encodeJson({ method: "temperature", temperature }),
-      ...sketchFiles(observed, temperature),
     };
     const more: Record<string, string> = {};
     if (cloud !== null) {
@@ -141,29 +146,48 @@ async function cloudPackage(dir: string, labels: readonly string[]) {
   throw new Failure("pack-labels-differ", "ask-a-person", message);
 }
 
+/** Golden frames, reference sketches, and what drift is named with. */
 async function measure(
   dir: string,
-  parts: PackageParts,
-  frames: readonly ValidationFrame[],
-  sources: Sources,
-  options: PackOptions,
+  observed: Observed,
+  temperature: number,
+  threads: number,
   progress: (line: string) => void,
-) {
-  const run = new Readings(dir, parts, options.threads, progress);
-  const inferences = await suspect(frames, sources, options, run.observe, progress).finally(() => run.close());
-  const chosen = goldenPlaces(frames, GOLDEN_FRAMES, sources.labels.length);
+): Promise<Readonly<Record<string, Uint8Array>>> {
+  const { frames, labels } = observed;
+  const observations = observationsOf(observed, temperature);
+  const sketch = buildReferenceSketch(observations, labels.length, 2);
+  const chosen = goldenPlaces(frames, GOLDEN_FRAMES, labels.length);
   const golden: GoldenSource[] = [];
-  const model = await new OnnxModelHost(loadPackage).load(dir, { threads: options.threads });
+  const model = await new OnnxModelHost(loadPackage).load(dir, { threads });
   try {
     // One by one, as a device does it: a batch may round otherwise.
     for (const frame of chosen.map((place) => frames[place] as ValidationFrame)) {
       const [inference] = await observe(model, [frame], { tensorDigest: true, pixels: true }, () => {});
       golden.push({ jpeg: await readFile(frame.path), inference: inference as Inference });
     }
+    const config = JSON.parse(new TextDecoder().decode(await readFile(join(dir, packageFiles.preprocessor)))) as Json;
+    progress("faults made on purpose, for naming them on devices");
+    const pipeline = await pipelineLogits(model, golden, config);
+    progress(`  ${pipeline.length} of preprocessing: ${pipeline.map(({ name }) => name).join(", ")}`);
+    const camera = await cameraShifts(model, temperature, observed, observations, sketch);
+    progress(`  ${camera.length} of cameras: ${camera.map(({ name }) => name).join(", ")}`);
+    const faults: FaultCodebook = {
+      formatVersion: 1,
+      frames: goldenReportFrames(labels.length, golden.length),
+      pipeline,
+      camera,
+    };
+    const confusion = confusionOf(observed, observations, sketch);
+    return {
+      ...goldenFiles(golden),
+      ...sketchFiles(observations, labels.length),
+      [packageFiles.faults]: encodeJson(faults, 0),
+      ...(confusion !== null && { [packageFiles.confusion]: encodeJson(confusion, 0) }),
+    };
   } finally {
     await model.close();
   }
-  return { inferences, golden };
 }
 
 async function ask(

@@ -16,7 +16,7 @@ export type Reading = {
 /** Sides that published classifiers take. */
 const SIDES = [32, 64, 96, 128, 224, 256, 299, 384];
 /** Published means and deviations of pixels from 0 to 1, in RGB, by whose they are. */
-const PUBLISHED = {
+export const PUBLISHED = {
   ImageNet: { image_mean: [0.485, 0.456, 0.406], image_std: [0.229, 0.224, 0.225] },
   CLIP: { image_mean: [0.48145466, 0.4578275, 0.40821073], image_std: [0.26862954, 0.26130258, 0.27577711] },
   "CIFAR-10": { image_mean: [0.4914, 0.4822, 0.4465], image_std: [0.247, 0.2435, 0.2616] },

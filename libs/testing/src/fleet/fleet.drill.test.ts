@@ -41,7 +41,7 @@ describe("a fleet in the field: devices move, leave, are cut off, report late, t
     expect(results.filter(({ phase }) => phase === "Healthy").length).toBeGreaterThan(2);
   });
 
-  test.each(seeds(3))("seed %i: a model that is 5 points worse rolls back from the canary", (seed) => {
+  test.each(seeds(2))("seed %i: a model that is 5 points worse rolls back from the canary", (seed) => {
     const result = kept(simulate({ seed, ...rough({ harm: 0.05 }) }));
     expect(result.rollout?.aborted).toMatchObject({
       why: expect.stringContaining("against the control"),
@@ -87,7 +87,7 @@ describe("a fleet in the field: devices move, leave, are cut off, report late, t
     },
   );
 
-  test.each(seeds(4))(
+  test.each(seeds(2))(
     "seed %i: two instances with wrong clocks, one behind: no event counts twice, no stale command",
     (seed) => {
       const worse = kept(simulate({ seed, ...rough({ harm: 0.05 }, racing) }));
@@ -150,7 +150,7 @@ describe("rollout-manager dies", () => {
   });
 
   test("again and again, and it ends the same", () => {
-    const crashes = seeds(12).flatMap((i) => [{ place: places[i % 3] as Place, change: "any" as const }]);
+    const crashes = seeds(6).flatMap((i) => [{ place: places[i % 3] as Place, change: "any" as const }]);
     for (const harm of [-0.03, 0.06]) {
       const result = run(harm, { crashes });
       expect(result.crashed).toBeGreaterThanOrEqual(6);

@@ -129,6 +129,6 @@ describe("the AsyncAPI document", () => {
       "1 day",
       "7 days",
     ]);
-    expect(Object.keys(asyncApiOf("1").channels as object)).toHaveLength(Object.keys(topics).length + 1 + 18);
+    expect(Object.keys(asyncApiOf("1").channels as object)).toHaveLength(Object.keys(topics).length + 1 + 19);
   });
 });

@@ -65,6 +65,13 @@ const bytesMessage = (channel: string, holds: string): Json => ({
   payload: { type: "string", format: "binary", description: `${capital(holds)}.` },
 });
 
+const textMessage = (channel: string, pattern: string): Json => ({
+  name: capital(channel),
+  title: capital(channel),
+  contentType: "text/plain",
+  payload: { type: "string", pattern },
+});
+
 const uplinks = (Object.entries(uplinkStreams) as [UplinkStream, Topic][]).flatMap(([stream, topic]): Entry[] => {
   const bytesMax = UPLINK_BYTES_MAX[stream === "frames" ? "frames" : "others"];
   const common = { direction: "up", holds: topic.holds, retained: false, bytesMax } as const;
@@ -87,7 +94,7 @@ const uplinks = (Object.entries(uplinkStreams) as [UplinkStream, Topic][]).flatM
 });
 
 const downs = (Object.entries(downlinks) as [string, Downlink][]).flatMap(([channel, downlink]): Entry[] => {
-  const { codec, holds, retained } = downlink;
+  const { codec, text, holds, retained } = downlink;
   const address = `${names.policy(DEVICE).slice(0, -"policy".length)}${channel}`;
   const common = { direction: "down", holds, retained } as const;
   const avro: Entry = {
@@ -95,7 +102,7 @@ const downs = (Object.entries(downlinks) as [string, Downlink][]).flatMap(([chan
     id: nameOf("down", channel, "avro"),
     address,
     title: `down/${channel}`,
-    message: codec === null ? bytesMessage(channel, holds) : avroMessage(codec),
+    message: codec !== null ? avroMessage(codec) : text ? textMessage(channel, text) : bytesMessage(channel, holds),
   };
   if (!downlink.json) return [avro];
   const message = jsonMessage(`${capital(channel)} in JSON`, jsonDownlinkSchemas[channel as "results" | "sampling"]);

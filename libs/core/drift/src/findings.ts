@@ -1,0 +1,59 @@
+/** What is known of one device's drift: the small part of its state that verdicts are made of. */
+import type { Instant } from "@tributary/kernel";
+
+export type DeviceFindings = {
+  readonly deviceId: string;
+  readonly cameras: readonly CameraFindings[];
+  /** Newest last. */
+  readonly draws: readonly LabelledDraw[];
+  /** Package that the draws are of, hex. */
+  readonly drawsDigest: string;
+};
+
+export type CameraFindings = {
+  readonly cameraId: string;
+  readonly modelDigest: string;
+  /** Length and end of its newest window. */
+  readonly windowMs: number;
+  readonly endedAt: Instant;
+  /** Whether its baseline is complete: only then it is compared with it. */
+  readonly isCompared: boolean;
+  /** Null unless a stream is alarmed. */
+  readonly drift: CameraDrift | null;
+};
+
+export type CameraDrift = {
+  /** Estimated onset: the earliest of the alarmed streams'. */
+  readonly since: Instant;
+  /** End of the window that raised the first of the alarms. */
+  readonly alarmedAt: Instant;
+  /** Frames behind `shifts`. */
+  readonly frames: number;
+  /** Of each stream of the package, in its order: the baseline, and how far the mean since the onset is from it. */
+  readonly before: ArrayLike<number>;
+  readonly shifts: ArrayLike<number>;
+  readonly alarms: readonly StreamAlarm[];
+  /** Oldest first. */
+  readonly history: readonly { readonly at: Instant; readonly shifts: ArrayLike<number> }[];
+};
+
+export type StreamAlarm = {
+  /** Index among the package's streams. */
+  readonly stream: number;
+  readonly since: Instant;
+  readonly alarmedAt: Instant;
+  /** ln of the e-detector. */
+  readonly logEvidence: number;
+  /** Frames per bin since the alarm; empty for label:CLASS. */
+  readonly counts: ArrayLike<number>;
+};
+
+/** A frame that the random sample drew, and whose true class is known. */
+export type LabelledDraw = {
+  readonly cameraId: string;
+  readonly at: Instant;
+  /** With which probability it was drawn. */
+  readonly propensity: number;
+  /** Whether the device's answer was wrong. */
+  readonly loss: boolean;
+};
