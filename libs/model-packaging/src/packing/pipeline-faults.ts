@@ -114,7 +114,8 @@ function pictureFaults(right: Preprocessing): readonly PipelineFault[] {
     ["rotated-90", changed((image) => image.rotate(90))],
     ["rotated-180", changed((image) => image.rotate(180))],
     ["rotated-270", changed((image) => image.rotate(270))],
-    ["width-and-height-exchanged", changed((image) => image.rotate(90).flop())],
+    // sharp flips before it rotates: together they exchange rows and columns.
+    ["width-and-height-exchanged", changed((image) => image.flip().rotate(90))],
     ["centre-cropped", (picture, side) => cropped(picture, side, CROPPED, kernel)],
     ["cropped-to-shape", (picture, side) => cropped(picture, side, 1, kernel)],
     ["letterboxed", (picture, side) => letterboxed(picture, side, kernel)],
