@@ -7,6 +7,7 @@ export type BenchFlags = {
   readonly only?: string;
   readonly beside?: true;
   readonly tasks?: string;
+  readonly quick?: true;
 };
 
 export type BenchOptions = {

@@ -28,6 +28,14 @@ const benches: Readonly<Record<string, Entry>> = {
     summary: "each cloud backend beside calling its server directly; retry storms simulated",
     load: async () => (await import("./cloud.ts")).cloud,
   },
+  drift: {
+    summary: "faults named, clean devices not accused, and delays of detection, beside Evidently, scipy and river",
+    flags: [
+      ["--quick", "a smaller run, of two minutes"],
+      ["--only <parts>", "only these, with commas between them"],
+    ],
+    load: async () => (await import("./drift.ts")).drift,
+  },
   edge: {
     summary: "from capture to local answer, beside the bare decode, resize and run",
     flags: [["--beside", "with a niced program beside both lanes that keeps a core busy"]],

@@ -1,5 +1,5 @@
 export { type Examination, type ExamineSettings, slowdownOf } from "./checking/examine.ts";
-export { CORRUPTIONS, type CorruptionName } from "./gating/corruptions.ts";
+export { CORRUPTIONS, type CorruptionName, cameraFaults } from "./gating/corruptions.ts";
 export { htmlOf } from "./gating/html.ts";
 export { marginsSchema } from "./gating/margins.ts";
 export { measure } from "./gating/measure.ts";

@@ -229,9 +229,10 @@ describe("answers", () => {
 });
 
 test("verdicts of drift are listed, described, shown as a page, and sent as they change", async () => {
-  const [camera, world] = [someDriftVerdict(), someDriftVerdict({ verdictId: "w1", cause: "WORLD" })];
+  const camera = someDriftVerdict();
+  const world = someDriftVerdict({ verdictId: "w1", cause: "WORLD", openedAt: camera.openedAt + 1 });
   await put(topics.driftVerdicts, camera.verdictId, camera);
-  await put(topics.driftVerdicts, "w1", { ...world, openedAt: world.openedAt + 1 });
+  await put(topics.driftVerdicts, "w1", world);
   const ids = async (query = "") =>
     (await call(`/api/v1/drift${query}`)).body.items.map((one: { verdictId: string }) => one.verdictId);
   await waitFor(async () => (await ids()).length === 2, { what: "the verdicts" });

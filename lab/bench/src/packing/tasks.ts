@@ -128,7 +128,7 @@ type Digits = {
 };
 
 /** scikit-learn's digits that the models of samples/digits were not trained on, as the guide's camera gives them. */
-async function digits(name: string, shape: string, which: "edge" | "cloud"): Promise<Task> {
+export async function digits(name: string, shape: string, which: "edge" | "cloud"): Promise<Task> {
   const folder = join(ROOT, "samples/digits");
   const { side, training, labels, pixels } = JSON.parse(await readFile(join(folder, "photos.json"), "utf8")) as Digits;
   const bytes = Buffer.from(pixels, "base64");

@@ -11,10 +11,12 @@ export type NamedFault = {
   readonly runnerUpDistance: number;
 };
 
-/** Root mean square of the difference, in units of the spread of the golden logits; random logits have about 1.4. */
-const DISTANCE_MAX = 0.5;
-/** A fault explains the answers if it leaves at most half of their distance from the right ones. */
-const REMAINDER_MAX = 0.5;
+/** Root mean square of the difference, in units of the spread of the golden logits: pixels that differ by up to 2 of 255 make about
+ * .1 (bench drift). Answers further from every fault are none's, unless so little remains of a large deviation. */
+const DISTANCE_MAX = 0.2;
+const REMAINDER_MAX = 0.25;
+/** What a fault leaves at most of the distance from the right answers: a fault that changes little is as near as noise lets it be. */
+const REMAINDER_OF_NOISE = 0.9;
 
 /** Nearest pipeline fault of the logits (frames x classes) that a device reports for the first golden frames; null when the right
  * answers are nearer than every fault, or no fault is near. Throws `golden-logits-invalid` for another number of logits or NaN. */
@@ -32,8 +34,8 @@ export function nearestPipelineFault(
     distance: distanceTo(logits, reported) / spread,
   }));
   const named = nearestOf(distances);
-  if (named === null || named.distance > DISTANCE_MAX) return null;
-  return named.distance <= REMAINDER_MAX * rightDistance ? named : null;
+  if (named === null || named.distance > REMAINDER_OF_NOISE * rightDistance) return null;
+  return named.distance <= Math.max(DISTANCE_MAX, REMAINDER_MAX * rightDistance) ? named : null;
 }
 
 /** The nearest, and the one after it. */

@@ -45,6 +45,7 @@ export {
   observe,
   parseReferenceSketch,
   type ReferenceSketch,
+  SKETCH_BINS,
   type SketchObservation,
   type SketchWindow,
   sketchValue,

@@ -12,7 +12,7 @@ import {
   type Pipeline,
   type PipelineFault,
   pipelineFaults,
-  pixelDifference,
+  pixelDifferences,
   rightPipeline,
 } from "./pipeline-faults.ts";
 import type { Json, Reading } from "./readings.ts";
@@ -75,7 +75,7 @@ export async function checkTrainerTensors(
   const pairs = await Promise.all(frames.map(pairBy(rightPipeline(preprocessing))));
   const differing = pairs.filter(({ ours, theirs }) => !areWithinBand(ours, theirs, preprocessing));
   if (differing.length === 0) return;
-  const far = Math.max(...differing.map(({ ours, theirs }) => pixelDifference(ours, theirs, preprocessing)));
+  const far = Math.max(...differing.map(({ ours, theirs }) => pixelDifferences(ours, theirs, preprocessing).max));
   const by = Number.isFinite(far) ? `by up to ${far.toFixed(0)} of 255` : "in their size";
   const found = `on ${differing.length} of ${frames.length} golden frames ${described.path} makes other tensors than the trainer's, ${by}`;
   const harm = Number.isFinite(far) ? await harmOf(differing, load) : "";
@@ -150,9 +150,17 @@ async function makes(
 ): Promise<boolean> {
   for (const pair of pairs) {
     const tensor = await pipeline(pair.jpeg).catch(() => null);
-    if (tensor === null || !areWithinBand(tensor, wanted(pair), preprocessing)) return false;
+    if (tensor === null || !areWithinBand(tensor, wanted(pair), inUnitsOf(wanted(pair), preprocessing))) return false;
   }
   return true;
+}
+
+/** A file that does not rescale has a band of several units, in which tensors of another range would be all the same: a pixel's
+ * step is at most a 64th of the range that a tensor has. */
+function inUnitsOf(tensor: Float32Array, preprocessing: Preprocessing): Preprocessing {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of tensor) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  return { ...preprocessing, scale: preprocessing.scale.map((step) => Math.min(step, (high - low) / 64)) };
 }
 
 function bestOf(logits: Float32Array): number {

@@ -26,7 +26,7 @@ test.each([1, 2])("an array of format version %i is read", (version) => {
 });
 
 test.each([
-  ["no array", new TextEncoder().encode("NUMPY, they said"), "np.save"],
+  ["no array", new TextEncoder().encode("no array at all"), "np.save"],
   ["float64", npy(headerOf("<f8", "False", "(3,)"), six), '.astype("<f4")'],
   ["big-endian", npy(headerOf(">f4", "False", "(6,)"), six), "little-endian"],
   ["a record", npy("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (6,), }", six), "no plain type"],

@@ -7,21 +7,33 @@ import { decodePicture, Normaliser, PIXELS_MAX, resizePixels } from "@tributary/
 import sharp, { type Sharp } from "sharp";
 import { type Json, PUBLISHED } from "./readings.ts";
 
-/** Largest difference of two tensors of one picture in units of its 8-bit pixels; infinite for another number of values. */
-export function pixelDifference(a: Float32Array, b: Float32Array, { scale, layout }: Preprocessing): number {
-  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+/** Share of a picture's values that may be outside the band. Pillow's bicubic and libvips's differ by more than 2 of 255 in 0.01 % of
+ * the sample frames' values, bicubic and Lanczos in 3 %. */
+const OUTSIDE_MAX = 0.01;
+
+/** Differences of two tensors of one picture in units of its 8-bit pixels: the largest, and the share of values outside the band in
+ * which two implementations agree. Infinite for another number of values. */
+export function pixelDifferences(
+  a: Float32Array,
+  b: Float32Array,
+  { scale, layout }: Preprocessing,
+): { readonly max: number; readonly outside: number } {
+  if (a.length !== b.length) return { max: Number.POSITIVE_INFINITY, outside: 1 };
   const area = a.length / scale.length;
-  let largest = 0;
+  let max = 0;
+  let outside = 0;
   for (let i = 0; i < a.length; i++) {
     const step = scale[layout === "channels_first" ? Math.floor(i / area) : i % scale.length] as number;
-    largest = Math.max(largest, Math.abs((a[i] as number) - (b[i] as number)) / step);
+    const difference = Math.abs((a[i] as number) - (b[i] as number)) / step;
+    max = Math.max(max, difference);
+    if (difference > PIXEL_BAND + 1e-3) outside += 1;
   }
-  return largest;
+  return { max, outside: outside / a.length };
 }
 
 /** Whether they agree as those of two implementations of the same preprocessing do. */
 export const areWithinBand = (a: Float32Array, b: Float32Array, preprocessing: Preprocessing): boolean =>
-  pixelDifference(a, b, preprocessing) <= PIXEL_BAND + 1e-3;
+  pixelDifferences(a, b, preprocessing).outside <= OUTSIDE_MAX;
 
 export type Pipeline = (jpeg: Uint8Array) => Promise<Float32Array>;
 export type PipelineFault = { readonly name: string; readonly tensorOf: Pipeline };
@@ -102,7 +114,8 @@ function pictureFaults(right: Preprocessing): readonly PipelineFault[] {
     ["rotated-90", changed((image) => image.rotate(90))],
     ["rotated-180", changed((image) => image.rotate(180))],
     ["rotated-270", changed((image) => image.rotate(270))],
-    ["width-and-height-exchanged", changed((image) => image.rotate(90).flop())],
+    // sharp flips before it rotates: together they exchange rows and columns.
+    ["width-and-height-exchanged", changed((image) => image.flip().rotate(90))],
     ["centre-cropped", (picture, side) => cropped(picture, side, CROPPED, kernel)],
     ["cropped-to-shape", (picture, side) => cropped(picture, side, 1, kernel)],
     ["letterboxed", (picture, side) => letterboxed(picture, side, kernel)],
@@ -253,7 +266,7 @@ function notAntialiased(from: Picture, side: Side): Picture {
   return { pixels: new Uint8Array(pixels.buffer), ...side };
 }
 
-/** Of each new place: the two places between which it lies, and how far from the first. */
+/** Of each new place: the two places that it is between, and how far from the first. */
 function tapsOf(from: number, to: number): readonly (readonly [first: number, second: number, share: number])[] {
   return Array.from({ length: to }, (_, i) => {
     const place = Math.max(0, ((i + 0.5) * from) / to - 0.5);

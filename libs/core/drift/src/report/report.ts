@@ -78,7 +78,7 @@ function timeline({ features, timeline, since }: DriftVerdict): Html {
   const left = features.length - HEAT_ROWS_MAX;
   const more = left > 0 ? html`<p class="faint">${left} features with less evidence are left out.</p>` : nothing;
   return html`<section class="card"><h2>What changed, and when</h2>
-<p>How far each feature's mean lies from its baseline, over the affected cameras. Features in bold have an alarm.</p>${map}${more}</section>`;
+<p>How far each feature's mean is from its baseline, over the affected cameras. Features in bold have an alarm.</p>${map}${more}</section>`;
 }
 
 function histograms({ features }: DriftVerdict): Html {
