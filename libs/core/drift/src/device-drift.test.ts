@@ -27,9 +27,9 @@ function deviceAfter(windows: number, caseOf: (window: number) => DeviceCase = (
     const record = simulated.sketch(what, change);
     return at.sketch(record, endedAt ?? now, Math.max(now, START), reference, foldSettings);
   };
-  const step = (what: DeviceCase = {}) => {
+  const step = (what: DeviceCase = {}, change: Partial<EdgeSketches> = {}) => {
     now += WINDOW_MS;
-    return send({}, now, what);
+    return send(change, now, what);
   };
   for (let window = 0; window < windows; window++) step(caseOf(window));
   return { device, send, step, simulated, now: () => now };
@@ -119,9 +119,9 @@ describe("a camera", () => {
     ["temperature", { temperature: 2 }],
     ["preprocessing", { preprocessingDigest: "00".repeat(32) }],
   ])("starts its baseline again with another %s", (_, change) => {
-    const { device, send, now } = drifting();
+    const { device, step } = drifting();
     expect(device.findings().cameras[0]?.drift).not.toBeNull();
-    send(change, now() + 1);
+    expect(step({}, change)).toBe("folded");
     expect(device.findings().cameras[0]).toMatchObject({ isCompared: false, drift: null });
   });
 });
