@@ -17,7 +17,7 @@ import { type Check, check, type Drill, type Findings } from "./scenario.ts";
 /** Windows before anything is disturbed: the baseline and some more. */
 const PAST_WINDOWS = 80;
 /** Windows after it, in real time; what changes does after so many of them. */
-const LIVE_WINDOWS = 170;
+const LIVE_WINDOWS = 240;
 const CHANGE_AT = 10;
 /** The last ones are not disturbed. */
 const CALM_WINDOWS = 20;
