@@ -28,7 +28,16 @@ type Part = (typeof PARTS)[number];
 
 const EDGE = fileURLToPath(new URL("../../../models/edge-resnet8/", import.meta.url));
 const sizes = {
-  full: { photos: 1_000, pipelineSeeds: 10, trials: 60, devices: 1_000, windows: 1_440, cameras: 400, days: 30, seeds: 10 },
+  full: {
+    photos: 1_000,
+    pipelineSeeds: 10,
+    trials: 60,
+    devices: 1_000,
+    windows: 1_440,
+    cameras: 400,
+    days: 30,
+    seeds: 10,
+  },
   quick: { photos: 400, pipelineSeeds: 3, trials: 20, devices: 100, windows: 720, cameras: 40, days: 10, seeds: 4 },
 } as const;
 type Size = (typeof sizes)[keyof typeof sizes];
@@ -38,7 +47,8 @@ type Section = Pick<BenchReport, "tables" | "gates" | "figures" | "svg">;
 
 export const drift: Bench = {
   name: "drift",
-  summary: "faults named, clean devices not accused, and delays of detection beside Evidently, KS, ADWIN and Page-Hinkley",
+  summary:
+    "faults named, clean devices not accused, and delays of detection beside Evidently, KS, ADWIN and Page-Hinkley",
   details: `Parts, of which --only chooses some:
   pipelines  faults of preprocessing by Pillow and NumPy, ±2/255 noise on the resized pixels, through the model's child: named by
              the package's codebook; the sample model, and two with two classes
@@ -190,7 +200,9 @@ const faultSets = (photos: readonly SampleFrame[]): Promise<readonly PhotoSet[]>
   Promise.all(
     cameraFaults.map(async ({ name, apply }) => ({
       name: `now/${name}`,
-      photos: await Promise.all(photos.map(async ({ jpeg, label }, i) => ({ jpeg: await apply(jpeg, 1_000_000 + i), label }))),
+      photos: await Promise.all(
+        photos.map(async ({ jpeg, label }, i) => ({ jpeg: await apply(jpeg, 1_000_000 + i), label })),
+      ),
     })),
   );
 

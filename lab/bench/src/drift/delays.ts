@@ -6,7 +6,14 @@ import { drawMix, type Observed, Scenes } from "./observed.ts";
 import type { Peers, Watched } from "./peers.ts";
 import { Watcher } from "./watcher.ts";
 
-export const DELAY = { frames: 60, baseline: 240, before: 60, after: 240, cleanAfter: 120, fleetStreams: 8_000 } as const;
+export const DELAY = {
+  frames: 60,
+  baseline: 240,
+  before: 60,
+  after: 240,
+  cleanAfter: 120,
+  fleetStreams: 8_000,
+} as const;
 const WINDOW_MS = 60_000;
 const OURS = "tributary";
 /** Changes of the world beside faults of a camera. */
@@ -19,7 +26,9 @@ export type Delays = {
   readonly seeds: number;
   readonly changes: readonly {
     readonly change: string;
-    readonly byMethod: Readonly<Record<string, { readonly median: number | null; readonly p90: number | null; readonly missed: number }>>;
+    readonly byMethod: Readonly<
+      Record<string, { readonly median: number | null; readonly p90: number | null; readonly missed: number }>
+    >;
   }[];
   /** Windows without a change that alarmed, of how many. */
   readonly falseAlarms: Readonly<Record<string, { readonly alarms: number; readonly looked: number }>>;
@@ -34,7 +43,7 @@ export async function delays(
 ): Promise<Delays> {
   const runs: Run[] = [];
   for (const change of [...faults, MIX, null]) {
-    for (let seed = 0; seed < (seeds); seed++) runs.push(await runOf(observed, peers, change, seed));
+    for (let seed = 0; seed < seeds; seed++) runs.push(await runOf(observed, peers, change, seed));
     progress(`  ${change ?? "nothing"}: ${seeds} cameras watched`);
   }
   const methods = Object.keys(runs[0]?.watched ?? {});

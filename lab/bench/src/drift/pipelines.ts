@@ -113,7 +113,9 @@ export function pipelineGates(trials: PipelineTrials): readonly Gate[] {
   const rightOf = (one: PipelineTrials["faults"][number]) => one.rightByFrames[frames] ?? 0;
   const known = faults.filter(({ isInCodebook }) => isInCodebook);
   const always = known.filter((one) => rightOf(one) === seeds);
-  const rest = faults.filter(({ fault, isInCodebook }) => !isInCodebook && (fault === "right" || fault.startsWith(UNKNOWN)));
+  const rest = faults.filter(
+    ({ fault, isInCodebook }) => !isInCodebook && (fault === "right" || fault.startsWith(UNKNOWN)),
+  );
   const wrong = rest.flatMap(({ named }) => named).filter((one) => one !== null).length;
   return [
     {
@@ -133,7 +135,9 @@ async function outputOf(args: readonly string[]): Promise<string> {
   const child = spawn(pythonOfPeers(), args, { stdio: ["ignore", "pipe", "inherit"] });
   const chunks: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
-  const code = await new Promise<number | null>((resolve, reject) => child.once("close", resolve).once("error", reject));
+  const code = await new Promise<number | null>((resolve, reject) =>
+    child.once("close", resolve).once("error", reject),
+  );
   if (code !== 0) throw new Error(`${args[0]} ended with ${code}`);
   return Buffer.concat(chunks).toString();
 }
