@@ -6,10 +6,12 @@ import {
   type SpawnedService,
   someAnswer,
   someBootId,
+  someDriftVerdict,
   someFrame,
   somePolicy,
   somePrediction,
   somePredictions,
+  someReported,
   someResult,
   spawnProcess,
   spawnService,
@@ -97,6 +99,52 @@ describe("tributary", () => {
     expect((await tributary("describe", "devices", "cam-01")).text).toContain("REVOKED");
     const password = await tributary("devices", "register", "cam-02", "--password-only");
     expect(password).toMatchObject({ code: 0, text: expect.stringMatching(/^\S{30,}$/) });
+  });
+
+  test("labels devices, and checks what they report of their golden frames", async () => {
+    await tributary("devices", "register", "cam-03", "--label", "lens=acme-1", "--label", "rack=7");
+    const labelled = await tributary("devices", "label", "cam-03", "lens=acme-2", "rack-");
+    expect(labelled).toEqual({ code: 0, text: "cam-03 is labelled: lens=acme-2" });
+    expect(await tributary("devices", "label", "cam-03", "lens")).toMatchObject({
+      code: 2,
+      text: expect.stringContaining("KEY- to remove"),
+    });
+    const golden = { at: Date.now(), modelDigest: "ab".repeat(32), frames: 8, failed: 0, logits: [] };
+    const reports = (more: object) =>
+      sink.send([
+        {
+          topic: topics.reported.name,
+          key: "cam-03",
+          value: topics.reported.codec.encodeConfluent(
+            someReported({ deviceId: "cam-03", golden: { ...golden, ...more } }),
+          ),
+        },
+      ]);
+    await reports({});
+    const check = start("devices", "check", "cam-03", "--wait", "-o", "json");
+    const requested = async () =>
+      JSON.parse((await tributary("describe", "device", "cam-03", "-o", "json")).text).checkRequestedAt !== null;
+    await waitFor(requested, { what: "the request" });
+    await reports({ at: golden.at + 1, failed: 3 });
+    const { code } = await check.exited;
+    expect([code, check.lines().at(-1)]).toEqual([1, expect.stringContaining("cam-03 did not pass")]);
+    expect(check.lines().join("\n")).toContain('"failed": 3');
+  });
+
+  test("lists, describes and explains verdicts of drift, and writes the page of one", async () => {
+    expect(await tributary("drift", "list", "--exit-code")).toMatchObject({ code: 0 });
+    const watch = start("drift", "list", "-w", "--every", "0.2", "--exit-code");
+    await put(topics.driftVerdicts, someDriftVerdict());
+    expect([(await watch.exited).code, watch.lines().at(-1)]).toEqual([6, expect.stringContaining("1 verdict.")]);
+    const described = await tributary("drift", "describe", "0123", "--no-color");
+    for (const part of ["Where      lens=acme-2", "cam-2    front", "channel mean b   0.420", "frog    10 %"]) {
+      expect(described.text).toContain(part);
+    }
+    expect((await tributary("drift", "explain", "0123", "-o", "json")).text).toContain('"isCause": true');
+    expect((await tributary("drift", "list", "--cause", "world")).text).toContain("No verdicts");
+    expect((await tributary("drift", "explain", "ffff")).code).toBe(3);
+    const page = await tributary("drift", "report", "0123", "-o", "-");
+    expect([page.code, page.text.startsWith("<!doctype html>")]).toEqual([0, true]);
   });
 
   test("finds a policy by the beginning of its key", async () => {

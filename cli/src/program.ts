@@ -6,6 +6,7 @@ import { completeCommand, completionCommand } from "./commands/completion.ts";
 import { describeDevice, devicesCommand, getDevices } from "./commands/devices.ts";
 import { dlqCommand } from "./commands/dlq.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { driftCommand } from "./commands/drift.ts";
 import { routerCommand } from "./commands/explain.ts";
 import { framesCommand } from "./commands/frames.ts";
 import { labelsCommand } from "./commands/labels.ts";
@@ -29,7 +30,7 @@ Exit codes:
   3  not found
   4  the gateway, or Kafka, cannot be reached
   5  done in part: some items were refused, each is named on stderr
-  6  rollout status --exit-code: the rollout is Degraded
+  6  rollout status --exit-code: the rollout is Degraded; drift list --exit-code: there is a verdict
 
 Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_MODEL_REGISTRY, TRIBUTARY_MODEL_REGISTRY_TOKEN,
   TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR
@@ -45,9 +46,9 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addOption(new Option("--token <TOKEN>", "bearer token, if the gateway requires one").env("TRIBUTARY_TOKEN"))
     .option("--no-color", "plain text")
     .addHelpText("after", EPILOGUE);
-  // A report has one format, and its -o names the file.
-  const [first = "", second] = wordsOf(argv);
-  if (!(/^rollouts?$/.test(first) && second === "report")) {
+  // A report and an export have one format, and their -o names the file.
+  const command = wordsOf(argv).slice(0, 2).join(" ");
+  if (!/^(rollouts? report|drift (report|export))$/.test(command)) {
     program.addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(formats).default("table"));
   }
   program
@@ -69,6 +70,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(framesCommand(io))
     .addCommand(labelsCommand(io))
     .addCommand(rolloutCommand(io))
+    .addCommand(driftCommand(io))
     .addCommand(routerCommand(io))
     .addCommand(topicsCommand(io))
     .addCommand(dlqCommand(io))

@@ -47,7 +47,7 @@ export async function watched(
   }
 }
 
-const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((done) => {
     const finish = () => {
       clearTimeout(timer);

@@ -80,6 +80,25 @@ def normalise(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
+def write_golden(split: Split, out: Path, count: int = 16) -> None:
+    """Golden frames for ``tributary models pack --golden``: camera frames, each with the tensor that training makes of it.
+
+    They are spread over the classes, in order, as packing spreads them. A network that is fed something else than these tensors
+    is fed what it was not trained on.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    taken = [0] * len(CLASSES)
+    written = 0
+    for photo, label in zip(split.photos, split.labels):
+        if written == count or taken[label] == -(-count // len(CLASSES)):
+            continue
+        jpeg = camera_frame(photo)
+        (out / f"{written:02d}.jpg").write_bytes(jpeg)
+        np.save(out / f"{written:02d}.npy", normalise(preprocess_pixels(jpeg)[np.newaxis])[0])
+        taken[label] += 1
+        written += 1
+
+
 def _read_published(source: str, cache: Path) -> tuple[np.ndarray, np.ndarray]:
     folder = _fetch(cache)
     sheets = [f"data_batch_{i}.png" for i in range(1, 6)] if source == "train" else ["test_batch.png"]

@@ -1,4 +1,4 @@
-"""Turns a checkpoint into `model.onnx` beside the files that `tributary models pack` needs.
+"""Turns a checkpoint into `model.onnx` beside the files that `tributary models pack` needs, and golden tensors.
 
     python -m tributary_training.export edge  [--out .work/export/edge-resnet8]
     python -m tributary_training.export cloud [--out .work/export/cloud-vgg]
@@ -25,7 +25,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .data import CLASSES, FRAME_SIDE, JPEG_QUALITY, MEAN, MODEL_SIDE, PACKAGE, SPLITS, STD, load_split, normalise
+from .data import CLASSES, FRAME_SIDE, JPEG_QUALITY, MEAN, MODEL_SIDE, PACKAGE, SPLITS, STD, load_split, normalise, write_golden
 from .models import CloudNet, ResNet8
 
 OPSET = 17
@@ -91,6 +91,7 @@ def main() -> None:
     (out / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
     (out / "labels.json").write_text(json.dumps(CLASSES, indent=2) + "\n")
     (out / "lineage.json").write_text(json.dumps(lineage, indent=2) + "\n")
+    write_golden(validation, out / "golden")
     report = {
         "model": str(model),
         "bytes": model.stat().st_size,

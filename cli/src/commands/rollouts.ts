@@ -1,5 +1,5 @@
 /** `rollout`: starts, shows and controls rollouts. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { text as textOf } from "node:stream/consumers";
 import type { RolloutCommand, RolloutDevices, RolloutQuery, RolloutView } from "@tributary/api";
 import { reasonOf } from "@tributary/kernel";
@@ -9,6 +9,7 @@ import { type Context, contextOf, type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { GatewayRefusal } from "../gateway.ts";
 import { ago, type View } from "../output.ts";
+import { reportOption, writeReport } from "../report-file.ts";
 import { type Linted, lineOf, lint } from "../rollouts/lint.ts";
 import { type Event, markOf, packageWords, phaseWords, stepsOf, treeOf } from "../rollouts/tree.ts";
 import { watchable, watched } from "../watch.ts";
@@ -137,24 +138,13 @@ function addHistory(command: Command, io: Io): void {
 }
 
 function addReport(command: Command, io: Io): void {
-  named(command.command("report"))
+  reportOption(named(command.command("report")), "rollout-NAME.html")
     .description("a page with the evidence and the decisions")
-    .option(
-      "-o, --output <FILE>",
-      "where to write it; - is stdout. Default: rollout-NAME.html, or stdout if that is not a terminal",
-    )
     .action(async (name: string, { output: file }: { output?: string }, own: Command) => {
       const context = contextOf(own, io);
       const rollout = await find(context, name);
-      const page = Buffer.from(await context.gateway.rollouts.report({ uid: rollout.uid }));
-      const target = file ?? (io.isOutputTerminal ? `rollout-${rollout.name}.html` : "-");
-      if (target === "-") return io.stdout(page.toString("utf8"));
-      try {
-        writeFileSync(target, page);
-      } catch (error) {
-        throw new CliError(exitCodes.failed, `Cannot write the report: ${reasonOf(error)}`);
-      }
-      context.output.line(`Wrote ${target}; open it in a browser.`);
+      const page = await context.gateway.rollouts.report({ uid: rollout.uid });
+      writeReport(context, page, file, `rollout-${rollout.name}.html`);
     });
 }
 

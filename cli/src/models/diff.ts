@@ -5,7 +5,7 @@ import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { shown, type View } from "../output.ts";
-import { fetchManifest, manifestOf } from "./fetched.ts";
+import { fetchBlob, manifestOf } from "./fetched.ts";
 import { modelApiOf, modelRegistryOf, versionIn, withModelRegistry } from "./model-api.ts";
 
 export type Difference = { readonly what: string; readonly a: unknown; readonly b: unknown; readonly change: string };
@@ -55,11 +55,11 @@ async function sideOf(reference: string, command: Command, io: Io): Promise<Side
   const { models } = modelApiOf(command, io);
   const registry = modelRegistryOf(command, io);
   const { modelDigest: digest } = versionIn(await models.versions(), reference);
-  const manifest = manifestOf(await fetchManifest(registry, digest), digest);
+  const manifest = manifestOf(await fetchBlob(registry, digest), digest);
   const documents: Record<string, unknown> = {};
   for (const path of DOCUMENTS) {
     const sha256 = manifest.files[path]?.sha256;
-    if (sha256 !== undefined) documents[path] = JSON.parse((await fetchManifest(registry, sha256)).toString());
+    if (sha256 !== undefined) documents[path] = JSON.parse((await fetchBlob(registry, sha256)).toString());
   }
   return { digest, manifest, documents };
 }

@@ -23,7 +23,7 @@ export async function withScratch<T>(work: (dir: string) => Promise<T>): Promise
   }
 }
 
-export async function fetchManifest(registry: ModelRegistry, digest: string): Promise<Buffer> {
+export async function fetchBlob(registry: ModelRegistry, digest: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   const signal = AbortSignal.timeout(DOWNLOAD_MS_MAX);
   for await (const chunk of registry.blobs.get({ digest }, { signal })) chunks.push(chunk);
@@ -41,7 +41,7 @@ export function manifestOf(bytes: Buffer, digest: string): ModelManifest {
 
 /** The loader of the folder checks every byte. */
 export async function fetchPackage(registry: ModelRegistry, digest: string, dir: string, io: Io): Promise<void> {
-  const manifestBytes = await fetchManifest(registry, digest);
+  const manifestBytes = await fetchBlob(registry, digest);
   const files = Object.entries(manifestOf(manifestBytes, digest).files);
   let done = 0;
   const progress = new Progress(io, () => `downloading: ${done} of ${files.length} files`);

@@ -17,6 +17,10 @@ export function modelsPackCommand(io: Io): Command {
       "--validation <DIR>",
       "JPEG frames the model was not trained on: labels.json (file -> class), or a folder for each class",
     )
+    .option(
+      "--golden <DIR>",
+      "JPEGs with the trainer's input tensors beside them (NAME.jpg, NAME.npy: float32 as the model takes it, without the batch): the golden frames; a preprocessing that makes other tensors is refused, with its fault named",
+    )
     .option("--name <NAME>", "name of the model (default: the folder's)")
     .option("--version <VERSION>", "its version", "1.0.0")
     .option("--input <TENSOR>", "the picture's tensor (default: the only one)")

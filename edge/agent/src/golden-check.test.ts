@@ -119,6 +119,7 @@ describe("golden frames", () => {
       "command b",
     ]);
     check.stop();
+    check.requested(7);
     await clock.pass(DAY_MS);
     await run(b);
     expect(checked).toHaveLength(5);

@@ -38,6 +38,7 @@ export type GoldenCheckPorts = {
 export class GoldenCheck {
   readonly #ports: GoldenCheckPorts;
   readonly #everyMs: number;
+  /** Undefined before the start and after the stop. */
   #slot: Slot | undefined;
   #last: GoldenReport | null = null;
   #requestedAt: number | undefined;
@@ -64,6 +65,7 @@ export class GoldenCheck {
   }
 
   stop(): void {
+    this.#slot = undefined;
     this.#running.abort(new Failure("stopping", "retry", "the agent stops"));
   }
 

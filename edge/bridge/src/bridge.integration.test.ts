@@ -60,6 +60,7 @@ class Rig {
   port = 0;
   readonly #kafka: { readonly brokers: string[]; readonly prefix: string };
   readonly #clients: MqttClient[] = [];
+  readonly #hashes = new Map<string, string>();
 
   constructor(kafka: { readonly brokers: readonly string[]; readonly prefix: string }) {
     this.#kafka = { brokers: [...kafka.brokers], prefix: kafka.prefix };
@@ -73,9 +74,15 @@ class Rig {
     await admin.close();
   }
 
-  register(deviceId: string, status: "ACTIVE" | "REVOKED" = "ACTIVE"): Promise<unknown> {
+  register(
+    deviceId: string,
+    status: "ACTIVE" | "REVOKED" = "ACTIVE",
+    checkRequestedAt: number | null = null,
+  ): Promise<unknown> {
+    const passwordHash = this.#hashes.get(deviceId) ?? hashOf(deviceId);
+    this.#hashes.set(deviceId, passwordHash);
     const value = topics.registry.codec.encodeConfluent(
-      someRegistration({ deviceId, passwordHash: hashOf(deviceId), status }),
+      someRegistration({ deviceId, passwordHash, status, checkRequestedAt }),
     );
     return this.sink.send([{ topic: topics.registry.name, key: deviceId, value }]);
   }
@@ -375,7 +382,7 @@ describe("with Kafka there", () => {
     await second.endAsync();
   });
 
-  test("a device gets the policy of its model when it subscribes, at each change, and the answers of its sent frames", async () => {
+  test("a device gets the policy of its model when it subscribes, at each change, requests to check, and the answers of its sent frames", async () => {
     const device = await rig.connected("b", {
       will: { topic: down.availability("b"), payload: Buffer.from("offline"), qos: 1, retain: true },
     });
@@ -387,6 +394,7 @@ describe("with Kafka there", () => {
         const { answers } = Classifications.decodeSingleObject(payload);
         received.push(["results", answers.map((answer) => answer.frameSeq).join()]);
       }
+      if (topic === down.check("b")) received.push(["check", String(payload)]);
     });
     const policy = (policyVersion: string, createdAt: number) =>
       rig.sink.send([
@@ -425,10 +433,13 @@ describe("with Kafka there", () => {
     const value = Classifications.encodeConfluent({ deviceId: "b", bootId: 7n, answers });
     await rig.sink.send([{ topic: topics.classifications.name, key: "b", value }]);
     await until(3);
+    await rig.register("b", "ACTIVE", 1_800_000_000_001); // The session stays.
+    await until(4);
     expect(received).toEqual([
       ["policy", "first"],
       ["policy", "second"],
       ["results", "2"],
+      ["check", "1800000000001"],
     ]);
     // A restart loses nothing: retained messages come from Kafka.
     await rig.bridge?.close();
@@ -441,6 +452,9 @@ describe("with Kafka there", () => {
     const [payload, isRetained] = await retained;
     expect(RoutingPolicy.decodeSingleObject(payload).policyVersion).toBe("second");
     expect(isRetained).toBe(true);
+    const check = new Promise((resolve) => again.once("message", (_, bytes) => resolve(String(bytes))));
+    await again.subscribeAsync(down.check("b"), { qos: 1 });
+    expect(await check).toBe("1800000000001");
   });
 });
 

@@ -1,5 +1,6 @@
 import { clocks } from "./clocks/clocks.ts";
 import { deadClassifier } from "./dead-classifier.ts";
+import { drift } from "./drift.ts";
 import { hostile } from "./hostile/hostile.ts";
 import { kafkaOutage } from "./kafka-outage.ts";
 import { killEach } from "./kill-each.ts";
@@ -12,6 +13,7 @@ import type { Drill, Scenario } from "./scenario.ts";
 import { strangers } from "./strangers.ts";
 
 export { dead, deadClassifier } from "./dead-classifier.ts";
+export { drift } from "./drift.ts";
 export { hostile } from "./hostile/hostile.ts";
 export { kafkaOutage, outage } from "./kafka-outage.ts";
 export { killEach, kills } from "./kill-each.ts";
@@ -25,4 +27,4 @@ export { strangers } from "./strangers.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
 
-export const drills: readonly Drill[] = [ota, otaAttacks, rollout, pauses, power, clocks, strangers, hostile];
+export const drills: readonly Drill[] = [ota, otaAttacks, rollout, drift, pauses, power, clocks, strangers, hostile];

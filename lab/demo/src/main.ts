@@ -1,12 +1,16 @@
 #!/usr/bin/env node
-/** `npm run demo -- rollout`: progress on standard error, evidence on standard output, exit 1 when a case ends otherwise than
- * it must. */
+/** `npm run demo -- rollout` and `-- drift`: progress on standard error, evidence on standard output, exit 1 when a case ends
+ * otherwise than it must. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { cloudPackage, edgePackage, runDir } from "@tributary/stack";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { Candidates } from "./candidates/candidates.ts";
+import { casesOf, DEVICES_MIN as DRIFT_DEVICES_MIN, fleetOf } from "./drift/cases.ts";
+import { prepareDriftPool } from "./drift/pool.ts";
+import { type DriftReport, runDrift } from "./drift/run.ts";
+import { differences as driftDifferences, settings as driftSettings } from "./drift/settings.ts";
 import { preparePhotos } from "./photos.ts";
 import { type Case, cases } from "./rollout/cases.ts";
 import { plan, plannedCases } from "./rollout/plan.ts";
@@ -18,6 +22,8 @@ const PLANNED_RUNS = 400;
 const DEVICES_MIN = 160;
 const DEVICES_MAX = 400;
 
+const DRIFT_DEVICES_MAX = 80;
+
 type Flags = { readonly case: string; readonly devices: number; readonly report?: string };
 
 const devices = (text: string): number => {
@@ -25,6 +31,13 @@ const devices = (text: string): number => {
   if (Number.isInteger(value) && value >= DEVICES_MIN && value <= DEVICES_MAX) return value;
   const why = `with fewer than ${DEVICES_MIN} a canary of ${settings.canaryPercent} % has fewer than 8 devices`;
   throw new InvalidArgumentError(`a whole number from ${DEVICES_MIN} to ${DEVICES_MAX}: ${why}`);
+};
+
+const driftDevices = (text: string): number => {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= DRIFT_DEVICES_MIN && value <= DRIFT_DEVICES_MAX) return value;
+  const why = "something happens to 22 of them, and the others show that nothing is seen where nothing happens";
+  throw new InvalidArgumentError(`a whole number from ${DRIFT_DEVICES_MIN} to ${DRIFT_DEVICES_MAX}: ${why}`);
 };
 
 const program = new Command("demo").description("Shows the whole system in operation.").showHelpAfterError();
@@ -40,6 +53,23 @@ program
   .option("--report <FILE>", "also write all results as JSON")
   .addHelpText("after", `\n${helpOf()}`)
   .action((flags: Flags) => rollout(flags));
+type DriftFlags = { readonly devices: number; readonly output: "table" | "json"; readonly report?: string };
+program
+  .command("drift")
+  .description(
+    "a swapped camera, dusk, another mix of classes, a wrong pipeline and nothing, on one fleet at once: each named and located",
+  )
+  .option("--devices <N>", "light devices", driftDevices, driftSettings.devices)
+  .addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(["table", "json"]).default("table"))
+  .option("--report <FILE>", "also write all results as JSON")
+  .addHelpText("after", `\n${driftHelp()}`)
+  .action((flags: DriftFlags) => drift(flags));
+program
+  .command("list")
+  .description("the demos and their cases")
+  .action(() => {
+    process.stdout.write(listOf());
+  });
 program
   .command("plan")
   .description("how soon the demo's cohorts reach a verdict: the production analysis on simulated devices")
@@ -65,7 +95,7 @@ async function rollout(flags: Flags): Promise<void> {
     void process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
   const dir = join(dirname(runDir), "demo");
   mkdirSync(dir, { recursive: true });
-  process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable()}\n`);
+  process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable(differences)}\n`);
   log("photos and models");
   const photos = await preparePhotos(join(dir, "photos"));
   const candidates = new Candidates(
@@ -101,6 +131,54 @@ async function rollout(flags: Flags): Promise<void> {
   if (!reports.every(({ passed }) => passed)) process.exitCode = 1;
 }
 
+async function drift(flags: DriftFlags): Promise<void> {
+  const startedMs = performance.now();
+  const log = (line: string) =>
+    void process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
+  const dir = join(dirname(runDir), "demo");
+  mkdirSync(dir, { recursive: true });
+  process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable(driftDifferences)}\n`);
+  log("photos");
+  const photos = await preparePhotos(join(dir, "photos"));
+  const report = await runDrift({
+    dir: join(dir, "drift-run"),
+    pagesDir: join(dir, "pages"),
+    poolDir: await prepareDriftPool(join(dir, "photos", "pool-drift"), photos.cameras),
+    devices: flags.devices,
+    log,
+    signal: stopping.signal,
+  });
+  const document = `${JSON.stringify({ demo: "drift", settings: driftSettings, ...report }, null, 2)}\n`;
+  process.stdout.write(flags.output === "json" ? document : driftTextOf(report));
+  if (flags.report !== undefined) writeFileSync(resolve(process.env.INIT_CWD ?? ".", flags.report), document);
+  if (!report.passed) process.exitCode = 1;
+}
+
+function driftTextOf({ rows, checks, labels, seconds }: DriftReport): string {
+  const columns = ["case", "expected", "seen", "devices", "after", "loss", "retrain"];
+  const cells = rows.map(({ case: name, expected, seen, devices, afterSeconds, loss, isRetrain }) => [
+    name,
+    expected,
+    seen,
+    devices.join(" ") || "-",
+    afterSeconds === null ? "-" : `${afterSeconds} s`,
+    loss || "-",
+    isRetrain === null ? "-" : isRetrain ? "yes" : "no",
+  ]);
+  return [
+    tableOf(columns, cells),
+    ...rows.flatMap(({ case: name, summary }) => (summary === "" ? [] : `${name}: ${summary}`)),
+    "",
+    tableOf(
+      ["", "check", "found"],
+      checks.map(({ name, holds, found }) => [holds ? "holds" : "FAILS", name, found]),
+    ),
+    `Labels: ${labels.labelled} of ${labels.seen} drawn frames. It took ${seconds} s.`,
+    ...rows.flatMap(({ page }) => (page === null ? [] : `Page: ${page}`)),
+    "",
+  ].join("\n");
+}
+
 function textOf(one: Case, report: CaseReport): string {
   const checks = report.checks.map(({ name, holds, found }) => [holds ? "holds" : "FAILS", name, found]);
   return [
@@ -126,10 +204,10 @@ function summaryOf(reports: readonly CaseReport[]): string {
   );
 }
 
-function differencesTable(): string {
+function differencesTable(of: typeof differences): string {
   return tableOf(
     ["setting", "usual", "here", "why"],
-    differences.map(({ what, usual, here, why }) => [what, usual, here, why]),
+    of.map(({ what, usual, here, why }) => [what, usual, here, why]),
   );
 }
 
@@ -163,13 +241,37 @@ function planOf(runs: number): string {
   return `${tableOf(columns, rows)}\n`;
 }
 
+function listOf(): string {
+  const of = (demo: string, list: readonly { readonly name: string; readonly summary: string }[]) =>
+    list.map(({ name, summary }) => [demo, name, summary]);
+  return tableOf(
+    ["demo", "case", ""],
+    [...of("rollout", cases), ...of("drift", casesOf(fleetOf(driftSettings.devices)))],
+  );
+}
+
+function driftHelp(): string {
+  const list = casesOf(fleetOf(driftSettings.devices))
+    .map(({ name, summary, devices }) => `  ${name.padEnd(10)} ${summary} (${devices.length} devices)`)
+    .join("\n");
+  return `What happens to the fleet, all at the same time:
+${list}
+
+It takes less than ten minutes. What differs from the defaults:
+${differencesList(driftDifferences)}`;
+}
+
+function differencesList(of: typeof differences): string {
+  return of.map(({ what, usual, here, why }) => `  ${what}: ${here} instead of ${usual}, because ${why}`).join("\n");
+}
+
 function helpOf(): string {
   const list = cases.map(({ name, summary }) => `  ${name.padEnd(20)} ${summary}`).join("\n");
   return `Cases, each on a fresh stack of at most six minutes:
 ${list}
 
 What differs from the defaults:
-${differences.map(({ what, usual, here, why }) => `  ${what}: ${here} instead of ${usual}, because ${why}`).join("\n")}
+${differencesList(differences)}
 
 \`npm run demo -- plan\` shows how soon these settings lead to a verdict, without starting anything.`;
 }

@@ -28,12 +28,17 @@ export const CLASSES = [
 /** What the cameras of the two-class case see. */
 export const TWO_CLASSES: readonly string[] = ["frog", "ship"];
 
-const VIEWS = ["clear", "dim", "blurred"] as const;
-export type View = (typeof VIEWS)[number];
+/** A photo as a camera sees it; null: not in this view. */
+export type View = (jpeg: Buffer) => Promise<Buffer | null>;
+const VIEWS: Readonly<Record<string, View>> = {
+  clear: async (jpeg) => jpeg,
+  dim: (jpeg) => sharp(jpeg).linear(0.5, 0).jpeg({ quality: 70, chromaSubsampling: "4:2:0" }).toBuffer(),
+  blurred: (jpeg) => sharp(jpeg).blur(4).jpeg({ quality: 70, chromaSubsampling: "4:2:0" }).toBuffer(),
+};
 
 /** Where the photos that cameras see are in `pool.bin`; `pool.json` is a list of these. */
 export type PooledPhoto = {
-  readonly view: View;
+  readonly view: string;
   readonly label: string;
   readonly from: number;
   readonly bytes: number;
@@ -66,10 +71,10 @@ export async function preparePhotos(dir: string): Promise<Photos> {
     join(dir, name),
   ) as [string, string, string];
   if (!existsSync(join(validationDir, "labels.json"))) await writeValidation(validationDir, await validation());
-  if (!existsSync(join(poolDir, "pool.json"))) await writePool(poolDir, await cameras());
+  if (!existsSync(join(poolDir, "pool.json"))) await writePool(poolDir, await cameras(), VIEWS);
   if (!existsSync(join(twoClassPoolDir, "pool.json"))) {
     const isSeen = ({ label }: SampleFrame) => TWO_CLASSES.includes(CLASSES[label] as string);
-    await writePool(twoClassPoolDir, (await cameras()).filter(isSeen));
+    await writePool(twoClassPoolDir, (await cameras()).filter(isSeen), VIEWS);
   }
   return { retraining, cameras, validationDir, poolDir, twoClassPoolDir };
 }
@@ -89,14 +94,20 @@ async function writeValidation(dir: string, frames: readonly SampleFrame[]): Pro
   await writeWhole(join(dir, "labels.json"), JSON.stringify(labels));
 }
 
-async function writePool(dir: string, frames: readonly SampleFrame[]): Promise<void> {
+/** `pool.bin` and `pool.json` of every photo in every view. */
+export async function writePool(
+  dir: string,
+  frames: readonly SampleFrame[],
+  views: Readonly<Record<string, View>>,
+): Promise<void> {
   await mkdir(dir, { recursive: true });
   const photos: PooledPhoto[] = [];
   const parts: Buffer[] = [];
   let from = 0;
   for (const { jpeg, label } of frames) {
-    for (const view of VIEWS) {
-      const seen = await seenAs(view, jpeg);
+    const seenAs = Object.entries(views).map(async ([view, see]) => [view, await see(jpeg)] as const);
+    for (const [view, seen] of await Promise.all(seenAs)) {
+      if (seen === null) continue;
       const sha256 = createHash("sha256").update(seen).digest("hex");
       photos.push({ view, label: CLASSES[label] as string, from, bytes: seen.length, sha256 });
       parts.push(seen);
@@ -105,19 +116,6 @@ async function writePool(dir: string, frames: readonly SampleFrame[]): Promise<v
   }
   await writeWhole(join(dir, "pool.bin"), Buffer.concat(parts));
   await writeWhole(join(dir, "pool.json"), JSON.stringify(photos));
-}
-
-async function seenAs(view: View, jpeg: Buffer): Promise<Buffer> {
-  switch (view) {
-    case "clear":
-      return jpeg;
-    case "dim":
-      return sharp(jpeg).linear(0.5, 0).jpeg({ quality: 70, chromaSubsampling: "4:2:0" }).toBuffer();
-    case "blurred":
-      return sharp(jpeg).blur(4).jpeg({ quality: 70, chromaSubsampling: "4:2:0" }).toBuffer();
-    default:
-      return view satisfies never;
-  }
 }
 
 async function writeWhole(path: string, content: string | Buffer): Promise<void> {

@@ -9,7 +9,7 @@ import { mains } from "@tributary/stack";
 import { repositoryRoot, sabotaged } from "@tributary/testing";
 
 const folder = join(repositoryRoot, "lab/sabotage");
-const { agent, bridge, rolloutManager } = mains;
+const { agent, bridge, driftMonitor, rolloutManager } = mains;
 const sabotages: Readonly<Record<string, readonly [program: string, ...replaced: string[]]>> = {
   "early-puback": [bridge, "Ingest of edge/bridge/dist/ingest.js"],
   "unverified-slots": [agent, "openSlot of edge/agent/dist/updates/boot.js"],
@@ -20,6 +20,8 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
     "DesiredWriter of services/rollout-manager/dist/desired/desired-writer.js",
     "EventLog of services/rollout-manager/dist/log/event-log.js",
   ],
+  "commit-before-stored": [driftMonitor, "PartitionWorker of services/drift-monitor/dist/partition-worker.js"],
+  "die-while-opening": [driftMonitor, "decideVerdicts of libs/core/drift/dist/decide-verdicts.js"],
   "wrong-clock": [agent],
 };
 

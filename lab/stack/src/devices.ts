@@ -3,6 +3,12 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ApiFailure, type GatewayClient, gatewayClient } from "@tributary/api";
 
+/** Where a device stands, as its operator registers it. */
+export type Place = {
+  readonly site?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+};
+
 export type Credentials = { readonly deviceId: string; readonly password: string };
 
 export class Devices {
@@ -16,11 +22,11 @@ export class Devices {
     this.#passwords = existsSync(this.#file) ? JSON.parse(readFileSync(this.#file, "utf8")) : {};
   }
 
-  async register(deviceId: string): Promise<Credentials> {
+  async register(deviceId: string, { site = "local", labels }: Place = {}): Promise<Credentials> {
     const known = this.#passwords[deviceId];
     if (known !== undefined && (await this.#isActive(deviceId))) return { deviceId, password: known };
     const { devices } = this.#gateway;
-    const body = { deviceId, hardwareClass: "x64", site: "local" };
+    const body = { deviceId, hardwareClass: "x64", site, ...(labels && { labels }) };
     const { password } = await devices.register({ body }).catch(async (error: unknown) => {
       if (!(error instanceof ApiFailure) || error.status !== 409) throw error;
       // Registered by someone who has its password; ours is a new one.

@@ -1,15 +1,18 @@
 /** Light devices of the stack: registered like any other, and run many to a process (light-devices/main.ts). */
 import { join } from "node:path";
 import { type DeviceWorld, MQTT_BACKOFF } from "./agents.ts";
+import type { Credentials, Place } from "./devices.ts";
 import type { Launcher } from "./launcher.ts";
+import type { Build } from "./light-devices/build.ts";
+import type { Scene } from "./light-devices/photos.ts";
 import type { Part } from "./part.ts";
 import { mains } from "./paths.ts";
 
 export type LightOptions = {
-  /** Devices in all, and how many processes share them. */
-  readonly devices: number;
+  /** Devices, and how many processes share those that ask for none of their own. */
+  readonly devices: number | readonly LightDeviceOptions[];
   readonly processes: number;
-  /** Frames a second and device. */
+  /** Frames a second of a device that has no rate of its own. */
   readonly fps: number;
   /** Folder of JPEGs, of sheets, or of pool.bin and pool.json. */
   readonly photos: string;
@@ -17,10 +20,22 @@ export type LightOptions = {
   readonly windowMs: number;
 };
 
+export type LightDeviceOptions = Partial<Place> & {
+  readonly deviceId: string;
+  readonly fps?: number;
+  /** What its camera sees in place of a mix of its own. */
+  readonly scene?: Scene;
+  /** Devices that name the same process are alone in it. */
+  readonly process?: string;
+};
+
 export type LightProcess = {
+  readonly name: string;
   readonly deviceIds: readonly string[];
   readonly part: Part;
   readonly url: string;
+  /** Restarts its devices with another build of the agent. */
+  install(build: Build): Promise<void>;
 };
 
 /** Registers so many devices at once; each costs the gateway a password hash. */
@@ -35,22 +50,26 @@ export async function makeLightProcesses(
   options: LightOptions,
   { devices, edgePackage, mqtt, models }: DeviceWorld,
 ): Promise<readonly LightProcess[]> {
-  const ids = Array.from({ length: options.devices }, (_, i) => `light-${String(i + 1).padStart(3, "0")}`);
-  const credentials: { deviceId: string; password: string; seed: number }[] = [];
-  for (let from = 0; from < ids.length; from += REGISTERED_AT_ONCE) {
-    const some = ids
+  const wanted = devicesOf(options);
+  const credentials: DeviceBlock[] = [];
+  for (let from = 0; from < wanted.length; from += REGISTERED_AT_ONCE) {
+    const some = wanted
       .slice(from, from + REGISTERED_AT_ONCE)
-      .map(async (deviceId, i) => ({ ...(await devices.register(deviceId)), seed: from + i + 1 }));
+      .map(async ({ deviceId, site, labels, fps, scene, process }, i) => ({
+        process: process ?? String(((from + i) % options.processes) + 1),
+        block: { ...(await devices.register(deviceId, { site, labels })), seed: from + i + 1, fps, scene },
+      }));
     credentials.push(...(await Promise.all(some)));
   }
   return Promise.all(
-    Array.from({ length: options.processes }, async (_, p): Promise<LightProcess> => {
-      const own = credentials.filter((_, i) => i % options.processes === p);
-      const name = `light-devices-${p + 1}`;
+    [...Map.groupBy(credentials, ({ process }) => process)].map(async ([process, own]): Promise<LightProcess> => {
+      const name = `light-devices-${process}`;
+      let build: Build | undefined;
       const { part, url } = await launcher.device(name, mains.lightDevices, () => ({
         log: { level: "info" },
         photos: options.photos,
         fps: options.fps,
+        build,
         agent: {
           dataDir: join(launcher.dir, "devices", name),
           hardwareClass: "x64",
@@ -63,9 +82,24 @@ export async function makeLightProcesses(
           predictions: { batchWaitMs: options.batchWaitMs },
           windows: { lengthMs: options.windowMs },
         },
-        devices: own,
+        devices: own.map(({ block }) => block),
       }));
-      return { deviceIds: own.map(({ deviceId }) => deviceId), part, url };
+      const install = async (installed: Build) => {
+        build = installed;
+        await part.stop();
+        await part.start();
+      };
+      return { name, deviceIds: own.map(({ block }) => block.deviceId), part, url, install };
     }),
   );
+}
+
+type DeviceBlock = {
+  readonly process: string;
+  readonly block: Credentials & { readonly seed: number; readonly fps?: number; readonly scene?: Scene };
+};
+
+function devicesOf({ devices }: LightOptions): readonly LightDeviceOptions[] {
+  if (typeof devices !== "number") return devices;
+  return Array.from({ length: devices }, (_, i) => ({ deviceId: `light-${String(i + 1).padStart(3, "0")}` }));
 }

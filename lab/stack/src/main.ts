@@ -151,6 +151,7 @@ async function started(options: StartOptions, { edge, cloud, camera, devices }: 
     ...(options.mqtt && { mqtt: externalOf(options.mqtt) }),
     packages: { edge: edge.dir, cloud: cloud.dir },
     rollouts: { quick: true },
+    drift: {},
     agents: {
       count: devices,
       photos,

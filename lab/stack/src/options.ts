@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 export const HELP = `Runs the whole system on this machine: Kafka, bridge, router, cloud-classifier, model registry, rollout-manager,
-gateway, and agents with sample cameras, or with your own models and pictures.
+drift-monitor, gateway, and agents with sample cameras, or with your own models and pictures.
 
 Usage: npm start -- [options]
 

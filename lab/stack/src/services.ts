@@ -1,6 +1,6 @@
 /**
- * Everything of a stack between Kafka and the devices: bridges, routers, classifiers, the gateway and, with rollouts, the model
- * registry and rollout-manager. They start together, and stop in the direction of the flow: no new input is
+ * Everything of a stack between Kafka and the devices: bridges, routers, classifiers, the gateway, with rollouts the model registry
+ * and rollout-manager, and with drift the drift-monitors. They start together, and stop in the direction of the flow: no new input is
  * accepted, what was accepted is processed, and the gateway answers until the end.
  */
 import { type Mqtt, makeBridges } from "./bridges.ts";
@@ -22,6 +22,13 @@ export type ServicesOptions = {
   readonly schemaRegistry?: object;
 };
 
+export type DriftOptions = {
+  /** Instances; one by default. */
+  readonly monitors?: number;
+  /** Blocks of drift-monitor's configuration. */
+  readonly config?: object;
+};
+
 /** Folders of packages. */
 export type ModelPackages = { readonly edge: string; readonly cloud: string };
 
@@ -33,12 +40,18 @@ export class Services {
   readonly classifiers: readonly Part[];
   readonly gateway: Instance;
   readonly rollouts: RolloutServices | undefined;
+  readonly monitors: readonly Part[];
 
   static async make(
     launcher: Launcher,
     kafka: Kafka,
     packages: ModelPackages,
-    options: { readonly services?: ServicesOptions; readonly mqtt?: ExternalMqtt; readonly rollouts?: RolloutsOptions },
+    options: {
+      readonly services?: ServicesOptions;
+      readonly mqtt?: ExternalMqtt;
+      readonly rollouts?: RolloutsOptions;
+      readonly drift?: DriftOptions;
+    },
   ): Promise<Services> {
     const { routers = 1, classifiers = 1, cloud = localCloud(packages.cloud), schemaRegistry } = options.services ?? {};
     const shared = (i = 0) => ({
@@ -59,29 +72,35 @@ export class Services {
       modelRegistry: { url: rollouts.registry.url },
       rolloutManager: { url: rollouts.manager.url },
     };
+    const { monitors = 1, config: monitorConfig } = options.drift ?? { monitors: 0 };
+    const packagesOfDevices = { packages: [packages.edge] };
+    const monitorBlocks = { ...packagesOfDevices, modelRegistry: urls?.modelRegistry, ...monitorConfig };
     const gatewayPort = await launcher.port("the gateway", 8080);
     return new Services({
       mqtt: await makeBridges(launcher, shared(), options.mqtt),
-      routers: await several("router", mains.router, routers, { target: TARGET, packages: [packages.edge] }),
+      routers: await several("router", mains.router, routers, { target: TARGET, ...packagesOfDevices }),
       classifiers: await several("cloud-classifier", mains.classifier, classifiers, cloud),
       gateway: await launcher.service("gateway", mains.gateway, () => ({ ...shared(), ...urls }), gatewayPort),
       rollouts,
+      monitors: await several("drift-monitor", mains.driftMonitor, monitors, monitorBlocks),
     });
   }
 
-  private constructor(made: Pick<Services, "mqtt" | "routers" | "classifiers" | "gateway" | "rollouts">) {
+  private constructor(made: Pick<Services, "mqtt" | "routers" | "classifiers" | "gateway" | "rollouts" | "monitors">) {
     this.mqtt = made.mqtt;
     this.routers = made.routers;
     this.classifiers = made.classifiers;
     this.gateway = made.gateway;
     this.rollouts = made.rollouts;
+    this.monitors = made.monitors;
   }
 
   /** In the direction of the flow. */
   get #layers(): readonly (readonly Part[])[] {
     const { registry, manager } = this.rollouts ?? {};
     const rollouts = [registry, manager].flatMap((one) => one?.part ?? []);
-    return [this.mqtt.bridges, [...this.routers, ...this.classifiers, ...rollouts], [this.gateway.part]];
+    const inner = [...this.routers, ...this.classifiers, ...this.monitors, ...rollouts];
+    return [this.mqtt.bridges, inner, [this.gateway.part]];
   }
 
   get names(): readonly string[] {

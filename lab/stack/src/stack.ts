@@ -18,7 +18,7 @@ import { type LightOptions, type LightProcess, makeLightProcesses } from "./ligh
 import { type Part, together } from "./part.ts";
 import { cloudPackage, edgePackage } from "./paths.ts";
 import type { RolloutsOptions } from "./rollout-services.ts";
-import { type ModelPackages, Services, type ServicesOptions } from "./services.ts";
+import { type DriftOptions, type ModelPackages, Services, type ServicesOptions } from "./services.ts";
 import { type Marks, marksOf } from "./topic-log.ts";
 
 export type StackOptions = LauncherOptions & {
@@ -30,6 +30,8 @@ export type StackOptions = LauncherOptions & {
   readonly services?: ServicesOptions;
   /** A model registry and rollout-manager too; devices then follow what they shall run. */
   readonly rollouts?: RolloutsOptions;
+  /** drift-monitors too. */
+  readonly drift?: DriftOptions;
   /** Devices with an agent each; none by default. */
   readonly agents?: AgentsOptions;
   /** Devices beside the agents, many to a process. */
@@ -59,6 +61,8 @@ export type Stack = {
   readonly registry: Part | undefined;
   readonly registryUrl: string | undefined;
   readonly manager: Part | undefined;
+  /** With `drift`. */
+  readonly monitors: readonly Part[];
   readonly agents: readonly DeviceAgent[];
   readonly light: readonly LightProcess[];
   readonly gatewayUrl: string;
@@ -119,7 +123,7 @@ async function marksNow(kafka: Kafka): Promise<Marks> {
 }
 
 function handlesOf({ dir, journal }: Launcher, kafka: Kafka, services: Services) {
-  const { routers, classifiers, rollouts, gateway, mqtt } = services;
+  const { routers, classifiers, rollouts, monitors, gateway, mqtt } = services;
   const { bridges, url: mqttUrl } = mqtt;
   const [[bridge], [router], [classifier]] = [bridges, routers, classifiers];
   invariant(bridge && router && classifier, "a stack has a bridge, a router and a classifier");
@@ -141,5 +145,6 @@ function handlesOf({ dir, journal }: Launcher, kafka: Kafka, services: Services)
     registry: rollouts?.registry.part,
     registryUrl: rollouts?.registry.url,
     manager: rollouts?.manager.part,
+    monitors,
   };
 }

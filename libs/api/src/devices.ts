@@ -38,12 +38,35 @@ const throttleSchema = z.object({
 });
 export type Throttle = z.output<typeof throttleSchema>;
 
+export const LABELS_PER_DEVICE_MAX = 32;
+const labelKey = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
+    "expected a letter or digit, then up to 62 letters, digits, dots, dashes and underscores",
+  );
+const labelValue = z
+  .string()
+  .regex(/^\P{Cc}{1,63}$/u, "expected 1 to 63 characters on one line")
+  .describe("1 to 63 characters.");
+
+const goldenSchema = z.object({
+  at: z.string().describe("When they were run, by the device's clock."),
+  modelDigest: z.string().describe("The package whose golden frames they are."),
+  frames: z.number().int().describe("Golden frames that were run."),
+  failed: z.number().int().describe("Those that were not reproduced."),
+});
+
 /** A device as the public API shows it: never its password's hash. */
 const deviceSchema = z.object({
   deviceId: z.string(),
   status: z.enum(["UNKNOWN", "ACTIVE", "REVOKED"]),
   hardwareClass: z.string(),
   site: z.string(),
+  labels: z
+    .record(z.string(), z.string())
+    .describe("Labels of the operator, e.g. lens: acme-2; drift is located by them."),
+  checkRequestedAt: z.string().nullable().describe("When it was last requested to run its golden frames; null: never."),
   registeredAt: z.string().describe("When it was registered or last changed."),
   lastSeenAt: z
     .string()
@@ -69,6 +92,9 @@ const deviceSchema = z.object({
       cameras: z.array(z.string()),
       update: updateSchema.nullable().describe("How far its last desired state is; null: none was wanted."),
       goldenPassed: z.boolean().nullable().describe("Whether its model reproduces its golden frames there."),
+      golden: goldenSchema
+        .nullable()
+        .describe("Its last run of the golden frames; null: none yet, or its agent does not report them."),
       reportedAt: z.string(),
     })
     .nullable()
@@ -82,6 +108,14 @@ const registrationSchema = z.strictObject({
     .refine(isValidId, "expected a letter or digit, then up to 63 letters, digits, dashes and underscores"),
   hardwareClass: z.string().max(64).default("unknown").describe("E.g. rpi4, rpi5, x64."),
   site: z.string().max(256).default("").describe("Where it stands."),
+  labels: z
+    .record(labelKey, labelValue)
+    .refine(
+      (labels) => Object.keys(labels).length <= LABELS_PER_DEVICE_MAX,
+      `expected at most ${LABELS_PER_DEVICE_MAX}`,
+    )
+    .default({})
+    .describe(`At most ${LABELS_PER_DEVICE_MAX}, e.g. lens: acme-2.`),
 });
 export type RegistrationRequest = z.output<typeof registrationSchema>;
 
@@ -89,6 +123,14 @@ const registeredSchema = deviceSchema.extend({
   password: z.string().describe("Shown this once; Kafka keeps only its hash."),
 });
 export type RegisteredDevice = z.output<typeof registeredSchema>;
+
+const devicePatch = z.strictObject({
+  labels: z
+    .record(labelKey, labelValue.nullable())
+    .refine((labels) => Object.keys(labels).length > 0, "expected at least one label")
+    .describe("Labels to set; null removes one. Other labels stay."),
+});
+export type DevicePatch = z.output<typeof devicePatch>;
 
 const deviceQuery = z.strictObject({
   status: z.enum(["ACTIVE", "REVOKED"]).optional(),
@@ -132,6 +174,34 @@ export const devices = {
     summary: "One device.",
     response: json("The device.", deviceSchema),
     problems: [[404, "device-unknown"]],
+  }),
+  change: route({
+    method: "PATCH",
+    path: "/api/v1/devices/{deviceId}",
+    summary: "Changes a device's labels, as a JSON merge patch (RFC 7396) does.",
+    body: devicePatch,
+    response: json("The device.", deviceSchema),
+    problems: [
+      [400, "request-invalid"],
+      [404, "device-unknown"],
+      [409, "device-changing"],
+      [422, "device-labels-exceeded"],
+      [503, "kafka-unavailable"],
+    ],
+  }),
+  check: route({
+    method: "POST",
+    path: "/api/v1/devices/{deviceId}/check",
+    summary: "Requests that a device runs its golden frames now; it reports them as `reported.golden`.",
+    description:
+      "Answers once Kafka has the request. A device that is not connected runs them when it connects again. Its answer is a `reported.golden` with another `at` than before.",
+    status: 202,
+    response: json("The device.", deviceSchema),
+    problems: [
+      [404, "device-unknown"],
+      [409, "device-revoked, device-changing"],
+      [503, "kafka-unavailable"],
+    ],
   }),
   revoke: route({
     method: "DELETE",

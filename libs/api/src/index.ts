@@ -1,14 +1,26 @@
 export { type Answer, type AnswerFilter, type AnswerQuery, answerSources, settledBy } from "./classifications.ts";
 export { ApiFailure, type Client, clientOf, itemsOfPages, type Resources } from "./client.ts";
-export type {
-  Device,
-  DevicePage,
-  DeviceQuery,
-  DeviceUpdate,
-  RegisteredDevice,
-  RegistrationRequest,
-  Throttle,
+export {
+  type Device,
+  type DevicePage,
+  type DevicePatch,
+  type DeviceQuery,
+  type DeviceUpdate,
+  LABELS_PER_DEVICE_MAX,
+  type RegisteredDevice,
+  type RegistrationRequest,
+  type Throttle,
 } from "./devices.ts";
+export {
+  type DriftFilter,
+  type DriftProfile,
+  type DriftProfileQuery,
+  type DriftProfiles,
+  type DriftQuery,
+  type DriftVerdictDetail,
+  type DriftVerdictView,
+  driftCauses,
+} from "./drift.ts";
 export type { Explanation, ExplanationStep } from "./frames.ts";
 export {
   LABELS_MAX,

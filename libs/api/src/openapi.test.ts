@@ -40,9 +40,16 @@ GET /api/v1/classifications AnswersController_list ?deviceId,source,settledBy,li
 GET /api/v1/classifications/events AnswersController_events ?deviceId,source,settledBy 200,400,503
 GET /api/v1/classifications/{frameId} AnswersController_one 200,400,404,503
 GET /api/v1/devices DevicesController_list ?status,site,limit,after 200,400
-POST /api/v1/devices DevicesController_register {deviceId,hardwareClass,site} 201,400,409,503
+POST /api/v1/devices DevicesController_register {deviceId,hardwareClass,site,labels} 201,400,409,503
 GET /api/v1/devices/{deviceId} DevicesController_one 200,404
+PATCH /api/v1/devices/{deviceId} DevicesController_change {labels} 200,400,404,409,422,503
 DELETE /api/v1/devices/{deviceId} DevicesController_revoke 200,404,409,503
+POST /api/v1/devices/{deviceId}/check DevicesController_check 202,404,409,503
+GET /api/v1/drift DriftController_list ?state,cause,limit 200,400
+GET /api/v1/drift/watch DriftController_watch ?state,cause 200,400,503
+GET /api/v1/drift/profiles DriftController_profiles ?day,by 200,400,422,503
+GET /api/v1/drift/{verdictId} DriftController_one 200,404
+GET /api/v1/drift/{verdictId}/report DriftController_report 200,404
 GET /api/v1/frames/{frameId}/explanation FramesController_explanation 200,400,404,503
 GET /api/v1/frames/{frameId}/image FramesController_image 200,400,404,503
 POST /api/v1/labels LabelsController_take {labels,allowUnknown,dryRun} 200,400,503

@@ -22,6 +22,7 @@ const DESCRIPTION =
 const controllers: Readonly<Record<keyof typeof publicApi | "Operations" | "Metrics", string>> = {
   classifications: "AnswersController",
   devices: "DevicesController",
+  drift: "DriftController",
   frames: "FramesController",
   labels: "LabelsController",
   models: "ModelsController",

@@ -4,7 +4,7 @@
  */
 import type { z } from "zod";
 
-type Method = "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
+type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 /** What a request brings: JSON of a shape, or the bytes of a file. */
 type RequestBody = z.ZodType | "file";

@@ -78,7 +78,7 @@ const topic = <T>(
 export const topics = {
   frames: topic("edge.frames.v1", EdgeFrame, "bridge", "a sent frame: JPEG, edge prediction, reason, deadline, age", {
     retentionMs: 6 * HOUR,
-    diskShare: 0.38,
+    diskShare: 0.36,
   }),
   predictions: topic("edge.predictions.v1", EdgePredictions, "bridge", "batches of every local prediction", {
     public: true,

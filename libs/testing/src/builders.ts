@@ -5,6 +5,7 @@ import type {
   DeviceDesired,
   DeviceRegistration,
   DeviceReported,
+  DriftVerdict,
   EdgeFrame,
   EdgePrediction,
   EdgePredictions,
@@ -296,3 +297,63 @@ export const someRollout = (change: Partial<Rollout> = {}): Rollout => ({
   abandonedDevices: 0,
   ...change,
 });
+
+/** Two of forty devices deliver BGR; what has one value each can be drawn. */
+export const someDriftVerdict = (change: Partial<DriftVerdict> = {}): DriftVerdict => {
+  const since = 1_767_225_600_000;
+  const bins = (peak: number) => Array.from({ length: 32 }, (_, i) => Math.exp(-(((i - peak) / 6) ** 2)) / 10.63);
+  const feature = (feature: string, before: number, now: number, logEvidence: number) => ({
+    feature,
+    before,
+    now,
+    alarms: logEvidence > 12 ? 2 : 0,
+    logEvidence,
+    reference: feature.startsWith("label:") ? [] : bins(32 * before),
+    current: feature.startsWith("label:") ? [] : bins(32 * now),
+  });
+  const features = [
+    feature("channel_mean_b", 0.42, 0.63, 41),
+    feature("channel_mean_r", 0.55, 0.39, 33),
+    feature("label:frog", 0.1, 0.18, 14),
+    feature("luminance", 0.5, 0.52, 0.4),
+  ];
+  return {
+    verdictId: "0123456789ab",
+    version: 3n,
+    state: "OPEN",
+    cause: "CAMERA",
+    fault: "channels-swapped",
+    scopeKey: "label:lens",
+    scopeValue: "acme-2",
+    summary: "2 cameras with lens=acme-2 deliver swapped channels since 00:00",
+    modelDigest: someDigest,
+    modelName: "edge",
+    modelVersion: "1",
+    devices: ["cam-1", "cam-2"].map((deviceId) => ({ deviceId, cameras: ["front"], since })),
+    devicesAffected: 2,
+    devicesInScope: 2,
+    pValue: 0.00128,
+    since,
+    openedAt: since + 300_000,
+    updatedAt: since + 900_000,
+    closedAt: null,
+    closedBecause: "",
+    loss: { state: "LOST", draws: 212, errorRate: 0.31, reference: 0.12, tolerance: 0.02 },
+    features,
+    timeline: Array.from({ length: 30 }, (_, i) => ({
+      at: since + (i - 15) * 60_000,
+      shifts: features.map(({ before, now }) => (i < 15 ? 0.004 * ((i % 3) - 1) : now - before)),
+    })),
+    mix: { cat: { before: 0.1, now: 0.04 }, frog: { before: 0.1, now: 0.18 } },
+    steps: [
+      { question: "Do devices reproduce their golden frames?", answer: "All 40 do.", isCause: false },
+      {
+        question: "Is it a fault of cameras?",
+        answer: "Yes: nearest is channels-swapped (0.04; next is 0.61).",
+        isCause: true,
+      },
+    ],
+    retrain: false,
+    ...change,
+  };
+};

@@ -4,6 +4,7 @@ export {
   someBootId,
   someDesired,
   someDigest,
+  someDriftVerdict,
   someFrame,
   someJpeg,
   someModel,

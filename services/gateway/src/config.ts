@@ -53,6 +53,16 @@ export const configSchema = z.strictObject({
       historyBytesMax: positive.default(64 * 1024 * 1024),
     })
     .prefault({}),
+  drift: z
+    .strictObject({
+      /** Verdicts that are listed: of more, open ones and those that changed last. */
+      rememberedMax: positive.max(100_000).default(1_000),
+      /** Profiles that an export may merge sketches into, and how many it may read, for how long. */
+      profilesMax: positive.max(1_000_000).default(20_000),
+      exportRecordsMax: positive.default(5_000_000),
+      exportMsMax: positive.max(600_000).default(25_000),
+    })
+    .prefault({}),
   /** The services that execute commands on rollouts and on models; without them the gateway only shows both. */
   rolloutManager: upstreamBlock.optional(),
   modelRegistry: upstreamBlock.optional(),

@@ -14,6 +14,7 @@ import { AnswerRing } from "./answers/ring.ts";
 import { ANSWER_SUBSCRIBERS, type AnswerSubscribers, tailAnswers } from "./answers/tail.ts";
 import type { GatewayConfig } from "./config.ts";
 import { DeviceTable } from "./devices/device-table.ts";
+import { VerdictTable } from "./drift/verdict-table.ts";
 import { LabelCandidates } from "./labels/candidates.ts";
 import { LabelTable } from "./labels/label-table.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
@@ -37,6 +38,7 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
     private readonly policies: PolicyTable,
     private readonly models: ModelTable,
     private readonly rollouts: RolloutTable,
+    private readonly verdicts: VerdictTable,
     private readonly labels: LabelTable,
     private readonly candidates: LabelCandidates,
     health: Health,
@@ -47,6 +49,7 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
     gauge("label_candidates", "Frames worth a person's label", () => candidates.count);
     gauge("recent_answers", "Answers in memory", () => ring.size);
     gauge("rollouts", "Rollouts known", () => rollouts.count);
+    gauge("open_verdicts", "Verdicts of drift that are open", () => verdicts.open);
     gauge("devices", "Devices registered", () => devices.count);
   }
 
@@ -64,6 +67,7 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
       follow(context, topics.models, this.models.onModel),
       follow(context, topics.modelAliases, this.models.onAliases),
       this.rollouts.follow(context),
+      this.verdicts.follow(context),
       this.labels.follow(context),
       tailAnswers(context, {
         ring,

@@ -10,6 +10,7 @@ import {
   type SpawnedService,
   someAnswer,
   someBootId,
+  someDriftVerdict,
   someFrame,
   somePolicy,
   somePrediction,
@@ -44,13 +45,27 @@ async function call(path: string, init: RequestInit = {}, at = base) {
   const type = response.headers.get("content-type") ?? "";
   return { status: response.status, type, body: type.includes("json") ? JSON.parse(text) : text };
 }
-const post = (path: string, body: unknown) =>
-  call(path, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+const post = (path: string, body: unknown, method = "POST") =>
+  call(path, { method, body: JSON.stringify(body), headers: { "content-type": "application/json" } });
 
 const put = <T>(topic: Topic<T>, key: string, value: T) =>
   sink.send([{ topic: topic.name, key, value: topic.codec.encodeConfluent(value) }]);
 const answer = (deviceId: string, answers: readonly Partial<FinalAnswer>[]) =>
   put(topics.classifications, deviceId, { deviceId, bootId: someBootId, answers: answers.map((a) => someAnswer(a)) });
+const someSketches = ({ deviceId, seq, bin, n }: { deviceId: string; seq: bigint; bin: number; n: bigint }) => ({
+  deviceId,
+  bootId: someBootId,
+  seq,
+  windowMs: 60_000,
+  ageMs: 0,
+  clockState: "SYNCHRONIZED" as const,
+  modelDigest: "ab".repeat(32),
+  preprocessingDigest: "cd".repeat(32),
+  histograms: [{ feature: "luminance", counts: Array.from({ length: 32 }, (_, i) => (i === bin ? n : 0n)) }],
+  labels: { cat: n },
+  cameraId: "front",
+  temperature: 1,
+});
 const frameIdOf = (deviceId: string, seq: number) => `${deviceId}:${someBootId}:cam:${seq}`;
 
 beforeAll(async () => {
@@ -99,6 +114,36 @@ describe("devices", () => {
     expect(again.body.password).not.toBe(made.body.password);
   });
 
+  test("have labels, changed as a merge patch does, and are requested to check themselves", async () => {
+    const made = await post("/api/v1/devices", { deviceId: "cam-03", labels: { lens: "acme-1", rack: "7" } });
+    expect(made.body).toMatchObject({ labels: { lens: "acme-1", rack: "7" }, checkRequestedAt: null });
+    const bad = await post("/api/v1/devices", { deviceId: "cam-04", labels: { "-x": "1", ok: "y".repeat(64) } });
+    expect(bad).toMatchObject({
+      status: 400,
+      body: { errors: [{ where: "body.labels.-x" }, { where: "body.labels.ok" }] },
+    });
+
+    const patch = (labels: object) => post("/api/v1/devices/cam-03", { labels }, "PATCH");
+    expect((await patch({ lens: "acme-2", rack: null })).body.labels).toEqual({ lens: "acme-2" });
+    const many = Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`k${i}`, "v"]));
+    expect(await patch(many)).toMatchObject({ status: 422, body: { code: "device-labels-exceeded" } });
+
+    const times: string[] = [];
+    for (let i = 0; i < 2; i++) {
+      const { status, body } = await post("/api/v1/devices/cam-03/check", {});
+      expect([status, body.labels]).toEqual([202, { lens: "acme-2" }]);
+      times.push(body.checkRequestedAt);
+    }
+    expect(times[1]?.localeCompare(times[0] ?? "")).toBe(1);
+    const last = (await registrations("cam-03")).at(-1);
+    expect(last).toMatchObject({ labels: { lens: "acme-2" }, checkRequestedAt: Date.parse(times[1] ?? "") });
+    await call("/api/v1/devices/cam-03", { method: "DELETE" });
+    expect((await post("/api/v1/devices/cam-03/check", {})).body).toMatchObject({
+      status: 409,
+      code: "device-revoked",
+    });
+  });
+
   test("show what they report and when they were last heard", async () => {
     await post("/api/v1/devices", { deviceId: "cam-02" });
     await put(topics.reported, "cam-02", {
@@ -115,7 +160,7 @@ describe("devices", () => {
       cameras: ["front"],
       update: null,
       goldenPassed: null,
-      golden: null,
+      golden: { at: 1_700_000_000_000, modelDigest: "ab".repeat(32), frames: 8, failed: 1, logits: [1, 2] },
     });
     const device = await waitFor(
       async () => {
@@ -125,6 +170,8 @@ describe("devices", () => {
       { what: "the reported state" },
     );
     expect(device.reported).toMatchObject({ bootId: `${someBootId}`, cameras: ["front"] });
+    const golden = { at: "2023-11-14T22:13:20.000Z", modelDigest: "ab".repeat(32), frames: 8, failed: 1 };
+    expect(device.reported.golden).toEqual(golden);
     expect(Date.parse(device.lastSeenAt)).toBeGreaterThan(Date.now() - 60_000);
   });
 
@@ -179,6 +226,77 @@ describe("answers", () => {
     expect(unknown).toMatchObject({ status: 404, body: { code: "answer-unknown" } });
     expect(unknown.body.detail).toContain("all it retains");
   });
+});
+
+test("verdicts of drift are listed, described, shown as a page, and sent as they change", async () => {
+  const camera = someDriftVerdict();
+  const world = someDriftVerdict({ verdictId: "w1", cause: "WORLD", openedAt: camera.openedAt + 1 });
+  await put(topics.driftVerdicts, camera.verdictId, camera);
+  await put(topics.driftVerdicts, "w1", world);
+  const ids = async (query = "") =>
+    (await call(`/api/v1/drift${query}`)).body.items.map((one: { verdictId: string }) => one.verdictId);
+  await waitFor(async () => (await ids()).length === 2, { what: "the verdicts" });
+  expect([await ids(), await ids("?cause=CAMERA"), await ids("?state=closed")]).toEqual([
+    ["w1", camera.verdictId],
+    [camera.verdictId],
+    [],
+  ]);
+  const { body } = await call(`/api/v1/drift/${camera.verdictId}`);
+  expect(body).toMatchObject({ version: 3, since: "2026-01-01T00:00:00.000Z", loss: { state: "LOST" } });
+  expect(body.devices[1]).toEqual({ deviceId: "cam-2", cameras: ["front"], since: "2026-01-01T00:00:00.000Z" });
+  expect([body.features.length, body.timeline.length, body.steps.length]).toEqual([4, 30, 2]);
+  const page = await call(`/api/v1/drift/${camera.verdictId}/report`);
+  expect([page.status, page.type]).toEqual([200, "text/html; charset=utf-8"]);
+  expect(page.body).toContain("swapped channels");
+
+  const events = await listen("/api/v1/drift/watch?state=all&cause=WORLD");
+  const closed = {
+    state: "CLOSED",
+    version: 4n,
+    closedAt: world.updatedAt,
+    closedBecause: "no evidence is left",
+  } as const;
+  await put(topics.driftVerdicts, "w1", { ...world, ...closed });
+  const states = await waitFor(() => (events.received().length === 2 ? events.received() : undefined), {
+    what: "events",
+  });
+  expect(states).toMatchObject([{ state: "OPEN" }, { state: "CLOSED", closedBecause: "no evidence is left" }]);
+  events.close();
+  expect([await ids(), await ids("?state=all")]).toEqual([[camera.verdictId], ["w1", camera.verdictId]]);
+  expect(await call("/api/v1/drift/none")).toMatchObject({ status: 404, body: { code: "verdict-unknown" } });
+});
+
+test("sketches of a day are merged exactly by what devices have in common, and repeated ones count once", async () => {
+  const day = new Date().toISOString().slice(0, 10);
+  const sketch = (deviceId: string, seq: bigint, bin: number, n = 10n) =>
+    put(topics.sketches, deviceId, someSketches({ deviceId, seq, bin, n }));
+  for (const [deviceId, lens] of [
+    ["sk-1", "a"],
+    ["sk-2", "a"],
+    ["sk-3", "b"],
+  ] as const) {
+    await post("/api/v1/devices", { deviceId, labels: { lens } });
+  }
+  await sketch("sk-1", 1n, 3);
+  await sketch("sk-1", 2n, 4);
+  await sketch("sk-1", 2n, 4);
+  await sketch("sk-2", 1n, 3, 5n);
+  await sketch("sk-3", 1n, 31);
+  const { body } = await call(`/api/v1/drift/profiles?day=${day}&by=label:lens`);
+  expect(body).toMatchObject({ sketches: 4, repeated: 1, malformed: 0 });
+  type Row = { group: string; feature: string; devices: number; windows: number; frames: number; counts: number[] };
+  const rows = body.items.map(({ group, feature, devices, windows, frames, counts }: Row) =>
+    [group, feature, devices, windows, frames, counts.flatMap((n, i) => (n > 0 ? [`${i}:${n}`] : [])).join()].join(" "),
+  );
+  expect(rows).toEqual([
+    "a label 2 3 25 0:25",
+    "a luminance 2 3 25 3:15,4:10",
+    "b label 1 1 10 0:10",
+    "b luminance 1 1 10 31:10",
+  ]);
+  expect((await call("/api/v1/drift/profiles?day=2020-01-01")).body.items).toEqual([]);
+  const bad = await call("/api/v1/drift/profiles?day=yesterday&by=moon");
+  expect(bad.body.errors.map(({ where }: { where: string }) => where)).toEqual(["query.day", "query.by"]);
 });
 
 test("an explanation joins everything Kafka has of a frame", async () => {
@@ -368,6 +486,12 @@ test("OpenAPI describes every path that is served", async () => {
     "/api/v1/classifications/{frameId}",
     "/api/v1/devices",
     "/api/v1/devices/{deviceId}",
+    "/api/v1/devices/{deviceId}/check",
+    "/api/v1/drift",
+    "/api/v1/drift/profiles",
+    "/api/v1/drift/watch",
+    "/api/v1/drift/{verdictId}",
+    "/api/v1/drift/{verdictId}/report",
     "/api/v1/frames/{frameId}/explanation",
     "/api/v1/frames/{frameId}/image",
     "/api/v1/labels",

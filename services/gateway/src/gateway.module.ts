@@ -14,6 +14,9 @@ import type { GatewayConfig } from "./config.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { DevicesController } from "./devices/devices.controller.ts";
 import { Registrar } from "./devices/registrar.ts";
+import { DriftController } from "./drift/drift.controller.ts";
+import { ProfileReader } from "./drift/profile-reader.ts";
+import { VERDICT_SUBSCRIBERS, type VerdictSubscribers, VerdictTable, verdictStream } from "./drift/verdict-table.ts";
 import { clientDropped } from "./events.ts";
 import { Upstream } from "./forwarding/upstream.ts";
 import { ExplainSources } from "./frames/explain.ts";
@@ -73,6 +76,12 @@ const tables = [
     inject: [CONFIG, KafkaReader, FrameSearch, ModelTable, ROLLOUT_SUBSCRIBERS, TELEMETRY],
   },
   {
+    provide: VerdictTable,
+    useFactory: ({ drift }: GatewayConfig, subscribers: VerdictSubscribers) =>
+      new VerdictTable(drift.rememberedMax, subscribers),
+    inject: [CONFIG, VERDICT_SUBSCRIBERS],
+  },
+  {
     provide: LabelCandidates,
     useFactory: ({ labels }: GatewayConfig) => new LabelCandidates(labels.candidatesMax),
     inject: [CONFIG],
@@ -101,6 +110,7 @@ const tables = [
     LabelsController,
     ModelsController,
     RolloutsController,
+    DriftController,
     RegistryController,
     AsyncApiController,
   ],
@@ -109,8 +119,10 @@ const tables = [
     GatewayState,
     { provide: ANSWER_SUBSCRIBERS, useFactory: subscribersOf(answerStream), inject: [CONFIG, TELEMETRY] },
     { provide: ROLLOUT_SUBSCRIBERS, useFactory: subscribersOf(rolloutStream), inject: [CONFIG, TELEMETRY] },
+    { provide: VERDICT_SUBSCRIBERS, useFactory: subscribersOf(verdictStream), inject: [CONFIG, TELEMETRY] },
     EventStreams,
     FrameSearch,
+    ProfileReader,
     ExplainSources,
     Labels,
     Registrar,

@@ -60,8 +60,7 @@ export class Packer {
       const preprocessing = parsePreprocessing(config);
       const facts = factsOf(this.#task);
       tensorsThatFit(facts, labels, preprocessing, {});
-      const files = { [packageFiles.preprocessor]: new TextEncoder().encode(JSON.stringify(config)) };
-      const sources = { files, facts, labels, preprocessing, lineage: {} };
+      const sources = { files: {}, facts, labels, preprocessing, config, lineage: {} };
       const run = async (other: Json | null, some: readonly ValidationFrame[]) =>
         this.#run(
           other ?? config,

@@ -2,12 +2,12 @@
 import { Model, ModelAliases, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import { reasonOf, seededRandom } from "@tributary/kernel";
-import { SimulatedFleet, type SpawnedService, sabotaged, someModel, spawnService, waitFor } from "@tributary/testing";
+import { SimulatedFleet, type SpawnedService, someModel, waitFor } from "@tributary/testing";
+import { Supervised } from "../supervised.ts";
 
 export const digests = { old: "0a".repeat(32), good: "1b".repeat(32), bad: "2c".repeat(32) } as const;
 export const DEVICES = 80;
 const INSTANCES = 2;
-const STARTS_MAX = 400;
 
 export type WorldOptions = {
   readonly dir: string;
@@ -30,25 +30,29 @@ export type RolloutView = {
   readonly message: string;
 };
 
-type Slot = { service: SpawnedService | undefined };
-
 export class World {
   readonly reader: KafkaReader;
   readonly fleet: SimulatedFleet;
-  /** Where instances died. */
-  readonly died: string[] = [];
-  readonly #options: WorldOptions;
   readonly #sink: KafkajsSink;
-  readonly #slots: Slot[] = [];
-  readonly #stop = new AbortController();
-  #deaths: string[];
-  #starts = 0;
-  #supervision: Promise<unknown> = Promise.resolve();
+  readonly #managers: Supervised;
 
-  private constructor(options: WorldOptions) {
-    const kafka = { brokers: [...options.brokers], prefix: options.prefix };
-    this.#options = options;
-    this.#deaths = [...options.deaths];
+  private constructor({ dir, deaths, sabotage, brokers, prefix }: WorldOptions) {
+    const kafka = { brokers: [...brokers], prefix };
+    this.#managers = new Supervised({
+      name: "rollout-manager",
+      main: "services/rollout-manager/dist/main.js",
+      dir,
+      config: {
+        kafka,
+        log: { level: "info" },
+        judge: { lookEveryMs: 1_000, settleMs: 300, preperiodHours: 1, exposureShare: 0.05, plannedMs: 5_000 },
+        limits: { statusEveryMs: 300, foldBehindMsMax: 20_000, readBackMsMax: 5_000 },
+      },
+      count: INSTANCES,
+      deaths,
+      dieAt: "die-at",
+      sabotage,
+    });
     this.reader = new KafkaReader({ ...kafka, clientId: "chaos-reader" });
     this.#sink = new KafkajsSink({ ...kafka, clientId: "chaos-sink" });
     this.fleet = new SimulatedFleet({
@@ -69,22 +73,21 @@ export class World {
     const world = new World(options);
     await world.#publishModels();
     await world.fleet.start();
-    world.#supervision = Promise.all(Array.from({ length: INSTANCES }, (_, i) => world.#supervise(i)));
-    await waitFor(() => world.#slots.filter(({ service }) => service?.alive()).length === INSTANCES, {
-      what: "two rollout-managers",
-      timeoutMs: 90_000,
-    });
+    await world.#managers.start();
     return world;
   }
 
+  /** Where instances died. */
+  get died(): readonly string[] {
+    return this.#managers.died;
+  }
+
   pids(): readonly number[] {
-    return this.#slots.flatMap(({ service }) => (service?.alive() ? service.pid : []));
+    return this.#managers.pids();
   }
 
   async close(): Promise<void> {
-    this.#stop.abort();
-    await Promise.all(this.#slots.map(({ service }) => service?.stop(3_000)));
-    await this.#supervision;
+    await this.#managers.close();
     await this.fleet.stop();
     await Promise.all([this.reader.close(), this.#sink.close()]);
   }
@@ -93,7 +96,7 @@ export class World {
   async ask(method: string, path: string, body?: object, only?: number): Promise<{ status: number; json: unknown }> {
     return waitFor(
       async () => {
-        for (const [i, { service }] of this.#slots.entries()) {
+        for (const [i, service] of this.#managers.services.entries()) {
           if (!service?.alive() || (only !== undefined && i !== only)) continue;
           const answer = await call(service, method, path, body);
           if (answer !== undefined && answer.status !== 503) return answer;
@@ -106,7 +109,7 @@ export class World {
 
   /** To one instance, once; undefined: no answer. */
   async askOnce(instance: number, method: string, path: string, body?: object) {
-    const service = this.#slots[instance]?.service;
+    const service = this.#managers.services[instance];
     return service?.alive() ? call(service, method, path, body) : undefined;
   }
 
@@ -161,52 +164,6 @@ export class World {
       })),
       { topic: topics.modelAliases.name, key: "edge", value: ModelAliases.encodeConfluent(aliases) },
     ]);
-  }
-
-  async #supervise(index: number): Promise<void> {
-    const { dir, brokers, prefix } = this.#options;
-    const slot: Slot = { service: undefined };
-    this.#slots[index] = slot;
-    while (!this.#stop.signal.aborted && this.#starts++ < STARTS_MAX) {
-      const deaths = this.#deaths;
-      const sabotage = deaths.length > 0 ? "die-at" : this.#options.sabotage;
-      try {
-        const service = await spawnService({
-          name: `rollout-manager-${index}`,
-          main: "services/rollout-manager/dist/main.js",
-          dir,
-          config: {
-            kafka: { brokers, prefix },
-            log: { level: "info" },
-            judge: { lookEveryMs: 1_000, settleMs: 300, preperiodHours: 1, exposureShare: 0.05, plannedMs: 5_000 },
-            limits: { statusEveryMs: 300, foldBehindMsMax: 20_000, readBackMsMax: 5_000 },
-          },
-          ...(sabotage !== undefined && { nodeArgs: sabotaged(sabotage) }),
-          env: { TRIBUTARY_DIE_AT: deaths.join(",") },
-          readyMsMax: 60_000,
-          signal: this.#stop.signal,
-        });
-        slot.service = service;
-        if (this.#stop.signal.aborted) await service.stop(3_000);
-        await service.exited;
-        this.#mourn(service);
-      } catch (error) {
-        // It died before it was ready: it reached its place while it caught up. Its last lines are in the error.
-        const at = /"died","at":"([^"]+)"/.exec(reasonOf(error))?.[1];
-        if (at !== undefined) this.#dead(at);
-        else if (!this.#stop.signal.aborted) throw error;
-      }
-    }
-  }
-
-  #mourn(service: SpawnedService): void {
-    const last = service.events().find(({ event }) => event === "died");
-    if (typeof last?.at === "string") this.#dead(last.at);
-  }
-
-  #dead(at: string): void {
-    this.died.push(at);
-    this.#deaths = this.#deaths.filter((one) => one !== at);
   }
 }
 

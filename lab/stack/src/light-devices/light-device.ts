@@ -13,11 +13,14 @@ import {
   type OpenLink,
 } from "@tributary/agent/compose";
 import { systemClock } from "@tributary/kernel";
+import { type Build, sentBy } from "./build.ts";
 import { PhotoCamera } from "./photo-camera.ts";
 
 type LightDevicePorts = Pick<AgentPorts, "telemetry" | "runtime" | "store"> & {
   readonly take: () => Promise<Buffer>;
   readonly fps: number;
+  /** Today's where undefined. */
+  readonly build?: Build | undefined;
 };
 
 export type LightDevice = {
@@ -29,16 +32,18 @@ export type LightDevice = {
 const ofFrame: LatencyOf = (_, { timingsMs }) => timingsMs.preprocess + timingsMs.run;
 
 export async function openLightDevice(config: AgentConfig, ports: LightDevicePorts): Promise<LightDevice> {
-  const { telemetry, take, fps, runtime, store } = ports;
-  const { deviceId } = config;
+  const { telemetry, take, fps, runtime, store, build } = ports;
+  const { deviceId, mqtt } = config;
   let isSilent = false;
   const link: OpenLink = (...args) => {
     const real = mqttLink(...args);
     return {
       start: () => real.start(),
       stop: () => real.stop(),
-      publish: (...message) => {
-        if (!isSilent) real.publish(...message);
+      publish: (topic, payload, settled) => {
+        if (isSilent) return;
+        const sent = build ? sentBy(build, { deviceId, mqttPrefix: mqtt.prefix }, topic, payload) : payload;
+        real.publish(topic, sent, settled);
       },
       get online() {
         return real.online;

@@ -9,13 +9,16 @@ import { isValidId, reasonOf, systemClock } from "@tributary/kernel";
 import { createTelemetry } from "@tributary/telemetry";
 import { Door } from "@tributary/telemetry/http";
 import { z } from "zod";
+import { buildSchema, hostOf } from "./build.ts";
 import { type LightDevice, openLightDevice } from "./light-device.ts";
-import { PhotoPool } from "./photos.ts";
+import { PhotoPool, type Scene } from "./photos.ts";
 import { SharedModels } from "./shared-models.ts";
 import { openSharedStore } from "./shared-store.ts";
 
 const BODY_BYTES_MAX = 65_536;
 
+const fps = z.number().positive().max(100);
+const scene = { view: z.string().optional(), classes: z.array(z.string()).min(1).optional() };
 const device = z.strictObject({
   deviceId: z.string().refine(isValidId, "expected letters, digits, - and _; at most 64"),
   password: z.string().min(1),
@@ -24,21 +27,27 @@ const device = z.strictObject({
     .int()
     .min(0)
     .max(2 ** 31),
+  fps: fps.optional(),
+  scene: z.strictObject(scene).default({}),
 });
 const configSchema = z.strictObject({
   http: httpBlock.prefault({}),
   log: logBlock.prefault({}),
   /** Folder of JPEGs; or of pool.bin and pool.json, a list of {view, label, from, bytes}. */
   photos: z.string().min(1),
-  /** Frames a second and device. */
-  fps: z.number().positive().max(100).default(1),
+  /** Frames a second of a device that has no rate of its own. */
+  fps: fps.default(1),
+  /** Of the agent; today's by default. */
+  build: buildSchema.optional(),
   /** What the devices' configurations (edge/agent/src/config.ts) have in common. */
   agent: z.looseObject({ mqtt: z.looseObject({}) }),
   devices: z.array(device).min(1).max(256),
 });
 
 /** What a demo or a bench does to devices. */
-const silenceSchema = z.strictObject({ devices: z.array(z.string()).max(256) });
+const devicesSchema = z.array(z.string()).max(256);
+const silenceSchema = z.strictObject({ devices: devicesSchema });
+const sceneSchema = z.strictObject({ devices: devicesSchema, ...scene });
 const slowSchema = z.strictObject({ digest: z.string(), ms: z.number().min(0).max(60_000) });
 
 const config = configOrExit({
@@ -51,10 +60,12 @@ const telemetry = createTelemetry({ service: "light-devices", level: config.log.
 
 try {
   const pool = await PhotoPool.open(config.photos);
-  const models = new SharedModels();
-  const devices = await openDevices(pool, models);
+  const { build } = config;
+  const models = new SharedModels(build && ((digest) => hostOf(build, digest)));
+  const scenes = new Map(config.devices.map(({ deviceId, scene }) => [deviceId, scene as Scene]));
+  const devices = await openDevices(pool, scenes, models);
   const agents = [...devices.values()].map(({ agent }) => agent);
-  const server = serve(devices, models);
+  const server = serve(devices, scenes, models);
   const stop = async () => {
     await Promise.all(agents.map((agent) => agent.stop()));
     await pool.close();
@@ -72,22 +83,27 @@ try {
   fail(error);
 }
 
-async function openDevices(pool: PhotoPool, runtime: SharedModels): Promise<ReadonlyMap<string, LightDevice>> {
-  const { agent, photos, fps } = config;
-  // One frame waits at most: a slow model answers fewer frames, and no queue grows (G9).
-  const camera = { id: "cam", kind: "folder", folder: photos, fps, whenFull: "skip", queueFramesMax: 1 };
+async function openDevices(
+  pool: PhotoPool,
+  scenes: ReadonlyMap<string, Scene>,
+  runtime: SharedModels,
+): Promise<ReadonlyMap<string, LightDevice>> {
+  const { agent, photos, build } = config;
   const devices = new Map<string, LightDevice>();
   let store: UpdateStore | undefined;
-  for (const { deviceId, password, seed } of config.devices) {
+  for (const { deviceId, password, seed, fps = config.fps } of config.devices) {
+    // One frame waits at most: a slow model answers fewer frames, and no queue grows (G9).
+    const camera = { id: "cam", kind: "folder", folder: photos, fps, whenFull: "skip", queueFramesMax: 1 };
     const mqtt = { ...agent.mqtt, password };
     const one = agentConfig.parse({ ...agent, deviceId, mqtt, cameras: [camera] });
     store ??= await openSharedStore(one);
-    devices.set(deviceId, await openLightDevice(one, { telemetry, runtime, store, take: pool.camera(seed), fps }));
+    const take = pool.camera(seed, () => scenes.get(deviceId) ?? {});
+    devices.set(deviceId, await openLightDevice(one, { telemetry, runtime, store, take, fps, build }));
   }
   return devices;
 }
 
-function serve(devices: ReadonlyMap<string, LightDevice>, models: SharedModels): Server {
+function serve(devices: ReadonlyMap<string, LightDevice>, scenes: Map<string, Scene>, models: SharedModels): Server {
   const { http } = config;
   const get: Readonly<Record<string, () => unknown>> = {
     "/health/live": () => ({ status: "ok" }),
@@ -96,6 +112,10 @@ function serve(devices: ReadonlyMap<string, LightDevice>, models: SharedModels):
   const post: Readonly<Record<string, (body: unknown) => void>> = {
     "/v1/silence": (body) => {
       for (const deviceId of silenceSchema.parse(body).devices) devices.get(deviceId)?.silence();
+    },
+    "/v1/scene": (body) => {
+      const { devices: changed, ...scene } = sceneSchema.parse(body);
+      for (const deviceId of changed) scenes.set(deviceId, scene);
     },
     "/v1/slow": (body) => {
       const { digest, ms } = slowSchema.parse(body);

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { tempDir } from "@tributary/testing";
-import { PhotoPool } from "./photos.ts";
+import { PhotoPool, type Scene } from "./photos.ts";
 
 test("light devices see the JPEGs of a folder, each in an order of its own that its seed repeats", async () => {
   const dir = tempDir("photos");
@@ -18,6 +18,31 @@ test("light devices see the JPEGs of a folder, each in an order of its own that 
     expect(new Set(first)).toEqual(new Set(["a.jpg", "b.JPG", "c.jpeg"]));
     expect(again).toEqual(first);
     expect(other).not.toEqual(first);
+    await pool.close();
+  } finally {
+    dir.remove();
+  }
+});
+
+test("a scene decides what a camera sees from the next photo on, in place of its own mix", async () => {
+  const dir = tempDir("photos");
+  try {
+    const photos = ["clear", "dusk"].flatMap((view) => ["cat", "ship"].map((label) => ({ view, label })));
+    const names = photos.map(({ view, label }) => `${view} ${label}`.padEnd(12));
+    writeFileSync(join(dir.path, "pool.bin"), names.join(""));
+    const pooled = photos.map((photo, i) => ({ ...photo, from: 12 * i, bytes: 12 }));
+    writeFileSync(join(dir.path, "pool.json"), JSON.stringify(pooled));
+    const pool = await PhotoPool.open(dir.path);
+    let scene: Scene = { view: "clear" };
+    const camera = pool.camera(1, () => scene);
+    const seen = async () => (await Promise.all(Array.from({ length: 200 }, camera))).map((jpeg) => `${jpeg}`.trim());
+    expect(new Set(await seen())).toEqual(new Set(["clear cat", "clear ship"]));
+    scene = { view: "dusk", classes: ["ship"] };
+    const changed = await seen();
+    expect(new Set(changed)).toEqual(new Set(["dusk cat", "dusk ship"]));
+    expect(changed.filter((photo) => photo === "dusk ship").length).toBeGreaterThan(170);
+    scene = { view: "night" };
+    await expect(camera()).rejects.toMatchObject({ code: "photos-missing" });
     await pool.close();
   } finally {
     dir.remove();

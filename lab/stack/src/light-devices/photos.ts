@@ -1,6 +1,6 @@
 /** The photos of light devices' cameras. With a pool of views each device has its own mix, drawn from its seed: one sees dark
- * photos, another blurred ones, a third mostly ships. So devices differ, and do not change. The classes of a folder of
- * JPEGs are unknown, and each device draws from all of them. */
+ * photos, another blurred ones, a third mostly ships. So devices differ, and do not change, unless a demo changes what one
+ * sees. The classes of a folder of JPEGs are unknown, and each device draws from all of them. */
 import { existsSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,11 +10,21 @@ import { Failure, type Random, seededRandom } from "@tributary/kernel";
 type Photo = { readonly view: string; readonly label: string; readonly jpeg: () => Promise<Buffer> };
 type Pooled = { readonly view: string; readonly label: string; readonly from: number; readonly bytes: number };
 
+/** What a camera sees in place of the mix of its seed. */
+export type Scene = {
+  /** The only view. */
+  readonly view?: string | undefined;
+  /** Nearly all photos are of these classes. */
+  readonly classes?: readonly string[] | undefined;
+};
+
 /** How much more often a device sees its favourite class. */
 const FAVOURITE = 3;
 /** The most that a device sees badly, as a share of its frames. */
 const BAD_SHARE_MAX = 0.3;
 const CLEAR = "clear";
+/** Of a scene's classes. */
+const SCENE_SHARE = 0.9;
 
 export class PhotoPool {
   readonly #photos: ReadonlyMap<string, readonly Photo[]>;
@@ -47,19 +57,22 @@ export class PhotoPool {
     return new PhotoPool(photos, async () => undefined);
   }
 
-  /** An endless sequence of JPEGs as the device with this seed sees them. */
-  camera(seed: number): () => Promise<Buffer> {
+  /** An endless sequence of JPEGs as the device with this seed sees them; `scene` is asked for each. */
+  camera(seed: number, scene: () => Scene = () => ({})): () => Promise<Buffer> {
     const random = seededRandom(seed);
     const [views, labels] = [this.#named("view"), this.#named("label")];
     const favourite = pick(labels, random);
     const bad = views.filter((view) => view !== CLEAR);
     const badly = pick(bad, random);
     const badShare = BAD_SHARE_MAX * random();
-    return () => {
-      const view = bad.length > 0 && random() < badShare ? badly : CLEAR;
-      const isFavourite = random() < (FAVOURITE - 1) / (labels.length + FAVOURITE - 1);
-      const label = isFavourite ? favourite : pick(labels, random);
-      return pick(this.#photos.get(kindOf(view, label)) ?? [], random).jpeg();
+    const favouriteShare = (FAVOURITE - 1) / (labels.length + FAVOURITE - 1);
+    return async () => {
+      const { view = bad.length > 0 && random() < badShare ? badly : CLEAR, classes } = scene();
+      const [usual, share] = classes === undefined ? [[favourite], favouriteShare] : [classes, SCENE_SHARE];
+      const label = pick(random() < share ? usual : labels, random);
+      const photos = this.#photos.get(kindOf(view, label));
+      if (photos === undefined) throw new Failure("photos-missing", "ask-a-person", `no photo of ${view} ${label}`);
+      return pick(photos, random).jpeg();
     };
   }
 

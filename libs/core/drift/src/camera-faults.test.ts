@@ -45,7 +45,7 @@ describe.each([1, 2, 3])("camera faults, seed %i", (seed) => {
 });
 
 test("the runner-up is the second nearest; a feature that only one side has is not compared", () => {
-  const { luminance: _, ...rest } = (faults[3]?.shifts ?? {}) as Readonly<Record<string, number>>;
+  const { luminance: _, ...rest }: Readonly<Record<string, number>> = faults[3]?.shifts ?? {};
   const named = nearestCameraFault(faults, { ...rest, unknown: 1 }, 300);
   expect(named).toMatchObject({ name: "hard-compression", distance: 0, runnerUp: "upside-down" });
   expect(nearestCameraFault([], rest, 300)).toBeNull();

@@ -10,7 +10,7 @@ import type { DriftVerdict } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import { conceptGroups } from "./concept-groups.ts";
 import type { FleetView } from "./fleet-view.ts";
-import { type Group, type Member, sinceOf } from "./group.ts";
+import { earliest, type Group, type Member, sinceOf } from "./group.ts";
 import { inputGroups } from "./input-groups.ts";
 import type { LossVerdict } from "./loss.ts";
 import { lossOfMembers } from "./loss-of-members.ts";
@@ -79,7 +79,7 @@ function groupsOf(view: FleetView, previous: Previous, now: Instant, settings: V
 }
 
 function hasSettled({ members, joinedAt }: Group, now: Instant, { settleMs }: VerdictSettings): boolean {
-  const age = now - Math.min(...members.map(({ alarmedAt }) => alarmedAt));
+  const age = now - earliest(members.map(({ alarmedAt }) => alarmedAt));
   return age >= SETTLE_MAX * settleMs || (age >= settleMs && now - joinedAt >= settleMs / 2);
 }
 

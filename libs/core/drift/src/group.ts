@@ -52,4 +52,9 @@ export type Group = {
 /** A set of members that have a scope in common. */
 export type Placement = { readonly scope: Scope; readonly members: readonly Member[] };
 
-export const sinceOf = (members: readonly Member[]): Instant => Math.min(...members.map(({ since }) => since));
+/** There may be 100,000 of them: too many for arguments of Math.min. */
+export const earliest = (times: readonly Instant[]): Instant => times.reduce((a, b) => Math.min(a, b));
+
+export const latest = (times: readonly Instant[]): Instant => times.reduce((a, b) => Math.max(a, b));
+
+export const sinceOf = (members: readonly Member[]): Instant => earliest(members.map(({ since }) => since));

@@ -9,7 +9,7 @@ import { causeOf } from "./cause.ts";
 import { type Cluster, clustersOf, cosine, meanShift } from "./clusters.ts";
 import type { DriftReference } from "./drift-reference.ts";
 import type { DriftingCamera, ModelLook } from "./fleet-view.ts";
-import type { Group, Member, Scope } from "./group.ts";
+import { type Group, latest, type Member, type Scope } from "./group.ts";
 import { byStream, framesOf } from "./mix.ts";
 import { type PlacementOptions, place } from "./placement.ts";
 import { modelName } from "./preprocessing-groups.ts";
@@ -73,7 +73,7 @@ function groupOf(look: ModelLook, scope: Scope, cameras: Cluster, cluster: Clust
   const members = membersOf(cameras);
   const fault = faultOf(cameras, look.reference as DriftReference);
   const before = previous.at(look.modelDigest, scope, inputCauses);
-  const joinedAt = Math.max(...cluster.map(({ drift }) => drift.alarmedAt));
+  const joinedAt = latest(cluster.map(({ drift }) => drift.alarmedAt));
   return { ...causeOf(look, scope, members, fault, before), scope, look, members, joinedAt, loss: null };
 }
 

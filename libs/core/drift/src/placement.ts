@@ -51,7 +51,10 @@ function scattered(rest: readonly Member[], others: number, options: PlacementOp
   if (isOne && rest.length > 1) return [{ scope: devices, members: rest }];
   const together: Member[] = [];
   const alone: Member[] = [];
-  for (const event of eventsOf(rest)) (event.length >= EVENT_DEVICES_MIN ? together : alone).push(...event);
+  for (const event of eventsOf(rest)) {
+    const joined = event.length >= EVENT_DEVICES_MIN ? together : alone;
+    for (const member of event) joined.push(member);
+  }
   const one = together.length === 0 ? [] : [{ scope: devices, members: together.sort(byId) }];
   return [...one, ...alone.sort(byId).map((member) => ({ scope: scopeOfOne(member), members: [member] }))];
 }

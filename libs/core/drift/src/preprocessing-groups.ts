@@ -1,6 +1,7 @@
 /** Step 1 of the cause tree: devices that do not reproduce their golden frames, by the fault that explains their answers. */
-import type { FailedGolden, ModelLook } from "./fleet-view.ts";
-import type { Group, Member, Scope } from "./group.ts";
+import type { Instant } from "@tributary/kernel";
+import type { DriftingCamera, FailedGolden, ModelLook } from "./fleet-view.ts";
+import { type Group, latest, type Member, type Scope } from "./group.ts";
 import { place } from "./placement.ts";
 import type { Previous } from "./previous.ts";
 import { countOf, faultWords, nearestWords, scopeWords } from "./words.ts";
@@ -9,17 +10,26 @@ export function preprocessingGroups(look: ModelLook, previous: Previous, hasOthe
   const byFault = new Map<string, FailedGolden[]>();
   for (const failed of look.goldenFailed) {
     const name = failed.golden.fault?.name ?? "";
-    byFault.set(name, [...(byFault.get(name) ?? []), failed]);
+    const same = byFault.get(name);
+    if (same === undefined) byFault.set(name, [failed]);
+    else same.push(failed);
+  }
+  const drifting = new Map<string, DriftingCamera[]>();
+  for (const camera of look.drifting) {
+    drifting.set(camera.deviceId, [...(drifting.get(camera.deviceId) ?? []), camera]);
   }
   return [...byFault].flatMap(([fault, failed]) => {
-    const members = failed.map((device) => memberOf(device, look, previous));
+    const members = failed.map((device) => {
+      const since = previous.failingSince(device.deviceId, look.modelDigest);
+      return memberOf(device, drifting.get(device.deviceId) ?? [], since);
+    });
     const placements = place(members, {
       population: look.goldenReported,
       model: hasOtherModels ? modelName(look) : null,
       known: previous.places(look.modelDigest, ["PREPROCESSING"]),
       isOne: fault !== "",
     });
-    const joinedAt = Math.max(...members.map(({ alarmedAt }) => alarmedAt));
+    const joinedAt = latest(members.map(({ alarmedAt }) => alarmedAt));
     return placements.map(({ scope, members: placed }): Group => {
       const [first] = placed;
       const steps = stepsOf(look, placed, scope);
@@ -43,18 +53,15 @@ export function preprocessingGroups(look: ModelLook, previous: Previous, hasOthe
 export const modelName = ({ reference, modelDigest }: ModelLook): string =>
   reference === undefined ? modelDigest : `${reference.modelName}@${reference.modelVersion}`;
 
-/** A later report of the same failure does not move its onset. */
-function memberOf({ deviceId, attributes, golden }: FailedGolden, look: ModelLook, previous: Previous): Member {
-  const since = Math.min(golden.at, previous.failingSince(deviceId, look.modelDigest));
-  const cameras = look.drifting.filter((camera) => camera.deviceId === deviceId);
-  return {
-    deviceId,
-    attributes,
-    cameras: cameras.map(({ camera: { cameraId }, drift }) => ({ cameraId, drift })),
-    golden,
-    since,
-    alarmedAt: since,
-  };
+/** `failingSince`: as published. A later report of the same failure does not move its onset. */
+function memberOf(
+  { deviceId, attributes, golden }: FailedGolden,
+  drifting: readonly DriftingCamera[],
+  failingSince: Instant,
+): Member {
+  const since = Math.min(golden.at, failingSince);
+  const cameras = drifting.map(({ camera: { cameraId }, drift }) => ({ cameraId, drift }));
+  return { deviceId, attributes, cameras, golden, since, alarmedAt: since };
 }
 
 function stepsOf(look: ModelLook, members: readonly Member[], scope: Scope): Group["steps"] {

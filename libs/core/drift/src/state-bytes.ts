@@ -9,23 +9,28 @@ export class StateWriter {
   #length = 0;
 
   u8(value: number): void {
-    this.#view.setUint8(this.#room(1), value);
+    const at = this.#room(1);
+    this.#view.setUint8(at, value);
   }
 
   u16(value: number): void {
-    this.#view.setUint16(this.#room(2), value, true);
+    const at = this.#room(2);
+    this.#view.setUint16(at, value, true);
   }
 
   u32(value: number): void {
-    this.#view.setUint32(this.#room(4), value, true);
+    const at = this.#room(4);
+    this.#view.setUint32(at, value, true);
   }
 
   i64(value: bigint): void {
-    this.#view.setBigInt64(this.#room(8), value, true);
+    const at = this.#room(8);
+    this.#view.setBigInt64(at, value, true);
   }
 
   f64(value: number): void {
-    this.#view.setFloat64(this.#room(8), value, true);
+    const at = this.#room(8);
+    this.#view.setFloat64(at, value, true);
   }
 
   /** At most 65,535 UTF-16 units. */
@@ -49,7 +54,7 @@ export class StateWriter {
     return this.#bytes.slice(0, this.#length);
   }
 
-  /** Offset of so many free bytes. */
+  /** Offset of so many free bytes. It may replace the view: call it first. */
   #room(bytes: number): number {
     const at = this.#length;
     this.#length += bytes;

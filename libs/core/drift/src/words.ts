@@ -13,8 +13,6 @@ export const percent = (share: number): string => `${Math.round(100 * share)} %`
 
 export const figure = (value: number): string => value.toFixed(2);
 
-export const probability = (p: number): string => (p < 0.0001 ? p.toExponential(0) : String(Number(p.toPrecision(1))));
-
 /** With its day, unless it is the day of `today`. */
 export function moment(at: Instant, today: Instant): string {
   const [day, time] = new Date(at).toISOString().split("T") as [string, string];

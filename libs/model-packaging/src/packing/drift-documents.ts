@@ -8,6 +8,7 @@ import {
   type FaultCodebook,
   goldenReportFrames,
   type Inference,
+  jpegHeader,
   parsePreprocessing,
   type ReferenceSketch,
   type SketchObservation,
@@ -21,8 +22,9 @@ import { type GoldenSource, type Observed, observationsOf, rounded } from "./doc
 import { areWithinBand, pipelineFaults, rightPipeline } from "./pipeline-faults.ts";
 import type { Json } from "./readings.ts";
 
-/** Of the validation frames every 4th is shown with each fault of a camera, at most so many. */
-const CAMERA_FRAMES = { max: 300, every: 4 } as const;
+/** Of the validation frames every 4th is shown with each fault of a camera: at most so many, and fewer of large pictures. Each is
+ * compared with itself, so a few dozen show what a fault does. */
+const CAMERA_FRAMES = { every: 4, max: 300, min: 50, pixelsMax: 60e6 } as const;
 const BATCH = 32;
 const SEED = 13;
 /** Classes whose shares a monitor follows: the most frequent ones. */
@@ -63,8 +65,13 @@ export async function cameraShifts(
   observations: readonly SketchObservation[],
   sketch: ReferenceSketch,
 ): Promise<FaultCodebook["camera"]> {
-  const places = drawn(frames.length);
-  const jpegs = await Promise.all(places.map((place) => readFile((frames[place] as ValidationFrame).path)));
+  const order = drawn(frames.length);
+  const read = (place: number) => readFile((frames[place] as ValidationFrame).path);
+  const { width, height } = jpegHeader(await read(0)) ?? { width: 1, height: 1 };
+  const { every, max, min, pixelsMax } = CAMERA_FRAMES;
+  const affordable = Math.max(min, Math.min(max, Math.floor(pixelsMax / (width * height))));
+  const places = order.slice(0, Math.min(affordable, Math.ceil(frames.length / every)));
+  const jpegs = await Promise.all(places.map(read));
   const before = streamMeans(
     places.map((place) => observations[place] as SketchObservation),
     sketch,
@@ -147,11 +154,9 @@ function featureMeans(
   return Object.fromEntries(means.flat());
 }
 
-/** Places of the frames that are shown with a camera's faults, by lot. */
+/** Places of frames in an order by lot. */
 function drawn(frames: number): readonly number[] {
   const random = seededRandom(SEED);
   const lots = Array.from({ length: frames }, (_, place) => ({ place, lot: random() }));
-  lots.sort((a, b) => a.lot - b.lot);
-  const count = Math.min(CAMERA_FRAMES.max, Math.ceil(frames / CAMERA_FRAMES.every));
-  return lots.slice(0, count).map(({ place }) => place);
+  return lots.sort((a, b) => a.lot - b.lot).map(({ place }) => place);
 }

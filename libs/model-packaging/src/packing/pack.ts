@@ -34,11 +34,12 @@ import {
 } from "./documents.ts";
 import { cameraShifts, confusionOf, pipelineLogits } from "./drift-documents.ts";
 import { tensorsThatFit } from "./fit.ts";
+import { checkTrainerTensors, readTrainerFrames } from "./golden-tensors.ts";
 import { countTo, observe, Readings } from "./observe.ts";
 import { learnFirstPolicy, policyLines, readPolicySettings } from "./policy.ts";
 import type { Json } from "./readings.ts";
-import { readSources } from "./sources.ts";
-import { suspect } from "./suspect.ts";
+import { readSources, type Sources } from "./sources.ts";
+import { readingsThatFit, suspect } from "./suspect.ts";
 
 /** In the lineage of a package that was made from half of the validation frames: the seed of the halves. */
 export const SPLIT_SEED = "validationSplitSeed";
@@ -52,6 +53,9 @@ export type PackOptions = {
   readonly validation: string;
   /** Packs on one half of the validation frames, drawn by this seed: the gate takes the other one. Undefined: on all. */
   readonly splitSeed?: string;
+  /** Folder of JPEGs with the trainer's tensors beside them: the golden frames, which the preprocessing is compared with.
+   * Undefined: some of the validation frames, without such a comparison. */
+  readonly golden?: string;
   readonly lineage?: string;
   readonly name?: string;
   readonly version: string;
@@ -96,8 +100,10 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     const draftParts = parts(standIns(frames[0] as ValidationFrame, labels), {}, {});
     await writePackage(draft, draftParts);
     progress(`${name}: ${frames.length} validation frames, ${labels.length} classes, opset ${sources.facts.opset}`);
+    const trained = await trainerJpegs(draft, sources, options, progress);
     const run = new Readings(draft, draftParts, options.threads, progress);
     const inferences = await suspect(frames, sources, options, run.observe, progress).finally(() => run.close());
+    const golden = trained ?? (await goldenJpegs(frames, labels.length));
     const observed: Observed = { frames, inferences, labels };
     const temperature = temperatureOf(observed);
     const metrics = metricsOf(observed, temperature);
@@ -111,7 +117,7 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     }
 
     const files: Record<string, Uint8Array> = {
-      ...(await measure(draft, observed, temperature, options.threads, progress)),
+      ...(await measure(draft, observed, temperature, golden, sources.config, options.threads, progress)),
       [packageFiles.calibration]: encodeJson({ method: "temperature", temperature }),
     };
     const more: Record<string, string> = {};
@@ -146,27 +152,48 @@ async function cloudPackage(dir: string, labels: readonly string[]) {
   throw new Failure("pack-labels-differ", "ask-a-person", message);
 }
 
+/** The frames that `--golden` gives, once the preprocessing makes their tensors; null without. */
+async function trainerJpegs(
+  draft: string,
+  sources: Sources,
+  { golden, preprocess, threads, ...wanted }: PackOptions,
+  progress: (line: string) => void,
+): Promise<readonly Uint8Array[] | null> {
+  if (golden === undefined) return null;
+  const frames = await readTrainerFrames(golden);
+  const described = { config: sources.config, readings: readingsThatFit(sources, wanted), path: preprocess };
+  await checkTrainerTensors(described, frames, () => new OnnxModelHost(loadPackage).load(draft, { threads }));
+  progress(`${frames.length} golden frames: the preprocessing makes the trainer's tensors`);
+  return frames.map(({ jpeg }) => jpeg);
+}
+
+const goldenJpegs = (frames: readonly ValidationFrame[], classes: number): Promise<readonly Uint8Array[]> =>
+  Promise.all(
+    goldenPlaces(frames, GOLDEN_FRAMES, classes).map((place) => readFile((frames[place] as ValidationFrame).path)),
+  );
+
 /** Golden frames, reference sketches, and what drift is named with. */
 async function measure(
   dir: string,
   observed: Observed,
   temperature: number,
+  jpegs: readonly Uint8Array[],
+  config: Json,
   threads: number,
   progress: (line: string) => void,
 ): Promise<Readonly<Record<string, Uint8Array>>> {
-  const { frames, labels } = observed;
+  const { labels } = observed;
   const observations = observationsOf(observed, temperature);
   const sketch = buildReferenceSketch(observations, labels.length, 2);
-  const chosen = goldenPlaces(frames, GOLDEN_FRAMES, labels.length);
   const golden: GoldenSource[] = [];
   const model = await new OnnxModelHost(loadPackage).load(dir, { threads });
   try {
     // One by one, as a device does it: a batch may round otherwise.
-    for (const frame of chosen.map((place) => frames[place] as ValidationFrame)) {
-      const [inference] = await observe(model, [frame], { tensorDigest: true, pixels: true }, () => {});
-      golden.push({ jpeg: await readFile(frame.path), inference: inference as Inference });
+    for (const jpeg of jpegs) {
+      const result = await model.infer(jpeg, { tensorDigest: true, pixels: true });
+      if (!result.ok) throw new Failure(result.code, "ask-a-person", `a golden frame: ${result.message}`);
+      golden.push({ jpeg, inference: result.inference });
     }
-    const config = JSON.parse(new TextDecoder().decode(await readFile(join(dir, packageFiles.preprocessor)))) as Json;
     progress("faults made on purpose, for naming them on devices");
     const pipeline = await pipelineLogits(model, golden, config);
     progress(`  ${pipeline.length} of preprocessing: ${pipeline.map(({ name }) => name).join(", ")}`);

@@ -7,14 +7,33 @@ import { decodePicture, Normaliser, PIXELS_MAX, resizePixels } from "@tributary/
 import sharp, { type Sharp } from "sharp";
 import { type Json, PUBLISHED } from "./readings.ts";
 
-/** Whether two tensors of one picture agree as those of two implementations of the same preprocessing do. */
-export function areWithinBand(a: Float32Array, b: Float32Array, { scale, layout }: Preprocessing): boolean {
+/** Share of a picture's values that may be outside the band. Pillow's bicubic and libvips's differ by more than 2 of 255 in 0.01 % of
+ * the sample frames' values, bicubic and Lanczos in 3 %. */
+const OUTSIDE_MAX = 0.01;
+
+/** Differences of two tensors of one picture in units of its 8-bit pixels: the largest, and the share of values outside the band in
+ * which two implementations agree. Infinite for another number of values. */
+export function pixelDifferences(
+  a: Float32Array,
+  b: Float32Array,
+  { scale, layout }: Preprocessing,
+): { readonly max: number; readonly outside: number } {
+  if (a.length !== b.length) return { max: Number.POSITIVE_INFINITY, outside: 1 };
   const area = a.length / scale.length;
-  return a.every((value, i) => {
+  let max = 0;
+  let outside = 0;
+  for (let i = 0; i < a.length; i++) {
     const step = scale[layout === "channels_first" ? Math.floor(i / area) : i % scale.length] as number;
-    return Math.abs(value - (b[i] as number)) <= (PIXEL_BAND + 1e-3) * step;
-  });
+    const difference = Math.abs((a[i] as number) - (b[i] as number)) / step;
+    max = Math.max(max, difference);
+    if (difference > PIXEL_BAND + 1e-3) outside += 1;
+  }
+  return { max, outside: outside / a.length };
 }
+
+/** Whether they agree as those of two implementations of the same preprocessing do. */
+export const areWithinBand = (a: Float32Array, b: Float32Array, preprocessing: Preprocessing): boolean =>
+  pixelDifferences(a, b, preprocessing).outside <= OUTSIDE_MAX;
 
 export type Pipeline = (jpeg: Uint8Array) => Promise<Float32Array>;
 export type PipelineFault = { readonly name: string; readonly tensorOf: Pipeline };
@@ -247,7 +266,7 @@ function notAntialiased(from: Picture, side: Side): Picture {
   return { pixels: new Uint8Array(pixels.buffer), ...side };
 }
 
-/** Of each new place: the two places between which it lies, and how far from the first. */
+/** Of each new place: the two places that it is between, and how far from the first. */
 function tapsOf(from: number, to: number): readonly (readonly [first: number, second: number, share: number])[] {
   return Array.from({ length: to }, (_, i) => {
     const place = Math.max(0, ((i + 0.5) * from) / to - 0.5);

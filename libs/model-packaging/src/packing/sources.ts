@@ -4,6 +4,7 @@ import { type Preprocessing, packageFiles, parseLabels, parsePreprocessing } fro
 import { Failure, reasonOf } from "@tributary/kernel";
 import { type ModelFacts, modelFacts } from "@tributary/onnx";
 import { encodeJson } from "./documents.ts";
+import type { Json } from "./readings.ts";
 
 export type Sources = {
   /** By their names in the package. */
@@ -11,6 +12,8 @@ export type Sources = {
   readonly facts: ModelFacts;
   readonly labels: readonly string[];
   readonly preprocessing: Preprocessing;
+  /** The file that describes it. */
+  readonly config: Json;
   readonly lineage: Readonly<Record<string, string>>;
 };
 
@@ -27,6 +30,7 @@ export async function readSources(paths: SourcePaths): Promise<Sources> {
     read("--labels", paths.labels),
     read("--preprocess", paths.preprocess),
   ]);
+  const config = parseJson("--preprocess", paths.preprocess, preprocess);
   const facts = modelFacts(model);
   if (facts === null) throw invalid(`--model ${paths.model}: this is no ONNX model that can be read`);
   const { bytes, labels } = labelsOf(paths.labels, labelsFile);
@@ -34,7 +38,8 @@ export async function readSources(paths: SourcePaths): Promise<Sources> {
     files: { [packageFiles.model]: model, [packageFiles.labels]: bytes, [packageFiles.preprocessor]: preprocess },
     facts,
     labels,
-    preprocessing: parsePreprocessing(parseJson("--preprocess", paths.preprocess, preprocess)),
+    preprocessing: parsePreprocessing(config),
+    config: config as Json,
     lineage: paths.lineage === undefined ? {} : lineageOf(paths.lineage, await read("--lineage", paths.lineage)),
   };
 }
@@ -70,7 +75,7 @@ async function read(option: string, path: string): Promise<Uint8Array> {
   });
 }
 
-export function parseJson(option: string, path: string, bytes: Uint8Array): unknown {
+function parseJson(option: string, path: string, bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch (error) {

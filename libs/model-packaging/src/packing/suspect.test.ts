@@ -1,9 +1,8 @@
 /** What a maker reads. The model is a function here; `pack.integration.test.ts` has real ones. */
 import { describe, expect, test } from "@jest/globals";
-import { type Inference, packageFiles, parsePreprocessing } from "@tributary/inference";
+import { type Inference, parsePreprocessing } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import type { ValidationFrame } from "../validation/frames.ts";
-import { encodeJson } from "./documents.ts";
 import type { Json } from "./readings.ts";
 import { suspect } from "./suspect.ts";
 
@@ -36,9 +35,15 @@ async function suspicionOf(described: Json, truth: Json | null, answer: (frame: 
       isTrue(read) ? answering(frame.file.endsWith("7.jpg") ? 1 - frame.label : frame.label) : answering(answer(frame)),
     );
   };
-  const files = { [packageFiles.preprocessor]: encodeJson(described) };
   const preprocessing = parsePreprocessing(described);
-  const sources = { files, facts: FACTS, labels: ["defect", "good"], preprocessing, lineage: {} };
+  const sources = {
+    files: {},
+    facts: FACTS,
+    labels: ["defect", "good"],
+    preprocessing,
+    config: described,
+    lineage: {},
+  };
   const refusal = await suspect(FRAMES, sources, PATHS, run, (line) => lines.push(line)).then(
     () => null,
     (error: Failure) => error,

@@ -1,11 +1,11 @@
 /** Before a model is packed: what it answers as described, what is probably wrong when that is little, and what to change in
  * which file. (pack.ts K3) */
-import { type Inference, type Preprocessing, packageFiles } from "@tributary/inference";
+import type { Inference, Preprocessing } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import type { ValidationFrame } from "../validation/frames.ts";
 import { tensorsThatFit, type WantedTensors } from "./fit.ts";
-import { type Json, otherReadings } from "./readings.ts";
-import { parseJson, type SourcePaths, type Sources } from "./sources.ts";
+import { type Json, otherReadings, type Reading } from "./readings.ts";
+import type { SourcePaths, Sources } from "./sources.ts";
 import { type Answers, type Diagnosis, diagnose, FRAMES_FIRST, FRAMES_MAX, type Try } from "./suspicions.ts";
 
 /** Runs the model on frames, preprocessed by this file; null: as described. */
@@ -23,8 +23,7 @@ export async function suspect(
   progress: (line: string) => void,
 ): Promise<readonly Inference[]> {
   const described = await run(null, frames).catch(unfit);
-  const config = parseJson("--preprocess", paths.preprocess, sources.files[packageFiles.preprocessor] as Uint8Array);
-  const readings = otherReadings(config as Json, (other) => doesFit(sources, other, paths));
+  const readings = readingsThatFit(sources, paths);
   const task = { truth: frames.map(({ label }) => label), names: sources.labels, readings };
   let tries = 0;
   const diagnosis = await diagnose(answersOf(described, frames), task, async (other, places) => {
@@ -49,6 +48,10 @@ export async function suspect(
   }
   return described;
 }
+
+/** Other preprocessing files whose tensors the model takes. */
+export const readingsThatFit = (sources: Sources, wanted: WantedTensors): readonly Reading[] =>
+  otherReadings(sources.config, (other) => doesFit(sources, other, wanted));
 
 /** "right on 137 of 394 ..., balanced accuracy ...", each beside what needs no look at the picture. */
 function foundOf({ own, majority, guessing }: Diagnosis): string {

@@ -1,4 +1,4 @@
-/** The documents of a package, from a folder and from a model registry that lies. */
+/** The documents of a package, from a folder and from a model registry that is not to be trusted. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { DriftReference } from "@tributary/drift";
 import { repositoryRoot } from "@tributary/testing";

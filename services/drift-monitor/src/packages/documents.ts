@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { clientOf, modelRegistryApi } from "@tributary/api";
 import { type DriftReference, driftReferenceOf } from "@tributary/drift";
 import {
-  type PackageFile,
   packageFiles,
   packageLimits,
   parseConfusion,
@@ -78,8 +77,9 @@ async function referenceOf(digest: Digest, read: Read): Promise<DriftReference> 
     return parsed(bytes, path);
   };
   const manifest = parseManifest(await document(packageFiles.manifest, digest, packageLimits.manifestBytesMax));
+  const isListed = (path: string): boolean => Object.hasOwn(manifest.files, path);
   const listed = async (path: string): Promise<unknown> => {
-    const file: PackageFile | undefined = Object.hasOwn(manifest.files, path) ? manifest.files[path] : undefined;
+    const file = isListed(path) ? manifest.files[path] : undefined;
     if (file === undefined) return null;
     if (file.bytes > DOCUMENT_BYTES_MAX) {
       throw new Failure("package-file-too-large", "give-up", `${path}: at most ${DOCUMENT_BYTES_MAX} bytes`);
@@ -89,7 +89,7 @@ async function referenceOf(digest: Digest, read: Read): Promise<DriftReference> 
   const [labelsJson, sketchJson, goldenJson, faultsJson, confusionJson] = await Promise.all(
     [
       packageFiles.labels,
-      packageFiles.referenceSketch,
+      isListed(packageFiles.referenceSketchV2) ? packageFiles.referenceSketchV2 : packageFiles.referenceSketch,
       packageFiles.goldenIndex,
       packageFiles.faults,
       packageFiles.confusion,

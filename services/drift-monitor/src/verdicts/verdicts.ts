@@ -97,7 +97,7 @@ export class Verdicts implements OnApplicationBootstrap, OnApplicationShutdown {
       this.#dueAtMs = clock.monotonicMs() + config.verdicts.lookEveryMs;
     }
     try {
-      if (!this.#worker.isReady) await this.#worker.inTurn(async () => {});
+      if (!this.#worker.isReady) await this.#worker.whenIdle(async () => {});
       if (clock.monotonicMs() < this.#dueAtMs) return;
       this.#dueAtMs = clock.monotonicMs() + config.verdicts.lookEveryMs;
       await this.#worker.look();

@@ -4,7 +4,7 @@
  */
 import { Inject, Injectable } from "@nestjs/common";
 import type { Device, DevicePage, DeviceQuery, Throttle } from "@tributary/api";
-import { type DeviceRegistration, type DeviceThrottled, topics } from "@tributary/contracts";
+import { type DeviceRegistration, type DeviceReported, type DeviceThrottled, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, followAll } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
 import { CLOCK } from "@tributary/service-kit";
@@ -100,11 +100,13 @@ export class DeviceTable {
       .sort(REASON_OLDEST_FIRST);
   }
 
-  #deviceOf({ passwordHash: _secret, registeredAt, ...registration }: DeviceRegistration): Device {
+  #deviceOf({ passwordHash: _secret, registeredAt, checkRequestedAt, ...registration }: DeviceRegistration): Device {
     const reported = this.#reported.get(registration.deviceId);
     return {
       ...registration,
+      labels: { ...registration.labels },
       registeredAt: isoOf(registeredAt) ?? "",
+      checkRequestedAt: isoOf(checkRequestedAt),
       lastSeenAt: isoOf(this.#seenAt.get(registration.deviceId) ?? null),
       throttled: this.#throttledOf(registration.deviceId),
       reported: reported === undefined ? null : reportedOf(reported),
@@ -113,6 +115,15 @@ export class DeviceTable {
 }
 
 const REASON_OLDEST_FIRST = (a: Throttle, b: Throttle) => (a.since < b.since ? -1 : 1);
+
+/** Its logits are for drift-monitor. */
+const goldenOf = (golden: DeviceReported["golden"]): NonNullable<Device["reported"]>["golden"] =>
+  golden && {
+    at: isoOf(golden.at) ?? "",
+    modelDigest: golden.modelDigest,
+    frames: golden.frames,
+    failed: golden.failed,
+  };
 
 const reportedOf = ({ value, at }: Heard): Device["reported"] => ({
   agentVersion: value.agentVersion,
@@ -126,5 +137,6 @@ const reportedOf = ({ value, at }: Heard): Device["reported"] => ({
   cameras: [...value.cameras],
   update: updateOf(value),
   goldenPassed: value.goldenPassed,
+  golden: goldenOf(value.golden),
   reportedAt: new Date(at).toISOString(),
 });

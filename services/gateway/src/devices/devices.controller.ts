@@ -1,5 +1,5 @@
 import { Body, Controller, Param, Query } from "@nestjs/common";
-import { type DeviceQuery, publicApi, type RegistrationRequest } from "@tributary/api";
+import { type DevicePatch, type DeviceQuery, publicApi, type RegistrationRequest } from "@tributary/api";
 import { Serves } from "@tributary/service-kit";
 import { Valid } from "../http/validated.ts";
 import { DeviceTable } from "./device-table.ts";
@@ -29,6 +29,16 @@ export class DevicesController {
     const device = this.table.get(deviceId);
     if (device === undefined) throw unknownDevice(deviceId);
     return device;
+  }
+
+  @Serves(devices.change)
+  change(@Param("deviceId") deviceId: string, @Body(Valid(devices.change.body)) patch: DevicePatch) {
+    return this.registrar.change(deviceId, patch);
+  }
+
+  @Serves(devices.check)
+  check(@Param("deviceId") deviceId: string) {
+    return this.registrar.requestCheck(deviceId);
   }
 
   @Serves(devices.revoke)

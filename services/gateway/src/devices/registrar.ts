@@ -1,5 +1,5 @@
 /**
- * Registers and revokes devices: one record on devices.registry.v1 each, acknowledged by Kafka before the request is
+ * Registers, changes and revokes devices: one record on devices.registry.v1 each, acknowledged by Kafka before the request is
  * answered.
  *
  * Changes of one device by this gateway are made one after the other. Changes by two gateways may still cross: the later
@@ -7,7 +7,13 @@
  * its hash at most.
  */
 import { Inject, Injectable } from "@nestjs/common";
-import type { Device, RegisteredDevice, RegistrationRequest } from "@tributary/api";
+import {
+  type Device,
+  type DevicePatch,
+  LABELS_PER_DEVICE_MAX,
+  type RegisteredDevice,
+  type RegistrationRequest,
+} from "@tributary/api";
 import { type DeviceRegistration, topics } from "@tributary/contracts";
 import { KafkajsSink } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
@@ -46,22 +52,53 @@ export class Registrar {
         status: "ACTIVE",
         passwordHash,
         registeredAt: clock.now(),
-        labels: {},
         checkRequestedAt: null,
       });
       return { ...device, password };
     });
   }
 
+  change(deviceId: string, { labels: changed }: DevicePatch): Promise<Device> {
+    return this.#alone(deviceId, async () => {
+      const registration = this.#registration(deviceId);
+      const merged = Object.entries({ ...registration.labels, ...changed });
+      const labels = Object.fromEntries(merged.filter((entry): entry is [string, string] => entry[1] !== null));
+      const count = Object.keys(labels).length;
+      if (count > LABELS_PER_DEVICE_MAX) {
+        const detail = `${deviceId} would have ${count} labels; at most ${LABELS_PER_DEVICE_MAX} are allowed. Remove some: set them to null.`;
+        throw new Problem(422, "device-labels-exceeded", "give-up", detail);
+      }
+      return this.#store({ ...registration, labels, registeredAt: this.clock.now() });
+    });
+  }
+
+  /** Requests that the device runs its golden frames; the bridge sends it the request. */
+  requestCheck(deviceId: string): Promise<Device> {
+    return this.#alone(deviceId, async () => {
+      const registration = this.#registration(deviceId);
+      if (registration.status !== "ACTIVE") {
+        const detail = `Device ${deviceId} is ${registration.status}: it cannot connect, so nothing can be checked there.`;
+        throw new Problem(409, "device-revoked", "give-up", detail);
+      }
+      // Always later than the last request, so that each is one: clocks of two gateways may differ.
+      const checkRequestedAt = Math.max(this.clock.now(), (registration.checkRequestedAt ?? 0) + 1);
+      return this.#store({ ...registration, checkRequestedAt });
+    });
+  }
+
   revoke(deviceId: string): Promise<Device> {
     return this.#alone(deviceId, async () => {
       const { table, clock } = this;
-      const registration = table.registration(deviceId);
-      const device = table.get(deviceId);
-      if (registration === undefined || device === undefined) throw unknownDevice(deviceId);
-      if (registration.status === "REVOKED") return device;
+      const registration = this.#registration(deviceId);
+      if (registration.status === "REVOKED") return table.get(deviceId) as Device;
       return this.#store({ ...registration, status: "REVOKED", registeredAt: clock.now() });
     });
+  }
+
+  #registration(deviceId: string): DeviceRegistration {
+    const registration = this.table.registration(deviceId);
+    if (registration === undefined) throw unknownDevice(deviceId);
+    return registration;
   }
 
   async #store(registration: DeviceRegistration): Promise<Device> {

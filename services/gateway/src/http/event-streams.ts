@@ -4,25 +4,27 @@ import { CLOCK, CONFIG, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { ANSWER_SUBSCRIBERS, type AnswerSubscribers } from "../answers/tail.ts";
 import type { GatewayConfig } from "../config.ts";
+import { VERDICT_SUBSCRIBERS, type VerdictSubscribers } from "../drift/verdict-table.ts";
 import { ROLLOUT_SUBSCRIBERS, type RolloutSubscribers } from "../rollouts/rollout-table.ts";
 
 /** Keeps the streams of server-sent events alive, and ends them before the HTTP server does. */
 @Injectable()
 export class EventStreams implements OnModuleInit, BeforeApplicationShutdown {
-  readonly #subscribers: readonly (AnswerSubscribers | RolloutSubscribers)[];
+  readonly #subscribers: readonly (AnswerSubscribers | RolloutSubscribers | VerdictSubscribers)[];
   readonly #stop = new AbortController();
   #beating: Promise<void> = Promise.resolve();
 
   constructor(
     @Inject(ANSWER_SUBSCRIBERS) answers: AnswerSubscribers,
     @Inject(ROLLOUT_SUBSCRIBERS) rollouts: RolloutSubscribers,
+    @Inject(VERDICT_SUBSCRIBERS) verdicts: VerdictSubscribers,
     @Inject(CONFIG) private readonly config: GatewayConfig,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(TELEMETRY) telemetry: Telemetry,
   ) {
-    this.#subscribers = [answers, rollouts];
+    this.#subscribers = [answers, rollouts, verdicts];
     const gauge = { name: "tributary_gateway_event_clients", help: "Event clients now" };
-    telemetry.gauge(gauge, () => answers.count + rollouts.count);
+    telemetry.gauge(gauge, () => answers.count + rollouts.count + verdicts.count);
   }
 
   onModuleInit(): void {

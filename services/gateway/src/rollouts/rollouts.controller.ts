@@ -15,6 +15,7 @@ import { reportOf } from "@tributary/rollouts/report";
 import { Serves } from "@tributary/service-kit";
 import { DeviceTable } from "../devices/device-table.ts";
 import type { Upstream } from "../forwarding/upstream.ts";
+import { HTML_PAGE } from "../http/html-page.ts";
 import { EVENT_STREAM, eventsBusy } from "../http/subscribers.ts";
 import { Valid } from "../http/validated.ts";
 import { devicesOf } from "./arms.ts";
@@ -74,10 +75,7 @@ export class RolloutsController {
     const events = await this.table.history(uid);
     const { model, stable, evidence } = this.table.get(uid);
     const page = reportOf(events, { model, stable, live: analysisEvidenceOf(evidence) });
-    response.writeHead(200, {
-      "content-type": "text/html; charset=utf-8",
-      "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
-    });
+    response.writeHead(200, HTML_PAGE);
     response.end(page);
   }
 

@@ -1,0 +1,61 @@
+/** Compares what drift-monitor wrote, every version of every verdict, with what happened. Pure. */
+import type { DriftVerdict } from "@tributary/contracts";
+import type { Case, Expected } from "./cases.ts";
+
+export type Check = { readonly name: string; readonly holds: boolean; readonly found: string };
+
+export type Judged = {
+  /** By case: its verdict as it is now. */
+  readonly verdicts: ReadonlyMap<string, DriftVerdict>;
+  readonly checks: readonly Check[];
+};
+
+/** `history`: all versions in the order in which they were written. */
+export function judge(cases: readonly Case[], history: readonly DriftVerdict[]): Judged {
+  const newest = new Map(history.map((verdict) => [verdict.verdictId, verdict]));
+  const verdicts = new Map<string, DriftVerdict>();
+  const checks = cases.map(({ name, devices, expected }): Check => {
+    const named = history.filter((verdict) => verdict.devices.some(({ deviceId }) => devices.includes(deviceId)));
+    const others = distinct(named.filter((verdict) => expected === null || !isOf(verdict, expected)).map(nameOf));
+    const accused = others.length > 0 ? `, and ${others.join(", ")}` : "";
+    if (expected === null) {
+      const found = accused === "" ? "none" : others.join(", ");
+      return { name: `${name}: no verdict names any of its ${devices.length} devices`, holds: accused === "", found };
+    }
+    const verdict = [...newest.values()].find((one) => isOf(one, expected));
+    if (verdict !== undefined) verdicts.set(name, verdict);
+    const isRight = verdict?.state === "OPEN" && sameDevices(verdict, devices);
+    return {
+      name: `${name}: ${nameOf(expected)} names its ${devices.length} devices and no other; no other verdict does`,
+      holds: isRight && accused === "",
+      found: verdict === undefined ? `no such verdict${accused}` : `${foundIn(verdict)}${accused}`,
+    };
+  });
+  const expected = cases.flatMap((one) => one.expected ?? []);
+  const wrong = distinct(history.filter((verdict) => !expected.some((one) => isOf(verdict, one))).map(nameOf));
+  const every: Check = {
+    name: "no other verdict opened, not for a moment",
+    holds: wrong.length === 0,
+    found: wrong.join(", ") || "none",
+  };
+  return { verdicts, checks: [...checks, every] };
+}
+
+/** Cause and place of a verdict, for people. */
+export function nameOf({ cause, fault, scopeKey, scopeValue }: Expected): string {
+  return `${cause}${fault && ` ${fault}`} at ${[scopeKey, scopeValue].filter(Boolean).join("=")}`;
+}
+
+const isOf = (verdict: Expected, expected: Expected): boolean =>
+  verdict.cause === expected.cause &&
+  verdict.fault === expected.fault &&
+  verdict.scopeKey === expected.scopeKey &&
+  verdict.scopeValue === expected.scopeValue;
+
+const sameDevices = ({ devices }: DriftVerdict, wanted: readonly string[]): boolean =>
+  devices.length === wanted.length && devices.every(({ deviceId }) => wanted.includes(deviceId));
+
+const foundIn = ({ state, devices, closedBecause }: DriftVerdict): string =>
+  state === "OPEN" ? `open, ${devices.length} devices` : `${state.toLowerCase()}: ${closedBecause}`;
+
+const distinct = (names: readonly string[]): readonly string[] => [...new Set(names)];

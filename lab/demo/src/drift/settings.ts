@@ -1,0 +1,67 @@
+/** The settings of `demo -- drift` that differ from the defaults, and the reasons. Printed before every run. */
+export const settings = {
+  devices: 40,
+  lightProcesses: 3,
+  /** Frames a second of a device, where cases.ts has no other rate. */
+  fps: 1,
+  /** Share of frames in the random sample, every one of which a person labels. */
+  sampling: 0.25,
+  labelDelayMs: 3_000,
+  batchWaitMs: 2_000,
+  windowMs: 1_500,
+  baselineWindows: 60,
+  /** Clean windows after the baseline, before anything changes. */
+  cleanWindows: 30,
+  lookEveryMs: 3_000,
+  settleMs: 60_000,
+  /** From the first dusky frame to the darkest. */
+  duskMs: 45_000,
+  /** Time for wrong verdicts to appear, after the right ones. */
+  watchMs: 30_000,
+  runMs: 600_000,
+} as const;
+
+export type Difference = { readonly what: string; readonly usual: string; readonly here: string; readonly why: string };
+
+export const differences: readonly Difference[] = [
+  {
+    what: "windows of sketches",
+    usual: "60 s",
+    here: seconds(settings.windowMs),
+    why: "a baseline would take hours; in return there are few frames a window, whose evidence grows slowly",
+  },
+  {
+    what: "windows of a camera's baseline",
+    usual: "240",
+    here: String(settings.baselineWindows),
+    why: "photos are drawn independently; what cameras see in a field has a longer memory",
+  },
+  {
+    what: "frames per second of a device",
+    usual: "10 (npm start)",
+    here: String(settings.fps),
+    why: "40 devices share two cores; cases.ts gives a few devices 2 or 4, whose changes would show late otherwise",
+  },
+  {
+    what: "random sample, all of it labelled",
+    usual: "2 % of frames",
+    here: `${100 * settings.sampling} %`,
+    why: "only labels show whether frames are lost, and minutes have to be enough",
+  },
+  {
+    what: "a look every",
+    usual: "30 s",
+    here: seconds(settings.lookEveryMs),
+    why: "evidence is valid at every look, so a verdict opens as soon as there is enough",
+  },
+  {
+    what: "time from a first alarm to its verdict, for other devices to join",
+    usual: "5 min",
+    here: seconds(settings.settleMs),
+    why: "the windows are shorter, too",
+  },
+];
+
+function seconds(ms: number): string {
+  return `${ms / 1_000} s`;
+}

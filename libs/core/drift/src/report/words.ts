@@ -1,0 +1,169 @@
+/** A verdict in words, for pages and command lines: what its cause means, where it is, and what to do now. */
+import type { DriftCause, DriftDevice, DriftLoss, DriftVerdict } from "@tributary/contracts";
+
+/** The part of a verdict that its words need; the public API's verdicts have it too. */
+type WordedVerdict = Pick<
+  DriftVerdict,
+  "state" | "cause" | "fault" | "scopeKey" | "scopeValue" | "closedBecause" | "retrain"
+> & { readonly loss: DriftLoss; readonly devices: readonly Pick<DriftDevice, "deviceId">[] };
+
+export const causeWords: Readonly<Record<DriftCause, { readonly title: string; readonly meaning: string }>> = {
+  UNKNOWN: { title: "Unknown cause", meaning: "A cause that this version does not know." },
+  PREPROCESSING: {
+    title: "Preprocessing fault",
+    meaning:
+      "Devices do not reproduce the golden frames of their model: its input is computed in another way than in training.",
+  },
+  CAMERA: { title: "Camera fault", meaning: "Cameras deliver other pictures than before." },
+  WORLD: {
+    title: "The world changed",
+    meaning: "Preprocessing is right and cameras are sound: what they see has changed.",
+  },
+  LABEL_SHIFT: {
+    title: "The mix of classes changed",
+    meaning: "The pictures of each class are as before; how often each class comes is not.",
+  },
+  CONCEPT: { title: "The model is wrong", meaning: "Inputs look as before, and yet the model is wrong more often." },
+};
+
+export const placeWords = ({ scopeKey, scopeValue }: Pick<DriftVerdict, "scopeKey" | "scopeValue">): string => {
+  if (scopeKey === "fleet") return "the whole fleet";
+  if (scopeKey.startsWith("label:")) return `${scopeKey.slice("label:".length)}=${scopeValue}`;
+  if (scopeKey === "devices" && scopeValue === "") return "several devices";
+  return `${scopeKey === "agentVersion" ? "agent" : scopeKey} ${scopeValue}`;
+};
+
+/** `bits_per_pixel` as people read it. */
+export const featureWords = (feature: string): string =>
+  feature.startsWith("label:") ? `share of ${feature.slice("label:".length)}` : feature.replaceAll("_", " ");
+
+export const percentOf = (share: number): string =>
+  Number.isFinite(share) ? `${Number((100 * share).toFixed(1))} %` : "unknown";
+
+export function lossSentence({ state, draws, errorRate, reference, tolerance }: DriftLoss): string {
+  const limit = `${percentOf(reference)} on the validation set, and ${percentOf(tolerance)} more are tolerated`;
+  const rate =
+    errorRate === null ? "" : `${percentOf(errorRate)} of ${draws} labelled random draws are wrong; it was ${limit}`;
+  switch (state) {
+    case "LOST":
+      return `Frames are lost: ${rate}.`;
+    case "UNPROVEN":
+      return `It is not proven that frames are lost: ${rate}.`;
+    case "NO_DATA":
+      return "Whether frames are lost is not known: no random draw of these devices has a label since then.";
+    case "UNKNOWN":
+      return "Whether frames are lost is not known.";
+    default:
+      return state satisfies never;
+  }
+}
+
+/** What to do now, most important first; each a sentence or two. */
+export function adviceOf(verdict: WordedVerdict): readonly string[] {
+  if (verdict.state === "CLOSED")
+    return [`Nothing: it is closed${verdict.closedBecause && `, because ${verdict.closedBecause}`}.`];
+  switch (verdict.cause) {
+    case "PREPROCESSING":
+      return preprocessingAdvice(verdict);
+    case "CAMERA":
+      return [...cameraAdvice(verdict), "Do not retrain for this: the model would learn the fault."];
+    case "WORLD":
+      return retrainingAdvice(verdict, "Retrain with labelled frames of this place and time, then roll the model out.");
+    case "LABEL_SHIFT":
+      return retrainingAdvice(verdict, "Retrain with the classes in their new mix, then roll the model out.");
+    case "CONCEPT":
+      return [
+        "Look at some of the wrong frames first: do their labels mean what they meant in training?",
+        ...retrainingAdvice(verdict, "Retrain with labelled frames since the onset, then roll the model out."),
+      ];
+    case "UNKNOWN":
+      return ["Update this program: it does not know the cause that the verdict names."];
+    default:
+      return verdict.cause satisfies never;
+  }
+}
+
+/** What of preprocessor_config.json, and of the code that executes it, makes each fault of the codebook. */
+const faultyKeys: Readonly<Record<string, string>> = {
+  "channels-swapped": "channel_order: pixels arrive as BGR where RGB is expected, or the reverse",
+  "not-rescaled": "do_rescale and rescale_factor: pixels stay 0 to 255",
+  rescaled: "do_rescale: pixels are divided by 255, which this model does not expect",
+  "rescaled-twice": "do_rescale and rescale_factor: pixels are divided by 255 twice",
+  "mean-not-subtracted": "do_normalize and image_mean: the mean is not subtracted",
+  "deviation-not-divided": "do_normalize and image_std: the deviation is not divided by",
+  "not-normalised": "do_normalize: neither mean nor deviation is applied",
+  "other-mean": "image_mean and image_std: they are another model's",
+  "pixels-from-minus-1-to-1": "image_mean and image_std: pixels are scaled to -1 to 1 instead",
+  "mean-and-deviation-exchanged": "image_mean and image_std: one is used for the other",
+  "mean-of-reversed-channels": "image_mean and image_std: their channels are in reverse order",
+  "layout-mixed-up": "data_format: channels_first and channels_last are mixed up",
+  nearest: "resample: pictures are resized by nearest neighbour",
+  "not-antialiased": "resample: pictures are made smaller without antialiasing",
+  "other-kernel": "resample: pictures are resized by another kernel",
+  "width-and-height-exchanged": "size: width and height are exchanged",
+  "centre-cropped": "do_resize and size: pictures are cropped, not resized whole",
+  "cropped-to-shape": "do_resize and size: pictures are cropped to the shape, not stretched",
+  letterboxed: "do_resize and size: pictures are padded, not stretched",
+  greyscale: "do_convert_rgb and channel_order: colours are dropped",
+  "bytes-taken-as-signed": "the type of pixels: bytes are read as signed",
+  "tensor-not-filled": "the code that fills the input tensor: it arrives empty",
+  "chroma-exchanged": "the JPEG decoder: Cb and Cr are exchanged",
+  "ycbcr-taken-as-rgb": "the JPEG decoder: YCbCr is not converted to RGB",
+  "limited-range": "the JPEG decoder: it delivers limited range (16 to 235)",
+  "range-expanded-twice": "the JPEG decoder: it takes full range for limited range",
+  "linear-light": "the JPEG decoder: it removes the gamma of sRGB",
+  "gamma-applied-twice": "the JPEG decoder: gamma is applied twice",
+  "exif-orientation-applied": "the JPEG decoder: it applies the EXIF orientation, which training did not",
+};
+
+function preprocessingAdvice({ fault, scopeKey, scopeValue, devices }: WordedVerdict): readonly string[] {
+  const keys =
+    faultyKeys[fault] ?? (/flipped|rotated/.test(fault) ? "the picture's orientation in the capturing code" : null);
+  const look =
+    keys === null ? "Look at preprocessor_config.json and at the agent's decoding and resizing." : `Look at ${keys}.`;
+  const places: Readonly<Record<string, string>> = {
+    agentVersion: `All affected devices run agent ${scopeValue}: install the version before, or repair it.`,
+    hardware: `All affected devices are ${scopeValue}: look at the decoder and the runtime of that hardware.`,
+    model: `All affected devices run ${scopeValue}: its package preprocesses otherwise than its trainer did. Roll it back.`,
+  };
+  const [first] = devices;
+  const check = first === undefined ? "ID" : first.deviceId;
+  return [
+    look,
+    ...(places[scopeKey] === undefined ? [] : [places[scopeKey]]),
+    `Repair one device, then see whether it is right: tributary devices check ${check} --wait`,
+    "Do not retrain for this: the model is right, its input is not.",
+  ];
+}
+
+const cameraRepairs: Readonly<Record<string, string>> = {
+  dark: "Is the lens covered, or the exposure fixed?",
+  glare: "Does a lamp or the sun shine into the lens?",
+  haze: "Is the lens dirty or fogged?",
+  "out-of-focus": "Has the focus moved?",
+  "sensor-noise": "Is the gain too high, or the sensor failing?",
+  "hard-compression": "Was the JPEG quality of the camera or its encoder lowered?",
+  "channels-swapped": "Does the camera's driver deliver BGR where RGB is expected? A new firmware may.",
+  greyscale: "Is it in night mode, or its infrared filter stuck?",
+  "low-resolution": "Was its resolution lowered, or is a substream used?",
+  "colour-cast": "Is its white balance fixed or failing?",
+  "upside-down": "Is it mounted upside down, or its flip setting changed?",
+};
+
+function cameraAdvice(verdict: WordedVerdict): readonly string[] {
+  const { scopeKey, fault, devices } = verdict;
+  const names = devices.slice(0, 3).map(({ deviceId }) => deviceId);
+  const more = devices.length > names.length ? ", …" : "";
+  const who = scopeKey === "camera" ? placeWords(verdict) : `the cameras of ${names.join(", ")}${more}`;
+  const isShared = !["camera", "device", "devices", "fleet"].includes(scopeKey);
+  const shared = isShared ? [`They have ${placeWords(verdict)} in common: look there first.`] : [];
+  return [`Look at ${who}. ${cameraRepairs[fault] ?? "What changed there at that time?"}`, ...shared];
+}
+
+function retrainingAdvice({ retrain, loss }: WordedVerdict, how: string): readonly string[] {
+  if (retrain) return [how];
+  if (loss.state === "UNPROVEN") {
+    return ["Do not retrain: that frames are lost is not proven. More labels decide it: tributary labels next"];
+  }
+  return ["Do not retrain yet: label random draws to learn whether frames are lost: tributary labels next"];
+}
