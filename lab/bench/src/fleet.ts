@@ -26,6 +26,7 @@ import {
 } from "@tributary/rollouts/judge";
 import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
 import { PlainFleet } from "./fleet/plain.ts";
+import { sketchCosts, sketchGates, sketchTable } from "./fleet/sketches.ts";
 
 const LOOK_MS_MAX = 150;
 const BYTES_MAX = 200;
@@ -68,6 +69,7 @@ export const fleet: Bench = {
   bytes         of heap and arrays for a device and metric, ids and dedupe included
   records       edge.metrics.v1 folded a second on one core, decoded already and from Avro's bytes
   cohorts       the fleet's assignment to strata and order
+  drift         25,000 to 100,000 devices' sketches: bytes a device, records folded a second, one look for verdicts
   cross-check   one look by re-randomisation at one metric of ${CROSS_CHECKED.join(", ")} devices, the most there may be
 Gates at 100,000: a look at most ${LOOK_MS_MAX} ms; at most ${BYTES_MAX} bytes; a look grows at most as
 devices^${LOOK_EXPONENT_MAX}, all else as devices^${EXPONENT_MAX}.
@@ -87,6 +89,8 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     progress(`${devices} devices measured`);
     await new Promise(setImmediate); // Lets Ctrl-C be handled.
   }
+  progress("sketches of 100,000 devices");
+  const sketches = await sketchCosts(rounds, usedBytes);
   const crossChecks = CROSS_CHECKED.map((devices) => ({ devices, ...crossCheckOf(devices, rounds) }));
   const [small, , large] = all as [Measured, Measured, Measured];
   /** Of what a whole fleet costs. */
@@ -125,9 +129,10 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
         columns: ["devices", "draws", "ms"],
         rows: crossChecks.map(({ devices, draws, ms }) => [perSecond(devices), perSecond(draws), ratio(ms, 1)]),
       },
+      sketchTable(sketches),
     ],
-    gates: gatesOf(large, crossChecks, growth),
-    figures: { sizes: all, growth, crossChecks },
+    gates: [...gatesOf(large, crossChecks, growth), ...sketchGates(sketches)],
+    figures: { sizes: all, growth, crossChecks, sketches },
     notes: [
       "Ratios above 1: ours is faster, or smaller. Ours also rejects invalid reports, separates two days, and bounds its memory.",
     ],

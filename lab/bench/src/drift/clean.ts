@@ -72,7 +72,16 @@ export async function cleanDevices(
       }
     }
     const psi = await overOf(peers, past, firsts);
-    byFrames.push({ frames, accused, psi, psiMixAlone: await overOf(peers, past, firsts.filter(({ view }) => view === 0)) });
+    byFrames.push({
+      frames,
+      accused,
+      psi,
+      psiMixAlone: await overOf(
+        peers,
+        past,
+        firsts.filter(({ view }) => view === 0),
+      ),
+    });
   }
   return { devices, windows, byFrames };
 }

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { logBar } from "@tributary/drift";
 import { type Random, seededRandom } from "@tributary/kernel";
+import { quantilesOf } from "@tributary/testing";
 import type { Gate, Table } from "../bench.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -16,6 +17,8 @@ export type World = {
   readonly changeMinutesMean: number;
   readonly changeMinutesMax: number;
   readonly size: number;
+  /** From this day on every stream is moved by `faultSize`; null: never. */
+  readonly faultDay: number | null;
 };
 
 export type MonthTask = {
@@ -28,27 +31,35 @@ export type MonthTask = {
 };
 
 /** Streams that alarmed, each counted at the start of its alarm. */
-export type MonthAlarms = { readonly alarms: number; readonly cameras: number };
+export type MonthAlarms = {
+  /** Without a fault, or before it. */
+  readonly alarms: number;
+  readonly cameras: number;
+  /** Of each camera, minutes from the fault to its first alarm; null: none. */
+  readonly delays: readonly (number | null)[];
+};
 
 export const STREAMS = 10;
 const WINDOW_MS = 60_000;
 const DAY = 1_440;
 /** Windows; an alarm lasts longer. */
 const LOOK_EVERY = 20;
+const FAULT = 0.3;
 /** Standard deviation of a window's mean of 60 frames, and how alike one window is to the next. */
 const NOISE = { sd: 0.04, correlation: 0.5 } as const;
 
 export function simulate({ world, cameras, days, seed, streams }: MonthTask): MonthAlarms {
-  const all = { alarms: 0, cameras: 0 };
-  for (let camera = 0; camera < cameras; camera++) {
-    const alarms = cameraAlarms(world, seededRandom(seed + camera), days, logBar(streams, WINDOW_MS));
-    all.alarms += alarms;
-    if (alarms > 0) all.cameras += 1;
-  }
-  return all;
+  const found = Array.from({ length: cameras }, (_, camera) =>
+    cameraAlarms(world, seededRandom(seed + camera), days, logBar(streams, WINDOW_MS)),
+  );
+  return {
+    alarms: found.reduce((sum, { alarms }) => sum + alarms, 0),
+    cameras: found.filter(({ alarms }) => alarms > 0).length,
+    delays: found.map(({ delay }) => delay),
+  };
 }
 
-function cameraAlarms(world: World, random: Random, days: number, bar: number): number {
+function cameraAlarms(world: World, random: Random, days: number, bar: number) {
   const watcher = new Watcher(STREAMS, bar, { dayParts: world.dayParts });
   const scene = new SceneChanges(world, random);
   const mean = Float64Array.from({ length: STREAMS }, () => 0.3 + 0.4 * random());
@@ -58,24 +69,29 @@ function cameraAlarms(world: World, random: Random, days: number, bar: number): 
   const x = new Float64Array(STREAMS);
   const isAlarmed = new Uint8Array(STREAMS);
   const fresh = NOISE.sd * Math.sqrt(1 - NOISE.correlation ** 2);
-  let alarms = 0;
-  for (let w = 1; w <= days * DAY; w++) {
+  const faultAt = world.faultDay === null ? Number.POSITIVE_INFINITY : world.faultDay * DAY;
+  let [alarms, delay]: [number, number | null] = [0, null];
+  for (let w = 1; w <= days * DAY && delay === null; w++) {
+    const fault = w > faultAt ? FAULT : 0;
     const wave = Math.sin((2 * Math.PI * (w + phase)) / DAY);
     scene.step();
     for (let s = 0; s < STREAMS; s++) {
       noise[s] = NOISE.correlation * (noise[s] as number) + fresh * normal(random);
-      const value = (mean[s] as number) + (cycle[s] as number) * wave + (scene.shift[s] as number) + (noise[s] as number);
-      x[s] = Math.max(0, Math.min(1, value));
+      const usual = (mean[s] as number) + (cycle[s] as number) * wave + (noise[s] as number);
+      x[s] = Math.max(0, Math.min(1, usual + (scene.shift[s] as number) + fault));
     }
     watcher.step(x, 60, (w * WINDOW_MS) / 1_000);
     if (w % LOOK_EVERY !== 0) continue;
     for (let s = 0; s < STREAMS; s++) {
       const is = watcher.isAlarmed(s) ? 1 : 0;
-      if (is > (isAlarmed[s] as number)) alarms += 1;
+      if (is > (isAlarmed[s] as number)) {
+        if (w > faultAt) delay ??= w - faultAt;
+        else alarms += 1;
+      }
       isAlarmed[s] = is;
     }
   }
-  return alarms;
+  return { alarms, delay };
 }
 
 /** What stands in front of a camera for some minutes. */
@@ -106,7 +122,7 @@ class SceneChanges {
 /** Nearly: a sum of four uniforms. */
 const normal = (random: Random): number => (random() + random() + random() + random() - 2) * Math.sqrt(3);
 
-const CHANGES = { changes: 12, changeMinutesMean: 5, changeMinutesMax: 20, size: 0.3 } as const;
+const CHANGES = { changes: 12, changeMinutesMean: 5, changeMinutesMax: 20, size: 0.3, faultDay: null } as const;
 const indoors: World = { name: "indoors: one baseline", amplitude: 0.04, dayParts: 1, ...CHANGES };
 const outdoors: World = { name: "outdoors: dayParts 8", amplitude: 0.25, dayParts: 8, ...CHANGES };
 const AMPLITUDES = [0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.25, 0.3] as const;
@@ -120,21 +136,25 @@ export type Month = {
   readonly sweepDays: number;
   readonly sweepCameras: number;
   /** Cameras that alarm. */
-  readonly cycles: readonly { readonly amplitude: number; readonly alarmed: Readonly<Record<string, number>> }[];
+  readonly cycles: readonly {
+    readonly amplitude: number;
+    readonly byParts: Readonly<Record<string, { readonly alarmed: number; readonly medianDelay: number | null }>>;
+  }[];
   readonly changes: readonly { readonly minutes: number; readonly alarmed: number }[];
 };
 
 /** `cameras` in each of the two worlds. */
 export async function month(cameras: number, days: number, progress: (line: string) => void): Promise<Month> {
   const streams = 2 * cameras * STREAMS;
-  const sweep = { cameras: 20, days: 5 };
-  const still = { changes: 0, changeMinutesMean: 1, changeMinutesMax: 1, size: 0 };
+  const sweep = { cameras: 20, days: 7 };
+  // A fault on the last day, of all that are left alone until then.
+  const still = { changes: 0, changeMinutesMean: 1, changeMinutesMax: 1, size: 0, faultDay: sweep.days - 1 };
   const parts = [1, 8, 24];
   const cycles = AMPLITUDES.flatMap((amplitude) =>
     parts.map((dayParts) => ({ name: `${amplitude}/${dayParts}`, amplitude, dayParts, ...still })),
   );
   const changes = MINUTES.map((minutes) => ({
-    ...{ name: `${minutes} minutes`, amplitude: 0, dayParts: 1, changes: 12, size: 0.3 },
+    ...{ name: `${minutes} minutes`, amplitude: 0, dayParts: 1, changes: 12, size: 0.3, faultDay: null },
     ...{ changeMinutesMean: 1e9, changeMinutesMax: minutes },
   }));
   const tasks: MonthTask[] = [indoors, outdoors].flatMap((world, w) =>
@@ -149,8 +169,8 @@ export async function month(cameras: number, days: number, progress: (line: stri
   const done = await inWorkers(tasks, progress);
   const of = (world: World) => {
     const own = done.filter((_, i) => tasks[i]?.world === world);
-    const sum = (key: keyof MonthAlarms) => own.reduce((all, one) => all + one[key], 0);
-    return { alarms: sum("alarms"), cameras: sum("cameras") };
+    const sum = (key: "alarms" | "cameras") => own.reduce((all, one) => all + one[key], 0);
+    return { alarms: sum("alarms"), cameras: sum("cameras"), delays: own.flatMap(({ delays }) => delays) };
   };
   return {
     days,
@@ -160,12 +180,22 @@ export async function month(cameras: number, days: number, progress: (line: stri
     sweepCameras: sweep.cameras,
     cycles: AMPLITUDES.map((amplitude) => ({
       amplitude,
-      alarmed: Object.fromEntries(
-        cycles.filter((one) => one.amplitude === amplitude).map((one) => [one.dayParts, of(one).cameras]),
+      byParts: Object.fromEntries(
+        cycles
+          .filter((one) => one.amplitude === amplitude)
+          .map((one) => [one.dayParts, { alarmed: of(one).cameras, medianDelay: medianOf(of(one).delays) }]),
       ),
     })),
     changes: changes.map((world) => ({ minutes: world.changeMinutesMax, alarmed: of(world).cameras })),
   };
+}
+
+function medianOf(delays: readonly (number | null)[]): number | null {
+  const [median] = quantilesOf(
+    delays.map((delay) => delay ?? Number.POSITIVE_INFINITY),
+    0.5,
+  );
+  return Number.isFinite(median) ? median : null;
 }
 
 /** In as many threads as there are cores. */
@@ -209,9 +239,12 @@ export const monthTables = (found: Month): readonly Table[] => [
     ]),
   },
   {
-    title: `Cycles alone, ${found.sweepDays} days: cameras of ${found.sweepCameras} that alarm`,
-    columns: ["daily cycle", ...Object.keys(found.cycles[0]?.alarmed ?? {}).map((parts) => `dayParts ${parts}`)],
-    rows: found.cycles.map(({ amplitude, alarmed }) => [`±${amplitude}`, ...Object.values(alarmed)]),
+    title: `Cycles alone, then a lasting change by ${FAULT}: cameras of ${found.sweepCameras} that alarm in ${found.sweepDays - 1} days before it; median minutes until they do after it`,
+    columns: ["daily cycle", ...Object.keys(found.cycles[0]?.byParts ?? {}).map((parts) => `dayParts ${parts}`)],
+    rows: found.cycles.map(({ amplitude, byParts }) => [
+      `±${amplitude}`,
+      ...Object.values(byParts).map(({ alarmed, medianDelay }) => `${alarmed}; ${medianDelay ?? "never"}`),
+    ]),
   },
   {
     title: `Scene changes alone, 12 a day by up to .3, ${found.sweepDays} days: cameras of ${found.sweepCameras} that alarm`,

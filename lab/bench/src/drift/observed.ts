@@ -1,5 +1,5 @@
 /** Photos as a model's child sees them: each frame's features, binned by the package's reference sketch, and its label. */
-import { binOf, SKETCH_BINS, type ReferenceSketch, type SketchObservation, sketchValue } from "@tributary/inference";
+import { binOf, type ReferenceSketch, SKETCH_BINS, type SketchObservation, sketchValue } from "@tributary/inference";
 import type { Random } from "@tributary/kernel";
 import type { OnnxModel } from "@tributary/onnx";
 import { calibrate } from "@tributary/routing";

@@ -37,7 +37,7 @@ export async function packed(
   const made = { version: "1.0.0", preprocessedBy: "jpeg", hardwareClass: "any", latencyBudgetMs: 50 } as const;
   const dir = join(root, "package");
   progress(`packing ${task.name}`);
-  await packModel(dir, { ...paths, validation, ...made, threads: 2 }, () => {});
+  await packModel(dir, { name: task.name, ...paths, validation, ...made, threads: 2 }, () => {});
   const pkg = await loadPackage(dir);
   if (pkg.faults === null) throw new Error(`${task.name} was packed without a codebook of faults`);
   return { ...pkg, faults: pkg.faults };

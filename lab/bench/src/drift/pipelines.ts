@@ -12,7 +12,9 @@ import type { FaultyPackage } from "./packages.ts";
 import { programOf, pythonOfPeers } from "./peers.ts";
 
 const NAMED_MIN = 20;
+const MOST = 0.95;
 const UNKNOWN = "unknown-";
+const OCCLUDED = "unknown-occluded";
 
 export type PipelineTrials = {
   readonly package: string;
@@ -65,9 +67,9 @@ function trialsOf(pkg: FaultyPackage, fault: string, logits: readonly (readonly 
   return { fault, isInCodebook: expected !== null, named: namedBy(faults.frames), rightByFrames: counts };
 }
 
-/** With an odd ratio of sizes the pixel in the middle of a step, which Pillow's nearest takes, is also what bilinear takes that
- * does not antialias. */
-const alike: Readonly<Record<string, string>> = { nearest: "not-antialiased" };
+/** Two faults that are one. With an odd ratio of sizes the pixel in the middle of a step, which Pillow's nearest takes, is also what
+ * bilinear takes that does not antialias. A picture rescaled twice is nearly black. */
+const alike: Readonly<Record<string, string>> = { nearest: "not-antialiased", "black-picture": "rescaled-twice" };
 
 /** What is to be named: nothing for the right pipeline, unknown faults, and faults that leave this model's answers as they are. */
 function expectedOf(fault: string, { pipeline }: FaultCodebook): string | null {
@@ -108,21 +110,27 @@ export function pipelineTable(trials: PipelineTrials): Table {
   };
 }
 
-export function pipelineGates(trials: PipelineTrials): readonly Gate[] {
-  const { faults, seeds, frames } = trials;
-  const rightOf = (one: PipelineTrials["faults"][number]) => one.rightByFrames[frames] ?? 0;
+/** `isAll`: every run; else most of them, as a few answers of two classes do not distinguish all faults. */
+export function pipelineGates(
+  { package: name, faults, seeds, frames }: PipelineTrials,
+  isAll: boolean,
+): readonly Gate[] {
   const known = faults.filter(({ isInCodebook }) => isInCodebook);
-  const always = known.filter((one) => rightOf(one) === seeds);
-  const rest = faults.filter(({ fault, isInCodebook }) => !isInCodebook && (fault === "right" || fault.startsWith(UNKNOWN)));
+  const right = known.reduce((sum, { rightByFrames }) => sum + (rightByFrames[frames] ?? 0), 0);
+  const runs = known.length * seeds;
+  const rest = faults.filter(
+    ({ fault }) => fault === "right" || fault === OCCLUDED || (isAll && fault.startsWith(UNKNOWN)),
+  );
   const wrong = rest.flatMap(({ named }) => named).filter((one) => one !== null).length;
+  const share = isAll ? 1 : MOST;
   return [
     {
-      name: `${trials.package}: every fault of at least ${NAMED_MIN} is named in all ${seeds} runs, with ${frames} golden frames`,
-      passed: always.length === known.length && known.length >= NAMED_MIN,
-      measured: `${always.length} of ${known.length}`,
+      name: `${name}: of at least ${NAMED_MIN} faults of preprocessing ${100 * share} % of runs are named rightly, ${frames} golden frames`,
+      passed: right >= share * runs && known.length >= NAMED_MIN,
+      measured: `${right} of ${runs}, ${known.length} faults`,
     },
     {
-      name: `${trials.package}: the right pipeline and unknown faults are not named`,
+      name: `${name}: the right pipeline and ${isAll ? "unknown faults" : "occluded pictures"} are not named`,
       passed: wrong === 0,
       measured: `${wrong} of ${rest.length * seeds} named`,
     },
@@ -133,7 +141,9 @@ async function outputOf(args: readonly string[]): Promise<string> {
   const child = spawn(pythonOfPeers(), args, { stdio: ["ignore", "pipe", "inherit"] });
   const chunks: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
-  const code = await new Promise<number | null>((resolve, reject) => child.once("close", resolve).once("error", reject));
+  const code = await new Promise<number | null>((resolve, reject) =>
+    child.once("close", resolve).once("error", reject),
+  );
   if (code !== 0) throw new Error(`${args[0]} ended with ${code}`);
   return Buffer.concat(chunks).toString();
 }

@@ -1,5 +1,12 @@
 /** The detectors of one camera's streams. */
-import { type DetectorSettings, dayPart, detectorDefaults, readStream, stepStream, streamFloats } from "@tributary/drift";
+import {
+  type DetectorSettings,
+  dayPart,
+  detectorDefaults,
+  readStream,
+  stepStream,
+  streamFloats,
+} from "@tributary/drift";
 
 export class Watcher {
   readonly #settings: DetectorSettings;
