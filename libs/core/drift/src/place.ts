@@ -26,9 +26,15 @@ const KEYS: readonly string[] = ["site", "hardware", "agentVersion", "model"];
 export function locate(devices: readonly PlacedDevice[]): Placed | null {
   const alarmed = devices.reduce((count, { isAlarmed }) => count + (isAlarmed ? 1 : 0), 0);
   if (alarmed === 0) return null;
-  const tested = valuesOf(devices).filter(
-    ({ inScope }) => hypergeometricTail(Math.min(inScope, alarmed), inScope, alarmed, devices.length) <= P_MAX,
-  );
+  // Many values are of as few devices: each number is computed once.
+  const least = new Map<number, number>();
+  const leastOf = (inScope: number) => {
+    const known = least.get(inScope);
+    const tail = known ?? hypergeometricTail(Math.min(inScope, alarmed), inScope, alarmed, devices.length);
+    least.set(inScope, tail);
+    return tail;
+  };
+  const tested = valuesOf(devices).filter(({ inScope }) => leastOf(inScope) <= P_MAX);
   const pValues = holmAdjusted(
     tested.map(({ covered, inScope }) => hypergeometricTail(covered, inScope, alarmed, devices.length)),
   );
