@@ -29,8 +29,9 @@ class Psi:
         return [float(psi_stat_test(past, pd.Series(now), kind, None).drift_score) for (past, kind), now in pairs]
 
 
-def is_ks_alarm(past, now, p):
-    return any(ks_2samp(a, b).pvalue < p for a, b in zip(past.T, now.T))
+def ks_p(past, now):
+    """The least p-value of all features."""
+    return min(ks_2samp(a, b).pvalue for a, b in zip(past.T, now.T))
 
 
 class Sequential:
@@ -55,12 +56,13 @@ class Table:
         self.labels = np.fromfile(f"{folder}/labels.u8", np.uint8)
 
 
+# By the PSI of all columns, the least p-value of KS, and the number of features.
 BATCH = {
-    "PSI > .1": lambda psi, past, now: max(psi) > 0.1,
-    "PSI > .2": lambda psi, past, now: max(psi) > 0.2,
-    "PSI > .1, half of the columns": lambda psi, past, now: sum(score > 0.1 for score in psi) * 2 >= len(psi),
-    "KS p < .05": lambda psi, past, now: is_ks_alarm(past, now, KS_P),
-    "KS p < .05 / features": lambda psi, past, now: is_ks_alarm(past, now, KS_P / past.shape[1]),
+    "PSI > .1": lambda psi, ks, features: max(psi) > 0.1,
+    "PSI > .2": lambda psi, ks, features: max(psi) > 0.2,
+    "PSI > .1, half of the columns": lambda psi, ks, features: sum(score > 0.1 for score in psi) * 2 >= len(psi),
+    "KS p < .05": lambda psi, ks, features: ks < KS_P,
+    "KS p < .05 / features": lambda psi, ks, features: ks < KS_P / features,
 }
 SEQUENTIAL = {"ADWIN": ADWIN, "Page-Hinkley": PageHinkley}
 
@@ -82,8 +84,9 @@ def watch(table, windows, baseline, change):
             break
         frames = windows[w]
         scores = psi.scores(table.raw[frames], table.labels[frames])
+        ks = ks_p(table.raw[past], table.raw[frames])
         for name in open_:
-            if BATCH[name](scores, table.raw[past], table.raw[frames]):
+            if BATCH[name](scores, ks, table.raw.shape[1]):
                 found[name].append(w)
                 delay[name] = delay[name] or w - first + 1
     for name in BATCH:

@@ -110,7 +110,7 @@ export function pipelineTable(trials: PipelineTrials): Table {
   };
 }
 
-/** `isAll`: every run; else most of them, as a few answers of two classes do not distinguish all faults. */
+/** `isAll`: every run; else most of them, as a few answers of two classes cannot distinguish all faults. */
 export function pipelineGates(
   { package: name, faults, seeds, frames }: PipelineTrials,
   isAll: boolean,
