@@ -35,6 +35,7 @@ describe("given a running stack", () => {
       dir: dir.path,
       kafka: { brokers, prefix, partitions: 4 },
       agents: { count: DEVICES, frames: FRAMES },
+      drift: {},
     });
     device = await RawDevice.connect(stack.mqttUrl, await stack.devices.register("raw-device"));
   });
