@@ -11,13 +11,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Random, seededRandom } from "@tributary/kernel";
 import { startKafka } from "../../../tools/kafka.mjs";
 import { SketchedFleet, WINDOW_MS } from "./drift/fleet.ts";
-import { DriftWorld, type Said, type Written } from "./drift/world.ts";
+import { DriftWorld, type VerdictFacts, type Written } from "./drift/world.ts";
 import { type Check, check, type Drill, type Findings } from "./scenario.ts";
 
 /** Windows before anything is disturbed: the baseline and some more. */
 const PAST_WINDOWS = 80;
 /** Windows after it, in real time; what changes does after so many of them. */
-const LIVE_WINDOWS = 170;
+const LIVE_WINDOWS = 240;
 const CHANGE_AT = 10;
 /** The last ones are not disturbed. */
 const CALM_WINDOWS = 20;
@@ -169,8 +169,8 @@ function verdictsThatDiffer({ verdicts: expected }: Written, { verdicts: found }
   });
 }
 
-const wordsOf = (said: Said | undefined): string =>
-  said === undefined ? "none" : `${said.state.toLowerCase()} since ${said.since}, ${said.devices.length} devices`;
+const wordsOf = (facts: VerdictFacts | undefined): string =>
+  facts === undefined ? "none" : `${facts.state.toLowerCase()} since ${facts.since}, ${facts.devices.length} devices`;
 
 function checksOf(expected: Written, found: Written, killed: DriftWorld): readonly Check[] {
   const open = [...expected.verdicts.values()].filter(({ state }) => state === "OPEN");

@@ -89,10 +89,15 @@ await program.parseAsync().catch((error: unknown) => {
 });
 process.exit();
 
-async function rollout(flags: Flags): Promise<void> {
+/** Lines on standard error, with the seconds since this call. */
+function logFromNow(): (line: string) => void {
   const startedMs = performance.now();
-  const log = (line: string) =>
+  return (line) =>
     void process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
+}
+
+async function rollout(flags: Flags): Promise<void> {
+  const log = logFromNow();
   const dir = join(dirname(runDir), "demo");
   mkdirSync(dir, { recursive: true });
   process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable(differences)}\n`);
@@ -132,9 +137,7 @@ async function rollout(flags: Flags): Promise<void> {
 }
 
 async function drift(flags: DriftFlags): Promise<void> {
-  const startedMs = performance.now();
-  const log = (line: string) =>
-    void process.stderr.write(`${((performance.now() - startedMs) / 1_000).toFixed(1).padStart(6)} s  ${line}\n`);
+  const log = logFromNow();
   const dir = join(dirname(runDir), "demo");
   mkdirSync(dir, { recursive: true });
   process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable(driftDifferences)}\n`);

@@ -11,6 +11,7 @@ import { someRegistration, someReported } from "@tributary/testing";
 export const WINDOW_MS = 500;
 const FRAMES = 64;
 const NEXT_BUILD = "0.2.0";
+const NEXT_BUILD_FAULT = "mean-not-subtracted";
 const REPORTED_AT: Instant = Date.UTC(2026, 0);
 
 /** What every feature's x (0 to 1) moves by, where something changes. */
@@ -34,6 +35,8 @@ type Model = {
   readonly labels: readonly string[];
   readonly features: readonly string[];
   readonly goldenFrames: number;
+  /** Of the first golden frames, under a fault of the pipeline. */
+  readonly faultyLogits: readonly number[];
 };
 
 export class SketchedFleet {
@@ -57,11 +60,13 @@ export class SketchedFleet {
 
   static async open(seed: number): Promise<SketchedFleet> {
     const pkg = await loadPackage(edgePackage);
-    const { digest, manifest, preprocessingDigest, labels, referenceSketch, golden } = pkg;
+    const { digest, manifest, preprocessingDigest, labels, referenceSketch, golden, faults } = pkg;
     const features = referenceSketch.histograms.map(({ feature }) => feature as string);
     const { name, version } = manifest;
     const goldenFrames = golden.frames.length;
-    const model = { digest, name, version, preprocessingDigest, labels, features, goldenFrames };
+    const fault = faults?.pipeline.find((one) => one.name === NEXT_BUILD_FAULT);
+    const faultyLogits = fault?.logits.flat() ?? [];
+    const model = { digest, name, version, preprocessingDigest, labels, features, goldenFrames, faultyLogits };
     return new SketchedFleet(model, seed);
   }
 
@@ -122,14 +127,14 @@ export class SketchedFleet {
   }
 
   #report(deviceId: string, agentVersion: string, goldenAt: Instant): OutRecord {
-    const { digest: modelDigest, name: modelName, version: modelVersion, goldenFrames } = this.#model;
-    const failed = agentVersion === NEXT_BUILD ? goldenFrames : 0;
+    const { digest: modelDigest, name: modelName, version: modelVersion, goldenFrames, faultyLogits } = this.#model;
+    const [failed, logits] = agentVersion === NEXT_BUILD ? [goldenFrames, [...faultyLogits]] : [0, []];
     const reported = someReported({
       deviceId,
       agentVersion,
       slots: { perception: { modelDigest, modelName, modelVersion } },
       cameras: ["cam"],
-      golden: { at: goldenAt, modelDigest, frames: goldenFrames, failed, logits: [] },
+      golden: { at: goldenAt, modelDigest, frames: goldenFrames, failed, logits },
     });
     const value = DeviceReported.encodeConfluent(reported);
     return { topic: topics.reported.name, key: deviceId, value, timestamp: goldenAt };

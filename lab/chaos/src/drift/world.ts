@@ -20,7 +20,7 @@ export type WorldOptions = {
 };
 
 /** What a verdict says, without when it was written. */
-export type Said = {
+export type VerdictFacts = {
   readonly what: string;
   readonly state: string;
   readonly since: number;
@@ -31,7 +31,7 @@ export type Written = {
   /** By device: its state, hex. */
   readonly states: ReadonlyMap<string, string>;
   /** By id: the newest. */
-  readonly verdicts: ReadonlyMap<string, Said>;
+  readonly verdicts: ReadonlyMap<string, VerdictFacts>;
   /** Ids and versions in the order of the log. */
   readonly versions: readonly string[];
 };
@@ -96,12 +96,12 @@ export class DriftWorld {
         states.set(key, Buffer.from(DriftState.decodeConfluent(value).state).toString("hex"));
       }
     }
-    const verdicts = new Map<string, Said>();
+    const verdicts = new Map<string, VerdictFacts>();
     const versions: string[] = [];
     for await (const { value } of readTopic(this.#reader, topics.driftVerdicts.name)) {
       if (value === null) continue;
       const verdict = DriftVerdict.decodeConfluent(value);
-      verdicts.set(verdict.verdictId, saidBy(verdict));
+      verdicts.set(verdict.verdictId, factsOf(verdict));
       versions.push(`${verdict.verdictId} ${verdict.version}`);
     }
     return { states, verdicts, versions };
@@ -113,7 +113,7 @@ export class DriftWorld {
   }
 }
 
-function saidBy({ cause, fault, scopeKey, scopeValue, state, since, devices }: DriftVerdict): Said {
+function factsOf({ cause, fault, scopeKey, scopeValue, state, since, devices }: DriftVerdict): VerdictFacts {
   const what = `${cause}${fault && ` ${fault}`} at ${[scopeKey, scopeValue].filter(Boolean).join("=")}`;
   return { what, state, since, devices: devices.map((one) => `${one.deviceId} since ${one.since}`) };
 }

@@ -1,8 +1,7 @@
 /** Compares what drift-monitor wrote, every version of every verdict, with what happened. Pure. */
 import type { DriftVerdict } from "@tributary/contracts";
+import type { Check } from "../rollout/run-case.ts";
 import type { Case, Expected } from "./cases.ts";
-
-export type Check = { readonly name: string; readonly holds: boolean; readonly found: string };
 
 export type Judged = {
   /** By case: its verdict as it is now. */

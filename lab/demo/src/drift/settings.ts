@@ -1,4 +1,6 @@
 /** The settings of `demo -- drift` that differ from the defaults, and the reasons. Printed before every run. */
+import type { Difference } from "../rollout/settings.ts";
+
 export const settings = {
   devices: 40,
   lightProcesses: 3,
@@ -20,8 +22,6 @@ export const settings = {
   watchMs: 30_000,
   runMs: 600_000,
 } as const;
-
-export type Difference = { readonly what: string; readonly usual: string; readonly here: string; readonly why: string };
 
 export const differences: readonly Difference[] = [
   {

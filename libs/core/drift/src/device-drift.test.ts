@@ -27,9 +27,9 @@ function deviceAfter(windows: number, caseOf: (window: number) => DeviceCase = (
     const record = simulated.sketch(what, change);
     return at.sketch(record, endedAt ?? now, Math.max(now, START), reference, foldSettings);
   };
-  const step = (what: DeviceCase = {}) => {
+  const step = (what: DeviceCase = {}, change: Partial<EdgeSketches> = {}) => {
     now += WINDOW_MS;
-    return send({}, now, what);
+    return send(change, now, what);
   };
   for (let window = 0; window < windows; window++) step(caseOf(window));
   return { device, send, step, simulated, now: () => now };
@@ -80,8 +80,12 @@ describe("a window that cannot be used is refused by name, and disturbs nothing"
   });
 
   test("1,000 windows at once are no more windows than there is time", () => {
-    const { device, send, now } = deviceAfter(45);
-    const outcomes = Array.from({ length: 1_000 }, () => send({}, now() + WINDOW_MS * 0.6, { fault: "dark" }));
+    const { device, simulated, now } = deviceAfter(45);
+    const record = simulated.sketch({ fault: "dark" });
+    const at = now() + WINDOW_MS * 0.4;
+    const outcomes = Array.from({ length: 1_000 }, (_, i) =>
+      device.sketch({ ...record, seq: record.seq + BigInt(i) }, at, at, reference, foldSettings),
+    );
     expect(outcomes.filter((outcome) => outcome === "folded")).toHaveLength(0);
     expect(device.findings().cameras[0]?.drift).toBeNull();
   });
@@ -119,9 +123,9 @@ describe("a camera", () => {
     ["temperature", { temperature: 2 }],
     ["preprocessing", { preprocessingDigest: "00".repeat(32) }],
   ])("starts its baseline again with another %s", (_, change) => {
-    const { device, send, now } = drifting();
+    const { device, step } = drifting();
     expect(device.findings().cameras[0]?.drift).not.toBeNull();
-    send(change, now() + 1);
+    expect(step({}, change)).toBe("folded");
     expect(device.findings().cameras[0]).toMatchObject({ isCompared: false, drift: null });
   });
 });
@@ -183,11 +187,11 @@ describe("a stored state", () => {
     const bytes = drifting().device.encode();
     const decode = (of: Uint8Array) => () => DeviceDrift.decode(deviceId(0), of);
     const refused = expect.objectContaining({ code: "drift-state-invalid" });
-    for (let length = 0; length < bytes.length; length += 7) expect(decode(bytes.slice(0, length))).toThrow(refused);
+    for (let length = 0; length < bytes.length; length += 67) expect(decode(bytes.slice(0, length))).toThrow(refused);
     expect(decode(Uint8Array.from([...bytes, 0]))).toThrow(refused);
     expect(decode(Uint8Array.from([9, ...bytes.slice(1)]))).toThrow(refused);
     const random = seededRandom(1);
-    for (let i = 0; i < 300; i++) {
+    for (let i = 0; i < 100; i++) {
       const damaged = bytes.slice();
       damaged[Math.floor(random() * bytes.length)] = Math.floor(random() * 256);
       try {

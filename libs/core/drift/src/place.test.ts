@@ -58,18 +58,18 @@ describe("place", () => {
   test.each([1, 2])("alarms at random are placed nowhere in 99 of 100 fleets (seed %i)", (seed) => {
     const random = seededRandom(seed);
     let placed = 0;
-    for (let run = 0; run < 200; run++) {
+    for (let run = 0; run < 100; run++) {
       const value = (key: string, values: number) => `${key}${Math.floor(random() * values)}`;
       const attributes = () => ({ site: value("s", 5), hardware: value("h", 3), "label:row": value("r", 12) });
       if (locate(fleet(60, attributes, () => random() < 0.1)) !== null) placed++;
     }
-    expect(placed).toBeLessThanOrEqual(4);
+    expect(placed).toBeLessThanOrEqual(3);
   });
 
-  test("100,000 devices", () => {
+  test("50,000 devices, each with a value of its own; two sites of which neither covers 80 %", () => {
     const attributes = (i: number) => ({ site: `s${i % 500}`, "label:serial": `${i}` });
-    const placed = locate(fleet(100_000, attributes, (i) => i % 500 === 7 || i % 1_000 === 9));
-    expect(placed).toBeNull(); // two sites: neither covers 80 %
-    expect(locate(fleet(100_000, attributes, (i) => i % 500 === 7))).toMatchObject({ value: "s7", covered: 200 });
+    const placed = locate(fleet(50_000, attributes, (i) => i % 500 === 7));
+    expect(placed).toMatchObject({ value: "s7", covered: 100 });
+    expect(locate(fleet(5_000, attributes, (i) => i % 500 === 7 || i % 500 === 9))).toBeNull();
   });
 });

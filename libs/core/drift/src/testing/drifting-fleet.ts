@@ -55,16 +55,14 @@ export type DeviceCase = {
   readonly errorRate?: number;
 };
 
+/** Classes differ a little in how they look: by feature and class. */
+const EFFECTS = FEATURES.map((_, f) => LABELS.map((_, c) => (f < 3 ? 0 : 0.12 * Math.sin(1 + 2 * f + 3 * c))));
+
 const CONFUSION: Confusion = {
   formatVersion: 1,
   counts: LABELS.map((_, t) => LABELS.map((_, p) => (t === p ? 90 : p === (t + 1) % LABELS.length ? 10 : 0))),
-  // Classes differ a little in how they look.
-  means: Object.fromEntries(FEATURES.map((feature, f) => [feature, LABELS.map((_, c) => 0.5 + classEffect(f, c))])),
+  means: Object.fromEntries(FEATURES.map((feature, f) => [feature, (EFFECTS[f] ?? []).map((effect) => 0.5 + effect)])),
 };
-
-function classEffect(feature: number, c: number): number {
-  return feature < 3 ? 0 : 0.12 * Math.sin(1 + 2 * feature + 3 * c);
-}
 
 const random = seededRandom(7);
 const logits = () => Array.from({ length: GOLDEN_FRAMES }, () => LABELS.map(() => 6 * random() - 3));
@@ -160,14 +158,15 @@ export class SimulatedDevice {
     const counts = FEATURES.map(() => new Array<number>(BINS).fill(0));
     const labels: Record<string, bigint> = {};
     const shift: Shift = now.fault === undefined ? {} : cameraFaults[now.fault];
+    const means = FEATURES.map((feature, f) => 0.5 + (this.#offsets[f] as number) + (shift[feature] ?? 0));
     for (let frame = 0; frame < FRAMES; frame++) {
       const c = this.#class(now.mix);
       const predicted = LABELS[this.#random() < 0.9 ? c : (c + 1) % LABELS.length] as string;
       labels[predicted] = (labels[predicted] ?? 0n) + 1n;
-      for (const [f, feature] of FEATURES.entries()) {
+      for (let f = 0; f < means.length; f++) {
         const noise = 0.5 * (this.#random() + this.#random() - 1);
-        const x = 0.5 + (this.#offsets[f] as number) + classEffect(f, c) + (shift[feature] ?? 0) + noise;
-        const bin = Math.max(0, Math.min(BINS - 1, Math.floor(x * BINS)));
+        const x = ((means[f] as number) + (EFFECTS[f]?.[c] as number) + noise) * BINS;
+        const bin = x < 0 ? 0 : x >= BINS ? BINS - 1 : x | 0;
         const ofFeature = counts[f] as number[];
         ofFeature[bin] = (ofFeature[bin] as number) + 1;
       }
