@@ -208,6 +208,7 @@ describe("doctor", () => {
       "topic durability": "ok",
       "consumer router": "failed",
       "consumer cloud-classifier": "failed",
+      "consumer drift-monitor": "failed",
       "dead letters": "warning",
       "schema registry": "ok",
       MQTT: "ok",

@@ -72,10 +72,11 @@ describe("given a running stack", () => {
       kafka: { brokers, prefix, partitions: 4 },
       agents: { count: 1, frames: 20, fps: 20 },
       rollouts: {},
+      drift: {},
     });
     await untilAnswered(stack, 20, { silenceMsMax: 30_000 });
-    const { bridge, router, classifier, gateway, registry, agents, manager } = stack;
-    const services = [bridge, router, classifier, gateway, registry as Part, manager as Part];
+    const { bridge, router, classifier, gateway, registry, agents, manager, monitors } = stack;
+    const services = [bridge, router, classifier, gateway, registry as Part, manager as Part, ...monitors];
     for (const part of [...services, ...agents.map(({ part }) => part)]) {
       scraped.set(part.name, await metricsOf(part));
     }
@@ -86,7 +87,7 @@ describe("given a running stack", () => {
   });
 
   test("then every metric that a process defines is named as Prometheus expects", () => {
-    expect(scraped.size).toBe(7);
+    expect(scraped.size).toBe(8);
     for (const [part, text] of scraped) {
       expect(text.match(/^# TYPE tributary_/gm)?.length).toBeGreaterThan(10);
       expect([part, promtool(["check", "metrics"], text)]).toEqual([part, { status: 0, output: "" }]);

@@ -54,7 +54,7 @@ export class StateWriter {
     return this.#bytes.slice(0, this.#length);
   }
 
-  /** Offset of so many free bytes; afterwards `#bytes` and `#view` may be others. */
+  /** Offset of so many free bytes. It may replace the view: call it first. */
   #room(bytes: number): number {
     const at = this.#length;
     this.#length += bytes;
@@ -74,7 +74,7 @@ export class StateReader {
   #at = 0;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength); // a Buffer's slices share its memory
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
