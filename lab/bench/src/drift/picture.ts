@@ -34,10 +34,10 @@ export function delayPicture({ methods, changes, falseAlarms }: Delays): string 
     const y = bottom + 50 + m * 20;
     return (
       `<circle cx="${LEFT}" cy="${y - 4}" r="4" fill="${COLOURS[m % COLOURS.length]}"/>` +
-      `<text x="${LEFT + 14}" y="${y}">${method}: ${shares.join(" and ")} of clean windows alarm</text>`
+      `<text x="${LEFT + 14}" y="${y}">${method.replaceAll("<", "&lt;")}: ${shares.join(" and ")} of clean windows alarm</text>`
     );
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${LEFT + WIDTH + 40} ${height}" width="${LEFT + WIDTH + 40}" height="${height}" font-family="sans-serif" font-size="12" fill="#222">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${LEFT + WIDTH + 80} ${height}" width="${LEFT + WIDTH + 80}" height="${height}" font-family="sans-serif" font-size="12" fill="#222">
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="16" y="24" font-size="15">Windows until a change is detected: median, line to nine tenths; hollow: never</text>
 <text x="16" y="42" fill="#666">Below: false alarms where frames are independent, and where scenes last 5 frames</text>
