@@ -12,6 +12,7 @@ const rooms = {
   adapters: "^libs/adapters/[^/]+/",
   serviceKit: "^libs/service-kit/",
   modelPackaging: "^libs/model-packaging/",
+  localTraining: "^libs/local-training/",
   testing: "^libs/testing/",
   services: "^services/[^/]+/",
   edge: "^edge/[^/]+/",
@@ -20,8 +21,20 @@ const rooms = {
   lab: "^lab/(?!bench/)",
   bench: "^lab/bench/",
 };
-const { kernel, api, contracts, core, telemetry, config, adapters, serviceKit, modelPackaging, testing } = rooms;
-const libs = [kernel, api, contracts, core, telemetry, config, adapters, serviceKit, modelPackaging];
+const {
+  kernel,
+  api,
+  contracts,
+  core,
+  telemetry,
+  config,
+  adapters,
+  serviceKit,
+  modelPackaging,
+  localTraining,
+  testing,
+} = rooms;
+const libs = [kernel, api, contracts, core, telemetry, config, adapters, serviceKit, modelPackaging, localTraining];
 
 /** Room `name` imports, of ours, only itself and `allowed`; its tests also libs/testing. */
 const enters = (name, allowed, comment) => ({
@@ -61,6 +74,7 @@ module.exports = {
       [kernel, core, adapters],
       "packages are made, checked and judged without a service around them",
     ),
+    enters("localTraining", [kernel, core, adapters], "models are trained without a service around them"),
     enters("testing", libs, "testing imports libs"),
     enters("services", libs, "a service is wiring of libs"),
     enters("edge", libs, "what runs on or faces devices is wiring of libs"),
@@ -126,6 +140,7 @@ module.exports = {
       ["^services/cloud-classifier/src/backends/", rooms.bench],
     ),
     vendor("s3", ["@aws-sdk/client-s3"], ["^libs/adapters/blob-store/"]),
+    vendor("training", ["@aws-sdk/client-sfn", "@aws-sdk/client-sagemaker"], ["^services/trainer/src/backends/"]),
     {
       name: "no-circle",
       severity: "error",

@@ -31,6 +31,7 @@ const plants = [
   ["adapters-room", "libs/adapters/mqtt/src/planted.ts", "@tributary/service-kit"],
   ["serviceKit-room", "libs/service-kit/src/planted.ts", "@tributary/routing"],
   ["modelPackaging-room", "libs/model-packaging/src/planted.ts", "@tributary/service-kit"],
+  ["localTraining-room", "libs/local-training/src/planted.ts", "@tributary/service-kit"],
   ["testing-room", "libs/testing/src/planted.ts", "@tributary/gateway"],
   ["services-room", "services/router/src/planted.ts", "@tributary/agent"],
   ["edge-room", "edge/bridge/src/planted.ts", "@tributary/router"],
@@ -52,6 +53,7 @@ const plants = [
   ["tuf-sdk", "edge/agent/src/planted-tuf.ts", "tuf-js"],
   ["sagemaker-sdk", "cli/src/planted-sdk.ts", "@aws-sdk/client-sagemaker-runtime"],
   ["s3-sdk", "services/router/src/planted-s3.ts", "@aws-sdk/client-s3"],
+  ["training-sdk", "cli/src/planted-sfn.ts", "@aws-sdk/client-sfn"],
   ["no-circle", "libs/kernel/src/planted-circle.ts", "./planted-circle-back.ts"],
   ["resolvable", "libs/kernel/src/planted-missing.ts", "./nowhere.ts"],
 ];

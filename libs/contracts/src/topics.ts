@@ -2,9 +2,11 @@
 
 import type { Codec } from "./codec.ts";
 import {
+  ArchivedFrame,
   Classifications,
   CloudRequest,
   CloudResult,
+  Dataset,
   DeviceDesired,
   DeviceRegistration,
   DeviceReported,
@@ -23,6 +25,8 @@ import {
   RolloutEvent,
   RouterState,
   RoutingPolicy,
+  TrainingEvent,
+  TrainingRun,
 } from "./generated/index.ts";
 
 export type TopicKind = "events" | "compacted";
@@ -31,7 +35,7 @@ export type Topic<T = unknown> = {
   /** Without the deployment's prefix. */
   readonly name: string;
   readonly codec: Codec<T>;
-  readonly key: "device" | "policy" | "model" | "rollout" | "verdict";
+  readonly key: "device" | "policy" | "model" | "rollout" | "verdict" | "training";
   readonly kind: TopicKind;
   /** Events are kept this long, or forever (`Infinity`); compacted topics forever. */
   readonly retentionMs: number;
@@ -177,6 +181,27 @@ export const topics = {
     key: "verdict",
     partitions: 1,
   }),
+  archivedFrames: topic("frames.archive.v1", ArchivedFrame, "frame-archive", "a frame whose picture is kept, and why", {
+    retentionMs: 365 * DAY,
+  }),
+  datasets: topic("datasets.v1", Dataset, "trainer", "a frozen set of labelled frames, and where they come from", {
+    kind: "compacted",
+    public: true,
+    key: "model",
+    partitions: 1,
+  }),
+  trainingRequests: topic("training.requests.v1", TrainingEvent, "trainer", "every transition of every training", {
+    retentionMs: 365 * DAY,
+    key: "training",
+    partitions: 1,
+  }),
+  trainingResults: topic(
+    "training.results.v1",
+    TrainingRun,
+    "trainer",
+    "a training as it stands: its cause, data, phase, and what came out",
+    { kind: "compacted", public: true, key: "training", partitions: 1 },
+  ),
 } as const;
 
 /** Partition count of every topic; never changed, or keys would move (G3). */

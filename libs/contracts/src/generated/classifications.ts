@@ -67,7 +67,7 @@ export type FinalAnswer = {
 export type AnswerSource = "UNKNOWN" | "EDGE" | "CLOUD";
 
 /** Why the device wants a cloud answer. NONE: it does not. */
-export type EscalationReason = "UNKNOWN" | "NONE" | "AMBIGUOUS" | "PRIORITY" | "SAMPLE" | "FALLBACK";
+type EscalationReason = "UNKNOWN" | "NONE" | "AMBIGUOUS" | "PRIORITY" | "SAMPLE" | "FALLBACK";
 
 /** KEPT: never sent. CLOUD_ANSWER. Otherwise the edge answer stands because: the deadline passed; the cloud could not have met it; the fleet's budget was spent; the target is unhealthy; it failed; the frame cannot be used; the device dropped it. */
 export type SettledBy = "UNKNOWN" | "KEPT" | "CLOUD_ANSWER" | "DEADLINE" | "DEADLINE_UNREACHABLE" | "FLEET_BUDGET" | "CLOUD_UNHEALTHY" | "CLOUD_FAILED" | "FRAME_REFUSED" | "DEVICE_DROPPED";

@@ -19,6 +19,7 @@ const KEYS: { readonly [K in Topic["key"]]: string } = {
   model: "The model's name; of a version, NAME/VERSION.",
   rollout: "The rollout's uid.",
   verdict: "The verdict's id.",
+  training: "The training's id.",
 };
 
 const OVERVIEW = `Tributary's Kafka topics, and the MQTT topics of devices. Values on Kafka are Avro in Confluent's wire format: a zero byte, the schema's id in four \

@@ -1,0 +1,46 @@
+/** How a model is trained on, whoever trains it. Defaults were measured on the sample model (docs/methods/retraining.md). */
+
+export type Recipe = {
+  /** Frames a step. */
+  readonly batch: number;
+  /** How many of them are of the slice; the others are base photos. */
+  readonly sliceFramesPerBatch: number;
+  /** Peak of the learning rate of Adam (Kingma & Ba 2015); warm-up linear, then a cosine to 0. */
+  readonly learningRateMax: number;
+  readonly warmUpShare: number;
+  /** Passes over the slice's frames. */
+  readonly epochs: number;
+  /** Share of the deployed model's own answer in the target of a base photo (Hinton 2015). */
+  readonly distillation: number;
+  /** Pixels by which frames are moved at most. */
+  readonly shiftMax: number;
+  readonly flips: boolean;
+  /** Shares of the new weights to choose from; the others are the deployed model's (Wortsman 2022). */
+  readonly blends: readonly number[];
+  /** The blend may cost base photos of TUNE this much accuracy. */
+  readonly baseLossMax: number;
+  /** Base and slice frames that quantisation ranges are measured on, each. */
+  readonly calibrationFrames: number;
+  /** Which parameters are trained. */
+  readonly layers: "all" | "last";
+};
+
+export const recipeDefaults: Omit<Recipe, "epochs"> = {
+  batch: 128,
+  sliceFramesPerBatch: 16,
+  learningRateMax: 5e-4,
+  warmUpShare: 0.1,
+  distillation: 0.5,
+  shiftMax: 2,
+  flips: true,
+  blends: [0.2, 0.4, 0.6, 0.8, 1],
+  baseLossMax: 0.003,
+  calibrationFrames: 500,
+  layers: "all",
+};
+
+/** The fewer frames the slice has, the more often each is seen. */
+export function recipeFor(sliceFrames: number): Recipe {
+  const epochs = sliceFrames <= 500 ? 24 : sliceFrames <= 2_000 ? 8 : 4;
+  return { ...recipeDefaults, epochs };
+}

@@ -1,0 +1,1 @@
+import "@tributary/kernel/node-24";
