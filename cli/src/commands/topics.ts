@@ -30,6 +30,7 @@ const KEYS: Readonly<Record<Topic["key"], string>> = {
   model: "name[/version]",
   rollout: "uid",
   verdict: "verdict id",
+  training: "run id",
 };
 
 const rowOf = (topic: Topic): Row => ({

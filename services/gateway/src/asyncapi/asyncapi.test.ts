@@ -55,9 +55,14 @@ describe("the AsyncAPI document", () => {
       expect(payload.schemaFormat).toBe(AVRO_SCHEMA_FORMAT);
       expect(avro.Type.forSchema(payload.schema).name).toBe(`tributary.v1.${topic.codec.name}`);
       expect(bindings.kafka.key.description).toMatch(
-        { device: /device's id/, policy: /Digest/, model: /NAME\/VERSION/, rollout: /uid/, verdict: /verdict's id/ }[
-          topic.key
-        ],
+        {
+          device: /device's id/,
+          policy: /Digest/,
+          model: /NAME\/VERSION/,
+          rollout: /uid/,
+          verdict: /verdict's id/,
+          training: /training's id/,
+        }[topic.key],
       );
       const headers = traits.flatMap((trait: { $ref: string }) => Object.keys(at(trait.$ref).headers.properties));
       expect(headers).toEqual(expect.arrayContaining(["ce_id", "ce_source", "ce_type", "ce_specversion", "ce_time"]));
