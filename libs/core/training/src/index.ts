@@ -1,4 +1,3 @@
-export type { JobPlaces, JobState, TrainingBackend } from "./backend.ts";
 export {
   DATASET_MANIFEST,
   type DatasetFrame,

@@ -1,7 +1,7 @@
 /** The port of training backends. Jobs outlive the trainer: a backend is asked by the job's id, by whichever instance owns the run.
  *
  * P1. `start` is idempotent by the job's `runId` and attempt: a second call returns the same job. */
-import type { TrainingJob } from "./job.ts";
+import type { TrainingJob } from "@tributary/training";
 
 export type JobState =
   /** `progress`: 0 to 1; null: the backend does not say. */
