@@ -150,16 +150,17 @@ export class LocalJobs {
     const folder = this.folderOf(jobId);
     const document = await readDocument<JobDocument>(join(folder, JOB_FILE));
     if (document === null) return { kind: "unknown" };
-    if (await isThere(join(this.resultsOf(jobId), RESULT_FILE))) return { kind: "succeeded" };
-    const failed = await readDocument<FailureDocument>(join(folder, FAILURE_FILE));
-    if (failed !== null) return { kind: "failed", reason: failed.reason, isRetryable: failed.isRetryable };
     const own = this.#running.get(jobId);
     const isCancelled = await isThere(join(folder, CANCELLED_FILE));
+    // A process that has its result, or was killed, runs until it is gone.
     if (own !== undefined) return runningState(own.progress, isCancelled);
     const { running, deathsInPlace, deaths } = await processesOf(folder);
     if (running !== null) {
       return runningState(await readDocument<LocalTrainingProgress>(join(folder, PROGRESS_FILE)), isCancelled);
     }
+    if (await isThere(join(this.resultsOf(jobId), RESULT_FILE))) return { kind: "succeeded" };
+    const failed = await readDocument<FailureDocument>(join(folder, FAILURE_FILE));
+    if (failed !== null) return { kind: "failed", reason: failed.reason, isRetryable: failed.isRetryable };
     if (isCancelled) return { kind: "cancelled" };
     const inPlace = Math.max(deathsInPlace, this.#deaths.get(jobId) ?? 0);
     if (inPlace >= DEATHS_IN_PLACE_MAX || deaths >= DEATHS_MAX) {
