@@ -4,10 +4,11 @@ import { existsSync } from "node:fs";
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { Failure } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
-import { OnnxModelHost } from "@tributary/onnx";
+import { OnnxModelHost, parseGraph } from "@tributary/onnx";
 import { RESULT_FILE, RESULT_MODEL, type TrainingResult } from "@tributary/training";
 import { photos, writeDigits, writeTraining } from "./digits.test-kit.ts";
 import { type LocalTraining, type LocalTrainingProgress, trainLocally } from "./index.ts";
@@ -91,6 +92,21 @@ test("steps.ts S1: killed in the middle and resumed, it ends with the same model
   expect([result.loss, again.loss]).toEqual([loss, loss]);
   const digest = await digestIn(training.outDir);
   expect([await digestIn(resumed), await digestIn(damaged)]).toEqual([digest, digest]);
+});
+
+test("of the control that trains the last layer, all others stay as they are deployed", async () => {
+  const { job, parentDir } = training;
+  const outDir = join(dir, "last");
+  await trainLocally({
+    ...training,
+    outDir,
+    job: { ...job, recipe: { ...job.recipe, layers: "last", epochs: 2, blends: [1] } },
+  });
+  const weightsIn = async (path: string) =>
+    new Map(parseGraph(await readFile(path)).initializers.map(({ name, data }) => [name, data]));
+  const [before, after] = [await weightsIn(join(parentDir, "model.onnx")), await weightsIn(join(outDir, RESULT_MODEL))];
+  const changed = [...before.keys()].filter((name) => !isDeepStrictEqual(before.get(name), after.get(name)));
+  expect(changed.sort()).toEqual(["head.bias", "head.weight"]);
 });
 
 test("above its memory, and after its time, it is ended with the reason", async () => {

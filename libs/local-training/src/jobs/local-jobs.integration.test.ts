@@ -73,7 +73,7 @@ test("local-jobs.ts J2, J3: a job's process dies with its instance, and the next
   expect((await readdir(jobs.resultsOf("digits-1"))).sort()).toEqual(["model.onnx", "result.json"]);
   const log = await jobs.logs("digits-1", 100);
   expect(log.at(-1)).toMatch(/succeeded, blend/);
-  expect(log.some((line) => /step \d+ of 500, loss 0\.\d+/.test(line))).toBe(true);
+  expect(log.some((line) => /step \d+ of 250, loss 0\.\d+/.test(line))).toBe(true);
   expect(await jobs.logs("digits-1", 1)).toHaveLength(1);
   // A result stays, whoever asks to end what has ended.
   await jobs.cancel("digits-1");
@@ -86,6 +86,10 @@ test("a cancelled job leaves no process, in whichever instance it runs", async (
   const other = host(2);
   const jobs = openJobs();
   const own = await jobs.start({ ...training.job, runId: "own" }, 1, training);
+  const waiting = await jobs.start({ ...training.job, runId: "waiting" }, 1, training);
+  expect(await jobs.status(waiting)).toMatchObject({ kind: "running", line: "waits for another training" });
+  await jobs.cancel(waiting);
+  expect(await jobs.status(waiting)).toEqual({ kind: "cancelled" });
   const ids = await Promise.all(
     ["digits-2", own].map((jobId) => waitFor(() => processIn(jobs.folderOf(jobId), 1), { what: "the job's process" })),
   );

@@ -58,6 +58,7 @@ type FailureDocument = { readonly code: string; readonly reason: string; readonl
 export class LocalJobs {
   readonly #dir: string;
   readonly #limits: LocalTrainingLimits;
+  readonly #runningMax: number;
   /** Processes of this instance. */
   readonly #running = new Map<string, Running>();
   /** Of processes of this instance, which may have died before they left a trace in the folder. */
@@ -67,9 +68,11 @@ export class LocalJobs {
   readonly #turns = new Map<string, Promise<unknown>>();
   #isClosed = false;
 
-  constructor(dir: string, limits: LocalTrainingLimits) {
+  /** `limits` of each job; `runningMax`: jobs that run at a time in this instance, others wait. */
+  constructor(dir: string, limits: LocalTrainingLimits, runningMax = 1) {
     this.#dir = resolve(dir);
     this.#limits = limits;
+    this.#runningMax = runningMax;
   }
 
   /** Of a job, also before it is started: a place for its inputs. */
@@ -169,6 +172,8 @@ export class LocalJobs {
       await this.#fail(jobId, { code: "training-died", advice: "retry", message: reason });
       return { kind: "failed", reason, isRetryable: true };
     }
+    if (this.#running.size >= this.#runningMax)
+      return { kind: "running", progress: null, line: "waits for another training" };
     if (!this.#isClosed) this.#run(jobId, document);
     return runningState(null, false);
   }
