@@ -9,7 +9,7 @@ export {
 } from "./job.ts";
 export { type Recipe, recipeDefaults, recipeFor } from "./recipe.ts";
 export { candidateVersion } from "./runs/candidate-version.ts";
-export type { Changed } from "./runs/change.ts";
+export { type Changed, changed } from "./runs/change.ts";
 export { type Cleanup, cancelled, checkResumable, cleanupOf, resumed } from "./runs/commands.ts";
 export { type Action, decide, type Effect } from "./runs/decide.ts";
 export { applied, type JobReport, type LabelCount, type Outcome } from "./runs/outcomes.ts";

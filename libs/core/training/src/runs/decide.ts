@@ -139,7 +139,10 @@ function labelling(run: TrainingRun, world: World, now: Instant, { labels }: Run
   const missing = Math.max(0, labels.trainMin - train) + Math.max(0, labels.gateMin - gate);
   const what = `${run.labelsHave} frames of ${run.slice} have usable labels: ${train} to train on, ${gate} to judge with`;
   const need = `${labels.trainMin} and ${labels.gateMin} are needed, from devices enough to part them`;
-  return end("REFUSED", `${what}; ${need}: label at least ${missing} more (tributary labels next), then start it again`);
+  return end(
+    "REFUSED",
+    `${what}; ${need}: label at least ${missing} more (tributary labels next), then start it again`,
+  );
 }
 
 const fromChampion = ({ version, modelDigest }: Model, now: Instant): Patch => ({

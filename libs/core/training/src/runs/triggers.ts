@@ -16,8 +16,8 @@ import { championOf, type World, workingRunOf } from "./world.ts";
 
 export type Digester = (text: string) => string;
 
-/** A slice is KEY=VALUE; of the whole fleet this. */
-export const FLEET = "fleet=";
+/** A slice is KEY=VALUE, or this. */
+export const FLEET = "fleet";
 
 export type PersonRequest = {
   readonly model: string;
@@ -92,7 +92,8 @@ function verdictsDue(world: World): readonly Cause[] {
   });
 }
 
-const sliceOf = ({ scopeKey, scopeValue }: DriftVerdict): string => `${scopeKey}=${scopeValue}`;
+const sliceOf = ({ scopeKey, scopeValue }: DriftVerdict): string =>
+  scopeKey === FLEET ? FLEET : `${scopeKey}=${scopeValue}`;
 
 function modelsDue(world: World, now: Instant, settings: RunSettings): readonly Cause[] {
   const { newMin, lookbackMs } = settings.labels;
