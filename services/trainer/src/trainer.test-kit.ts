@@ -2,7 +2,7 @@
 import { type Dataset, type DriftVerdict, type Model, type TrainingRun, topics } from "@tributary/contracts";
 import { type Clock, Failure, systemClock } from "@tributary/kernel";
 import { MemoryKafka, silentTelemetry, someDriftVerdict, someModel, someRollout, waitFor } from "@tributary/testing";
-import { runDefaults, type TrainingResult } from "@tributary/training";
+import { requestedBy, runDefaults, type TrainingResult } from "@tributary/training";
 import type { JobState, TrainingBackend } from "./backends/backend.ts";
 import type { Datasets } from "./datasets/port.ts";
 import type { ModelRegistry } from "./registry/blobs.ts";
@@ -139,14 +139,17 @@ export class Rig {
   }
 
   /** Looks until the newest run is in a phase. */
-  async until(phase: TrainingRun["phase"]): Promise<TrainingRun> {
-    return waitFor(
-      async () => {
-        await this.worker.look();
-        return this.kafka.values(topics.trainingResults).length > 0 && this.run.phase === phase ? this.run : undefined;
-      },
-      { what: `phase ${phase}`, timeoutMs: 5_000, everyMs: 5 },
-    );
+  until(phase: TrainingRun["phase"]): Promise<TrainingRun> {
+    return this.when(`phase ${phase}`, (run) => run.phase === phase);
+  }
+
+  /** Looks until the newest run is so. */
+  when(what: string, isSo: (run: TrainingRun) => boolean): Promise<TrainingRun> {
+    const look = async () => {
+      await this.worker.look();
+      return this.kafka.values(topics.trainingResults).length > 0 && isSo(this.run) ? this.run : undefined;
+    };
+    return waitFor(look, { what, everyMs: 5 });
   }
 
   #put(model: Model): void {
@@ -259,7 +262,7 @@ export class Rig {
 
 export const away = (): Failure => new Failure("api-unreachable", "retry", "the registry does not answer");
 
-const someDataset = (change: Partial<Dataset>): Dataset => ({
+export const someDataset = (change: Partial<Dataset>): Dataset => ({
   model: "edge",
   version: "d",
   kind: "RETRAINING",
@@ -276,5 +279,23 @@ const someDataset = (change: Partial<Dataset>): Dataset => ({
   labelSources: { PERSON: 600 },
   devices: 9,
   leftOut: {},
+  ...change,
+});
+
+export const someRun = (change: Partial<TrainingRun>): TrainingRun => ({
+  ...requestedBy(
+    { model: "edge", by: "ann", reason: "dusk", slice: "site=north" },
+    {
+      runs: new Map(),
+      verdicts: new Map(),
+      rollouts: new Map(),
+      models: { names: () => ["edge"], byAlias: () => undefined, get: () => undefined },
+      labelsSince: () => 0,
+      scheduledAfter: () => null,
+    },
+    NOW,
+    runDefaults,
+    () => "0123456789abcdef",
+  ).run,
   ...change,
 });

@@ -5,7 +5,7 @@ import { away, NOW, Rig } from "../trainer.test-kit.ts";
 
 const HOUR = 3_600_000;
 
-/** To the phase, with everything well on the way there. */
+/** To the phase, and nothing fails on the way. */
 async function at(phase: "LABELLING" | "TRAINING" | "GATE" | "ROLLOUT", rig = new Rig()): Promise<Rig> {
   if (phase === "LABELLING") rig.labels = 20;
   if (phase === "TRAINING") rig.job = { kind: "running", progress: 0.5, line: "step 50 of 100" };
@@ -22,7 +22,7 @@ async function at(phase: "LABELLING" | "TRAINING" | "GATE" | "ROLLOUT", rig = ne
 }
 
 describe("a training", () => {
-  test("goes from the verdict to the champion, and the verdict told ten times is one", async () => {
+  test("goes from the verdict to the champion, and a verdict that is written ten times is one training", async () => {
     const rig = await at("ROLLOUT");
     for (let i = 0; i < 10; i++) rig.verdict({ version: BigInt(i + 2) });
     await rig.worker.look();
@@ -77,6 +77,7 @@ describe("a training", () => {
     const looking = setInterval(() => void rig.worker.look(), 5);
     await packing.promise;
     clearInterval(looking);
+    await rig.worker.inTurn(async () => {});
     rig.worker.forget("test", "the claim is lost");
     const { version } = rig.run;
     goes.resolve();
@@ -92,15 +93,10 @@ describe("bad ends", () => {
   test("a job that hangs is cancelled and tried again; then the training fails", async () => {
     const rig = await at("TRAINING");
     for (let attempt = 1; attempt <= 3; attempt++) {
-      await rig.until("TRAINING");
+      await rig.when(`job ${attempt}`, ({ runId, jobId }) => jobId === `${runId}-${attempt}`);
       rig.at.now += 7 * HOUR;
-      await rig.until(attempt < 3 ? "TRAINING" : "FAILED");
-      await new Promise((resolve) => setTimeout(resolve, 30));
-      await rig.worker.look();
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      await rig.when("its end", ({ jobId, phase }) => jobId === "" || phase === "FAILED");
       rig.at.now += HOUR;
-      await rig.worker.look();
-      await new Promise((resolve) => setTimeout(resolve, 30));
     }
     expect(rig.run).toMatchObject({
       phase: "FAILED",
