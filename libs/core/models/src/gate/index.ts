@@ -11,3 +11,11 @@ export {
   type Untested,
 } from "./gate.ts";
 export { beyondOwnLight, type Light } from "./robustness.ts";
+export {
+  marginOf,
+  type SliceAnswers,
+  type SliceEvidence,
+  type SliceMargins,
+  type Slices,
+  sliceLines,
+} from "./slices.ts";
