@@ -55,19 +55,23 @@ export type NonInferiorityPlan = {
 };
 
 /** Fewest items with which a model that is equal passes the test by `margin` as often as planned, 0 < margin < 1. */
-export function nonInferiorityItems(margin: number, { discordance, alpha, power }: NonInferiorityPlan): number {
+export const nonInferiorityItems = (margin: number, plan: NonInferiorityPlan): number =>
+  itemsOf(margin, plan.discordance, normalQuantile(1 - plan.alpha), normalQuantile(plan.power));
+
+function itemsOf(margin: number, discordance: number, zLevel: number, zPower: number): number {
   const half = discordance / 2;
-  const assumed = normalQuantile(1 - alpha) * Math.sqrt(restrictedVariance(half, half, -margin));
-  const actual = normalQuantile(power) * Math.sqrt(discordance);
+  const assumed = zLevel * Math.sqrt(restrictedVariance(half, half, -margin));
+  const actual = zPower * Math.sqrt(discordance);
   return Math.max(1, Math.ceil(((assumed + actual) / margin) ** 2));
 }
 
 /** The smallest margin by which a model that is equal passes the test as often as planned; 1 where none is enough. */
 export function nonInferiorityMargin(items: number, plan: NonInferiorityPlan): number {
+  const [zLevel, zPower] = [normalQuantile(1 - plan.alpha), normalQuantile(plan.power)];
   let [low, high] = [0, 1];
   for (let i = 0; i < 50; i++) {
     const middle = (low + high) / 2;
-    if (nonInferiorityItems(middle, plan) <= items) high = middle;
+    if (itemsOf(middle, plan.discordance, zLevel, zPower) <= items) high = middle;
     else low = middle;
   }
   return high;

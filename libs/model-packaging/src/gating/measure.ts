@@ -8,7 +8,8 @@ import {
   type GateInput,
   type Judged,
   type Measured,
-  type SliceAnswers,
+  paired,
+  type Slice,
   type Slices,
   type Untested,
 } from "@tributary/models/gate";
@@ -131,14 +132,14 @@ async function slicesOf(
   const places = Map.groupBy(shown.frames.keys(), (i) => shown.frames[i]?.slice as string);
   const old = [...places]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([slice, at]): SliceAnswers => {
+    .map(([slice, at]): Slice => {
       const right = (model: Judged) => at.map((i) => model.right[i] === true);
-      return { name: slice, candidate: right(shown.candidate), champion: right(shown.champion) };
+      return { name: slice, ...paired(right(shown.candidate), right(shown.champion)) };
     });
   const frames = await validationFrames(dir, own.labels);
   progress(`${frames.length} frames of the slice ${name}`);
   const [a, b] = [await judged(candidate, frames), await judged(champion, frames)];
-  return { old, drifted: [{ name, candidate: a.right, champion: b.right }] };
+  return { old, drifted: [{ name, ...paired(a.right, b.right) }] };
 }
 
 type Kinds = { readonly kinds: readonly Corruption[]; readonly untested: readonly Untested[] };

@@ -110,9 +110,7 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
     return { name, pair: paired(right(candidate), right(champion)) };
   });
   const lines: GateLine[] = [
-    ...(input.slices === undefined
-      ? lossLines("accuracy", [{ name: "all frames", pair: whole }], margins.accuracy, margins.alpha)
-      : sliceLines(input.slices, margins)),
+    ...(input.slices === undefined ? [allFramesLine(whole, margins)] : sliceLines(input.slices, margins)),
     ...lossLines("class", classLines, margins.perClass, margins.alpha),
     calibrationLine(candidate, champion, margins),
     ...robustnessLines(input, whole.champion, margins),
@@ -121,6 +119,11 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
   ];
   const passed = lines.every(({ verdict }) => verdict !== "failed");
   return { passed, lines, untested: input.untested ?? [] };
+}
+
+/** Of a candidate that a person made: fails if it is proven worse. */
+export function allFramesLine(pair: Pair, { accuracy, alpha }: Margins): GateLine {
+  return lossLines("accuracy", [{ name: "all frames", pair }], accuracy, alpha)[0] as GateLine;
 }
 
 function robustnessLines(input: GateInput, accuracy: number, { perCorruption, alpha }: Margins): readonly GateLine[] {

@@ -7,9 +7,10 @@
  * test), and the drifted slice only where it is proven that the candidate is better (exact McNemar). What is neither
  * proven nor refuted is unsure, and waits for a person.
  *
- * S1. The margin follows from the frames alone, never from the answers: the smallest by which a model that is equal passes with
- *     the planned power at the planned discordance, at least `sliceMin`. A candidate that disagrees more with the champion gets
- *     no larger one, and the level of the test holds. Where it exceeds `sliceMax` the slice has too few frames to pass.
+ * S1. The margin is the smallest by which a model that is equal passes with the planned power, at the share of frames on which the
+ *     two differ, but at most the planned one: who differs more from the champion gets no larger margin. It is at least
+ *     `sliceMin`; where it exceeds `sliceMax` the slice has too few frames. So whatever passes is, at the gate's level, not
+ *     worse by `sliceMax` or more: that the margin follows from the answers can only make it smaller than that.
  * S2. All slices must pass. Such a test (intersection-union, Berger 1982) keeps its level without a correction: to pass, a harmful
  *     candidate must pass the very slice that it harms. Each slice more makes passing harder, never easier.
  * S3. An old slice fails as all frames of a candidate of a person do: a loss beyond `accuracy` that chance does not explain, where
@@ -23,20 +24,15 @@ import {
   nonInferiorityP,
   tangoLower,
 } from "@tributary/statistics";
-import { mcNemarP, type Pair, paired, percent } from "./paired.ts";
+import { mcNemarP, type Pair, percent } from "./paired.ts";
 
-/** Answers of both on the frames of one slice, frame by frame: whether they were right. */
-export type SliceAnswers = {
-  /** base, or KEY=VALUE. */
-  readonly name: string;
-  readonly candidate: readonly boolean[];
-  readonly champion: readonly boolean[];
-};
+/** What both answered on the frames of one slice; its name is base, or KEY=VALUE. */
+export type Slice = Pair & { readonly name: string };
 
 export type Slices = {
-  readonly old: readonly SliceAnswers[];
+  readonly old: readonly Slice[];
   /** What the candidate was trained for. */
-  readonly drifted: readonly SliceAnswers[];
+  readonly drifted: readonly Slice[];
 };
 
 export type SliceMargins = {
@@ -45,7 +41,7 @@ export type SliceMargins = {
   /** What an old slice may lose where it has many frames, and where it has few (S1). */
   readonly sliceMin: number;
   readonly sliceMax: number;
-  /** Share of frames that only one of two models is right on, planned (S1). */
+  /** Share of frames that only one of the two is right on, at most as planned (S1). */
   readonly discordance: number;
   /** How often a model that is equal is to pass (S1). */
   readonly power: number;
@@ -80,35 +76,36 @@ export type SliceLine = {
   readonly slice: SliceEvidence;
 };
 
-/** S1. Of an old slice with so many frames; greater than `sliceMax`: it has too few. */
-export function marginOf(frames: number, margins: SliceMargins): number {
-  return Math.max(margins.sliceMin, nonInferiorityMargin(frames, planOf(margins)));
+/** S1. Of an old slice with so many frames, of which this share differs; greater than `sliceMax`: it has too few. */
+export function marginOf(frames: number, discordance: number, margins: SliceMargins): number {
+  return Math.max(margins.sliceMin, nonInferiorityMargin(frames, planOf(discordance, margins)));
 }
 
-/** S1. Fewest frames with which an old slice can pass: the margin is `sliceMax` then. */
-const framesOfSliceMin = (margins: SliceMargins): number => nonInferiorityItems(margins.sliceMax, planOf(margins));
-
-const planOf = ({ discordance, alpha, power }: SliceMargins): NonInferiorityPlan => ({ discordance, alpha, power });
+const planOf = (discordance: number, { discordance: planned, alpha, power }: SliceMargins): NonInferiorityPlan => ({
+  discordance: Math.min(discordance, planned),
+  alpha,
+  power,
+});
 
 export function sliceLines({ old, drifted }: Slices, margins: SliceMargins): readonly SliceLine[] {
-  const pairs = old.map(({ candidate, champion }) => paired(candidate, champion));
-  const losses = holmAdjusted(pairs.map(({ lost, won }) => mcNemarP(lost, won)));
+  const losses = holmAdjusted(old.map(({ lost, won }) => mcNemarP(lost, won)));
   return [
-    ...old.map(({ name }, i) => oldLine(name, pairs[i] as Pair, losses[i] as number, margins)),
-    ...drifted.map(({ name, candidate, champion }) => driftedLine(name, paired(candidate, champion), margins)),
+    ...old.map((slice, i) => oldLine(slice, losses[i] as number, margins)),
+    ...drifted.map((slice) => driftedLine(slice, margins)),
   ];
 }
 
-function oldLine(name: string, pair: Pair, lossP: number, margins: SliceMargins): SliceLine {
-  const { frames, won, lost } = pair;
+function oldLine(pair: Slice, lossP: number, margins: SliceMargins): SliceLine {
+  const { name, frames, won, lost } = pair;
   const counts = { won, lost, items: frames };
-  const margin = marginOf(frames, margins);
+  const discordance = (won + lost) / Math.max(1, frames);
+  const margin = marginOf(frames, discordance, margins);
   const p = nonInferiorityP(counts, margin);
   const lower = tangoLower(counts, margins.alpha);
   const isTooSmall = margin > margins.sliceMax;
   const isProvenLoss = pair.champion - pair.candidate > margins.accuracy && lossP <= margins.alpha;
   const verdict = isProvenLoss ? "failed" : !isTooSmall && p <= margins.alpha ? "passed" : "unsure";
-  const framesNeeded = isTooSmall ? framesOfSliceMin(margins) : framesToPass(pair, margins);
+  const framesNeeded = framesToPass(frames, discordance, margins);
   const parts = [
     `${changeOf(pair)}; not worse by ${points(margin)} or more: p ${p.toPrecision(2)}, lower bound ${points(lower)}`,
   ];
@@ -126,15 +123,16 @@ function oldLine(name: string, pair: Pair, lossP: number, margins: SliceMargins)
   };
 }
 
-/** Frames with which a model that is equal passes as often as planned, where the two disagree as often as they do. */
-function framesToPass({ frames, won, lost }: Pair, margins: SliceMargins): number {
-  const discordance = (won + lost) / Math.max(1, frames);
-  const margin = discordance > margins.discordance ? margins.sliceMin : marginOf(frames, margins);
-  return discordance === 0 ? frames : nonInferiorityItems(margin, { ...planOf(margins), discordance });
+/** Frames with which a model that is equal passes as often as planned, where the two differ on this share of them. */
+function framesToPass(frames: number, discordance: number, margins: SliceMargins): number {
+  const { sliceMin, sliceMax, discordance: planned } = margins;
+  const itemsMin = nonInferiorityItems(sliceMax, planOf(discordance, margins));
+  if (frames < itemsMin) return itemsMin;
+  return discordance <= planned ? frames : nonInferiorityItems(sliceMin, { ...planOf(planned, margins), discordance });
 }
 
-function driftedLine(name: string, pair: Pair, margins: SliceMargins): SliceLine {
-  const { frames, won, lost } = pair;
+function driftedLine(pair: Slice, margins: SliceMargins): SliceLine {
+  const { name, frames, won, lost } = pair;
   const p = mcNemarP(won, lost);
   const lower = tangoLower({ won, lost, items: frames }, margins.alpha);
   const isBetter = won > lost;
