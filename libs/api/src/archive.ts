@@ -47,7 +47,7 @@ export const archivedFramesSchema = z.object({
 });
 
 export const archive = {
-  frames: route({
+  list: route({
     method: "GET",
     path: "/api/v1/archive/frames",
     summary: "Frames of the archive, by the frame archive; their pictures are at /api/v1/frames/{frameId}/image.",
