@@ -36,6 +36,7 @@ const linesOf = ({ paths }: Document): string[] =>
 
 /** As it was when decorators made it: who generated a client from it finds everything under the same name. */
 const published = `
+GET /api/v1/archive/frames ArchiveController_list ?site,device,why,since,until,labelled,after,limit 200,400,501,502,503
 GET /api/v1/classifications AnswersController_list ?deviceId,source,settledBy,limit 200,400
 GET /api/v1/classifications/events AnswersController_events ?deviceId,source,settledBy 200,400,503
 GET /api/v1/classifications/{frameId} AnswersController_one 200,400,404,503
@@ -53,7 +54,7 @@ GET /api/v1/drift/{verdictId}/report DriftController_report 200,404
 GET /api/v1/frames/{frameId}/explanation FramesController_explanation 200,400,404,503
 GET /api/v1/frames/{frameId}/image FramesController_image 200,400,404,503
 POST /api/v1/labels LabelsController_take {labels,allowUnknown,dryRun} 200,400,503
-GET /api/v1/labels/next LabelsController_next ?limit,deviceId,why 200,400
+GET /api/v1/labels/next LabelsController_next ?limit,deviceId,why,training 200,400,404
 GET /api/v1/models ModelsController_list 200,400
 GET /api/v1/models/{name} ModelsController_one 200,404
 GET /api/v1/models/{name}/{version} ModelsController_version 200,404
@@ -72,6 +73,15 @@ GET /api/v1/rollouts/{uid}/events RolloutsController_events ?after 200,400,404,5
 GET /api/v1/rollouts/{uid}/devices RolloutsController_devicesOf ?arm,runs,updatePhase,from,limit 200,400,404,503
 GET /api/v1/rollouts/{uid}/report RolloutsController_report 200,404,503
 POST /api/v1/rollouts/{uid}/commands RolloutsController_command {command,by,step} 200,400,404,409,422,501,502,503
+GET /api/v1/trainings TrainingsController_list ?state,phase,model,limit 200,400
+POST /api/v1/trainings TrainingsController_start {model,reason,slice,since,by} 201,400,409,422,501,502,503
+GET /api/v1/trainings/watch TrainingsController_watch ?state,phase,model 200,400,503
+GET /api/v1/trainings/{runId} TrainingsController_one 200,404
+GET /api/v1/trainings/{runId}/events TrainingsController_events ?after 200,400,404,503
+GET /api/v1/trainings/{runId}/logs TrainingsController_logs ?lines 200,400,404,501,502,503
+GET /api/v1/trainings/{runId}/report TrainingsController_report 200,404
+POST /api/v1/trainings/{runId}/cancel TrainingsController_cancel {by,reason} 200,400,404,409,501,502,503
+POST /api/v1/trainings/{runId}/resume TrainingsController_resume {by} 200,400,404,409,501,502,503
 GET /health/live OperationsController_live 200
 GET /health/ready OperationsController_ready 200
 GET /metrics MetricsController_metrics 200

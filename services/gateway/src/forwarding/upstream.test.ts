@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { modelRegistryApi, rolloutManagerApi } from "@tributary/api";
 import { Problem } from "@tributary/service-kit";
+import { frameArchiveRoutes, trainerRoutes } from "./own-apis.ts";
 import { Upstream, upstreamBlock } from "./upstream.ts";
 
 const servers: Server[] = [];
@@ -39,6 +40,23 @@ describe("a request that is forwarded", () => {
       body,
     ]);
     expect(await post(upstreamAt(await answering(204, "text/plain", "")))).toEqual({});
+  });
+
+  test("has its query beside its path, and bytes come back whole or are refused", async () => {
+    const url = await serving((request, response) => response.end(JSON.stringify(request.url)));
+    const query = { runId: "r 1", lines: 7 };
+    expect(await upstreamAt(url).call(trainerRoutes.logs, query)).toBe("/base/runs/r%201/logs?lines=7");
+    const picture = { frameId: "cam-1:5:front:7" };
+    const bytes = await upstreamAt(url).bytes(frameArchiveRoutes.picture, picture, 100);
+    expect(bytes.toString()).toBe('"/base/frames/cam-1%3A5%3Afront%3A7"');
+    await expect(upstreamAt(url).bytes(frameArchiveRoutes.picture, picture, 5)).rejects.toMatchObject({
+      details: { status: 502 },
+    });
+    const gone = { code: "picture-expired", detail: "gone" };
+    const refused = upstreamAt(await answering(410, "application/problem+json", JSON.stringify(gone)));
+    await expect(refused.bytes(frameArchiveRoutes.picture, picture, 100)).rejects.toMatchObject({
+      details: { status: 410, ...gone },
+    });
   });
 
   test("is refused with the service's own problem response", async () => {

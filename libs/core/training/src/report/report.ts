@@ -138,7 +138,7 @@ function gateSection({ gate, run }: ReportInput): Html {
     : gate.failed.length > 0
       ? "It failed."
       : "It is unsure: a person decides.";
-  return html`<section class="card"><h2>Gate</h2><p>${verdict} All lines: <code>tributary models gate ${run.model} ${run.candidateVersion}</code></p>${forced}${lines.length === 0 ? nothing : html`<table><tbody>${lines}</tbody></table>`}</section>`;
+  return html`<section class="card"><h2>Gate</h2><p>${verdict} All lines: <code>tributary models describe ${run.model}@${run.candidateVersion}</code></p>${forced}${lines.length === 0 ? nothing : html`<table><tbody>${lines}</tbody></table>`}</section>`;
 }
 
 function framesSection({ chosen, dataset, imageOf }: ReportInput): Html {
