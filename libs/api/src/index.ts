@@ -29,6 +29,13 @@ export {
   type DriftVerdictView,
   driftCauses,
 } from "./drift.ts";
+export {
+  type ArchivedFramePage,
+  type ArchivedFrameQuery,
+  type ArchivedFrameView,
+  archiveReasons,
+  frameArchiveApi,
+} from "./frame-archive.ts";
 export type { Explanation, ExplanationStep } from "./frames.ts";
 export {
   LABELS_MAX,

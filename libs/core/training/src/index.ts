@@ -1,4 +1,12 @@
 export {
+  ARCHIVE_MEMORY_MS,
+  ArchiveMemory,
+  type Kept,
+  type ScopeOf,
+  type SentFrame,
+} from "./archive/archive-memory.ts";
+export { type ArchiveCaps, archiveCapsDefaults } from "./archive/keep-rule.ts";
+export {
   DATASET_MANIFEST,
   type DatasetFrame,
   RESULT_FILE,
