@@ -1,11 +1,3 @@
-export {
-  type ArchivedFrameView,
-  type ArchiveQuery,
-  archivedFrameSchema,
-  archivedFramesSchema,
-  archiveQuery,
-  archiveWhys,
-} from "./archive.ts";
 export { type Answer, type AnswerFilter, type AnswerQuery, answerSources, settledBy } from "./classifications.ts";
 export { ApiFailure, type Client, clientOf, itemsOfPages, type Resources } from "./client.ts";
 export {

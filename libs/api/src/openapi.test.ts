@@ -36,7 +36,7 @@ const linesOf = ({ paths }: Document): string[] =>
 
 /** As it was when decorators made it: who generated a client from it finds everything under the same name. */
 const published = `
-GET /api/v1/archive/frames ArchiveController_list ?site,device,why,since,until,labelled,after,limit 200,400,501,502,503
+GET /api/v1/archive/frames ArchiveController_list ?device,site,why,since,until,sampleDrawn,labelled,limit,after 200,400,501,502,503
 GET /api/v1/classifications AnswersController_list ?deviceId,source,settledBy,limit 200,400
 GET /api/v1/classifications/events AnswersController_events ?deviceId,source,settledBy 200,400,503
 GET /api/v1/classifications/{frameId} AnswersController_one 200,400,404,503

@@ -1,7 +1,6 @@
 import { Controller, Inject, Query } from "@nestjs/common";
-import { type ArchiveQuery, publicApi } from "@tributary/api";
+import { type ArchivedFrameQuery, frameArchiveApi, publicApi } from "@tributary/api";
 import { Serves } from "@tributary/service-kit";
-import { frameArchiveRoutes } from "../forwarding/own-apis.ts";
 import type { Upstream } from "../forwarding/upstream.ts";
 import { FRAME_ARCHIVE } from "../frames/frame-pictures.ts";
 import { Valid } from "../http/validated.ts";
@@ -13,7 +12,7 @@ export class ArchiveController {
   constructor(@Inject(FRAME_ARCHIVE) private readonly upstream: Upstream) {}
 
   @Serves(routes.list)
-  list(@Query(Valid(routes.list.query)) query: ArchiveQuery) {
-    return this.upstream.call(frameArchiveRoutes.list, query);
+  list(@Query(Valid(routes.list.query)) query: ArchivedFrameQuery) {
+    return this.upstream.call(frameArchiveApi.frames.list, query);
   }
 }

@@ -1,9 +1,9 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { modelRegistryApi, rolloutManagerApi } from "@tributary/api";
+import { frameArchiveApi, modelRegistryApi, rolloutManagerApi } from "@tributary/api";
 import { Problem } from "@tributary/service-kit";
-import { frameArchiveRoutes, trainerRoutes } from "./own-apis.ts";
+import { trainerRoutes } from "../trainings/trainer-routes.ts";
 import { Upstream, upstreamBlock } from "./upstream.ts";
 
 const servers: Server[] = [];
@@ -47,14 +47,14 @@ describe("a request that is forwarded", () => {
     const query = { runId: "r 1", lines: 7 };
     expect(await upstreamAt(url).call(trainerRoutes.logs, query)).toBe("/base/runs/r%201/logs?lines=7");
     const picture = { frameId: "cam-1:5:front:7" };
-    const bytes = await upstreamAt(url).bytes(frameArchiveRoutes.picture, picture, 100);
+    const bytes = await upstreamAt(url).bytes(frameArchiveApi.frames.picture, picture, 100);
     expect(bytes.toString()).toBe('"/base/frames/cam-1%3A5%3Afront%3A7"');
-    await expect(upstreamAt(url).bytes(frameArchiveRoutes.picture, picture, 5)).rejects.toMatchObject({
+    await expect(upstreamAt(url).bytes(frameArchiveApi.frames.picture, picture, 5)).rejects.toMatchObject({
       details: { status: 502 },
     });
     const gone = { code: "picture-expired", detail: "gone" };
     const refused = upstreamAt(await answering(410, "application/problem+json", JSON.stringify(gone)));
-    await expect(refused.bytes(frameArchiveRoutes.picture, picture, 100)).rejects.toMatchObject({
+    await expect(refused.bytes(frameArchiveApi.frames.picture, picture, 100)).rejects.toMatchObject({
       details: { status: 410, ...gone },
     });
   });

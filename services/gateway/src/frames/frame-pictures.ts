@@ -5,9 +5,9 @@
  * search in Kafka reads whole partitions of pictures. What one does not have, the other may.
  */
 import { Inject, Injectable } from "@nestjs/common";
+import { frameArchiveApi } from "@tributary/api";
 import { type FrameId, formatFrameId } from "@tributary/kernel";
 import { Problem } from "@tributary/service-kit";
-import { frameArchiveRoutes } from "../forwarding/own-apis.ts";
 import type { Upstream } from "../forwarding/upstream.ts";
 import { ExplainSources, findPicture } from "./explain.ts";
 
@@ -28,7 +28,7 @@ export class FramePictures {
     const inKafka = () => findPicture(sources, id);
     if (!archive.isConfigured) return inKafka();
     const frameId = formatFrameId(id);
-    const archived = () => archive.bytes(frameArchiveRoutes.picture, { frameId }, JPEG_BYTES_MAX);
+    const archived = () => archive.bytes(frameArchiveApi.frames.picture, { frameId }, JPEG_BYTES_MAX);
     const isRecent = sources.ring.get(frameId) !== undefined;
     return isRecent ? firstOf(inKafka, archived) : firstOf(archived, inKafka);
   }

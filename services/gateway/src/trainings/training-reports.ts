@@ -6,12 +6,12 @@ import { ModelTable } from "@tributary/models";
 import { CLOCK, Problem } from "@tributary/service-kit";
 import { type CandidateGate, type ChosenFrame, chosenFramesOf, reportOf } from "@tributary/training/report";
 import { DatasetTable } from "../datasets/dataset-table.ts";
-import { trainerRoutes } from "../forwarding/own-apis.ts";
 import type { Upstream } from "../forwarding/upstream.ts";
 import { ArchivedFrames } from "../labels/archived-frames.ts";
 import { LabelTable } from "../labels/label-table.ts";
 import { sliceOf } from "../labels/training-queue.ts";
 import { RolloutTable } from "../rollouts/rollout-table.ts";
+import { trainerRoutes } from "./trainer-routes.ts";
 import { TRAINER, TrainingTable } from "./training-table.ts";
 
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;

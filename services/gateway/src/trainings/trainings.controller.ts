@@ -11,11 +11,11 @@ import {
   type TrainingResumeRequest,
 } from "@tributary/api";
 import { Serves } from "@tributary/service-kit";
-import { trainerRoutes } from "../forwarding/own-apis.ts";
 import type { Upstream } from "../forwarding/upstream.ts";
 import { HTML_PAGE_WITH_PICTURES } from "../http/html-page.ts";
 import { EVENT_STREAM, eventsBusy } from "../http/subscribers.ts";
 import { Valid } from "../http/validated.ts";
+import { trainerRoutes } from "./trainer-routes.ts";
 import { detailOf, eventView } from "./training.ts";
 import { TrainingReports } from "./training-reports.ts";
 import { TRAINER, TRAINING_SUBSCRIBERS, type TrainingSubscribers, TrainingTable } from "./training-table.ts";

@@ -1,7 +1,5 @@
-/** Of the own APIs of the trainer and the frame archive: what the gateway forwards to them. */
+/** Of the trainer's own API: what the gateway forwards to it. */
 import {
-  archivedFramesSchema,
-  archiveQuery,
   type Route,
   trainingCancelBody,
   trainingLogQuery,
@@ -53,24 +51,6 @@ export const trainerRoutes = {
     path: "/datasets/{model}/{version}/manifest",
     summary: "The lines of a dataset's manifest.",
     response: { kind: "bytes", mediaType: "application/x-ndjson", description: "" },
-    problems: [],
-  }),
-};
-
-export const frameArchiveRoutes = {
-  list: routeOf({
-    method: "GET",
-    path: "/frames",
-    summary: "Archived frames.",
-    query: archiveQuery,
-    response: { kind: "json", description: "Archived frames.", schema: archivedFramesSchema },
-    problems: [],
-  }),
-  picture: routeOf({
-    method: "GET",
-    path: "/frames/{frameId}",
-    summary: "The JPEG.",
-    response: { kind: "bytes", mediaType: "image/jpeg", description: "" },
     problems: [],
   }),
 };
