@@ -72,6 +72,7 @@ export type {
   RolloutView,
 } from "./rollouts.ts";
 export { type Input, pathOf, type Route } from "./route.ts";
+export { trainerApi } from "./trainer.ts";
 export {
   endedTrainingPhases,
   TRAINING_LOG_LINES_MAX,

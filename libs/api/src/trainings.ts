@@ -59,7 +59,7 @@ export const trainingSchema = z.object({
 });
 export type TrainingView = z.output<typeof trainingSchema>;
 
-const trainingDetailSchema = trainingSchema.extend({
+export const trainingDetailSchema = trainingSchema.extend({
   devices: z.array(z.string()).describe("Devices whose frames belong to the slice; empty: all."),
   evidence: domainDocument("tributary.training/1").describe(
     "Recipe, blends, accuracies by class, the gate's report, costs.",
