@@ -74,7 +74,6 @@ export type {
 export { type Input, pathOf, type Route } from "./route.ts";
 export { trainerApi } from "./trainer.ts";
 export {
-  endedTrainingPhases,
   TRAINING_LOG_LINES_MAX,
   type TrainingCancelRequest,
   type TrainingDetail,

@@ -74,14 +74,14 @@ GET /api/v1/rollouts/{uid}/devices RolloutsController_devicesOf ?arm,runs,update
 GET /api/v1/rollouts/{uid}/report RolloutsController_report 200,404,503
 POST /api/v1/rollouts/{uid}/commands RolloutsController_command {command,by,step} 200,400,404,409,422,501,502,503
 GET /api/v1/trainings TrainingsController_list ?state,phase,model,limit 200,400
-POST /api/v1/trainings TrainingsController_start {model,reason,slice,since,by} 201,400,409,422,501,502,503
+POST /api/v1/trainings TrainingsController_start {model,reason,slice,since,by} 201,400,422,501,502,503
 GET /api/v1/trainings/watch TrainingsController_watch ?state,phase,model 200,400,503
 GET /api/v1/trainings/{runId} TrainingsController_one 200,404
 GET /api/v1/trainings/{runId}/events TrainingsController_events ?after 200,400,404,503
 GET /api/v1/trainings/{runId}/logs TrainingsController_logs ?lines 200,400,404,501,502,503
 GET /api/v1/trainings/{runId}/report TrainingsController_report 200,404
-POST /api/v1/trainings/{runId}/cancel TrainingsController_cancel {by,reason} 200,400,404,409,501,502,503
-POST /api/v1/trainings/{runId}/resume TrainingsController_resume {by} 200,400,404,409,501,502,503
+POST /api/v1/trainings/{runId}/cancel TrainingsController_cancel {by,reason} 200,400,404,422,501,502,503
+POST /api/v1/trainings/{runId}/resume TrainingsController_resume {by} 200,400,404,422,501,502,503
 GET /health/live OperationsController_live 200
 GET /health/ready OperationsController_ready 200
 GET /metrics MetricsController_metrics 200

@@ -23,6 +23,8 @@ export const someTrainingRun = (change: Partial<TrainingRun> = {}): TrainingRun 
   backend: "",
   jobId: "",
   attempt: 1,
+  attemptAt: AT + 1_200_000,
+  restarts: 0,
   progress: 0,
   parentVersion: "",
   parentDigest: "",

@@ -1,9 +1,8 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { frameArchiveApi, modelRegistryApi, rolloutManagerApi } from "@tributary/api";
+import { frameArchiveApi, modelRegistryApi, rolloutManagerApi, trainerApi } from "@tributary/api";
 import { Problem } from "@tributary/service-kit";
-import { trainerRoutes } from "../trainings/trainer-routes.ts";
 import { Upstream, upstreamBlock } from "./upstream.ts";
 
 const servers: Server[] = [];
@@ -45,7 +44,7 @@ describe("a request that is forwarded", () => {
   test("has its query beside its path, and bytes come back whole or are refused", async () => {
     const url = await serving((request, response) => response.end(JSON.stringify(request.url)));
     const query = { runId: "r 1", lines: 7 };
-    expect(await upstreamAt(url).call(trainerRoutes.logs, query)).toBe("/base/runs/r%201/logs?lines=7");
+    expect(await upstreamAt(url).call(trainerApi.runs.logs, query)).toBe("/base/runs/r%201/logs?lines=7");
     const picture = { frameId: "cam-1:5:front:7" };
     const bytes = await upstreamAt(url).bytes(frameArchiveApi.frames.picture, picture, 100);
     expect(bytes.toString()).toBe('"/base/frames/cam-1%3A5%3Afront%3A7"');

@@ -12,9 +12,9 @@ import { cloudEventHeaders, KafkajsSink, type OutRecord } from "@tributary/kafka
 import { type Clock, Failure, type FrameId, formatFrameId, parseFrameId } from "@tributary/kernel";
 import { CLOCK, Problem, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { isEnded } from "@tributary/training";
 import { labelRefused, labelsStored } from "../events.ts";
 import { ExplainSources } from "../frames/explain.ts";
-import { isEnded } from "../trainings/training.ts";
 import { TrainingTable } from "../trainings/training-table.ts";
 import { answerOfArchived } from "./archived-answer.ts";
 import { ArchivedFrames } from "./archived-frames.ts";

@@ -1,5 +1,6 @@
 /** Pages about trainings: what the tables hold of a run, and the frames that were chosen for it. */
 import { Inject, Injectable } from "@nestjs/common";
+import type { Route } from "@tributary/api";
 import type { Dataset, TrainingRun } from "@tributary/contracts";
 import type { Clock } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
@@ -11,9 +12,16 @@ import { ArchivedFrames } from "../labels/archived-frames.ts";
 import { LabelTable } from "../labels/label-table.ts";
 import { sliceOf } from "../labels/training-queue.ts";
 import { RolloutTable } from "../rollouts/rollout-table.ts";
-import { trainerRoutes } from "./trainer-routes.ts";
 import { TRAINER, TrainingTable } from "./training-table.ts";
 
+/** Of the trainer's own API. */
+const MANIFEST = {
+  method: "GET",
+  path: "/datasets/{model}/{version}/manifest",
+  summary: "The lines of a dataset's manifest.",
+  response: { kind: "bytes", mediaType: "application/x-ndjson", description: "" },
+  problems: [],
+} as const satisfies Route;
 const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
 
 @Injectable()
@@ -47,7 +55,7 @@ export class TrainingReports {
     if (dataset === null || !this.trainer.isConfigured) return this.#labelled(run);
     const { model, version } = dataset;
     try {
-      const manifest = await this.trainer.bytes(trainerRoutes.manifest, { model, version }, MANIFEST_BYTES_MAX);
+      const manifest = await this.trainer.bytes(MANIFEST, { model, version }, MANIFEST_BYTES_MAX);
       return chosenFramesOf(manifest.toString("utf8"));
     } catch (error) {
       if (error instanceof Problem) return this.#labelled(run);

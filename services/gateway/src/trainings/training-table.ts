@@ -9,8 +9,9 @@ import type { TrainingFilter, TrainingView } from "@tributary/api";
 import { type TrainingEvent, type TrainingRun, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, followAll } from "@tributary/kafka";
 import { Problem } from "@tributary/service-kit";
+import { isEnded } from "@tributary/training";
 import type { StreamFormat, Subscribers } from "../http/subscribers.ts";
-import { isEnded, matchesTraining, viewOf } from "./training.ts";
+import { matchesTraining, viewOf } from "./training.ts";
 
 export type TrainingSubscribers = Subscribers<TrainingView, TrainingFilter>;
 export const TRAINING_SUBSCRIBERS = Symbol("subscribers of trainings");

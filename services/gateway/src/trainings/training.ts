@@ -1,17 +1,10 @@
 /** Trainings as the public API shows them: the contract's records, with times as RFC 3339. */
-import {
-  endedTrainingPhases,
-  type TrainingDetail,
-  type TrainingEventView,
-  type TrainingFilter,
-  type TrainingView,
-} from "@tributary/api";
+import type { TrainingDetail, TrainingEventView, TrainingFilter, TrainingView } from "@tributary/api";
 import type { TrainingEvent, TrainingRun } from "@tributary/contracts";
+import { isEnded } from "@tributary/training";
 import { isoOf } from "../answers/answer.ts";
 
 type Standing = Pick<TrainingRun, "phase" | "model">;
-
-export const isEnded = ({ phase }: Pick<TrainingRun, "phase">): boolean => endedTrainingPhases.includes(phase);
 
 export const matchesTraining = (run: Standing, { state, phase, model }: TrainingFilter): boolean =>
   (state === "all" || (state === "ended") === isEnded(run)) &&
@@ -19,7 +12,7 @@ export const matchesTraining = (run: Standing, { state, phase, model }: Training
   (model === undefined || run.model === model);
 
 export function viewOf(run: TrainingRun): TrainingView {
-  const { devices: _devices, evidence: _evidence, ...rest } = run;
+  const { devices: _devices, evidence: _evidence, attemptAt: _at, restarts: _restarts, ...rest } = run;
   return {
     ...rest,
     version: Number(run.version),

@@ -9,18 +9,19 @@ import {
   type TrainingQuery,
   type TrainingRequest,
   type TrainingResumeRequest,
+  trainerApi,
 } from "@tributary/api";
 import { Serves } from "@tributary/service-kit";
 import type { Upstream } from "../forwarding/upstream.ts";
 import { HTML_PAGE_WITH_PICTURES } from "../http/html-page.ts";
 import { EVENT_STREAM, eventsBusy } from "../http/subscribers.ts";
 import { Valid } from "../http/validated.ts";
-import { trainerRoutes } from "./trainer-routes.ts";
 import { detailOf, eventView } from "./training.ts";
 import { TrainingReports } from "./training-reports.ts";
 import { TRAINER, TRAINING_SUBSCRIBERS, type TrainingSubscribers, TrainingTable } from "./training-table.ts";
 
 const routes = publicApi.trainings;
+const trainer = trainerApi.runs;
 const WATCHED_MAX = 1_000;
 
 @Controller()
@@ -39,7 +40,7 @@ export class TrainingsController {
 
   @Serves(routes.start)
   start(@Body(Valid(routes.start.body)) body: TrainingRequest) {
-    return this.upstream.call(trainerRoutes.start, { body });
+    return this.upstream.call(trainer.create, { body });
   }
 
   @Serves(routes.watch)
@@ -63,7 +64,7 @@ export class TrainingsController {
   @Serves(routes.logs)
   logs(@Param("runId") runId: string, @Query(Valid(routes.logs.query)) { lines }: TrainingLogQuery) {
     this.table.get(runId);
-    return this.upstream.call(trainerRoutes.logs, { runId, lines });
+    return this.upstream.call(trainer.logs, { runId, lines });
   }
 
   @Serves(routes.report)
@@ -75,11 +76,11 @@ export class TrainingsController {
 
   @Serves(routes.cancel)
   cancel(@Param("runId") runId: string, @Body(Valid(routes.cancel.body)) body: TrainingCancelRequest) {
-    return this.upstream.call(trainerRoutes.cancel, { runId, body });
+    return this.upstream.call(trainer.cancel, { runId, body });
   }
 
   @Serves(routes.resume)
   resume(@Param("runId") runId: string, @Body(Valid(routes.resume.body)) body: TrainingResumeRequest) {
-    return this.upstream.call(trainerRoutes.resume, { runId, body });
+    return this.upstream.call(trainer.resume, { runId, body });
   }
 }
