@@ -192,18 +192,20 @@ export class PartitionWorker extends OwnedPartition<Memory> {
         const kept = this.#decide(memory, frame);
         return kept === undefined ? [] : [{ frame, kept }];
       });
-      const pictures: Picture[] = [];
+      let pictures: readonly (Picture | undefined)[];
       try {
-        await concurrently(chosen, async ({ frame, kept }) => {
+        pictures = await concurrently(chosen, async ({ frame, kept }) => {
           const value = await this.#read(frame);
-          if (value !== undefined) pictures.push({ frame, value, kept });
-          else this.#refuse(memory, frame, "gone");
+          return value === undefined ? this.#refuse(memory, frame, "gone") : { frame, value, kept };
         });
       } catch (error) {
         for (const { frame } of chosen) memory.frames.release(frame, true);
         throw error;
       }
-      await this.#keep(memory, pictures);
+      await this.#keep(
+        memory,
+        pictures.filter((picture) => picture !== undefined),
+      );
     }
   }
 
@@ -224,12 +226,13 @@ export class PartitionWorker extends OwnedPartition<Memory> {
 
   /** W1. Stores the pictures, then the records that name them. */
   async #keep(memory: Memory, pictures: readonly Picture[]): Promise<void> {
-    const records: ArchivedFrame[] = [];
+    let records: readonly ArchivedFrame[];
     try {
-      await concurrently(pictures, async (picture) => {
+      const made = await concurrently(pictures, async (picture) => {
         const digest = await this.#store(memory, picture);
-        if (digest !== undefined) records.push(this.#recordOf(memory, picture, digest));
+        return digest === undefined ? undefined : this.#recordOf(memory, picture, digest);
       });
+      records = made.filter((record) => record !== undefined); // in the order of the frames
       await this.#write(memory, records);
     } catch (error) {
       for (const { frame } of pictures) memory.frames.release(frame, true);
@@ -316,19 +319,22 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
 
-/** Ends after all of the work that was started has; then throws the first failure. */
-async function concurrently<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = items[Symbol.iterator]();
-  let failure: unknown;
+/** The results, in the order of `items`. Ends after all of the work that was started has; then throws the first failure. */
+async function concurrently<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<readonly R[]> {
+  const queue = items.entries();
+  const results: R[] = [];
+  const failures: unknown[] = [];
   const next = async (): Promise<void> => {
-    for (const item of queue) {
+    for (const [i, item] of queue) {
+      if (failures.length > 0) return;
       try {
-        if (failure === undefined) await work(item);
+        results[i] = await work(item);
       } catch (error) {
-        failure ??= error;
+        failures.push(error);
       }
     }
   };
   await Promise.all(Array.from({ length: Math.min(CONCURRENT_MAX, items.length) }, next));
-  if (failure !== undefined) throw failure;
+  if (failures.length > 0) throw failures[0];
+  return results;
 }

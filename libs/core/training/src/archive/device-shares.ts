@@ -30,7 +30,7 @@ export class DeviceShares<T> {
     this.#byDevice.set(deviceId, own);
     if (!own.has(key)) this.#size++;
     own.set(key, value);
-    if (this.#size > this.#max) this.#forgetOne(own);
+    if (this.#size > this.#max) this.#forgetOne(deviceId, own);
   }
 
   delete(deviceId: string, key: string): void {
@@ -47,13 +47,12 @@ export class DeviceShares<T> {
     }
   }
 
-  #forgetOne(writer: Map<string, T>): void {
-    let from = writer;
-    if (writer.size * this.#byDevice.size <= this.#max) {
-      for (const own of this.#byDevice.values()) if (own.size > from.size) from = own;
+  #forgetOne(writer: string, own: ReadonlyMap<string, T>): void {
+    let [from, most] = [writer, own];
+    if (own.size * this.#byDevice.size <= this.#max) {
+      for (const [deviceId, others] of this.#byDevice) if (others.size > most.size) [from, most] = [deviceId, others];
     }
-    const oldest = from.keys().next();
-    if (oldest.done === true) return;
-    for (const [deviceId, own] of this.#byDevice) if (own === from) this.delete(deviceId, oldest.value);
+    const oldest = most.keys().next();
+    if (!oldest.done) this.delete(from, oldest.value);
   }
 }
