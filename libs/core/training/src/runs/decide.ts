@@ -59,7 +59,7 @@ export function decide(run: TrainingRun, world: World, now: Instant, settings: R
     case "PACKING":
       return { kind: "pack" };
     case "PUSHING":
-      return pushing(run, world);
+      return pushing(run, world, settings);
     case "GATE":
     case "HELD":
     case "ROLLOUT":
@@ -175,7 +175,8 @@ function training(run: TrainingRun, world: World, now: Instant, settings: RunSet
   return { kind: "poll-job" };
 }
 
-function pushing(run: TrainingRun, world: World): Action | null {
+function pushing(run: TrainingRun, world: World, { attemptsMax }: RunSettings): Action | null {
+  if (run.attempt > attemptsMax) return { kind: "withdraw", message: run.message };
   const other = world.models.byAlias(run.model, "challenger");
   if (other === undefined || other.version === run.candidateVersion || !isPending(other, world))
     return { kind: "push" };

@@ -93,8 +93,10 @@ export function applied(
       return to("SUCCEEDED", { phase: "SUCCEEDED", message: championText(run, outcome.frames) });
     case "refused":
       return to("REFUSED", { phase: "REFUSED", message: outcome.reason });
-    case "failed":
+    case "failed": {
+      if (isRepeated(effect)) return unreachable(run, effect, outcome.reason, now, settings);
       return failed(run, effect, outcome.reason, outcome.isRetryable ? settings.attemptsMax : 0, now, settings);
+    }
     case "outage":
       return unreachable(run, effect, outcome.reason, now, settings);
   }
@@ -176,10 +178,10 @@ function failed(
   reason: string,
   attemptsMax: number,
   now: Instant,
-  { backoff }: RunSettings,
+  settings: RunSettings,
 ): Changed {
   if (run.attempt < attemptsMax) {
-    const { minMs, factor, maxMs } = backoff;
+    const { minMs, factor, maxMs } = settings.backoff;
     const attemptAt = now + Math.min(maxMs, minMs * factor ** (run.attempt - 1));
     const attempt = run.attempt + 1;
     const message = `${reason}; attempt ${attempt} of ${attemptsMax} starts at ${new Date(attemptAt).toISOString()}`;
@@ -195,8 +197,14 @@ function failed(
     const message = `${championText(run, 0)}; its validation frames were not extended: ${reason}`;
     return changed(run, "SUCCEEDED", { phase: "SUCCEEDED", message }, now);
   }
-  return changed(run, "FAILED", { phase: "FAILED", message: `${run.phase} failed: ${reason}` }, now);
+  const message = `${run.phase} failed: ${reason}`;
+  // The alias may be given although no answer came: decide.ts withdraws it before the run ends (R4).
+  if (effect.kind === "push") return changed(run, "RETRIED", { attempt: settings.attemptsMax + 1, message }, now);
+  return changed(run, "FAILED", { phase: "FAILED", message }, now);
 }
+
+/** Another attempt at the phase would leave a job running or an alias given, so these alone are repeated. */
+const isRepeated = ({ kind }: Effect): boolean => kind === "poll-job" || kind === "stop-job" || kind === "withdraw";
 
 function unreachable(
   run: TrainingRun,
@@ -205,9 +213,14 @@ function unreachable(
   now: Instant,
   settings: RunSettings,
 ): Changed | null {
-  // A job is given up by its own bound; labels, the alias and what follows a success are waited for.
+  // A job that is not heard of is given up by its own bound; labels and the alias are waited for.
   const isPatient = effect.kind === "poll-job" || effect.kind === "count-labels" || effect.kind === "withdraw";
-  if (!isPatient && now - run.attemptAt > settings.outageMsMax) return failed(run, effect, reason, 0, now, settings);
+  const msMax = settings.outageMsMax + (run.phase === "TRAINING" ? settings.jobMsMax : 0);
+  if (!isPatient && now - run.attemptAt > msMax) {
+    const left =
+      effect.kind === "stop-job" ? `; job ${run.jobId} of ${run.backend} may still run: cancel it there` : "";
+    return failed(run, effect, `${reason}${left}`, 0, now, settings);
+  }
   const message = `${run.phase} waits: ${reason}`;
   return message === run.message ? null : changed(run, "WAITING", { message }, now);
 }
