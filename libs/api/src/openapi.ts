@@ -21,6 +21,7 @@ const DESCRIPTION =
 /** Prefixes of operation ids, as they were first published: clients that others generate name their functions by them. */
 const controllers: Readonly<Record<keyof typeof publicApi | "Operations" | "Metrics", string>> = {
   classifications: "AnswersController",
+  datasets: "DatasetsController",
   devices: "DevicesController",
   drift: "DriftController",
   frames: "FramesController",

@@ -2,6 +2,7 @@
 
 import { classifications } from "./classifications.ts";
 import { type Client, type ClientOptions, clientOf } from "./client.ts";
+import { datasets } from "./datasets.ts";
 import { devices } from "./devices.ts";
 import { drift } from "./drift.ts";
 import { frames } from "./frames.ts";
@@ -10,7 +11,7 @@ import { models } from "./models.ts";
 import { policies } from "./policies.ts";
 import { rollouts } from "./rollouts.ts";
 
-export const publicApi = { classifications, devices, drift, frames, labels, models, policies, rollouts };
+export const publicApi = { classifications, datasets, devices, drift, frames, labels, models, policies, rollouts };
 
 export type GatewayClient = Client<typeof publicApi>;
 export const gatewayClient = (options: ClientOptions): GatewayClient => clientOf(publicApi, options);
