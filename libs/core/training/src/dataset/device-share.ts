@@ -6,15 +6,13 @@
  * V2. Of fewer devices, none has more than its equal part of what was wanted: it cannot fill in for others. A bound by what is chosen
  *     would, of two devices of which one has five frames, choose ten.
  */
-import type { FrameCandidate } from "./candidate.ts";
-
 export const DEVICE_SHARE_MAX = 0.05;
 
 /** The first `wanted` frames, in their order, within the bound. */
-export function withinShares(
-  frames: readonly FrameCandidate[],
+export function withinShares<F extends { readonly deviceId: string }>(
+  frames: readonly F[],
   wanted: number,
-): { readonly frames: readonly FrameCandidate[]; readonly overShare: number } {
+): { readonly frames: readonly F[]; readonly overShare: number } {
   const devices = new Map<string, number>();
   for (const { deviceId } of frames) devices.set(deviceId, (devices.get(deviceId) ?? 0) + 1);
   const counts = [...devices.values()];

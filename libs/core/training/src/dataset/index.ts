@@ -18,6 +18,7 @@ export {
   chooseFrames,
   preferredFirst,
 } from "./choose-frames.ts";
+export { withinShares } from "./device-share.ts";
 export { type DatasetDifference, datasetDifference } from "./difference.ts";
 export { DATASET_FRAMES_MAX, frameFile, manifestText, parseDatasetManifest } from "./manifest.ts";
 export { differenceHashOf, HASH_HEIGHT, HASH_WIDTH } from "./picture-hash.ts";
