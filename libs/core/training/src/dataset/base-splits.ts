@@ -18,9 +18,7 @@ export function tunedPhotos(photos: readonly BasePhoto[], hashDistanceMax: numbe
   const tuned = new Set<string>();
   for (const { digest, pictureHash } of lots) {
     if (tuned.size === count) break;
-    const near = index.near(pictureHash);
-    near.next();
-    if (near.next().done) tuned.add(digest);
+    if (index.near(pictureHash).length === 1) tuned.add(digest);
   }
   return tuned;
 }

@@ -28,7 +28,7 @@ export function distinctFrames(frames: readonly FrameCandidate[], distanceMax: n
       tally.add("same-picture");
       return false;
     }
-    if (!kept.near(pictureHash).next().done) {
+    if (kept.near(pictureHash).length > 0) {
       tally.add("near-duplicate"); // N1
       return false;
     }

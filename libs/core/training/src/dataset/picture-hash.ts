@@ -69,15 +69,17 @@ export class HashIndex<T> {
   }
 
   /** Values of hashes near this one, its own among them. */
-  *near(hash: string): Generator<T> {
+  near(hash: string): readonly T[] {
     const own = entryOf<T>(hash, []);
+    const found: T[] = [];
     for (const [i, byValue] of this.#bands.entries()) {
       for (const other of byValue.get(own.bands[i] as number) ?? []) {
         if (distanceOf(own, other) > this.#distanceMax) continue;
         // Of the first band that both share, so that each comes once.
-        if (own.bands.findIndex((band, j) => band === other.bands[j]) === i) yield* other.values;
+        if (own.bands.findIndex((band, j) => band === other.bands[j]) === i) found.push(...other.values);
       }
     }
+    return found;
   }
 }
 
