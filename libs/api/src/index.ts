@@ -1,5 +1,6 @@
 export { type Answer, type AnswerFilter, type AnswerQuery, answerSources, settledBy } from "./classifications.ts";
 export { ApiFailure, type Client, clientOf, itemsOfPages, type Resources } from "./client.ts";
+export type { BaseSetRequest, DatasetDetail, DatasetQuery, DatasetView } from "./datasets.ts";
 export {
   type Device,
   type DevicePage,

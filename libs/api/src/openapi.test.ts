@@ -40,6 +40,10 @@ GET /api/v1/archive/frames ArchiveController_list ?device,site,why,since,until,s
 GET /api/v1/classifications AnswersController_list ?deviceId,source,settledBy,limit 200,400
 GET /api/v1/classifications/events AnswersController_events ?deviceId,source,settledBy 200,400,503
 GET /api/v1/classifications/{frameId} AnswersController_one 200,400,404,503
+GET /api/v1/datasets DatasetsController_list ?model,kind,limit 200,400
+GET /api/v1/datasets/{model}/{version} DatasetsController_one 200,404
+GET /api/v1/datasets/{model}/{version}/manifest DatasetsController_manifest 200,404,501,502,503
+GET /api/v1/datasets/{model}/{version}/dvc DatasetsController_dvc 200,404,501,502,503
 GET /api/v1/devices DevicesController_list ?status,site,limit,after 200,400
 POST /api/v1/devices DevicesController_register {deviceId,hardwareClass,site,labels} 201,400,409,503
 GET /api/v1/devices/{deviceId} DevicesController_one 200,404

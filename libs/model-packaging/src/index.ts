@@ -12,7 +12,9 @@ export { suspect } from "./packing/suspect.ts";
 export { readSettings } from "./settings-file.ts";
 export { runTask } from "./tasks/run-task.ts";
 export { halvesOf, LABELS_FILE, type ValidationFrame, validationFrames } from "./validation/frames.ts";
+export type { HashedPictures } from "./validation/hash-pictures.ts";
 export {
+  baseSetLimits,
   bytesIn,
   checkManifest,
   countsOf,
