@@ -73,12 +73,6 @@ export const configSchema = z.strictObject({
       historyBytesMax: positive.default(16 * 1024 * 1024),
     })
     .prefault({}),
-  datasets: z
-    .strictObject({
-      /** Versions that are listed: of more, those that were frozen last. */
-      rememberedMax: positive.max(100_000).default(1_000),
-    })
-    .prefault({}),
   /** The services that execute commands on rollouts, models and trainings; without them the gateway only shows these. */
   rolloutManager: upstreamBlock.optional(),
   modelRegistry: upstreamBlock.optional(),

@@ -10,10 +10,10 @@ import type { Clock, Random } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
 import { CLOCK, CONFIG, Health, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { DatasetTable } from "@tributary/training/dataset";
 import { AnswerRing } from "./answers/ring.ts";
 import { ANSWER_SUBSCRIBERS, type AnswerSubscribers, tailAnswers } from "./answers/tail.ts";
 import type { GatewayConfig } from "./config.ts";
-import { DatasetTable } from "./datasets/dataset-table.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { VerdictTable } from "./drift/verdict-table.ts";
 import { ArchivedFrames } from "./labels/archived-frames.ts";
@@ -79,7 +79,7 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
       this.labels.follow(context),
       this.archived.follow(context),
       this.trainings.follow(context),
-      this.datasets.follow(context),
+      follow(context, topics.datasets, (dataset) => dataset && this.datasets.put(dataset)),
       tailAnswers(context, {
         ring,
         subscribers,

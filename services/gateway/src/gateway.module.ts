@@ -6,13 +6,14 @@ import { ModelTable } from "@tributary/models";
 import { schemaRegistryOf } from "@tributary/schema-registry";
 import { CONFIG, KAFKA, type KafkaConnection, KafkaModule, ProblemFilter, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { DatasetTable } from "@tributary/training/dataset";
 import { AnswersController } from "./answers/answers.controller.ts";
 import { AnswerRing } from "./answers/ring.ts";
 import { ANSWER_SUBSCRIBERS, answerStream } from "./answers/tail.ts";
 import { ArchiveController } from "./archive/archive.controller.ts";
 import { ASYNCAPI, AsyncApiController, asyncApiFiles } from "./asyncapi/asyncapi.controller.ts";
 import type { GatewayConfig } from "./config.ts";
-import { DatasetTable } from "./datasets/dataset-table.ts";
+import { DatasetsController } from "./datasets/datasets.controller.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { DevicesController } from "./devices/devices.controller.ts";
 import { Registrar } from "./devices/registrar.ts";
@@ -61,6 +62,7 @@ const subscribersOf =
 const tables = [
   PolicyTable,
   ModelTable,
+  DatasetTable,
   DeviceTable,
   {
     provide: AnswerRing,
@@ -101,11 +103,6 @@ const tables = [
     inject: [CONFIG, TRAINING_SUBSCRIBERS],
   },
   {
-    provide: DatasetTable,
-    useFactory: ({ datasets }: GatewayConfig) => new DatasetTable(datasets.rememberedMax),
-    inject: [CONFIG],
-  },
-  {
     provide: ArchivedFrames,
     useFactory: ({ labels }: GatewayConfig) => new ArchivedFrames(labels.archivedMax),
     inject: [CONFIG],
@@ -142,6 +139,7 @@ const tables = [
     DriftController,
     TrainingsController,
     ArchiveController,
+    DatasetsController,
     RegistryController,
     AsyncApiController,
   ],

@@ -1,28 +1,20 @@
 /** Pages about trainings: what the tables hold of a run, and the frames that were chosen for it. */
 import { Inject, Injectable } from "@nestjs/common";
-import type { Route } from "@tributary/api";
+import { trainerApi } from "@tributary/api";
 import type { Dataset, TrainingRun } from "@tributary/contracts";
-import type { Clock } from "@tributary/kernel";
+import { type Clock, Failure } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
 import { CLOCK, Problem } from "@tributary/service-kit";
-import { type CandidateGate, type ChosenFrame, chosenFramesOf, reportOf } from "@tributary/training/report";
-import { DatasetTable } from "../datasets/dataset-table.ts";
+import { type DatasetFrame } from "@tributary/training";
+import { DatasetTable, parseDatasetManifest } from "@tributary/training/dataset";
+import { type CandidateGate, type PicturedFrame, reportOf } from "@tributary/training/report";
+import { MANIFEST_BYTES_MAX } from "../datasets/datasets.controller.ts";
 import type { Upstream } from "../forwarding/upstream.ts";
 import { ArchivedFrames } from "../labels/archived-frames.ts";
 import { LabelTable } from "../labels/label-table.ts";
 import { sliceOf } from "../labels/training-queue.ts";
 import { RolloutTable } from "../rollouts/rollout-table.ts";
 import { TRAINER, TrainingTable } from "./training-table.ts";
-
-/** Of the trainer's own API. */
-const MANIFEST = {
-  method: "GET",
-  path: "/datasets/{model}/{version}/manifest",
-  summary: "The lines of a dataset's manifest.",
-  response: { kind: "bytes", mediaType: "application/x-ndjson", description: "" },
-  problems: [],
-} as const satisfies Route;
-const MANIFEST_BYTES_MAX = 64 * 1024 * 1024;
 
 @Injectable()
 export class TrainingReports {
@@ -38,7 +30,7 @@ export class TrainingReports {
   ) {}
 
   async pageOf(run: TrainingRun): Promise<string> {
-    const dataset = this.datasets.get(run.model, run.datasetVersion) ?? null;
+    const dataset = this.datasets.one(run.model, run.datasetVersion);
     return reportOf({
       run,
       events: orNothing(() => this.table.history(run.runId)) ?? [],
@@ -51,21 +43,23 @@ export class TrainingReports {
   }
 
   /** Of a frozen dataset those of its manifest; else, or if the trainer cannot be asked, the labelled ones of the slice. */
-  async #chosen(run: TrainingRun, dataset: Dataset | null): Promise<readonly ChosenFrame[]> {
+  async #chosen(run: TrainingRun, dataset: Dataset | null): Promise<readonly PicturedFrame[]> {
     if (dataset === null || !this.trainer.isConfigured) return this.#labelled(run);
     const { model, version } = dataset;
     try {
-      const manifest = await this.trainer.bytes(MANIFEST, { model, version }, MANIFEST_BYTES_MAX);
-      return chosenFramesOf(manifest.toString("utf8"));
+      const manifest = await this.trainer.bytes(trainerApi.datasets.manifest, { model, version }, MANIFEST_BYTES_MAX);
+      return parseDatasetManifest(manifest.toString("utf8"))
+        .filter(({ frameId }) => frameId !== "")
+        .map(picturedFrame);
     } catch (error) {
-      if (error instanceof Problem) return this.#labelled(run);
+      if (error instanceof Problem || error instanceof Failure) return this.#labelled(run);
       throw error;
     }
   }
 
-  #labelled(run: TrainingRun): readonly ChosenFrame[] {
+  #labelled(run: TrainingRun): readonly PicturedFrame[] {
     const isOfSlice = sliceOf(run);
-    const chosen: ChosenFrame[] = [];
+    const chosen: PicturedFrame[] = [];
     for (const [frameId, frame] of this.archived.present(this.clock.now())) {
       const known = isOfSlice(frame) ? this.labels.get(frameId) : undefined;
       if (known === undefined || known.label === null) continue;
@@ -79,6 +73,14 @@ export class TrainingReports {
     return candidateVersion === "" ? null : (this.models.get(model, candidateVersion)?.gate ?? null);
   }
 }
+
+const picturedFrame = ({ frameId, label, labelSource, split, samplePropensity }: DatasetFrame): PicturedFrame => ({
+  frameId,
+  label,
+  labelSource,
+  split,
+  isDrawn: samplePropensity !== null,
+});
 
 /** The page is shown even if a part of it is no longer known. */
 function orNothing<T>(read: () => T): T | undefined {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { someDataset, someTrainingRun } from "@tributary/testing";
 import { shownFrames } from "./contact-sheet.ts";
-import { type ChosenFrame, chosenFramesOf, type ReportInput, reportOf, trainingEvidenceOf } from "./index.ts";
+import { type PicturedFrame, type ReportInput, reportOf, trainingEvidenceOf } from "./index.ts";
 
 /** Each tag of the page closed in its turn, nothing run, and nothing fetched but pictures of this gateway. */
 function expectSafe(page: string): void {
@@ -16,7 +16,7 @@ function expectSafe(page: string): void {
   for (const [, path] of page.matchAll(/\b(?:src|href)="([^"]*)"/g)) expect(path).toMatch(/^\/api\/v1\//);
 }
 
-const frame = (i: number, change: Partial<ChosenFrame> = {}): ChosenFrame => ({
+const frame = (i: number, change: Partial<PicturedFrame> = {}): PicturedFrame => ({
   frameId: `cam-1:5:front:${i}`,
   label: i % 2 === 0 ? "cat" : "frog",
   labelSource: "PERSON",
@@ -120,12 +120,4 @@ test("pictures show each class in its turn, drawn ones first, within their bound
   expect(shown.map(({ label }) => label).filter((label) => label === "frog")).toHaveLength(1);
   expect(shown.every(({ isDrawn, label }) => isDrawn || label === "frog")).toBe(true);
   expect(shownFrames(frames, 100)).toHaveLength(51);
-});
-
-test("a manifest gives the frames of devices, and passes over lines that are none", () => {
-  const line = { frameId: "a:1:b:1", label: "cat", labelSource: "PERSON", split: "GATE", samplePropensity: 0.1 };
-  const text = [JSON.stringify(line), "", "{", "null", JSON.stringify({ ...line, frameId: "" })].join("\n");
-  expect(chosenFramesOf(text)).toEqual([
-    { frameId: "a:1:b:1", label: "cat", labelSource: "PERSON", split: "GATE", isDrawn: true },
-  ]);
 });

@@ -3,7 +3,7 @@
 import type { Dataset, TrainingEvent, TrainingRun } from "@tributary/contracts";
 import { Html, html, nothing } from "@tributary/kernel/html";
 import { blendSection, percent } from "./blends.ts";
-import { type ChosenFrame, contactSheet } from "./contact-sheet.ts";
+import { contactSheet, type PicturedFrame } from "./contact-sheet.ts";
 import { type TrainingEvidence, trainingEvidenceOf } from "./evidence.ts";
 import { STYLE } from "./style.ts";
 import { minutesOf, phaseWords, triggerWords } from "./words.ts";
@@ -22,7 +22,7 @@ export type ReportInput = {
   /** Null: not frozen yet. */
   readonly dataset: Dataset | null;
   /** The frames of the slice that were chosen or, before they are frozen, are labelled. */
-  readonly chosen: readonly ChosenFrame[];
+  readonly chosen: readonly PicturedFrame[];
   /** Null: it was not evaluated yet. */
   readonly gate: CandidateGate | null;
   readonly rollout: { readonly uid: string; readonly phase: string; readonly message: string } | null;
