@@ -138,7 +138,9 @@ export class PackagePacker implements Packer {
     const { frames: all } = parseValidationManifest(await documentOf(registry.blobs, digest, signal));
     const target = join(dir, "validation");
     const byFile = new Map(all.map((frame) => [frame.file, frame]));
-    const listed = all.map(({ file, label }) => ({ file, path: join(target, file), label: labels.indexOf(label) }));
+    const listed = all.map(({ file, label, slice = BASE_SLICE }) => {
+      return { file, path: join(target, file), label: labels.indexOf(label), slice };
+    });
     const { packing } = halvesOf(listed, runId);
     const digests = packing.map(({ file, path }) => [path, byFile.get(file)?.sha256 ?? ""] as const);
     await downloadAll(registry.blobs, digests, signal);
