@@ -11,7 +11,7 @@ import type { RegisteredVersion } from "@tributary/api";
 import type { TrainingRun } from "@tributary/contracts";
 import { type ModelManifest, packageFiles, packageLimits, parseManifest } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
-import { halvesOf, LABELS_FILE, parseValidationManifest, runTask, SPLIT_SEED } from "@tributary/model-packaging";
+import { BASE_SLICE, halvesOf, LABELS_FILE, parseValidationManifest, runTask, SPLIT_SEED } from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
 import type { Telemetry } from "@tributary/telemetry";
 import { candidateVersion, DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
