@@ -1,4 +1,4 @@
-/** The APIs of the gateway and of the model registry, for commands. Every failure becomes a CliError with advice. */
+/** The APIs of the gateway, the model registry and the trainer, for commands. Every failure becomes a CliError with advice. */
 import {
   type ApiFailure,
   type Client,
@@ -7,6 +7,7 @@ import {
   modelRegistryApi,
   publicApi,
   type Resources,
+  trainerApi,
 } from "@tributary/api";
 import { CliError, type ExitCode, exitCodes } from "./exit-codes.ts";
 
@@ -25,6 +26,7 @@ type Address = {
 };
 export type Gateway = GatewayClient & Address;
 export type ModelRegistry = Client<typeof modelRegistryApi> & Address;
+type Trainer = Client<typeof trainerApi> & Address;
 
 /** Its name in messages. */
 type Service = {
@@ -49,10 +51,19 @@ const MODEL_REGISTRY: Service = {
   token: "--registry-token or set TRIBUTARY_MODEL_REGISTRY_TOKEN",
   timeoutMs: 900_000, // It validates a package before it answers.
 };
+const TRAINER: Service = {
+  name: "trainer",
+  option: "--trainer",
+  variable: "TRIBUTARY_TRAINER",
+  token: "--trainer-token or set TRIBUTARY_TRAINER_TOKEN",
+  timeoutMs: 900_000, // It decodes every photo of a base set before it answers.
+};
 
 export const gatewayAt = (options: ServiceOptions): Gateway => serviceAt(publicApi, GATEWAY, options);
 export const modelRegistryAt = (options: ServiceOptions): ModelRegistry =>
   serviceAt(modelRegistryApi, MODEL_REGISTRY, options);
+
+export const trainerAt = (options: ServiceOptions): Trainer => serviceAt(trainerApi, TRAINER, options);
 
 /** The service rejected the request; `retry` if it may accept the same later. */
 export class GatewayRefusal extends CliError {

@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { completeCommand, completionCommand } from "./commands/completion.ts";
+import { datasetsCommand } from "./commands/datasets.ts";
 import { describeDevice, devicesCommand, getDevices } from "./commands/devices.ts";
 import { dlqCommand } from "./commands/dlq.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -33,7 +34,7 @@ Exit codes:
   6  rollout status --exit-code: the rollout is Degraded; drift list --exit-code: there is a verdict
 
 Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_MODEL_REGISTRY, TRIBUTARY_MODEL_REGISTRY_TOKEN,
-  TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR
+  TRIBUTARY_TRAINER, TRIBUTARY_TRAINER_TOKEN, TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR
 
 On the PATH: ln -sf ${LAUNCHER} ~/.local/bin/tributary`;
 
@@ -71,6 +72,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(labelsCommand(io))
     .addCommand(rolloutCommand(io))
     .addCommand(driftCommand(io))
+    .addCommand(datasetsCommand(io))
     .addCommand(routerCommand(io))
     .addCommand(topicsCommand(io))
     .addCommand(dlqCommand(io))
