@@ -6,12 +6,12 @@ export { measure } from "./gating/measure.ts";
 export { initKeys, keyFolders, prepareRotation, publishPrepared, signPrepared } from "./keys/key-folder.ts";
 export { temperatureOf } from "./packing/documents.ts";
 export { tensorsThatFit } from "./packing/fit.ts";
-export { type PackOptions, packModel } from "./packing/pack.ts";
+export { type PackOptions, packModel, SPLIT_SEED } from "./packing/pack.ts";
 export { learnFirstPolicy, type PolicySettings } from "./packing/policy.ts";
 export { suspect } from "./packing/suspect.ts";
 export { readSettings } from "./settings-file.ts";
 export { runTask } from "./tasks/run-task.ts";
-export { LABELS_FILE, type ValidationFrame, validationFrames } from "./validation/frames.ts";
+export { halvesOf, LABELS_FILE, type ValidationFrame, validationFrames } from "./validation/frames.ts";
 export type { HashedPictures } from "./validation/hash-pictures.ts";
 export {
   baseSetLimits,
