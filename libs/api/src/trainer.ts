@@ -1,4 +1,4 @@
-/** The trainer's own API: what the gateway hands on to it. */
+/** The trainer's own API: what the CLI sends it, and what the gateway hands on to it. */
 import { z } from "zod";
 import { trainerDatasets } from "./datasets.ts";
 import { modelRegistryApi } from "./model-registry.ts";
@@ -21,6 +21,8 @@ const unknown = [404, "training-unknown"] as const;
 const standby = [503, "trainer-standby"] as const;
 
 export const trainerApi = {
+  datasets: trainerDatasets,
+  blobs: { has, put },
   runs: {
     list: route({
       method: "GET",
@@ -71,6 +73,4 @@ export const trainerApi = {
       problems: [unknown],
     }),
   },
-  datasets: trainerDatasets,
-  blobs: { has, put },
 };
