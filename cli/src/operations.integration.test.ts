@@ -209,6 +209,7 @@ describe("doctor", () => {
       "consumer router": "failed",
       "consumer cloud-classifier": "failed",
       "consumer drift-monitor": "failed",
+      "consumer frame-archive": "ok",
       "dead letters": "warning",
       "schema registry": "ok",
       MQTT: "ok",

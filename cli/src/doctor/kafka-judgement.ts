@@ -83,11 +83,15 @@ const difference = ({ topic, setting, have, want }: TopicDrift): string =>
 
 const LAG_RECORDS_WORTH_TELLING = 1_000n;
 const CONSUMERS = Object.keys(deadLetterSources).filter((group) => group !== "bridge");
+/** Who does not retrain needs no archive. */
+const OPTIONAL: ReadonlySet<string> = new Set(["frame-archive"]);
 
 export function judgeGroups(groups: readonly GroupLag[]): Finding[] {
   return CONSUMERS.map((name): Finding => {
     const check = `consumer ${name}`;
     const group = groups.find((one) => one.group === name);
+    if (group === undefined && OPTIONAL.has(name))
+      return ok(check, "it is not used: it has never read from this cluster");
     if (group === undefined)
       return failed(check, "it has never read from this cluster", `start the ${name}; is --prefix right?`);
     const lag = group.topics.reduce((sum, topic) => sum + topic.lag, 0n);

@@ -62,7 +62,7 @@ describe("given a running stack", () => {
     const output = await tributary(stack, "doctor", "--mqtt", stack.mqttUrl, "-o", "json");
     const findings: { state: string }[] = JSON.parse(output);
     expect(findings.filter(({ state }) => state !== "ok")).toEqual([]);
-    expect(findings.length).toBe(13);
+    expect(findings.length).toBe(14);
   });
 
   test("then a frame worth a label gets one, and is not asked for again", async () => {
