@@ -17,6 +17,7 @@ import type { Telemetry } from "@tributary/telemetry";
 import { BACKEND, type TrainingBackend } from "./backends/backend.ts";
 import type { TrainerConfig } from "./config.ts";
 import { DATASETS, type Datasets } from "./datasets/port.ts";
+import { problemOf } from "./http/problems.ts";
 import { RunsController } from "./http/runs.controller.ts";
 import { TrainerEffects } from "./runs/effects.ts";
 import { PackagePacker } from "./runs/packer.ts";
@@ -58,7 +59,11 @@ const missing = (key: string) => (): never => {
     RunsSink,
     Runs,
     TrainerConsumer,
-    { provide: APP_FILTER, useFactory: (telemetry: Telemetry) => new ProblemFilter(telemetry), inject: [TELEMETRY] },
+    {
+      provide: APP_FILTER,
+      useFactory: (telemetry: Telemetry) => new ProblemFilter(telemetry, { problemOf }),
+      inject: [TELEMETRY],
+    },
   ],
 })
 export class TrainerModule {}
