@@ -24,6 +24,7 @@ import { DatasetsController, UPLOADS } from "./datasets/datasets.controller.ts";
 import { Freezer } from "./datasets/freezer.ts";
 import { DATASET_OPTIONS, type DatasetOptions, KafkaDatasets } from "./datasets/kafka-datasets.ts";
 import { DATASETS, type Datasets } from "./datasets/port.ts";
+import { problemOf } from "./http/problems.ts";
 import { RunsController } from "./http/runs.controller.ts";
 import { TrainerEffects } from "./runs/effects.ts";
 import { PackagePacker } from "./runs/packer.ts";
@@ -104,7 +105,11 @@ const missing = (key: string) => (): never => {
     RunsSink,
     Runs,
     TrainerConsumer,
-    { provide: APP_FILTER, useFactory: (telemetry: Telemetry) => new ProblemFilter(telemetry), inject: [TELEMETRY] },
+    {
+      provide: APP_FILTER,
+      useFactory: (telemetry: Telemetry) => new ProblemFilter(telemetry, { problemOf }),
+      inject: [TELEMETRY],
+    },
   ],
 })
 export class TrainerModule {}
