@@ -185,7 +185,7 @@ function onlyOne(models: readonly Model[], id: string): Model {
 
 type Gate = NonNullable<PublicVersion["gate"]>;
 
-/** Which frames the gate was shown, and how often by now: the more often, the less they tell of the next candidate. */
+/** Which frames the gate was shown, and how often by now: the more often, the less they measure the next candidate. */
 function framesText({ validationDigest, validationGates, sliceDigest, sliceGates }: Gate): string | null {
   if (!validationDigest) return null; // Of a gate before it was recorded.
   const slice = sliceDigest ? `, slice ${short(sliceDigest)}, gate ${sliceGates} on it` : "";

@@ -1,5 +1,6 @@
 /** `tributary validation`: the frames on which a model's challengers are evaluated. */
 import type { ValidationDetail, ValidationView } from "@tributary/api";
+import { slicesOf } from "@tributary/model-packaging";
 import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
@@ -27,7 +28,7 @@ export const validationPushCommand = (io: Io): Command =>
     .argument("<folder>", "JPEGs with labels.json (file -> class), or a folder for each class, as for models pack")
     .addHelpText(
       "after",
-      "\nAt least 100 frames that no version of the model was trained on. The set is identified by its digest; the registry keeps it until\nanother is pushed. Pushing the same again changes nothing; frames that the registry has are not sent again.\nA challenger that was judged before is judged on the new set by: tributary models judge",
+      "\nAt least 100 frames that no version of the model was trained on. The set is identified by its digest; the registry keeps it until\nanother is pushed. Pushing the same again changes nothing; frames that the registry has are not sent again.\nslices.json in the folder (file -> KEY=VALUE, e.g. site=north) names frames that retrained candidates are also judged on by themselves.\nA challenger that was judged before is judged on the new set by: tributary models judge",
     )
     .action(async (model: string, folder: string, options: { by: string }, command: Command) => {
       const output = outputOf(command, io);
@@ -38,11 +39,14 @@ export const validationPushCommand = (io: Io): Command =>
         const message = `There is no model ${model}: push a version of it first. See: tributary models list`;
         throw new CliError(exitCodes.notFound, message);
       }
-      const { digest, parts } = described;
+      const { digest, manifest, parts } = described;
       const sent = await uploadMissing(registry, parts, io);
       const pushed = await registry.validation.push({ model, body: { manifestDigest: digest, by: options.by } });
       output.one({ ...pushed, sent }, model, () => {
         output.line(`${model} is evaluated on ${pushed.frames} frames: ${classesText(pushed)}`);
+        const slices = Object.entries(slicesOf(manifest)).map(([slice, count]) => `${slice} ${count}`);
+        if (slices.length > 1)
+          output.line(`Slices, each of which a retrained candidate must keep: ${slices.join(", ")}`);
         output.line(`Set ${pushed.digest}; sent ${sent.files} of ${parts.length} files, ${megabytes(sent.bytes)} MB.`);
       });
     });

@@ -6,7 +6,7 @@
 
 import { type Random, seededRandom } from "@tributary/kernel";
 import { allFramesLine, marginDefaults, marginOf, type Slice, type Slices, sliceLines } from "@tributary/models/gate";
-import { clopperPearson } from "@tributary/statistics";
+import { clopperPearson, nonInferiorityItems } from "@tributary/statistics";
 import { percent } from "@tributary/testing";
 import { binomial } from "@tributary/testing/fleet";
 import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
@@ -16,6 +16,8 @@ const FRAMES = [500, 1_000, 1_600, 3_000, 5_000, 10_000] as const;
 const LOSSES = [0, 0.01, 0.02] as const;
 /** As planned; less, as of a retrained model whose weights are blended with its parent's; and more. */
 const DISCORDANCES = [marginDefaults.discordance, 0.03, 0.16] as const;
+/** Up to the planned one: beyond it the margin is no larger. */
+const FEWEST_AT = [0.01, 0.03, 0.05, marginDefaults.discordance] as const;
 /** Of the frames of a slice that are kept to judge with. */
 const DRIFTED_FRAMES = 225;
 const ACCURACY = 0.87;
@@ -70,7 +72,11 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   const kinds = KINDS.map((kind, k) => ({ kind, shares: judgedKind(kind, draws, 900_001 + k) }));
   progress(`${KINDS.length} kinds of candidate`);
   return {
-    tables: [...powers.map(({ discordance, rows }) => powerTable(discordance, rows, draws)), kindsTable(kinds, draws)],
+    tables: [
+      ...powers.map(({ discordance, rows }) => powerTable(discordance, rows, draws)),
+      fewestTable(),
+      kindsTable(kinds, draws),
+    ],
     gates: [...powerGates(powers, draws), ...kindGates(kinds)],
     figures: { powers, kinds: kinds.map(({ kind: { name }, shares }) => ({ name, ...shares })) },
   };
@@ -176,6 +182,19 @@ function powerTable(discordance: number, rows: readonly Row[], draws: number): T
       shares(cells, ({ bySlices }) => bySlices),
       margin > marginDefaults.sliceMax ? `${points(margin)}: a person decides` : points(margin),
     ]),
+  };
+}
+
+/** Of the half of the frames that the gate takes, and of all that are to be pushed. */
+function fewestTable(): Table {
+  const rows = FEWEST_AT.map((discordance) => {
+    const frames = nonInferiorityItems(marginDefaults.sliceMax, { ...marginDefaults, discordance });
+    return [percent(discordance), frames, 2 * frames];
+  });
+  return {
+    title: "Fewest frames of a slice with which an equal candidate passes",
+    columns: ["differ", "gated", "pushed"],
+    rows,
   };
 }
 

@@ -9,7 +9,6 @@ export { normalCdf, normalQuantile } from "./normal.ts";
 export { pairedDifference } from "./paired.ts";
 export { type DifferingPairs, holmAdjusted, weightedSignTest } from "./signs.ts";
 export {
-  type DiscordantCounts,
   type NonInferiorityPlan,
   nonInferiorityItems,
   nonInferiorityMargin,

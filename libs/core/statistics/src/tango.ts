@@ -8,10 +8,10 @@ import { invariant } from "@tributary/kernel";
 import { normalCdf, normalQuantile } from "./normal.ts";
 
 /** Items by which of two models is right on them. */
-export type DiscordantCounts = { readonly won: number; readonly lost: number; readonly items: number };
+type DiscordantCounts = { readonly won: number; readonly lost: number; readonly items: number };
 
 /** How many standard errors the observed difference is above `difference`, -1 < difference < 1. */
-export function tangoScore({ won, lost, items }: DiscordantCounts, difference: number): number {
+function tangoScore({ won, lost, items }: DiscordantCounts, difference: number): number {
   invariant(won >= 0 && lost >= 0 && won + lost <= items, `${won} won and ${lost} lost of ${items}`);
   const excess = won - lost - items * difference;
   const variance = items * restrictedVariance(won / items, lost / items, difference);

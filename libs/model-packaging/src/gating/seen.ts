@@ -1,5 +1,5 @@
 /** Which frames a gate was shown, and how often by now. Each look at the same frames makes them a weaker judge of the next
- * candidate, since what is tried next depends on what they said (Blum & Hardt 2015): so it is counted, for people to see. */
+ * candidate, since what is tried next depends on what they showed (Blum & Hardt 2015): so it is counted, for people to see. */
 import type { Digest } from "@tributary/kernel";
 import { describeFolder } from "../validation/manifest.ts";
 import type { GateOptions } from "./measure.ts";
