@@ -1,26 +1,11 @@
 import { expect, test } from "@jest/globals";
 import type { TrainingDetail } from "@tributary/api";
-import { someTrainingRun } from "@tributary/testing";
+import { someTraining } from "./some-training.test-kit.ts";
 import { trainingTree } from "./tree.ts";
 
-/** As the gateway shows it. */
-const detailOf = (change: Parameters<typeof someTrainingRun>[0] = {}): TrainingDetail => {
-  const run = someTrainingRun(change);
-  const at = (ms: number) => new Date(ms).toISOString();
-  return {
-    ...run,
-    version: Number(run.version),
-    devices: [...run.devices],
-    evidence: {},
-    since: at(run.since),
-    requestedAt: at(run.requestedAt),
-    changedAt: at(run.changedAt),
-    endedAt: run.endedAt === null ? null : at(run.endedAt),
-  };
-};
 const now = Date.parse("2026-01-01T01:00:00Z");
-const treeOf = (change: Parameters<typeof someTrainingRun>[0], at: number | null = now) =>
-  trainingTree(detailOf(change), at, (_style, text) => text);
+const treeOf = (change: Partial<TrainingDetail>, at: number | null = now) =>
+  trainingTree(someTraining(change), at, (_style, text) => text);
 
 test("a training that waits for labels shows how many, and the command that asks for them", () => {
   expect(treeOf({}).split("\n")).toEqual([
@@ -44,7 +29,7 @@ test("a training that waits for labels shows how many, and the command that asks
 const frozen = { datasetVersion: "abc", jobId: "job-1", backend: "local", parentVersion: "1", progress: 1 } as const;
 
 test("one that ended shows the stage at which it did", () => {
-  const endedAt = now - 60_000;
+  const endedAt = new Date(now - 60_000).toISOString();
   const failed = treeOf({ ...frozen, phase: "FAILED", message: "the job ran out of memory", attempt: 3, endedAt });
   expect(failed).toContain("├─ ✔ training   job-1 by local, attempt 3, 100 %");
   expect(failed).toContain("├─ ✖ candidate  failed");

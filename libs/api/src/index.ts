@@ -75,25 +75,16 @@ export type {
 export { type Input, pathOf, type Route } from "./route.ts";
 export { trainerApi } from "./trainer.ts";
 export {
-  TRAINING_LOG_LINES_MAX,
   type TrainingCancelRequest,
   type TrainingDetail,
   type TrainingEventQuery,
   type TrainingEventView,
   type TrainingFilter,
-  type TrainingLog,
   type TrainingLogQuery,
   type TrainingPhaseName,
   type TrainingQuery,
   type TrainingRequest,
   type TrainingResumeRequest,
   type TrainingView,
-  trainingCancelBody,
-  trainingLogQuery,
-  trainingLogSchema,
   trainingPhases,
-  trainingRequestBody,
-  trainingResumeBody,
-  trainingSchema,
-  trainingTriggers,
 } from "./trainings.ts";

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { domainDocument, limit, listOf, wholeNumber } from "./parts.ts";
 import { bytes, events, json, route } from "./route.ts";
 
-export const trainingTriggers = ["VERDICT", "LABELS", "SCHEDULE", "PERSON"] as const;
+const trainingTriggers = ["VERDICT", "LABELS", "SCHEDULE", "PERSON"] as const;
 export const trainingPhases = [
   "QUEUED",
   "LABELLING",
@@ -23,7 +23,7 @@ export const trainingPhases = [
 export type TrainingPhaseName = (typeof trainingPhases)[number];
 
 /** A run as the gateway and the trainer show it: the record of training.results.v1, times as RFC 3339. */
-export const trainingSchema = z.object({
+const trainingSchema = z.object({
   runId: z.string(),
   version: z.number().int().describe("Transitions so far."),
   model: z.string(),
@@ -88,7 +88,7 @@ const eventQuery = z.strictObject({
 });
 export type TrainingEventQuery = z.output<typeof eventQuery>;
 
-export const TRAINING_LOG_LINES_MAX = 10_000;
+const TRAINING_LOG_LINES_MAX = 10_000;
 export const trainingLogQuery = z.strictObject({
   lines: limit(200, TRAINING_LOG_LINES_MAX).describe("At most so many of the newest lines."),
 });
@@ -98,7 +98,6 @@ export const trainingLogSchema = z.object({
   jobId: z.string(),
   lines: z.array(z.string()).describe("Oldest first; empty where the backend keeps none."),
 });
-export type TrainingLog = z.output<typeof trainingLogSchema>;
 
 const by = z.string().trim().min(1).max(128).default("gateway").describe("Who wants it; stands in the run's history.");
 const text = (charsMax: number) => z.string().trim().min(1).max(charsMax);

@@ -1,3 +1,3 @@
 export type { PicturedFrame } from "./contact-sheet.ts";
-export { type TrainingEvidence, trainingEvidenceOf } from "./evidence.ts";
+export { trainingEvidenceOf } from "./evidence.ts";
 export { type CandidateGate, type ReportInput, reportOf } from "./report.ts";
