@@ -96,7 +96,8 @@ export class JsonHttp {
     const { method, url, headers, body, repeats } = exchange;
     const { pathname, search } = new URL(url);
     const bytes = body === undefined || body instanceof Uint8Array ? body : Buffer.from(JSON.stringify(body));
-    const type = body === undefined || body instanceof Uint8Array ? {} : { "content-type": "application/json" };
+    const type: Readonly<Record<string, string>> =
+      body === undefined || body instanceof Uint8Array ? {} : { "content-type": "application/json" };
     const request = { method, path: pathname + search, headers: { accept: "application/json", ...type, ...headers } };
     try {
       const answer = await caller.call({ ...request, ...(bytes !== undefined && { body: bytes }) }, limits);

@@ -1,0 +1,46 @@
+/** Which backend trains: chosen and checked by the trainer's configuration. */
+import type { Clock, Random } from "@tributary/kernel";
+import { z } from "zod";
+import type { TrainingBackend } from "./backend.ts";
+import { CommandBackend, commandSchema } from "./command.ts";
+import { httpJobSchema } from "./http-config.ts";
+import { HttpBackend } from "./http-job.ts";
+import { airflowSchema, azureMlSchema, httpJobOf, kubeflowSchema } from "./presets.ts";
+import { SagemakerBackend, sagemakerSchema } from "./sagemaker.ts";
+import { StepFunctionsBackend, stepFunctionsSchema } from "./step-functions.ts";
+
+const httpSchema = z.strictObject({ kind: z.literal("http"), job: httpJobSchema });
+
+export const backendSchema = z.discriminatedUnion("kind", [
+  commandSchema,
+  httpSchema,
+  airflowSchema,
+  kubeflowSchema,
+  azureMlSchema,
+  stepFunctionsSchema,
+  sagemakerSchema,
+]);
+
+export type BackendConfig = z.output<typeof backendSchema>;
+
+export function backendOf(
+  config: BackendConfig,
+  options: { readonly clock: Clock; readonly random: Random },
+): TrainingBackend {
+  switch (config.kind) {
+    case "command":
+      return new CommandBackend(config, options.clock);
+    case "http":
+      return new HttpBackend("http", config.job, options);
+    case "airflow":
+    case "kubeflow":
+    case "azure-ml":
+      return new HttpBackend(config.kind, httpJobOf(config), options);
+    case "step-functions":
+      return new StepFunctionsBackend(config);
+    case "sagemaker":
+      return new SagemakerBackend(config);
+    default:
+      return config satisfies never;
+  }
+}
