@@ -4,12 +4,10 @@ import { closeSync, cpSync, mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { seededRandom, systemClock } from "@tributary/kernel";
 import { freePort, repositoryRoot, tempDir, waitFor } from "@tributary/testing";
 import { python } from "../../../../tools/peers.mjs";
 import type { TrainingBackend } from "./backend.ts";
-import { backendOf, backendSchema } from "./index.ts";
-import { someJob, somePlaces } from "./jobs.test-kit.ts";
+import { opened, someJob, somePlaces } from "./jobs.test-kit.ts";
 import { folderResults, readResults } from "./results.ts";
 
 const whole = new AbortController().signal;
@@ -53,8 +51,7 @@ beforeAll(async () => {
     closeSync(log);
   }
   const auth = { username: "ada", password: { value: "s3cret" } };
-  const config = backendSchema.parse({ kind: "airflow", url, dag: "retrain", auth, logsTask: "train" });
-  backend = backendOf(config, { clock: systemClock, random: seededRandom(1) });
+  backend = opened({ kind: "airflow", url, dag: "retrain", auth, logsTask: "train" });
   await waitFor(isReady, { what: "Airflow and its DAG", timeoutMs: 300_000, everyMs: 300 });
 }, 600_000);
 afterAll(() => {
@@ -100,8 +97,7 @@ test("a DAG run gets the order, is started once, and leaves a model that is read
 
 test("a DAG that does not exist is a person's, with Airflow's words", async () => {
   const auth = { username: "ada", password: { value: "s3cret" } };
-  const config = backendSchema.parse({ kind: "airflow", url, dag: "nothing", auth });
-  const missing = backendOf(config, { clock: systemClock, random: seededRandom(1) });
+  const missing = opened({ kind: "airflow", url, dag: "nothing", auth });
   await expect(missing.start(someJob(), 1, places, whole)).rejects.toMatchObject({
     code: "server-refused",
     advice: "ask-a-person",

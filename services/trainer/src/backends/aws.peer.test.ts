@@ -4,11 +4,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { DescribeTrainingJobCommand, SageMakerClient } from "@aws-sdk/client-sagemaker";
 import { CreateStateMachineCommand, SFNClient } from "@aws-sdk/client-sfn";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { seededRandom, systemClock } from "@tributary/kernel";
 import { freePort, waitFor } from "@tributary/testing";
 import { python } from "../../../../tools/peers.mjs";
-import { backendOf, backendSchema } from "./index.ts";
-import { someJob, somePlaces } from "./jobs.test-kit.ts";
+import { opened, someJob, somePlaces } from "./jobs.test-kit.ts";
 
 const whole = new AbortController().signal;
 const region = "eu-central-1";
@@ -34,11 +32,10 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(() => void moto.kill());
 
-const opened = (config: object) =>
-  backendOf(backendSchema.parse({ region, endpointUrl, ...config }), { clock: systemClock, random: seededRandom(1) });
+const awsBackend = (config: object) => opened({ region, endpointUrl, ...config });
 
 test("Step Functions: a start is idempotent while it runs and after, an execution is cancelled, its history is the log", async () => {
-  const backend = opened({ kind: "step-functions", stateMachineArn });
+  const backend = awsBackend({ kind: "step-functions", stateMachineArn });
   const start = (attempt: number) => backend.start(someJob(), attempt, somePlaces(), whole);
   const id = await start(1);
   expect(id).toMatch(/:execution:retrain:tributary-5f0c1d2e-1$/);
@@ -56,7 +53,7 @@ test("Step Functions: a start is idempotent while it runs and after, an executio
 
 test("a state machine that does not exist is a person's, with its name", async () => {
   const missing = stateMachineArn.replace("retrain", "nothing");
-  const backend = opened({ kind: "step-functions", stateMachineArn: missing });
+  const backend = awsBackend({ kind: "step-functions", stateMachineArn: missing });
   const failed = backend.start(someJob(), 1, somePlaces(), whole);
   await expect(failed).rejects.toMatchObject({ code: "server-refused", advice: "ask-a-person" });
 });
@@ -69,7 +66,7 @@ test("SageMaker: the job has its order as hyperparameter; a second start is the 
     instanceType: "ml.m5.large",
     output: "s3://models/out",
   };
-  const backend = opened({ ...config, channels: { datasets: "s3://datasets/dvc" } });
+  const backend = awsBackend({ ...config, channels: { datasets: "s3://datasets/dvc" } });
   const id = await backend.start(someJob(), 1, somePlaces(), whole);
   expect(id).toBe("tributary-5f0c1d2e-1");
   expect(await backend.status(id, whole)).toEqual({ kind: "succeeded" });

@@ -4,11 +4,10 @@ import { existsSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, expect, test } from "@jest/globals";
-import { seededRandom, systemClock } from "@tributary/kernel";
+import { systemClock } from "@tributary/kernel";
 import { repositoryRoot, tempDir, waitFor } from "@tributary/testing";
 import type { JobState } from "./backend.ts";
-import { backendOf, backendSchema } from "./index.ts";
-import { someJob, somePlaces } from "./jobs.test-kit.ts";
+import { opened, someJob, somePlaces } from "./jobs.test-kit.ts";
 
 const dir = tempDir("command");
 afterAll(() => dir.remove());
@@ -31,8 +30,7 @@ setInterval(() => {}, 1000);
 
 const backend = (script: string, more: object = {}, args: readonly string[] = []) => {
   const argv = [process.execPath, "-e", script, ...args];
-  const config = backendSchema.parse({ kind: "command", argv, dir: join(dir.path, "jobs"), ...more });
-  return backendOf(config, { clock: systemClock, random: seededRandom(1) });
+  return opened({ kind: "command", argv, dir: join(dir.path, "jobs"), ...more });
 };
 const placesOf = (name: string) => somePlaces({ results: pathToFileURL(join(dir.path, name)).href });
 const start = (of: ReturnType<typeof backend>, runId: string, attempt = 1) =>
@@ -151,8 +149,7 @@ test("a job whose machine went is failed once it was silent for long (command-fo
   const state = join(dir.path, "jobs", id, "state.json");
   await waitFor(() => existsSync(state), { what: "its state", everyMs: 50 });
   const later = { ...systemClock, now: () => Date.now() + 60_000 };
-  const config = backendSchema.parse({ kind: "command", argv: ["x"], dir: join(dir.path, "jobs") });
-  const elsewhere = backendOf(config, { clock: later, random: seededRandom(1) });
+  const elsewhere = opened({ kind: "command", argv: ["x"], dir: join(dir.path, "jobs") }, later);
   expect(await elsewhere.status(id, whole)).toMatchObject({ kind: "failed", isRetryable: true });
   utimesSync(state, new Date(), new Date());
   await one.cancel(id, whole);

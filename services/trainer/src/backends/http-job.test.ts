@@ -2,10 +2,8 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import { seededRandom, systemClock } from "@tributary/kernel";
-import type { TrainingBackend } from "./backend.ts";
-import { backendOf, backendSchema } from "./index.ts";
-import { someJob, somePlaces } from "./jobs.test-kit.ts";
+import { backendSchema } from "./index.ts";
+import { opened, someJob, somePlaces } from "./jobs.test-kit.ts";
 
 type Seen = { readonly method: string; readonly url: string; readonly authorization: string; readonly body: unknown };
 type Reply = { readonly status?: number; readonly body: unknown };
@@ -33,9 +31,6 @@ async function serve(reply: (request: Seen, index: number) => Reply): Promise<{ 
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, seen };
 }
-
-const opened = (config: unknown): TrainingBackend =>
-  backendOf(backendSchema.parse(config), { clock: systemClock, random: seededRandom(1) });
 
 function job(url: string, change: Readonly<Record<string, unknown>> = {}) {
   return {

@@ -5,6 +5,7 @@ import type { TrainingBackend } from "./backend.ts";
 import { CommandBackend, commandSchema } from "./command.ts";
 import { httpJobSchema } from "./http-config.ts";
 import { HttpBackend } from "./http-job.ts";
+import { LocalBackend, type LocalSources, localSchema } from "./local.ts";
 import { airflowSchema, azureMlSchema, httpJobOf, kubeflowSchema } from "./presets.ts";
 import { SagemakerBackend, sagemakerSchema } from "./sagemaker.ts";
 import { StepFunctionsBackend, stepFunctionsSchema } from "./step-functions.ts";
@@ -12,6 +13,7 @@ import { StepFunctionsBackend, stepFunctionsSchema } from "./step-functions.ts";
 const httpSchema = z.strictObject({ kind: z.literal("http"), job: httpJobSchema });
 
 export const backendSchema = z.discriminatedUnion("kind", [
+  localSchema,
   commandSchema,
   httpSchema,
   airflowSchema,
@@ -23,11 +25,17 @@ export const backendSchema = z.discriminatedUnion("kind", [
 
 export type BackendConfig = z.output<typeof backendSchema>;
 
-export function backendOf(
-  config: BackendConfig,
-  options: { readonly clock: Clock; readonly random: Random },
-): TrainingBackend {
+export type BackendOptions = {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** What the local backend's inputs come from. */
+  readonly sources: LocalSources;
+};
+
+export function backendOf(config: BackendConfig, options: BackendOptions): TrainingBackend {
   switch (config.kind) {
+    case "local":
+      return new LocalBackend(config, options.sources);
     case "command":
       return new CommandBackend(config, options.clock);
     case "http":

@@ -1,6 +1,9 @@
 /** A job to start, for tests of backends. */
+import { type Clock, seededRandom, systemClock } from "@tributary/kernel";
 import { recipeFor, type TrainingJob } from "@tributary/training";
-import type { JobPlaces } from "./backend.ts";
+import type { JobPlaces, TrainingBackend } from "./backend.ts";
+import { backendOf, backendSchema } from "./index.ts";
+import type { LocalSources } from "./local.ts";
 
 export const someJob = (change: Partial<TrainingJob> = {}): TrainingJob => ({
   runId: "5f0c1d2e",
@@ -22,3 +25,9 @@ export const somePlaces = (change: Partial<JobPlaces> = {}): JobPlaces => ({
   results: "s3://results/5f0c1d2e/1",
   ...change,
 });
+
+const none = (): Promise<never> => Promise.reject(new Error("not asked for here"));
+const noSources: LocalSources = { packageInto: none, datasetInto: none };
+
+export const opened = (config: unknown, clock: Clock = systemClock): TrainingBackend =>
+  backendOf(backendSchema.parse(config), { clock, random: seededRandom(1), sources: noSources });

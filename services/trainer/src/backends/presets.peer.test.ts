@@ -3,12 +3,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { seededRandom, systemClock } from "@tributary/kernel";
 import { repositoryRoot } from "@tributary/testing";
 import { python } from "../../../../tools/peers.mjs";
 import type { TrainingBackend } from "./backend.ts";
-import { backendOf, backendSchema } from "./index.ts";
-import { someJob, somePlaces } from "./jobs.test-kit.ts";
+import { backendSchema } from "./index.ts";
+import { opened, someJob, somePlaces } from "./jobs.test-kit.ts";
 import { httpJobOf, type PresetConfig } from "./presets.ts";
 
 const whole = new AbortController().signal;
@@ -35,7 +34,7 @@ const kubeflow = () => ({
   token,
 });
 const azureMl = () => ({
-  ...{ kind: "azure-ml", url, subscription: "0000-1111", resourceGroup: "group (1)", workspace: "ws-1", token },
+  ...{ kind: "azure-ml", url, subscription: "0000-1111", resourceGroup: "group_(1)", workspace: "ws-1", token },
   ...{ environmentId: "azureml:env:1", computeId: "/subscriptions/0000-1111/computes/cpu" },
   command: "python -m tributary_training.finetune",
 });
@@ -63,7 +62,7 @@ test.each([
   "%s: no request has a problem, a start is idempotent, every published state is known",
   async (_, config, of) => {
     const parsed = backendSchema.parse(config());
-    const backend = backendOf(parsed, { clock: systemClock, random: seededRandom(1) });
+    const backend = opened(config());
     const kinds = await lifeOf(backend);
     expect(kinds.slice(0, kinds.indexOf("succeeded") + 1)).toEqual(["running", "running", "succeeded"]);
     expect(kinds.slice(-2)).toEqual(["cancelled", "unknown"]);
