@@ -1,4 +1,4 @@
-/** What a job is told, whoever runs it: one JSON object. */
+/** The order that a job gets, whoever runs it: one JSON object. */
 import type { TrainingJob } from "@tributary/training";
 import type { JobPlaces } from "./backend.ts";
 

@@ -64,7 +64,7 @@ test.each([
     const parsed = backendSchema.parse(config());
     const backend = opened(config());
     const kinds = await lifeOf(backend);
-    expect(kinds.slice(0, kinds.indexOf("succeeded") + 1)).toEqual(["running", "running", "succeeded"]);
+    expect(new Set(kinds.slice(0, kinds.indexOf("succeeded") + 1))).toEqual(new Set(["running", "succeeded"]));
     expect(kinds.slice(-2)).toEqual(["cancelled", "unknown"]);
     const requests = await seen();
     expect(requests.flatMap(({ problems }) => problems)).toEqual([]);
@@ -84,5 +84,8 @@ test("the models refuse what they do not have, so the tests above say something"
   expect(await send("POST", "/apis/v2beta1/runs", run)).toBe(422);
   const path =
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/ws1/jobs/j?api-version=2024-04-01";
-  expect(await send("PUT", path, { properties: { jobType: "Command", commandLine: "x" } })).toBe(422);
+  expect(await send("PUT", path, { properties: { jobType: "Command", command: "x" } })).toBe(422);
+  const known = { jobType: "Command", command: "x", environmentId: "e" };
+  expect(await send("PUT", path, { properties: { ...known, commandLine: "x" } })).toBe(422);
+  expect(await send("PUT", path, { properties: known })).toBe(201);
 });

@@ -180,7 +180,7 @@ function azureMl(config: z.output<typeof azureMlSchema>): HttpJobInput {
           ...(computeId !== undefined && { computeId }),
           ...(codeId !== undefined && { codeId }),
           environmentVariables: { TRIBUTARY_JOB: "{{jobText}}" },
-          limits: { jobLimitsType: "Command", timeout: `PT${Math.ceil(config.jobMsMax / 60_000)}M` },
+          limits: { jobLimitsType: "Command", timeout: durationOf(config.jobMsMax) },
         },
       },
       exists: [409],
@@ -203,4 +203,11 @@ function azureMl(config: z.output<typeof azureMlSchema>): HttpJobInput {
     auth: { kind: "bearer", token },
     requestMsMax,
   };
+}
+
+/** ISO 8601, up to whole minutes. */
+function durationOf(ms: number): string {
+  const minutes = Math.ceil(ms / 60_000);
+  const [hours, rest] = [Math.floor(minutes / 60), minutes % 60];
+  return `PT${hours > 0 ? `${hours}H` : ""}${rest > 0 ? `${rest}M` : ""}`;
 }

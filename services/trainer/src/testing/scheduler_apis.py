@@ -51,7 +51,11 @@ def job_problems(body):
     """What JobBase's CommandJob loses of our JSON or refuses: its round trip must give all of it back."""
     try:
         job = Deserializer(classes)("JobBase", body)
-        errors = [repr(error) for error in (job.validate() or [])]
+        errors = [
+            f"{name} is missing"
+            for name, rule in type(job.properties)._validation.items()
+            if rule.get("required") and getattr(job.properties, name) is None
+        ]
         again = Serializer(classes).body(job, "JobBase")
     except Exception as error:
         return [repr(error)]
