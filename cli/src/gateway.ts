@@ -1,8 +1,9 @@
-/** The APIs of the gateway and of the model registry, for commands. Every failure becomes a CliError with advice. */
+/** The APIs of the gateway, the model registry and the frame archive, for commands. Every failure becomes a CliError with advice. */
 import {
   type ApiFailure,
   type Client,
   clientOf,
+  frameArchiveApi,
   type GatewayClient,
   modelRegistryApi,
   publicApi,
@@ -25,6 +26,7 @@ type Address = {
 };
 export type Gateway = GatewayClient & Address;
 export type ModelRegistry = Client<typeof modelRegistryApi> & Address;
+export type FrameArchive = Client<typeof frameArchiveApi> & Address;
 
 /** Its name in messages. */
 type Service = {
@@ -49,10 +51,19 @@ const MODEL_REGISTRY: Service = {
   token: "--registry-token or set TRIBUTARY_MODEL_REGISTRY_TOKEN",
   timeoutMs: 900_000, // It validates a package before it answers.
 };
+const FRAME_ARCHIVE: Service = {
+  name: "frame archive",
+  option: "--archive",
+  variable: "TRIBUTARY_FRAME_ARCHIVE",
+  token: "--archive-token or set TRIBUTARY_FRAME_ARCHIVE_TOKEN",
+  timeoutMs: 30_000,
+};
 
 export const gatewayAt = (options: ServiceOptions): Gateway => serviceAt(publicApi, GATEWAY, options);
 export const modelRegistryAt = (options: ServiceOptions): ModelRegistry =>
   serviceAt(modelRegistryApi, MODEL_REGISTRY, options);
+export const frameArchiveAt = (options: ServiceOptions): FrameArchive =>
+  serviceAt(frameArchiveApi, FRAME_ARCHIVE, options);
 
 /** The service rejected the request; `retry` if it may accept the same later. */
 export class GatewayRefusal extends CliError {

@@ -33,7 +33,7 @@ Exit codes:
   6  rollout status --exit-code: the rollout is Degraded; drift list --exit-code: there is a verdict
 
 Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_MODEL_REGISTRY, TRIBUTARY_MODEL_REGISTRY_TOKEN,
-  TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR
+  TRIBUTARY_FRAME_ARCHIVE, TRIBUTARY_FRAME_ARCHIVE_TOKEN, TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR
 
 On the PATH: ln -sf ${LAUNCHER} ~/.local/bin/tributary`;
 

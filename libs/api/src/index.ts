@@ -1,3 +1,11 @@
+export {
+  type ArchivedFrameView,
+  type ArchiveQuery,
+  archivedFrameSchema,
+  archivedFramesSchema,
+  archiveQuery,
+  archiveWhys,
+} from "./archive.ts";
 export { type Answer, type AnswerFilter, type AnswerQuery, answerSources, settledBy } from "./classifications.ts";
 export { ApiFailure, type Client, clientOf, itemsOfPages, type Resources } from "./client.ts";
 export {
@@ -21,6 +29,13 @@ export {
   type DriftVerdictView,
   driftCauses,
 } from "./drift.ts";
+export {
+  type ArchivedFramePage,
+  type ArchivedFrameQuery,
+  type ArchivedFrameView,
+  archiveReasons,
+  frameArchiveApi,
+} from "./frame-archive.ts";
 export type { Explanation, ExplanationStep } from "./frames.ts";
 export {
   LABELS_MAX,
@@ -65,3 +80,28 @@ export type {
   RolloutView,
 } from "./rollouts.ts";
 export { type Input, pathOf, type Route } from "./route.ts";
+export { trainerApi } from "./trainer.ts";
+export {
+  endedTrainingPhases,
+  TRAINING_LOG_LINES_MAX,
+  type TrainingCancelRequest,
+  type TrainingDetail,
+  type TrainingEventQuery,
+  type TrainingEventView,
+  type TrainingFilter,
+  type TrainingLog,
+  type TrainingLogQuery,
+  type TrainingPhaseName,
+  type TrainingQuery,
+  type TrainingRequest,
+  type TrainingResumeRequest,
+  type TrainingView,
+  trainingCancelBody,
+  trainingLogQuery,
+  trainingLogSchema,
+  trainingPhases,
+  trainingRequestBody,
+  trainingResumeBody,
+  trainingSchema,
+  trainingTriggers,
+} from "./trainings.ts";

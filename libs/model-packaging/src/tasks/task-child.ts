@@ -35,7 +35,7 @@ function resultOf(task: Task, progress: (line: string) => void): Promise<unknown
         progress,
       );
     case "gate":
-      return runGate(task.options, task.margins, progress);
+      return runGate(task.options, task.margins, progress, task.gatesBefore);
     case "pack":
       return packModel(task.dir, task.options, progress);
     case "examine-set":

@@ -5,11 +5,17 @@ import type { Margins } from "@tributary/models/gate";
 import type { Examination, ExamineSettings } from "../checking/examine.ts";
 import type { Gated } from "../gating/gate.ts";
 import type { GateOptions } from "../gating/measure.ts";
+import type { GatesBefore } from "../gating/seen.ts";
 import type { PackOptions } from "../packing/pack.ts";
 
 export type Task =
   | { readonly kind: "examine"; readonly dir: string; readonly digest?: Digest; readonly settings: ExamineSettings }
-  | { readonly kind: "gate"; readonly options: GateOptions; readonly margins: Margins }
+  | {
+      readonly kind: "gate";
+      readonly options: GateOptions;
+      readonly margins: Margins;
+      readonly gatesBefore: GatesBefore;
+    }
   | { readonly kind: "pack"; readonly dir: string; readonly options: PackOptions }
   | { readonly kind: "examine-set"; readonly dir: string; readonly classes: readonly string[] };
 

@@ -1,6 +1,6 @@
 /**
- * The identity of a validation set, wherever its frames are stored: its manifest lists each frame's file, bytes and class, and
- * the SHA-256 of the manifest is the set's digest. A folder and a set that was pushed from it have the same.
+ * The identity of a validation set, wherever its frames are stored: its manifest lists each frame's file, bytes, class and
+ * slice, and the SHA-256 of the manifest is the set's digest. A folder and a set that was pushed from it have the same.
  *
  * A manifest that came from elsewhere names no file outside of its folder, none twice, and no picture twice. Frames,
  * their bytes and the manifest's own are bounded; all of it is known before a frame is read (G9). */
@@ -9,7 +9,17 @@ import { join } from "node:path";
 import { type Digest, reasonOf } from "@tributary/kernel";
 import { sha256 } from "@tributary/model-store";
 import { z } from "zod";
-import { checkEnough, FRAMES_MIN, invalid, isFrameFile, LABELS_FILE, namedFrames } from "./frames.ts";
+import {
+  BASE_SLICE,
+  checkEnough,
+  FRAMES_MIN,
+  invalid,
+  isFrameFile,
+  isSlice,
+  LABELS_FILE,
+  namedFrames,
+  SLICES_FILE,
+} from "./frames.ts";
 
 export const validationLimits = {
   framesMax: 20_000,
@@ -28,6 +38,8 @@ const frame = z.strictObject({
   bytes: z.number().int().positive(),
   /** Its class. */
   label: z.string().min(1).max(256),
+  /** Left out: base, so that sets without slices keep their digest. */
+  slice: z.string().refine(isSlice, "expected base or KEY=VALUE of at most 128 characters").optional(),
 });
 const manifestSchema = z.strictObject({ frames: z.array(frame) });
 
@@ -47,11 +59,11 @@ export async function describeFolder(
   const named = await namedFrames(dir);
   checkEnough(dir, named);
   const frames: ValidationManifest["frames"] = [];
-  for (const [file, label] of named) {
+  for (const [file, label, slice] of named) {
     const bytes = await readFile(join(dir, file)).catch((error: Error) => {
       throw invalid(`${dir}: ${error.message}`);
     });
-    frames.push({ file, sha256: sha256(bytes), bytes: bytes.length, label });
+    frames.push({ file, sha256: sha256(bytes), bytes: bytes.length, label, ...(slice !== BASE_SLICE && { slice }) });
     progress(frames.length, named.length);
   }
   const bytes = Buffer.from(`${JSON.stringify({ frames })}\n`);
@@ -82,7 +94,7 @@ export function checkManifest(manifest: ValidationManifest): ValidationManifest 
   const { framesMax, frameBytesMax } = validationLimits;
   if (frames.length < FRAMES_MIN) throw invalid(`${frames.length} frames are too few; ${FRAMES_MIN} are needed`);
   if (frames.length > framesMax) throw tooMany(frames.length);
-  const files = new Set<string>([LABELS_FILE]);
+  const files = new Set<string>([LABELS_FILE, SLICES_FILE]);
   const pictures = new Map<string, string>();
   const repeats: string[] = [];
   for (const { file, sha256, bytes } of frames) {
@@ -114,6 +126,13 @@ export const someOf = (lines: readonly string[]): string =>
 export function countsOf(manifest: ValidationManifest): Readonly<Record<string, number>> {
   const counts = new Map<string, number>();
   for (const { label } of manifest.frames) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Frames by slice. */
+export function slicesOf(manifest: ValidationManifest): Readonly<Record<string, number>> {
+  const counts = new Map<string, number>();
+  for (const { slice = BASE_SLICE } of manifest.frames) counts.set(slice, (counts.get(slice) ?? 0) + 1);
   return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 

@@ -297,6 +297,10 @@ test("models are shown with their versions, aliases and gate; commands on them g
     judgedAt: 1_767_225_600_000,
     forcedBy: "",
     forcedReason: "",
+    validationDigest: "",
+    validationGates: 0,
+    sliceDigest: "",
+    sliceGates: 0,
   };
   await put(topics.models, "edge/2", someModel({ gate }));
   await put(topics.modelAliases, "edge", {

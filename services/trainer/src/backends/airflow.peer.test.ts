@@ -1,6 +1,6 @@
 /** A training as a DAG run of Airflow 3 itself: its API server, scheduler and DAG processor, on SQLite. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { closeSync, cpSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
@@ -8,7 +8,6 @@ import { freePort, repositoryRoot, tempDir, waitFor } from "@tributary/testing";
 import { python } from "../../../../tools/peers.mjs";
 import type { TrainingBackend } from "./backend.ts";
 import { opened, someJob, somePlaces } from "./jobs.test-kit.ts";
-import { folderResults, readResults } from "./results.ts";
 
 const whole = new AbortController().signal;
 const dir = tempDir("airflow");
@@ -84,7 +83,8 @@ test("a DAG run gets the order, is started once, and leaves a model that is read
   expect(await start(1, "site=north")).toBe(id);
   const slow = await start(2, "slow");
   await until(id, "succeeded");
-  expect((await readResults(folderResults(results))).result).toEqual({ formatVersion: 1 });
+  expect(JSON.parse(readFileSync(join(dir.path, "results/result.json"), "utf8"))).toEqual({ formatVersion: 1 });
+  expect(existsSync(join(dir.path, "results/model.onnx"))).toBe(true);
   expect((await backend.logs(id, 100, whole)).join("\n")).toContain("training edge on edge/3, attempt 1");
   expect(await backend.status(slow, whole)).toMatchObject({ kind: "running" });
   await backend.cancel(slow, whole);

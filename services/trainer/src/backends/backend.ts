@@ -37,3 +37,6 @@ export interface TrainingBackend {
   /** The newest lines, oldest first; empty where the backend keeps none. */
   logs(jobId: string, linesMax: number, signal: AbortSignal): Promise<readonly string[]>;
 }
+
+/** TrainingBackend */
+export const BACKEND = Symbol("TrainingBackend");

@@ -30,8 +30,8 @@ export const commandSchema = z.strictObject({
   env: z.record(variable, commandTemplate).default({}),
   /** Variables of the trainer's own environment that it gets, too. */
   envNames: z.array(variable).max(100).default(["PATH", "HOME", "LANG", "TZ", "TMPDIR"]),
-  /** Folder of the jobs' folders. */
-  dir: z.string().min(1),
+  /** Folder of the jobs' folders; left out: `commands` in dataDir. */
+  dir: z.string().min(1).optional(),
   /** Working directory; left out: the job's folder. */
   cwd: z.string().min(1).optional(),
   jobMsMax: z
@@ -61,9 +61,9 @@ export class CommandBackend implements TrainingBackend {
   readonly #dir: string;
   readonly #clock: Clock;
 
-  constructor(config: CommandConfig, clock: Clock) {
+  constructor(config: CommandConfig, dataDir: string, clock: Clock) {
     this.#config = config;
-    this.#dir = resolve(config.dir);
+    this.#dir = resolve(config.dir ?? join(dataDir, "commands"));
     this.#clock = clock;
   }
 

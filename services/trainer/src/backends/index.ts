@@ -28,6 +28,8 @@ export type BackendConfig = z.output<typeof backendSchema>;
 export type BackendOptions = {
   readonly clock: Clock;
   readonly random: Random;
+  /** The trainer's own folder, where a backend keeps its jobs' folders. */
+  readonly dataDir: string;
   /** What the local backend's inputs come from. */
   readonly sources: LocalSources;
 };
@@ -35,9 +37,9 @@ export type BackendOptions = {
 export function backendOf(config: BackendConfig, options: BackendOptions): TrainingBackend {
   switch (config.kind) {
     case "local":
-      return new LocalBackend(config, options.sources);
+      return new LocalBackend(config, options.dataDir, options.sources);
     case "command":
-      return new CommandBackend(config, options.clock);
+      return new CommandBackend(config, options.dataDir, options.clock);
     case "http":
       return new HttpBackend("http", config.job, options);
     case "airflow":

@@ -30,4 +30,4 @@ const none = (): Promise<never> => Promise.reject(new Error("not asked for here"
 const noSources: LocalSources = { packageInto: none, datasetInto: none };
 
 export const opened = (config: unknown, clock: Clock = systemClock): TrainingBackend =>
-  backendOf(backendSchema.parse(config), { clock, random: seededRandom(1), sources: noSources });
+  backendOf(backendSchema.parse(config), { clock, random: seededRandom(1), dataDir: "", sources: noSources });

@@ -10,7 +10,7 @@ import { LocalBackend, type LocalSources, localSchema } from "./local.ts";
 
 const dir = tempDir("local-backend");
 const whole = new AbortController().signal;
-const config = localSchema.parse({ kind: "local", dir: join(dir.path, "jobs") });
+const config = localSchema.parse({ kind: "local" });
 const results = pathToFileURL(join(dir.path, "results")).href;
 const open: LocalBackend[] = [];
 afterAll(async () => {
@@ -31,7 +31,7 @@ function backendOn(change: Partial<LocalSources> = {}): { backend: LocalBackend;
     },
     ...change,
   };
-  const backend = new LocalBackend(config, sources);
+  const backend = new LocalBackend(config, dir.path, sources);
   open.push(backend);
   return { backend, asked };
 }

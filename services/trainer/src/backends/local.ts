@@ -18,8 +18,8 @@ import type { JobPlaces, JobState, TrainingBackend } from "./backend.ts";
 
 export const localSchema = z.strictObject({
   kind: z.literal("local"),
-  /** Folder of the jobs' folders; instances that share it continue each other's jobs. */
-  dir: z.string().min(1),
+  /** Folder of the jobs' folders; left out: `jobs` in dataDir. Instances that share it continue each other's jobs. */
+  dir: z.string().min(1).optional(),
   threads: z.number().int().min(1).max(64).default(1),
   /** Resident memory of a training's process. */
   memoryBytesMax: z
@@ -52,14 +52,16 @@ const PLACE_FILE = "results.uri";
 
 export class LocalBackend implements TrainingBackend {
   readonly name = "local";
-  readonly #config: LocalConfig;
+  readonly #dir: string;
+  readonly #jobsKept: number;
   readonly #sources: LocalSources;
   readonly #jobs: LocalJobs;
 
-  constructor(config: LocalConfig, sources: LocalSources) {
-    const { dir, threads, memoryBytesMax, jobMsMax: msMax, cpuSecondsMax } = config;
+  constructor(config: LocalConfig, dataDir: string, sources: LocalSources) {
+    const { dir = join(dataDir, "jobs"), threads, memoryBytesMax, jobMsMax: msMax, cpuSecondsMax } = config;
     const cpu = cpuSecondsMax === undefined ? {} : { cpuSecondsMax };
-    this.#config = config;
+    this.#dir = dir;
+    this.#jobsKept = config.jobsKept;
     this.#sources = sources;
     this.#jobs = new LocalJobs(dir, { threads, memoryBytesMax, msMax, ...cpu });
   }
@@ -140,7 +142,7 @@ export class LocalBackend implements TrainingBackend {
   }
 
   async #prune(): Promise<void> {
-    const { dir, jobsKept } = this.#config;
+    const [dir, jobsKept] = [this.#dir, this.#jobsKept];
     const names = await readdir(dir).catch(() => []);
     if (names.length < jobsKept) return;
     const aged = await Promise.all(names.map(async (name) => ({ name, at: (await stat(join(dir, name))).mtimeMs })));
