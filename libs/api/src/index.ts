@@ -1,13 +1,6 @@
-export {
-  type ArchivedFrameView,
-  type ArchiveQuery,
-  archivedFrameSchema,
-  archivedFramesSchema,
-  archiveQuery,
-  archiveWhys,
-} from "./archive.ts";
 export { type Answer, type AnswerFilter, type AnswerQuery, answerSources, settledBy } from "./classifications.ts";
 export { ApiFailure, type Client, clientOf, itemsOfPages, type Resources } from "./client.ts";
+export type { BaseSetRequest, DatasetDetail, DatasetQuery, DatasetView } from "./datasets.ts";
 export {
   type Device,
   type DevicePage,
@@ -82,7 +75,6 @@ export type {
 export { type Input, pathOf, type Route } from "./route.ts";
 export { trainerApi } from "./trainer.ts";
 export {
-  endedTrainingPhases,
   TRAINING_LOG_LINES_MAX,
   type TrainingCancelRequest,
   type TrainingDetail,

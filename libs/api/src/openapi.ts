@@ -22,6 +22,7 @@ const DESCRIPTION =
 const controllers: Readonly<Record<keyof typeof publicApi | "Operations" | "Metrics", string>> = {
   archive: "ArchiveController",
   classifications: "AnswersController",
+  datasets: "DatasetsController",
   devices: "DevicesController",
   drift: "DriftController",
   frames: "FramesController",

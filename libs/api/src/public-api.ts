@@ -3,6 +3,7 @@
 import { archive } from "./archive.ts";
 import { classifications } from "./classifications.ts";
 import { type Client, type ClientOptions, clientOf } from "./client.ts";
+import { datasets } from "./datasets.ts";
 import { devices } from "./devices.ts";
 import { drift } from "./drift.ts";
 import { frames } from "./frames.ts";
@@ -15,6 +16,7 @@ import { trainings } from "./trainings.ts";
 export const publicApi = {
   archive,
   classifications,
+  datasets,
   devices,
   drift,
   frames,

@@ -1,5 +1,7 @@
 /** The trainer's own API: what the gateway hands on to it. */
 import { z } from "zod";
+import { trainerDatasets } from "./datasets.ts";
+import { modelRegistryApi } from "./model-registry.ts";
 import { listOf } from "./parts.ts";
 import { json, route } from "./route.ts";
 import {
@@ -11,6 +13,8 @@ import {
   trainingResumeBody,
 } from "./trainings.ts";
 
+/** Photos of a base set are uploaded as the files of a package are. */
+const { has, put } = modelRegistryApi.blobs;
 const run = json("The training.", trainingDetailSchema);
 const unknown = [404, "training-unknown"] as const;
 /** Another instance owns the trainings, or none does yet. */
@@ -67,4 +71,6 @@ export const trainerApi = {
       problems: [unknown],
     }),
   },
+  datasets: trainerDatasets,
+  blobs: { has, put },
 };

@@ -21,8 +21,6 @@ export const trainingPhases = [
   "CANCELLED",
 ] as const;
 export type TrainingPhaseName = (typeof trainingPhases)[number];
-/** A run in one of these changes no more. */
-export const endedTrainingPhases: readonly string[] = ["SUCCEEDED", "FAILED", "REFUSED", "CANCELLED"];
 
 /** A run as the gateway and the trainer show it: the record of training.results.v1, times as RFC 3339. */
 export const trainingSchema = z.object({
@@ -132,7 +130,7 @@ export type TrainingResumeRequest = z.output<typeof trainingResumeBody>;
 const handedOn = [
   [501, "trainer-not-configured"],
   [502, "trainer-refuses, trainer-bad-response"],
-  [503, "trainer-unreachable"],
+  [503, "trainer-unreachable, trainer-standby, training-open"],
 ] as const;
 const unknownRun = [404, "training-unknown"] as const;
 
@@ -152,7 +150,7 @@ export const trainings = {
     body: trainingRequestBody,
     status: 201,
     response: json("What the trainer answers: the run.", z.looseObject({ runId: z.string() })),
-    problems: [[400, "request-invalid"], [409, "training-open"], [422, "training-refused"], ...handedOn],
+    problems: [[400, "request-invalid"], [422, "model-unknown"], ...handedOn],
   }),
   watch: route({
     method: "GET",
@@ -203,7 +201,12 @@ export const trainings = {
     summary: "Cancels a training, by the trainer; its job is ended.",
     body: trainingCancelBody,
     response: json("What the trainer answers: the run.", z.looseObject({ runId: z.string() })),
-    problems: [[400, "request-invalid"], unknownRun, [409, "training-ended"], ...handedOn],
+    problems: [
+      [400, "request-invalid"],
+      unknownRun,
+      [422, "training-ended, training-in-rollout, training-rolled-out"],
+      ...handedOn,
+    ],
   }),
   resume: route({
     method: "POST",
@@ -211,6 +214,6 @@ export const trainings = {
     summary: "Resumes a training that waits for a person, by the trainer.",
     body: trainingResumeBody,
     response: json("What the trainer answers: the run.", z.looseObject({ runId: z.string() })),
-    problems: [[400, "request-invalid"], unknownRun, [409, "training-not-held"], ...handedOn],
+    problems: [[400, "request-invalid"], unknownRun, [422, "training-not-held"], ...handedOn],
   }),
 };

@@ -21,7 +21,9 @@ export {
   type ValidationFrame,
   validationFrames,
 } from "./validation/frames.ts";
+export type { HashedPictures } from "./validation/hash-pictures.ts";
 export {
+  baseSetLimits,
   bytesIn,
   checkManifest,
   countsOf,

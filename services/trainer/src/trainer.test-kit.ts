@@ -111,6 +111,10 @@ export class Rig {
         judgedAt: this.at.now,
         forcedBy,
         forcedReason: "",
+        validationDigest: "",
+        validationGates: 0,
+        sliceDigest: "",
+        sliceGates: 0,
       },
     });
   }

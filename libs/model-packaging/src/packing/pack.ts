@@ -120,7 +120,12 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     }
 
     const files: Record<string, Uint8Array> = {
-      ...(await measure(draft, observed, temperature, golden, sources.config, options.threads, progress)),
+      ...(await measure(
+        draft,
+        { observed, temperature, golden, config: sources.config, isOfDevices: cloud !== null },
+        options.threads,
+        progress,
+      )),
       [packageFiles.calibration]: encodeJson({ method: "temperature", temperature }),
     };
     const more: Record<string, string> = {};
@@ -175,13 +180,20 @@ const goldenJpegs = (frames: readonly ValidationFrame[], classes: number): Promi
     goldenPlaces(frames, GOLDEN_FRAMES, classes).map((place) => readFile((frames[place] as ValidationFrame).path)),
   );
 
+type Measured = {
+  readonly observed: Observed;
+  readonly temperature: number;
+  /** JPEGs of the golden frames. */
+  readonly golden: readonly Uint8Array[];
+  readonly config: Json;
+  /** Whether devices run it: only they have cameras whose faults are to be named. */
+  readonly isOfDevices: boolean;
+};
+
 /** Golden frames, reference sketches, and what drift is named with. */
 async function measure(
   dir: string,
-  observed: Observed,
-  temperature: number,
-  jpegs: readonly Uint8Array[],
-  config: Json,
+  { observed, temperature, golden: jpegs, config, isOfDevices }: Measured,
   threads: number,
   progress: (line: string) => void,
 ): Promise<Readonly<Record<string, Uint8Array>>> {
@@ -200,8 +212,8 @@ async function measure(
     progress("faults made on purpose, for naming them on devices");
     const pipeline = await pipelineLogits(model, golden, config);
     progress(`  ${pipeline.length} of preprocessing: ${pipeline.map(({ name }) => name).join(", ")}`);
-    const camera = await cameraShifts(model, temperature, observed, observations, sketch);
-    progress(`  ${camera.length} of cameras: ${camera.map(({ name }) => name).join(", ")}`);
+    const camera = isOfDevices ? await cameraShifts(model, temperature, observed, observations, sketch) : [];
+    if (isOfDevices) progress(`  ${camera.length} of cameras: ${camera.map(({ name }) => name).join(", ")}`);
     const faults: FaultCodebook = {
       formatVersion: 1,
       frames: goldenReportFrames(labels.length, golden.length),

@@ -27,6 +27,11 @@ export const validationLimits = {
   manifestBytesMax: 8 << 20,
 } as const;
 
+/** Of a base set, which a model is trained on: more of them. */
+export const baseSetLimits = { framesMax: 60_000, frameBytesMax: 16 << 20, manifestBytesMax: 24 << 20 } as const;
+
+type SetLimits = Readonly<Record<keyof typeof validationLimits, number>>;
+
 const frame = z.strictObject({
   /** NAME or FOLDER/NAME. */
   file: z
@@ -71,7 +76,7 @@ export async function describeFolder(
 }
 
 /** One that came from elsewhere. Throws `validation-frames-invalid`, which names what is wrong. */
-export function parseValidationManifest(bytes: Uint8Array): ValidationManifest {
+export function parseValidationManifest(bytes: Uint8Array, limits: SetLimits = validationLimits): ValidationManifest {
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -79,21 +84,21 @@ export function parseValidationManifest(bytes: Uint8Array): ValidationManifest {
     throw invalid(`the manifest of the validation set is not JSON: ${reasonOf(error)}`);
   }
   const frames = (json as { frames?: unknown } | null)?.frames;
-  if (Array.isArray(frames) && frames.length > validationLimits.framesMax) throw tooMany(frames.length);
+  if (Array.isArray(frames) && frames.length > limits.framesMax) throw tooMany(frames.length, limits);
   const result = manifestSchema.safeParse(json);
   if (!result.success) {
     const { path, message } = result.error.issues[0] ?? { path: [], message: "" };
     throw invalid(`the manifest of the validation set: ${path.join(".")}: ${message.slice(0, MESSAGE_LENGTH_MAX)}`);
   }
-  return checkManifest(result.data);
+  return checkManifest(result.data, limits);
 }
 
 /** Of one that came from elsewhere, and of a folder before it is pushed. */
-export function checkManifest(manifest: ValidationManifest): ValidationManifest {
+export function checkManifest(manifest: ValidationManifest, limits: SetLimits = validationLimits): ValidationManifest {
   const { frames } = manifest;
-  const { framesMax, frameBytesMax } = validationLimits;
+  const { framesMax, frameBytesMax } = limits;
   if (frames.length < FRAMES_MIN) throw invalid(`${frames.length} frames are too few; ${FRAMES_MIN} are needed`);
-  if (frames.length > framesMax) throw tooMany(frames.length);
+  if (frames.length > framesMax) throw tooMany(frames.length, limits);
   const files = new Set<string>([LABELS_FILE, SLICES_FILE]);
   const pictures = new Map<string, string>();
   const repeats: string[] = [];
@@ -115,8 +120,8 @@ export function checkManifest(manifest: ValidationManifest): ValidationManifest 
 
 const MESSAGE_LENGTH_MAX = 300;
 
-const tooMany = (count: number) =>
-  invalid(`${count} frames are too many; at most ${validationLimits.framesMax} may be pushed`);
+const tooMany = (count: number, { framesMax }: SetLimits) =>
+  invalid(`${count} frames are too many; at most ${framesMax} may be pushed`);
 
 /** The first of them, and how many more there are. */
 export const someOf = (lines: readonly string[]): string =>

@@ -11,7 +11,7 @@ import type { RegisteredVersion } from "@tributary/api";
 import type { TrainingRun } from "@tributary/contracts";
 import { type ModelManifest, packageFiles } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
-import { halvesOf, LABELS_FILE, parseValidationManifest, runTask, SPLIT_SEED } from "@tributary/model-packaging";
+import { BASE_SLICE, halvesOf, LABELS_FILE, parseValidationManifest, runTask, SPLIT_SEED } from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
 import type { Telemetry } from "@tributary/telemetry";
 import { candidateVersion, DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
@@ -146,7 +146,9 @@ export class PackagePacker implements Packer {
     const { frames: all } = parseValidationManifest(await documentOf(registry.blobs, digest, signal));
     const target = join(dir, "validation");
     const byFile = new Map(all.map((frame) => [frame.file, frame]));
-    const listed = all.map(({ file, label }) => ({ file, path: join(target, file), label: labels.indexOf(label) }));
+    const listed = all.map(({ file, label, slice = BASE_SLICE }) => {
+      return { file, path: join(target, file), label: labels.indexOf(label), slice };
+    });
     const { packing } = halvesOf(listed, runId);
     const digests = packing.map(({ file, path }) => [path, byFile.get(file)?.sha256 ?? ""] as const);
     await downloadAll(registry.blobs, digests, signal);
