@@ -3,7 +3,6 @@ export { Calls, type RetryDecision, Ticket } from "./calls.ts";
 export {
   type HttpAnswer,
   HttpCaller,
-  type HttpProblem,
   type HttpRequest,
   problemOf,
   retryAfterMs,

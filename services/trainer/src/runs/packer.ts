@@ -11,7 +11,14 @@ import type { RegisteredVersion } from "@tributary/api";
 import type { TrainingRun } from "@tributary/contracts";
 import { type ModelManifest, packageFiles } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
-import { BASE_SLICE, halvesOf, LABELS_FILE, parseValidationManifest, runTask, SPLIT_SEED } from "@tributary/model-packaging";
+import {
+  BASE_SLICE,
+  halvesOf,
+  LABELS_FILE,
+  parseValidationManifest,
+  runTask,
+  SPLIT_SEED,
+} from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
 import type { Telemetry } from "@tributary/telemetry";
 import { candidateVersion, DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
