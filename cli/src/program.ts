@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { completeCommand, completionCommand } from "./commands/completion.ts";
+import { datasetsCommand } from "./commands/datasets.ts";
 import { describeDevice, devicesCommand, getDevices } from "./commands/devices.ts";
 import { dlqCommand } from "./commands/dlq.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -35,7 +36,8 @@ Exit codes:
      train status -w: the training ended without a champion
 
 Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_MODEL_REGISTRY, TRIBUTARY_MODEL_REGISTRY_TOKEN,
-  TRIBUTARY_FRAME_ARCHIVE, TRIBUTARY_FRAME_ARCHIVE_TOKEN, TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR
+  TRIBUTARY_FRAME_ARCHIVE, TRIBUTARY_FRAME_ARCHIVE_TOKEN, TRIBUTARY_TRAINER, TRIBUTARY_TRAINER_TOKEN, TRIBUTARY_BROKERS,
+  TRIBUTARY_PREFIX, NO_COLOR
 
 On the PATH: ln -sf ${LAUNCHER} ~/.local/bin/tributary`;
 
@@ -74,6 +76,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(rolloutCommand(io))
     .addCommand(driftCommand(io))
     .addCommand(trainCommand(io))
+    .addCommand(datasetsCommand(io))
     .addCommand(routerCommand(io))
     .addCommand(topicsCommand(io))
     .addCommand(dlqCommand(io))

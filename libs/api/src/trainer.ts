@@ -1,4 +1,4 @@
-/** The trainer's own API: what the gateway hands on to it. */
+/** The trainer's own API: what the CLI sends it, and what the gateway hands on to it. */
 import { z } from "zod";
 import { trainerDatasets } from "./datasets.ts";
 import { modelRegistryApi } from "./model-registry.ts";
@@ -21,6 +21,8 @@ const unknown = [404, "training-unknown"] as const;
 const standby = [503, "trainer-standby"] as const;
 
 export const trainerApi = {
+  datasets: trainerDatasets,
+  blobs: { has, put },
   runs: {
     list: route({
       method: "GET",
@@ -44,7 +46,7 @@ export const trainerApi = {
       body: trainingRequestBody,
       status: 201,
       response: run,
-      problems: [[422, "model-unknown"], [503, "training-open"], standby],
+      problems: [[409, "training-open"], [422, "model-unknown"], standby],
     }),
     cancel: route({
       method: "POST",
@@ -52,7 +54,11 @@ export const trainerApi = {
       summary: "Stops a training: its job, and the candidacy of its model. Refused while the model is rolled out.",
       body: trainingCancelBody,
       response: run,
-      problems: [unknown, [422, "training-ended, training-in-rollout, training-rolled-out"], standby],
+      problems: [
+        unknown,
+        [409, "training-ended, training-in-rollout, training-rolled-out, training-busy, training-changed"],
+        standby,
+      ],
     }),
     resume: route({
       method: "POST",
@@ -60,7 +66,7 @@ export const trainerApi = {
       summary: "Lets the candidate of a training pass that waits for a person.",
       body: trainingResumeBody,
       response: run,
-      problems: [unknown, [422, "training-not-held"], standby],
+      problems: [unknown, [409, "training-not-held, training-busy, training-changed"], standby],
     }),
     logs: route({
       method: "GET",
@@ -71,6 +77,4 @@ export const trainerApi = {
       problems: [unknown],
     }),
   },
-  datasets: trainerDatasets,
-  blobs: { has, put },
 };

@@ -37,6 +37,34 @@ export const configSchema = z.strictObject({
   }),
   /** Who trains (backends/README.md). */
   backend: backendSchema.prefault({ kind: "local" }),
+  /** Pictures of frames come from it. */
+  frameArchive: z.strictObject({ url: httpUrl }).prefault({ url: "http://127.0.0.1:8088" }),
+  /** Dataset versions, as a remote of DVC. */
+  datasets: z
+    .strictObject({
+      /** Left out: `datasets` in dataDir. */
+      s3: z
+        .strictObject({
+          bucket: z.string().min(1),
+          prefix: z
+            .string()
+            .regex(/^([A-Za-z0-9][A-Za-z0-9._=-]*\/)*$/, "expected NAME/ or NAME/NAME/")
+            .max(256)
+            .default(""),
+          region: z.string().min(1).default("us-east-1"),
+          /** Of another server than AWS'. */
+          endpointUrl: httpUrl.optional(),
+        })
+        .optional(),
+      /** Of one base set; and of all uploads that wait to become one. */
+      baseSetBytesMax: positive.default(4 * 2 ** 30),
+      uploadBytesMax: positive.default(8 * 2 ** 30),
+      /** Uploads that became nothing are removed after this time, when another set is pushed. */
+      uploadMsMax: positive.default(DAY),
+      /** Of decoding the pictures of one set. */
+      decodeMsMax: positive.max(HOUR).default(10 * MINUTE),
+    })
+    .prefault({}),
   /** How many labels a training waits for, and for how long. */
   labels: z
     .strictObject({
@@ -45,6 +73,8 @@ export const configSchema = z.strictObject({
       trainMin: positive.max(100_000).default(labelDefaults.trainMin),
       gateMin: positive.min(100).max(20_000).default(labelDefaults.gateMin),
       waitMs: positive.max(365 * DAY).default(labelDefaults.waitMs),
+      /** Of its answers the cloud's probability, from which they count as labels, in trainings without drift. Null: they do not. */
+      cloudFloor: z.number().min(0.5).max(1).nullable().default(null),
       /** Age of the oldest frame of a training without drift. */
       lookbackMs: positive.max(365 * DAY).default(labelDefaults.lookbackMs),
     })
@@ -122,9 +152,11 @@ export function scheduleOf(expression: string): Cron | undefined {
   }
 }
 
+const countsOf = ({ cloudFloor: _, ...counts }: TrainerConfig["labels"]) => counts;
+
 export const runSettingsOf = ({ labels, triggers, limits }: TrainerConfig): RunSettings => ({
   ...runDefaults,
-  labels: { ...labels, newMin: triggers.labelsNew },
+  labels: { ...countsOf(labels), newMin: triggers.labelsNew },
   cooldownMs: triggers.cooldownMs,
   refusedCooldownMs: triggers.refusedCooldownMs,
   runsPerWeekMax: triggers.runsPerWeekMax,

@@ -5,11 +5,12 @@
  *                                  TrainerEffects             datasets, the backend's jobs, the model registry
  *   training.results.v1 -> RunsTable -> RunsController        in every instance
  */
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Module } from "@nestjs/common";
 import { APP_FILTER } from "@nestjs/core";
 import { clientOf, modelRegistryApi } from "@tributary/api";
-import { ConfigError } from "@tributary/config";
+import { type BlobStore, FolderBlobStore, FolderObjectStore, openS3ObjectStore } from "@tributary/blob-store";
 import { Lease } from "@tributary/kafka";
 import type { Clock, Random } from "@tributary/kernel";
 import { CLOCK, CONFIG, KafkaModule, ProblemFilter, RANDOM, TELEMETRY } from "@tributary/service-kit";
@@ -17,7 +18,13 @@ import type { Telemetry } from "@tributary/telemetry";
 import { BACKEND, type TrainingBackend } from "./backends/backend.ts";
 import { backendOf } from "./backends/index.ts";
 import type { TrainerConfig } from "./config.ts";
+import { BaseSets } from "./datasets/base-sets.ts";
+import { DatasetStore } from "./datasets/dataset-store.ts";
+import { DatasetsController, UPLOADS } from "./datasets/datasets.controller.ts";
+import { Freezer } from "./datasets/freezer.ts";
+import { DATASET_OPTIONS, type DatasetOptions, KafkaDatasets } from "./datasets/kafka-datasets.ts";
 import { DATASETS, type Datasets } from "./datasets/port.ts";
+import { problemOf } from "./http/problems.ts";
 import { RunsController } from "./http/runs.controller.ts";
 import { downloadPackage } from "./registry/blobs.ts";
 import { TrainerEffects } from "./runs/effects.ts";
@@ -52,24 +59,63 @@ function trainingBackendOf(config: TrainerConfig, datasets: Datasets, clock: Clo
   return backendOf(config.backend, { clock, random, dataDir: config.dataDir, sources });
 }
 
-const missing = (key: string) => (): never => {
-  throw new ConfigError("configuration", [`${key}: missing`]);
-};
+async function datasetStoreOf({ dataDir, datasets: { s3 } }: TrainerConfig): Promise<DatasetStore> {
+  if (s3 === undefined) return new DatasetStore(await FolderObjectStore.open({ dir: join(dataDir, "datasets") }));
+  const { endpointUrl, ...place } = s3;
+  return new DatasetStore(await openS3ObjectStore({ ...place, ...(endpointUrl !== undefined && { endpointUrl }) }));
+}
+
+/** What a crash left of it goes. */
+async function emptied(dir: string): Promise<string> {
+  await rm(dir, { recursive: true, force: true });
+  return dir;
+}
+
+async function datasetOptionsOf(config: TrainerConfig, store: DatasetStore, clock: Clock): Promise<DatasetOptions> {
+  const { dataDir, datasets, frameArchive, labels } = config;
+  const workDir = await emptied(join(dataDir, "freezing"));
+  const freezer = new Freezer({ store, workDir, now: () => clock.now(), hashMsMax: datasets.decodeMsMax });
+  const { cloudFloor, lookbackMs: labelMsMax } = labels;
+  return { store, freezer, frameArchiveUrl: frameArchive.url, labels, cloudFloor, labelMsMax };
+}
+
+const uploadsOf = ({ dataDir, datasets }: TrainerConfig): Promise<BlobStore> =>
+  FolderBlobStore.open({ dir: join(dataDir, "uploads"), bytesTotalMax: datasets.uploadBytesMax });
+
+async function baseSetsOf(
+  config: TrainerConfig,
+  store: DatasetStore,
+  blobs: BlobStore,
+  clock: Clock,
+): Promise<BaseSets> {
+  const { baseSetBytesMax: bytesMax, decodeMsMax, uploadMsMax } = config.datasets;
+  const workDir = await emptied(join(config.dataDir, "base-sets"));
+  return new BaseSets({ blobs, store, workDir, now: () => clock.now(), decodeMsMax, bytesMax, uploadMsMax });
+}
 
 @Module({
   imports: [KafkaModule],
-  controllers: [TrainerController, RunsController],
+  controllers: [TrainerController, RunsController, DatasetsController],
   providers: [
     { provide: Lease, useFactory: (clock: Clock) => new Lease({ clock }), inject: [CLOCK] },
     { provide: BACKEND, useFactory: trainingBackendOf, inject: [CONFIG, DATASETS, CLOCK, RANDOM] },
-    { provide: DATASETS, useFactory: missing("datasets") },
+    { provide: DatasetStore, useFactory: datasetStoreOf, inject: [CONFIG] },
+    { provide: DATASET_OPTIONS, useFactory: datasetOptionsOf, inject: [CONFIG, DatasetStore, CLOCK] },
+    { provide: UPLOADS, useFactory: uploadsOf, inject: [CONFIG] },
+    { provide: BaseSets, useFactory: baseSetsOf, inject: [CONFIG, DatasetStore, UPLOADS, CLOCK] },
+    KafkaDatasets,
+    { provide: DATASETS, useExisting: KafkaDatasets },
     { provide: TrainerEffects, useFactory: effectsOf, inject: [CONFIG, TELEMETRY, DATASETS, BACKEND] },
     TableReader,
     RunsTable,
     RunsSink,
     Runs,
     TrainerConsumer,
-    { provide: APP_FILTER, useFactory: (telemetry: Telemetry) => new ProblemFilter(telemetry), inject: [TELEMETRY] },
+    {
+      provide: APP_FILTER,
+      useFactory: (telemetry: Telemetry) => new ProblemFilter(telemetry, { problemOf }),
+      inject: [TELEMETRY],
+    },
   ],
 })
 export class TrainerModule {}

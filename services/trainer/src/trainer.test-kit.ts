@@ -21,8 +21,9 @@ export class Rig {
   readonly jobs = new Map<string, JobState>();
   readonly at = { now: NOW };
   /** Runs before an effect's outside call, by its name; what it throws fails the call. */
-  before: (call: string) => void | Promise<void> = () => {};
+  before: (call: string, signal?: AbortSignal) => void | Promise<void> = () => {};
   labels = 600;
+  validationFrames = 1_000;
   job: JobState = { kind: "succeeded" };
   found: ReadResult = { kind: "result", result };
   readonly worker: RunsWorker;
@@ -80,6 +81,11 @@ export class Rig {
       changedAt: this.at.now,
       validation: null,
     });
+  }
+
+  champion(version: string): void {
+    this.#put(someModel({ name: "edge", version, modelDigest: `${version[0]}4`.repeat(32) }));
+    this.alias({ ...this.aliases, champion: version });
   }
 
   get aliases(): Readonly<Record<string, string>> {
@@ -161,9 +167,9 @@ export class Rig {
     this.kafka.put(topics.models, `${model.name}/${model.version}`, model);
   }
 
-  async #call(name: string): Promise<void> {
+  async #call(name: string, signal?: AbortSignal): Promise<void> {
     this.calls.push(name);
-    await this.before(name);
+    await this.before(name, signal);
   }
 
   #datasets(): Datasets {
@@ -215,7 +221,7 @@ export class Rig {
   #packer(): Packer {
     return {
       pack: async ({ runId }, signal) => {
-        await this.#call("pack");
+        await this.#call("pack", signal);
         signal.throwIfAborted();
         return { version: `1.5.0-${runId}`, digest: "22".repeat(32) };
       },
@@ -257,7 +263,7 @@ export class Rig {
         },
         one: async () => ({ lineage: {} }),
       },
-      validation: {},
+      validation: { describe: async () => ({ digest: "33".repeat(32), frames: this.validationFrames }) },
       blobs: {},
     };
     return { models, validation, blobs } as unknown as ModelRegistry;

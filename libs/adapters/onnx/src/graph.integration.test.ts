@@ -181,7 +181,13 @@ const STEP = 2e-3;
 const BATCH = 3;
 
 /** Of each parameter: the slope of the loss along a random direction, as the gradient has it and as two losses have it. */
-function slopesOf(trainable: Trainable, seed: number, frames: Float32Array, shape: readonly number[]) {
+function slopesOf(
+  trainable: Trainable,
+  seed: number,
+  frames: Float32Array,
+  shape: readonly number[],
+  others: readonly Job[] = [],
+) {
   const random = seededRandom(seed);
   const target = Float32Array.from({ length: BATCH * trainable.classes }, () => random());
   for (let i = 0; i < BATCH; i++) {
@@ -211,8 +217,9 @@ function slopesOf(trainable: Trainable, seed: number, frames: Float32Array, shap
   const [own, ...losses] = run(
     { model, runs: [named(feeds(values))], fetches: graph.outputs.map(({ name }) => name) },
     { model, runs: probes.map(named), fetches: ["loss"] },
+    ...others,
   );
-  return trainable.parameters.map(({ name }, p) => {
+  const slopes = trainable.parameters.map(({ name }, p) => {
     const gradient = numbers(own, `gradient:${name}`);
     const [up = 0, down = 0] = [losses[2 * p], losses[2 * p + 1]].map((loss) => numbers(loss, "loss")[0]);
     const size = Math.sqrt(gradient.reduce((all, one) => all + one * one, 0) * gradient.length);
@@ -223,6 +230,7 @@ function slopesOf(trainable: Trainable, seed: number, frames: Float32Array, shap
       size,
     };
   });
+  return { slopes, others: losses.slice(probes.length) };
 }
 
 describe.each(Object.entries(MODELS))("%s", (_, model) => {
@@ -234,16 +242,18 @@ describe.each(Object.entries(MODELS))("%s", (_, model) => {
     const length = BATCH * shape.reduce((all, size) => all * size, 1);
     const frames = Float32Array.from({ length }, () => random() * 2 - 1);
     const x = { data: frames, dims: [BATCH, ...shape] };
-    const [deployed, trained] = run(
+    const both = [
       { model: encodeGraph(graph), runs: [{ x }], fetches: ["y"] },
       {
         model: encodeGraph(inferenceGraph(trainable)),
         runs: [{ x, ...graphFeeds(trainable, deployedValues(trainable)) }],
         fetches: ["logits"],
       },
-    );
+    ];
+    const { slopes, others } = slopesOf(trainable, seed, frames, shape, both);
+    const [deployed, trained] = others;
     for (const [i, one] of numbers(deployed, "y").entries()) expect(numbers(trained, "logits")[i]).toBeCloseTo(one, 4);
-    for (const { byGradient, byLosses, size } of slopesOf(trainable, seed, frames, shape)) {
+    for (const { byGradient, byLosses, size } of slopes) {
       expect(size).toBeGreaterThan(1e-5);
       // Float32 losses are exact to about 1e-7, and a few Relus change their side within a step.
       expect(Math.abs(byGradient - byLosses)).toBeLessThan(2e-4 + 0.01 * size);
@@ -300,7 +310,8 @@ test("the sample's int8 edge model: the same answers in float and written again;
   expect(sameAs(inFloat)).toBeGreaterThanOrEqual(0.98 * photos.length);
   expect(sameAs(calibrated)).toBeGreaterThanOrEqual(0.97 * photos.length);
   expect(Math.abs(shareRight(calibrated) - shareRight(before))).toBeLessThan(0.02);
-  for (const { byGradient, byLosses, size } of slopesOf(trainable, 1, frames.slice(0, BATCH * pixels), [3, 32, 32])) {
+  const { slopes } = slopesOf(trainable, 1, frames.slice(0, BATCH * pixels), [3, 32, 32]);
+  for (const { byGradient, byLosses, size } of slopes) {
     expect(Math.abs(byGradient - byLosses)).toBeLessThan(2e-3 + 0.05 * size);
   }
 });
@@ -312,7 +323,7 @@ test("the digits' float edge model is written again as it is, and learns", () =>
   expect(Buffer.compare(encodeGraph(again), encodeGraph(deployed))).toBe(0);
   const random = seededRandom(5);
   const frames = Float32Array.from({ length: BATCH * 300 * 300 }, () => random() * 2 - 1);
-  for (const { byGradient, byLosses, size } of slopesOf(trainable, 1, frames, [1, 300, 300])) {
+  for (const { byGradient, byLosses, size } of slopesOf(trainable, 1, frames, [1, 300, 300]).slopes) {
     expect(Math.abs(byGradient - byLosses)).toBeLessThan(1e-3 + 0.02 * size);
   }
 });

@@ -18,11 +18,11 @@ export {
 export { type Recipe, recipeDefaults, recipeFor } from "./recipe.ts";
 export { candidateVersion } from "./runs/candidate-version.ts";
 export { type Changed, changed } from "./runs/change.ts";
-export { type Cleanup, cancelled, checkResumable, cleanupOf, resumed } from "./runs/commands.ts";
-export { type Action, decide, type Effect } from "./runs/decide.ts";
+export { cancelled, checkResumable, cleanupOf, resumed } from "./runs/commands.ts";
+export { decide, type Effect } from "./runs/decide.ts";
 export { applied, type JobReport, type LabelCount, type Outcome } from "./runs/outcomes.ts";
 export { isEnded, isWorking, jobAttemptOf } from "./runs/phases.ts";
 export { type RunSettings, runDefaults } from "./runs/settings.ts";
-export { type Digester, type PersonRequest, requestedBy, triggersDue } from "./runs/triggers.ts";
+export { type PersonRequest, requestedBy, triggersDue } from "./runs/triggers.ts";
 export { trainingView } from "./runs/view.ts";
 export type { World } from "./runs/world.ts";

@@ -5,6 +5,7 @@
  *     registry has the digest that the run's record names.
  * E2. What does not answer is an outage, and costs no attempt; what is refused by name ends the run with that name.
  */
+import { ApiFailure } from "@tributary/api";
 import type { Dataset, TrainingRun } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
 import {
@@ -41,6 +42,8 @@ export type TrainerEffectsOptions = {
 };
 
 const BY = "trainer";
+/** Half of them make a package, the others its gate. */
+const VALIDATION_FRAMES_MIN = 200;
 const CHALLENGER = "challenger";
 
 export class TrainerEffects implements Effects {
@@ -67,6 +70,8 @@ export class TrainerEffects implements Effects {
     const { datasets, backend, packer, registry } = this.#options;
     switch (effect.kind) {
       case "count-labels": {
+        const missing = await this.#whatGateLacks(run, signal);
+        if (missing !== null) return { outcome: { kind: "refused", reason: missing } };
         const count = await datasets.count(run, signal);
         if ("refused" in count) return { outcome: { kind: "refused", reason: count.refused } };
         return { outcome: { kind: "labels", count } };
@@ -98,6 +103,19 @@ export class TrainerEffects implements Effects {
         return { outcome: { kind: "validation-extended", frames } };
       }
     }
+  }
+
+  /** Before people label for it: a candidate that cannot be packed and judged is not worth their time. */
+  async #whatGateLacks({ model }: TrainingRun, signal: AbortSignal): Promise<string | null> {
+    const { validation } = this.#options.registry;
+    const set = await validation.describe({ model }, { signal }).catch((error: unknown) => {
+      if (error instanceof ApiFailure && error.status === 404) return null;
+      throw error;
+    });
+    const advice = `tributary validation push ${model} FOLDER, with at least ${VALIDATION_FRAMES_MIN} frames; then start it again`;
+    if (set === null || set.digest === null) return `no validation frames were pushed for ${model}: ${advice}`;
+    if ((set.frames ?? 0) >= VALIDATION_FRAMES_MIN) return null;
+    return `${set.frames} validation frames of ${model} are too few to pack on one half and judge on the other: ${advice}`;
   }
 
   async #job(run: TrainingRun): Promise<{ readonly job: TrainingJob; readonly places: JobPlaces }> {
@@ -161,5 +179,8 @@ function outcomeOf(error: unknown): Outcome {
   const reason = reasonOf(error);
   if (!(error instanceof Failure)) return { kind: "failed", reason, isRetryable: true };
   if (error.code === "task-died") return { kind: "failed", reason, isRetryable: true };
-  return error.advice === "retry" ? { kind: "outage", reason } : { kind: "failed", reason, isRetryable: false };
+  const isServers = error instanceof ApiFailure && (error.status ?? 0) >= 500;
+  return error.advice === "retry" || isServers
+    ? { kind: "outage", reason }
+    : { kind: "failed", reason, isRetryable: false };
 }

@@ -52,9 +52,9 @@ const registry = {
 beforeAll(async () => {
   const { manifest, digest, labels } = await loadPackage(EDGE);
   for (const path of [packageFiles.manifest, ...Object.keys(manifest.files)]) put(await readFile(join(EDGE, path)));
-  const samples = await sampleFrames(420);
+  const samples = await sampleFrames(320);
   frames = samples.map(({ jpeg, label }) => ({ bytes: jpeg, label: labels[label] as string }));
-  const listed = frames.slice(0, 300).map(({ bytes, label }, i) => {
+  const listed = frames.slice(0, 200).map(({ bytes, label }, i) => {
     return { file: `${i}.jpg`, sha256: put(bytes), bytes: bytes.length, label };
   });
   validation = put(Buffer.from(JSON.stringify({ frames: listed })));
@@ -64,13 +64,13 @@ afterAll(() => dir.remove());
 
 async function materialise(folder: string): Promise<void> {
   await mkdir(join(folder, "frames"), { recursive: true });
-  const lines = frames.slice(300).map(({ bytes, label }, i): DatasetFrame => {
+  const lines = frames.slice(200).map(({ bytes, label }, i): DatasetFrame => {
     const digest = sha256(bytes);
     const split = i < 20 ? "TUNE" : "GATE";
     const rest = { labelSource: "PERSON", slice: run.slice, frameId: "", deviceId: "one", samplePropensity: null };
     return { file: `frames/${digest}.jpg`, sha256: digest, label, split, ...rest };
   });
-  for (const [i, { file }] of lines.entries()) await writeFile(join(folder, file), frames[300 + i]?.bytes ?? "");
+  for (const [i, { file }] of lines.entries()) await writeFile(join(folder, file), frames[200 + i]?.bytes ?? "");
   await writeFile(join(folder, DATASET_MANIFEST), lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
 }
 
@@ -111,5 +111,5 @@ test("a candidate has its lineage, and what it learned joins the validation set 
   expect(after).not.toBe(before);
   const { frames: all } = JSON.parse((blobs.get(after) as Buffer).toString()) as { frames: { slice?: string }[] };
   expect(all.filter(({ slice }) => slice === "site=north")).toHaveLength(100);
-  expect(all).toHaveLength(400);
+  expect(all).toHaveLength(300);
 });

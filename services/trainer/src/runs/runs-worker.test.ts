@@ -153,6 +153,29 @@ describe("bad ends", () => {
   });
 });
 
+describe("what changes meanwhile", () => {
+  test("another champion: the job is cancelled, and the training starts over from the new one, at most twice", async () => {
+    const rig = await at("TRAINING");
+    for (const version of ["2.0.0", "3.0.0", "4.0.0"]) {
+      await rig.when("a job", ({ jobId }) => jobId !== "");
+      rig.champion(version);
+      await rig.when("its end", ({ jobId, phase }) => jobId === "" || phase === "FAILED");
+    }
+    expect(rig.run).toMatchObject({ parentVersion: "3.0.0", message: expect.stringMatching(/started over 2 times/) });
+    const { runId } = rig.run;
+    expect([...rig.jobs]).toEqual([1, 101, 201].map((attempt) => [`${runId}-${attempt}`, { kind: "cancelled" }]));
+    await rig.worker.revoke();
+  });
+
+  test("too few validation frames: refused before anybody labels", async () => {
+    const rig = new Rig();
+    rig.validationFrames = 150;
+    rig.verdict();
+    expect(await rig.until("REFUSED")).toMatchObject({ message: expect.stringMatching(/150 .*; then start it again/) });
+    await rig.worker.revoke();
+  });
+});
+
 describe("people", () => {
   const by = ["ann", "not now"] as const;
 
@@ -167,6 +190,22 @@ describe("people", () => {
       await expect(rig.worker.cancel(runId, ...by)).rejects.toMatchObject({ code: "training-ended" });
       await rig.worker.revoke();
     }
+  });
+
+  test("cancel what is being packed: packing ends", async () => {
+    const rig = new Rig();
+    const packing = Promise.withResolvers<void>();
+    rig.before = (call, signal) => {
+      if (call !== "pack") return;
+      packing.resolve();
+      return new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+    };
+    rig.verdict();
+    const looking = setInterval(() => void rig.worker.look(), 5);
+    await packing.promise;
+    clearInterval(looking);
+    expect(await rig.worker.cancel(rig.run.runId, ...by)).toMatchObject({ phase: "CANCELLED", candidateVersion: "" });
+    await rig.worker.revoke();
   });
 
   test("cannot cancel what is being rolled out: they abort the rollout", async () => {

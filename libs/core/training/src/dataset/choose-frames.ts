@@ -30,7 +30,7 @@ export type ChoiceSettings = {
 export const choiceDefaults: ChoiceSettings = {
   wanted: { TRAIN: 300, TUNE: 75, GATE: 225 },
   framesMin: 200,
-  splitMin: { TRAIN: 80, TUNE: 15, GATE: 60 },
+  splitMin: { TRAIN: 80, TUNE: 10, GATE: 90 },
   hashDistanceMax: 3,
 };
 
@@ -77,7 +77,7 @@ export function chooseFrames({ slice, candidates, settings, seed }: ChoiceReques
     return { kind: "too-few", have: frames, atLeast: framesMin, best, message, leftOut };
   };
   if (within.frames.length < framesMin) return tooFew(within.frames.length, ""); // C4
-  const plan = splitPlan(within.frames, wanted, seed); // C3
+  const plan = splitPlan(within.frames, settings, seed); // C3
   const short = SPLITS.find((split) => plan.frames[split].length < splitMin[split]);
   if (short !== undefined) {
     const why = `, of which ${plan.frames[short].length} can be ${short} (${splitMin[short]} are needed): a ${plan.grouping === "device" ? "device" : "block of a device's frames"} is in one split only, and ${short === "TRAIN" ? "the others need theirs" : "only people's labels count there"}`;

@@ -33,13 +33,15 @@ export type SplitPlan = {
   readonly cloudLabels: number;
 };
 
-export function splitPlan(frames: readonly FrameCandidate[], wanted: FramesBySplit, seed: string): SplitPlan {
+export type SplitSizes = { readonly wanted: FramesBySplit; readonly splitMin: FramesBySplit };
+
+export function splitPlan(frames: readonly FrameCandidate[], sizes: SplitSizes, seed: string): SplitPlan {
   const { groups, grouping } = groupsOf(frames);
-  const all = SPLITS.reduce((sum, split) => sum + wanted[split], 0);
-  const targetOf = (split: Split) => (wanted[split] / all) * frames.length;
-  const drawn = bestLot(groups, targetOf, true, seed);
+  const targetOf = targetsOf(frames.length, sizes);
+  const aims = { targetOf, leastOf: (split: Split) => Math.min(sizes.splitMin[split], targetOf(split)) };
+  const drawn = bestLot(groups, aims, true, seed);
   const isGateDrawn = SPLITS.every((split) => drawn.counts[split] >= SHORT_MAX * targetOf(split)); // S3
-  const { splitOf } = isGateDrawn ? drawn : bestLot(groups, targetOf, false, seed);
+  const { splitOf } = isGateDrawn ? drawn : bestLot(groups, aims, false, seed);
   let [notDrawn, cloudLabels] = [0, 0];
   const chosen: Record<Split, FrameCandidate[]> = { TRAIN: [], TUNE: [], GATE: [] };
   for (const [i, group] of groups.entries()) {
@@ -51,6 +53,15 @@ export function splitPlan(frames: readonly FrameCandidate[], wanted: FramesBySpl
     }
   }
   return { frames: chosen, grouping, isGateDrawn, notDrawn, cloudLabels };
+}
+
+/** Between what each split needs at least and what is best, as far as there are frames. */
+function targetsOf(frames: number, { wanted, splitMin }: SplitSizes): (split: Split) => number {
+  const sumOf = (counts: FramesBySplit) => SPLITS.reduce((sum, split) => sum + counts[split], 0);
+  const [least, best] = [sumOf(splitMin), sumOf(wanted)];
+  if (frames <= least && least > 0) return (split) => (splitMin[split] / least) * frames;
+  const share = (frames - least) / Math.max(1, best - least);
+  return (split) => splitMin[split] + (wanted[split] - splitMin[split]) * share;
 }
 
 /** S2, S3. */
@@ -75,20 +86,16 @@ function groupsOf(frames: readonly FrameCandidate[]): Groups {
   return { groups, grouping: "device and time" };
 }
 
+type Aims = Readonly<Record<"targetOf" | "leastOf", (split: Split) => number>>;
 type Lot = { readonly splitOf: readonly Split[]; readonly counts: FramesBySplit; readonly shortest: number };
 
-function bestLot(
-  groups: Groups["groups"],
-  targetOf: (split: Split) => number,
-  isGateDrawn: boolean,
-  seed: string,
-): Lot {
-  const lots = Array.from({ length: LOTS }, (_, i) => lotOf(groups, targetOf, isGateDrawn, `${seed}\n${i}`));
+function bestLot(groups: Groups["groups"], aims: Aims, isGateDrawn: boolean, seed: string): Lot {
+  const lots = Array.from({ length: LOTS }, (_, i) => lotOf(groups, aims, isGateDrawn, `${seed}\n${i}`));
   return lots.reduce((best, lot) => (lot.shortest > best.shortest ? lot : best));
 }
 
 /** Fills GATE, then TUNE, with groups in the order of the lot, each as near to its target as they allow; TRAIN gets the others. */
-function lotOf(groups: Groups["groups"], targetOf: (split: Split) => number, isGateDrawn: boolean, seed: string): Lot {
+function lotOf(groups: Groups["groups"], { targetOf, leastOf }: Aims, isGateDrawn: boolean, seed: string): Lot {
   const lots = groups.map((group, i) => ({ i, group, lot: hashOf(`${seed}\n${group[0]?.frameId}`) }));
   lots.sort((a, b) => a.lot - b.lot || a.i - b.i);
   const splitOf: Split[] = groups.map(() => "TRAIN");
@@ -99,7 +106,8 @@ function lotOf(groups: Groups["groups"], targetOf: (split: Split) => number, isG
     const split = (["GATE", "TUNE"] as const).find((one) => {
       const missing = targetOf(one) - counts[one];
       const more = usable(one, group);
-      return more > 0 && Math.abs(missing - more) < Math.abs(missing);
+      if (more === 0) return false;
+      return counts[one] < leastOf(one) || Math.abs(missing - more) < Math.abs(missing);
     });
     splitOf[i] = split ?? "TRAIN";
     counts[splitOf[i]] += usable(splitOf[i], group);

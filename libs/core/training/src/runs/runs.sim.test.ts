@@ -208,7 +208,7 @@ class Simulation {
 
 describe("trainings over months", () => {
   test.each([1, 2, 3, 4])(
-    "seed %i: one a cause, one at work a model, and each ends or names what it waits for",
+    "seed %i: one a cause, one working a model, and each ends or names what it waits for",
     (seed) => {
       const simulation = new Simulation(seed);
       const phases = new Set<string>();

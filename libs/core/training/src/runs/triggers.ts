@@ -4,7 +4,8 @@
  * T1. Of a cause at most one run is open, and none starts in the cool-down after its end: the same verdict, however often it is
  *     written, is one run.
  * T2. A verdict counts while it is open, of the model that is champion: about another package a training could do nothing.
- * T3. What is on a schedule does not start while a run of the model is open, nor for a moment before the end of one that succeeded.
+ * T3. What is on a schedule does not start while a run of the model is open, nor for a moment that is
+ *     over for more than a day or before the end of one that succeeded: an old champion is no reason when a trainer is set up.
  * T4. A person may always ask, except while a run of the model is past LABELLING or one that a person asked for is open.
  */
 import type { DriftVerdict, TrainingRun, TrainingTrigger } from "@tributary/contracts";
@@ -29,6 +30,8 @@ export type PersonRequest = {
 
 const RUN_ID_LENGTH = 16;
 const DEVICES_MAX = 1_000;
+/** T3 */
+const MISSED_MS_MAX = 86_400_000;
 
 type Cause = {
   readonly trigger: TrainingTrigger;
@@ -107,7 +110,7 @@ function modelsDue(world: World, now: Instant, settings: RunSettings): readonly 
       const reason = `${labels} labels came since the last dataset`;
       causes.push({ trigger: "LABELS", causeKey: `labels:${model}`, model, by: SERVICE, reason, slice: FLEET, since });
     }
-    const dueAt = world.scheduledAfter(Math.max(champion.pushedAt, lastTrainingAt(world, model)));
+    const dueAt = world.scheduledAfter(Math.max(now - MISSED_MS_MAX, champion.pushedAt, lastTrainingAt(world, model)));
     if (dueAt !== null && dueAt <= now && !isAnyOpen(world, model)) {
       const reason = `it was scheduled for ${new Date(dueAt).toISOString()}`;
       causes.push({
