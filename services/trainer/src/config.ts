@@ -3,6 +3,7 @@ import { isLoopback } from "@tributary/service-kit";
 import { type RunSettings, runDefaults } from "@tributary/training";
 import { Cron } from "croner";
 import { z } from "zod";
+import { backendSchema } from "./backends/index.ts";
 
 const positive = z.number().int().positive();
 const MINUTE = 60_000;
@@ -25,7 +26,7 @@ export const configSchema = z.strictObject({
         .default([]),
     })
     .prefault({}),
-  /** Results of jobs, and what is made while packing. */
+  /** Results of jobs, folders of local ones, and what is made while packing. */
   dataDir: z.string().min(1),
   /** Champions, validation frames and packages come from it, candidates go to it. */
   modelRegistry: z.strictObject({
@@ -34,6 +35,8 @@ export const configSchema = z.strictObject({
     /** Of one call; it examines a package before it answers. */
     timeoutMs: positive.max(HOUR).default(15 * MINUTE),
   }),
+  /** Who trains (backends/README.md). */
+  backend: backendSchema.prefault({ kind: "local" }),
   /** Pictures of frames come from it. */
   frameArchive: z.strictObject({ url: httpUrl }).prefault({ url: "http://127.0.0.1:8088" }),
   /** Dataset versions, as a remote of DVC. */

@@ -11,12 +11,12 @@ import { Module } from "@nestjs/common";
 import { APP_FILTER } from "@nestjs/core";
 import { clientOf, modelRegistryApi } from "@tributary/api";
 import { type BlobStore, FolderBlobStore, FolderObjectStore, openS3ObjectStore } from "@tributary/blob-store";
-import { ConfigError } from "@tributary/config";
 import { Lease } from "@tributary/kafka";
-import type { Clock } from "@tributary/kernel";
-import { CLOCK, CONFIG, KafkaModule, ProblemFilter, TELEMETRY } from "@tributary/service-kit";
+import type { Clock, Random } from "@tributary/kernel";
+import { CLOCK, CONFIG, KafkaModule, ProblemFilter, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { BACKEND, type TrainingBackend } from "./backends/backend.ts";
+import { backendOf } from "./backends/index.ts";
 import type { TrainerConfig } from "./config.ts";
 import { BaseSets } from "./datasets/base-sets.ts";
 import { DatasetStore } from "./datasets/dataset-store.ts";
@@ -26,6 +26,7 @@ import { DATASET_OPTIONS, type DatasetOptions, KafkaDatasets } from "./datasets/
 import { DATASETS, type Datasets } from "./datasets/port.ts";
 import { problemOf } from "./http/problems.ts";
 import { RunsController } from "./http/runs.controller.ts";
+import { downloadPackage } from "./registry/blobs.ts";
 import { TrainerEffects } from "./runs/effects.ts";
 import { PackagePacker } from "./runs/packer.ts";
 import { FolderResults } from "./runs/results.ts";
@@ -47,6 +48,15 @@ function effectsOf(
   const scratch = join(dataDir, "scratch");
   const packer = new PackagePacker({ datasets, registry, results, scratch, telemetry, ...packing });
   return new TrainerEffects({ datasets, backend, registry, registryUrl: modelRegistry.url, packer, results });
+}
+
+function trainingBackendOf(config: TrainerConfig, datasets: Datasets, clock: Clock, random: Random): TrainingBackend {
+  const { blobs } = clientOf(modelRegistryApi, config.modelRegistry);
+  const sources = {
+    packageInto: (digest: string, dir: string, signal: AbortSignal) => downloadPackage(blobs, digest, dir, signal),
+    datasetInto: datasets.materialise.bind(datasets),
+  };
+  return backendOf(config.backend, { clock, random, dataDir: config.dataDir, sources });
 }
 
 async function datasetStoreOf({ dataDir, datasets: { s3 } }: TrainerConfig): Promise<DatasetStore> {
@@ -83,16 +93,12 @@ async function baseSetsOf(
   return new BaseSets({ blobs, store, workDir, now: () => clock.now(), decodeMsMax, bytesMax, uploadMsMax });
 }
 
-const missing = (key: string) => (): never => {
-  throw new ConfigError("configuration", [`${key}: missing`]);
-};
-
 @Module({
   imports: [KafkaModule],
   controllers: [TrainerController, RunsController, DatasetsController],
   providers: [
     { provide: Lease, useFactory: (clock: Clock) => new Lease({ clock }), inject: [CLOCK] },
-    { provide: BACKEND, useFactory: missing("backend") },
+    { provide: BACKEND, useFactory: trainingBackendOf, inject: [CONFIG, DATASETS, CLOCK, RANDOM] },
     { provide: DatasetStore, useFactory: datasetStoreOf, inject: [CONFIG] },
     { provide: DATASET_OPTIONS, useFactory: datasetOptionsOf, inject: [CONFIG, DatasetStore, CLOCK] },
     { provide: UPLOADS, useFactory: uploadsOf, inject: [CONFIG] },

@@ -2,10 +2,11 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { Client, modelRegistryApi } from "@tributary/api";
+import { type ModelManifest, packageFiles, packageLimits, parseManifest } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 
 export type ModelRegistry = Client<typeof modelRegistryApi>;
@@ -39,6 +40,21 @@ export async function downloadAll(
   signal: AbortSignal,
 ): Promise<void> {
   await eachOf(files, ([path, digest]) => download(blobs, digest, path, signal));
+}
+
+export async function manifestOf(blobs: Blobs, digest: string, signal: AbortSignal): Promise<ModelManifest> {
+  const bytes = await documentOf(blobs, digest, signal);
+  if (bytes.length > packageLimits.manifestBytesMax) {
+    throw new Failure("package-manifest-invalid", "give-up", `a manifest has ${bytes.length} bytes`);
+  }
+  return parseManifest(JSON.parse(new TextDecoder().decode(bytes)));
+}
+
+/** A package as a folder, by the digest of its manifest. */
+export async function downloadPackage(blobs: Blobs, digest: string, dir: string, signal: AbortSignal): Promise<void> {
+  const { files } = await manifestOf(blobs, digest, signal);
+  const parts = Object.entries(files).map(([path, { sha256 }]) => [join(dir, path), sha256] as const);
+  await downloadAll(blobs, [...parts, [join(dir, packageFiles.manifest), digest]], signal);
 }
 
 /** A document, whole; at most 8 MiB. */

@@ -9,15 +9,30 @@ import { copyFile, link, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "n
 import { join } from "node:path";
 import type { RegisteredVersion } from "@tributary/api";
 import type { TrainingRun } from "@tributary/contracts";
-import { type ModelManifest, packageFiles, packageLimits, parseManifest } from "@tributary/inference";
+import { type ModelManifest, packageFiles } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
-import { BASE_SLICE, halvesOf, LABELS_FILE, parseValidationManifest, runTask, SPLIT_SEED } from "@tributary/model-packaging";
+import {
+  BASE_SLICE,
+  halvesOf,
+  LABELS_FILE,
+  parseValidationManifest,
+  runTask,
+  SPLIT_SEED,
+} from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
 import type { Telemetry } from "@tributary/telemetry";
 import { candidateVersion, DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
 import type { Datasets } from "../datasets/port.ts";
 import { packingProgressed } from "../events.ts";
-import { documentOf, downloadAll, type ModelRegistry, type Part, uploadMissing } from "../registry/blobs.ts";
+import {
+  documentOf,
+  downloadAll,
+  downloadPackage,
+  type ModelRegistry,
+  manifestOf,
+  type Part,
+  uploadMissing,
+} from "../registry/blobs.ts";
 import { frozenOf } from "./frozen.ts";
 import type { Results } from "./results.ts";
 
@@ -114,7 +129,7 @@ export class PackagePacker implements Packer {
   /** What the candidate has in common with the champion that it was trained from. */
   async #parent({ parentDigest }: TrainingRun, dir: string, signal: AbortSignal): Promise<Parent> {
     const { blobs } = this.#options.registry;
-    const manifest = parseManifest(jsonOf(await documentOf(blobs, parentDigest, signal)));
+    const manifest = await manifestOf(blobs, parentDigest, signal);
     const wanted = [packageFiles.labels, packageFiles.preprocessor];
     const files = wanted.map((file) => [join(dir, file), manifest.files[file]?.sha256 ?? ""] as const);
     await downloadAll(blobs, files, signal);
@@ -185,10 +200,7 @@ export class PackagePacker implements Packer {
       throw new Failure("cloud-model-unknown", "ask-a-person", `packing.cloud: the registry has no ${wanted}`);
     }
     const target = join(dir, "cloud");
-    const manifest = parseManifest(jsonOf(await documentOf(registry.blobs, found.modelDigest, signal)));
-    const files = Object.entries(manifest.files).map(([path, { sha256 }]) => [join(target, path), sha256] as const);
-    const own = [join(target, packageFiles.manifest), found.modelDigest] as const;
-    await downloadAll(registry.blobs, [...files, own], signal);
+    await downloadPackage(registry.blobs, found.modelDigest, target, signal);
     return target;
   }
 }
@@ -227,11 +239,4 @@ async function packageParts(dir: string, digest: string, { files }: ModelManifes
     ...Object.entries(files).map(([path, { sha256, bytes }]) => ({ from: join(dir, path), digest: sha256, bytes })),
     { from: join(dir, packageFiles.manifest), digest, bytes: size },
   ];
-}
-
-function jsonOf(bytes: Uint8Array): unknown {
-  if (bytes.length > packageLimits.manifestBytesMax) {
-    throw new Failure("package-manifest-invalid", "give-up", `a manifest has ${bytes.length} bytes`);
-  }
-  return JSON.parse(new TextDecoder().decode(bytes));
 }
