@@ -18,7 +18,6 @@ export {
   bytesIn,
   checkManifest,
   countsOf,
-  type DescribedFolder,
   describeFolder,
   parseValidationManifest,
   someOf,
