@@ -27,7 +27,6 @@ export {
   bytesIn,
   checkManifest,
   countsOf,
-  type DescribedFolder,
   describeFolder,
   parseValidationManifest,
   slicesOf,

@@ -4,7 +4,7 @@ import type { S3Place } from "./s3-client.ts";
 
 export { FolderBlobStore } from "./folder.ts";
 export { FolderObjectStore } from "./folder-objects.ts";
-export type { ObjectStore, StoredObject } from "./object-store.ts";
+export type { ObjectStore } from "./object-store.ts";
 export { type BlobStore, type ByteRange, bytesOf, checkedDigest } from "./port.ts";
 export type { S3BlobStore, S3BlobStoreOptions };
 

@@ -4,14 +4,12 @@ export {
   type FrameCandidate,
   type FrameLabel,
   type LabelledFrame,
-  type LeftOut,
   type LeftOutCounts,
   LeftOutTally,
   sumOfLeftOut,
   type UsableFrame,
 } from "./candidate.ts";
 export {
-  type Choice,
   type ChoiceSettings,
   type ChosenFrame,
   choiceDefaults,
