@@ -263,7 +263,8 @@ test("the gate is open to a package's equal and closed to what breaks a margin, 
   await rm(join(folder, "frames", "slices.json"));
   expect((JSON.parse(sliced.stdout) as typeof report).lines.filter(({ kind }) => kind === "slice")).toMatchObject([
     { name: "old slice base", verdict: "unsure", found: expect.stringContaining("too few frames") },
-    { name: "old slice site=south", verdict: "unsure", slice: { frames: 1, role: "old" } },
+    { name: "old slice site=south", verdict: "passed", slice: { frames: 1, role: "old", pooled: ["site=south"] } },
+    { name: "old slice base with site=south", verdict: "unsure", slice: { frames: 128, pooled: ["site=south"] } },
     { name: "drifted slice drifted", verdict: "failed", slice: { frames: 128, won: 0, lost: 0 } },
   ]);
   expect(sliced.stderr).toContain("did not pass the gate: slice (drifted slice drifted)");
