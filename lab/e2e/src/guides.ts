@@ -8,6 +8,7 @@ export const sessions: readonly (readonly string[])[] = [
     "examples/consumers/README.md",
   ],
   ["docs/guides/roll-out-a-model.md", "docs/guides/something-is-drifting.md"],
+  ["docs/guides/retrain.md"],
   [
     "README.md",
     "docs/guides/agent-on-a-pi.md",
