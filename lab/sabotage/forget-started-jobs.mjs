@@ -2,7 +2,6 @@
  * Breaks P1 (backend.ts of the trainer): the local backend starts another job whenever it is asked to start one, instead of returning the
  * one that it has. If the trainer is killed before it wrote down what it started, two trainings are made. It dies as die-in-training.mjs says.
  */
-import "./die-in-training.mjs";
 import { randomUUID } from "node:crypto";
 import { replaceExport } from "./replace-export.mjs";
 
@@ -16,3 +15,5 @@ await replaceExport(
       }
     },
 );
+// Afterwards: it loads what imports the backend.
+await import("./die-in-training.mjs");
