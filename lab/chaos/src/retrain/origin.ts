@@ -93,7 +93,7 @@ export const archiveConfig = (dir: string, kafka: object, port: number): object 
 /** Labels are all there when a training asks for them, so it takes what there is. */
 export const trainerConfig = (dir: string, kafka: object, registryPort: number, archivePort: number): object => ({
   kafka,
-  log: { level: "debug" },
+  log: { level: "info" },
   dataDir: join(dir, folders.trainer),
   modelRegistry: { url: urlOf(registryPort) },
   frameArchive: { url: urlOf(archivePort) },

@@ -49,6 +49,7 @@ const DIE_AT = "die-in-training";
 const MARK = "TRIBUTARY_CHAOS_WORLD";
 /** Kafka waits 10 s for an instance. */
 const STOPPED_MS = 13_000;
+const STOPPED_LOOK_MS = 500;
 const ENDED_MS_MAX = 900_000;
 const ENDED = ["SUCCEEDED", "FAILED", "REFUSED", "CANCELLED"];
 const CALL_MS_MAX = 60_000;
@@ -236,7 +237,7 @@ export class RetrainWorld {
         this.stops++;
         setTimeout(() => service.alive() && process.kill(service.pid, "SIGCONT"), STOPPED_MS);
       }
-      await sleep(100);
+      await sleep(STOPPED_LOOK_MS);
     }
   }
 }
