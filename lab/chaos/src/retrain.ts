@@ -2,7 +2,7 @@
  * Two trainers are killed with -9 at every transition of a training: before it is written, after it, and while the effects
  * run that lead to it; and stopped for longer than Kafka waits for them, right before they write (runs-worker.ts W1, W2; G12).
  *
- * One verdict, told ten times, opens a training in the first world. The others get its request, and are killed elsewhere,
+ * One verdict, written ten times, opens a training in the first world. The others get its request, and are killed elsewhere,
  * or not at all: so all have to make the same training, from the same dataset to the same package. The checks read Kafka,
  * the trainers' folder and the list of processes. A control forgets which jobs it started (lab/sabotage), and must be detected.
  */
@@ -57,7 +57,7 @@ type Story = {
 
 const CALM = "calm";
 const CONTROL = "control";
-/** The first of those that run is told the verdict. */
+/** The first of those that run gets the verdict. */
 const STORIES: readonly Story[] = [
   {
     name: "before",
@@ -87,7 +87,7 @@ const STORIES: readonly Story[] = [
 export const retrain: Drill = {
   name: "retrain",
   summary: "two trainers killed with -9 at every transition of a training, or stopped; it must end as without faults",
-  details: `One verdict, told ten times, is one training, with one dataset, one job and one candidate, and nothing is left running.
+  details: `One verdict, written ten times, is one training, with one dataset, one job and one candidate, and nothing is left running.
 With a control that must fail: a backend that starts another job whenever it is asked to start one.`,
   options: [],
   choices: [{ name: "stories", about: "what happens to trainers, beside nothing", among: namesOf(STORIES) }],
@@ -100,7 +100,7 @@ With a control that must fail: a backend that starts another job whenever it is 
       log(`${origin.archived.frames} frames are archived; the frame-archive was killed ${origin.archiveKills} times`);
       const chosen = choices?.stories ?? namesOf(STORIES);
       const stories = STORIES.filter(({ name }) => name === CALM || chosen.includes(name));
-      return [archiveFindings(origin), ...(await told({ dir, brokers, origin, log }, stories))];
+      return [archiveFindings(origin), ...(await played({ dir, brokers, origin, log }, stories))];
     } finally {
       await kafka.stop();
     }
@@ -115,7 +115,7 @@ type Stage = {
 };
 
 /** All at once, as most of a story is waiting. */
-async function told(stage: Stage, [first, ...others]: readonly Story[]): Promise<readonly Findings[]> {
+async function played(stage: Stage, [first, ...others]: readonly Story[]): Promise<readonly Findings[]> {
   if (first === undefined) return [];
   const requested = Promise.withResolvers<readonly OutRecord[]>();
   const one = play(stage, first, undefined, requested.resolve);
@@ -186,7 +186,7 @@ function checksOf(facts: Facts): readonly Check[] {
   const one = (name: string, found: readonly string[]) => check(name, found.length === 1, found.join(", ") || "none");
   return [
     check("the training succeeds", end.phase === "SUCCEEDED", `${end.phase}: ${end.message}`),
-    one("one training, of a verdict that was told ten times", runs),
+    one("one training, of a verdict that was written ten times", runs),
     check(
       "each transition once, none left out",
       wrong.length === 0 && versionsWrong.length === 0,

@@ -201,7 +201,7 @@ async function archive(
       const { frames: before } = await archived();
       await sink.send(of.flatMap(({ jpeg, label, i }) => recordsOf(jpeg, label, i, modelDigest)));
       if (kill === ARCHIVE_KILLS) break;
-      const what = "the archive to be at work";
+      const what = "the archive to keep frames";
       await waitFor(async () => (await archived()).frames > before, { what, timeoutMs: 60_000, everyMs: 20 });
       await archives.services[0]?.kill();
     }

@@ -42,8 +42,8 @@ export type WorldOptions = Place & {
 };
 
 const INSTANCES = 2;
-/** How often the same verdict is told. */
-const TOLD = 10;
+/** How often the same verdict is written. */
+const VERDICT_RECORDS = 10;
 const DIE_AT = "die-in-training";
 /** In the environment of a world's trainers, and of whatever they start. */
 const MARK = "TRIBUTARY_CHAOS_WORLD";
@@ -119,12 +119,12 @@ export class RetrainWorld {
     });
     await world.#archives.start();
     if (request !== undefined) {
-      await world.#tellVerdict();
+      await world.#writeVerdict();
       await world.#sink.send(request);
     }
     await world.trainers.start();
     void world.#continueStopped();
-    if (request === undefined) await world.#tellVerdict();
+    if (request === undefined) await world.#writeVerdict();
     return world;
   }
 
@@ -201,10 +201,10 @@ export class RetrainWorld {
     }
   }
 
-  async #tellVerdict(): Promise<void> {
+  async #writeVerdict(): Promise<void> {
     const { verdict } = this.#origin;
-    for (let told = 0; told < TOLD; told++) {
-      const value = DriftVerdict.encodeConfluent({ ...verdict, version: BigInt(told + 1) });
+    for (let record = 0; record < VERDICT_RECORDS; record++) {
+      const value = DriftVerdict.encodeConfluent({ ...verdict, version: BigInt(record + 1) });
       await this.#sink.send([{ topic: topics.driftVerdicts.name, key: verdict.verdictId, value }]);
     }
   }
