@@ -5,7 +5,6 @@
  *                                  TrainerEffects             datasets, the backend's jobs, the model registry
  *   training.results.v1 -> RunsTable -> RunsController        in every instance
  */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Inject, Module, type OnApplicationShutdown } from "@nestjs/common";
 import { APP_FILTER } from "@nestjs/core";
@@ -44,17 +43,18 @@ import { RunsTable } from "./runs/runs-table.ts";
 import { RunsSink, TableReader } from "./sinks.ts";
 import { TrainerConsumer } from "./trainer.consumer.ts";
 import { TrainerController } from "./trainer.controller.ts";
+import { openWorkFolder } from "./work-folder.ts";
 
-function effectsOf(
+async function effectsOf(
   config: TrainerConfig,
   telemetry: Telemetry,
   datasets: Datasets,
   backend: TrainingBackend,
   results: Results,
-): TrainerEffects {
+): Promise<TrainerEffects> {
   const { dataDir, modelRegistry, packing } = config;
   const registry = clientOf(modelRegistryApi, modelRegistry);
-  const scratch = join(dataDir, "scratch");
+  const scratch = await openWorkFolder(join(dataDir, "scratch"));
   const packer = new PackagePacker({ datasets, registry, results, scratch, telemetry, ...packing });
   return new TrainerEffects({ datasets, backend, registry, registryUrl: modelRegistry.url, packer, results });
 }
@@ -94,15 +94,9 @@ async function datasetStoreOf({ dataDir, datasets: { s3 } }: TrainerConfig): Pro
   return new DatasetStore(await (s3 === undefined ? FolderObjectStore.open({ dir }) : s3ObjectsOf(s3)));
 }
 
-/** What a crash left of it goes. */
-async function emptied(dir: string): Promise<string> {
-  await rm(dir, { recursive: true, force: true });
-  return dir;
-}
-
 async function datasetOptionsOf(config: TrainerConfig, store: DatasetStore, clock: Clock): Promise<DatasetOptions> {
   const { dataDir, datasets, frameArchive, labels } = config;
-  const workDir = await emptied(join(dataDir, "freezing"));
+  const workDir = await openWorkFolder(join(dataDir, "freezing"));
   const freezer = new Freezer({ store, workDir, now: () => clock.now(), hashMsMax: datasets.decodeMsMax });
   const { cloudFloor, lookbackMs: labelMsMax } = labels;
   return { store, freezer, frameArchive, labels, cloudFloor, labelMsMax };
@@ -118,7 +112,7 @@ async function baseSetsOf(
   clock: Clock,
 ): Promise<BaseSets> {
   const { baseSetBytesMax: bytesMax, decodeMsMax, uploadMsMax } = config.datasets;
-  const workDir = await emptied(join(config.dataDir, "base-sets"));
+  const workDir = await openWorkFolder(join(config.dataDir, "base-sets"));
   return new BaseSets({ blobs, store, workDir, now: () => clock.now(), decodeMsMax, bytesMax, uploadMsMax });
 }
 
