@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { exitFlags } from "@tributary/kernel";
-import { identify } from "@tributary/stack";
+import { identify } from "@tributary/kernel/processes";
 import { repositoryRoot, type SpawnedService, spawnProcess, tempDir, waitFor } from "@tributary/testing";
 
 const MINUTE = 60_000;

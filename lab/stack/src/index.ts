@@ -5,7 +5,7 @@ export { Labeller } from "./labeller.ts";
 export { metricsOf, seriesOf } from "./metrics.ts";
 export type { Part } from "./part.ts";
 export { cloudPackage, edgePackage, mains, runDir, samples } from "./paths.ts";
-export { endAll, identify, marked } from "./proc.ts";
+export { endAll, marked } from "./proc.ts";
 export { type Stack, startStack } from "./stack.ts";
 export { ensureTrust } from "./trust.ts";
 export { accountOf, endedBoots, shownBy, untilAnswered, verify } from "./verify.ts";

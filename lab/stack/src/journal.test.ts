@@ -2,9 +2,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "@jest/globals";
+import { identify, isAlive, startTimeOf } from "@tributary/kernel/processes";
 import { tempDir, waitFor } from "@tributary/testing";
 import { openJournal, STACK_MARK } from "./journal.ts";
-import { identify, isAlive, marked, startTimeOf } from "./proc.ts";
+import { marked } from "./proc.ts";
 
 describe("the journal", () => {
   const children: ChildProcess[] = [];

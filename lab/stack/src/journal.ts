@@ -9,7 +9,8 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Failure } from "@tributary/kernel";
-import { endAll, identify, isAlive, killAll, marked, type ProcessId } from "./proc.ts";
+import { identify, isAlive, type ProcessId } from "@tributary/kernel/processes";
+import { endAll, killAll, marked } from "./proc.ts";
 
 export const STACK_MARK = "TRIBUTARY_STACK";
 

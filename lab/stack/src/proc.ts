@@ -1,27 +1,7 @@
-/** Processes as Linux reports them. Pids are reused: only pid and start time together identify a process. */
+/** Processes of a stack, found by their environment and ended together. */
 import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-
-export type ProcessId = { readonly pid: number; readonly startedAt: string };
-
-/** Start time in clock ticks since boot; undefined when there is no such process, or it is a zombie. */
-export function startTimeOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The command, in parentheses, may hold spaces and parentheses itself.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" ? undefined : fields[19];
-  } catch {
-    return undefined;
-  }
-}
-
-export function identify(pid: number): ProcessId | undefined {
-  const startedAt = startTimeOf(pid);
-  return startedAt === undefined ? undefined : { pid, startedAt };
-}
-
-export const isAlive = (id: ProcessId): boolean => startTimeOf(id.pid) === id.startedAt;
+import { identify, isAlive, type ProcessId } from "@tributary/kernel/processes";
 
 /** Processes whose environment holds `name=value`: what a stack started, at whatever depth. */
 export function marked(name: string, value: string): ProcessId[] {

@@ -1,6 +1,7 @@
 export { type Backoff, backoffMs } from "./backoff.ts";
 export { exitFlagAtRunTime, exitFlags } from "./exit-flags.ts";
 export { Failure, type FailureAdvice, invariant, reasonOf } from "./failure.ts";
+export { hashOf } from "./hash.ts";
 export {
   BOOTS_FROM,
   type Digest,

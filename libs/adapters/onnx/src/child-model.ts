@@ -7,11 +7,9 @@
  * H5. The child's working directory is its package's folder, whose every file was checked; it dies with its host even inside a run.
  * H6. A child that exceeds its memory limit is killed with `model-memory-exceeded`, as the model's own fault (G9).
  * H7. It sends no telemetry: ONNX Runtime would send some to its maker, and keep a database below ~/.cache. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
-import { isMainThread } from "node:worker_threads";
 import {
   type InferenceResult,
   type InferenceWant,
@@ -22,6 +20,7 @@ import {
   packageFiles,
 } from "@tributary/inference";
 import { exitFlags, Failure, invariant, reasonOf } from "@tributary/kernel";
+import { diesWithHost, residentBytesOf } from "@tributary/kernel/processes";
 import {
   type ChildInit,
   type ChildRefusal,
@@ -120,32 +119,9 @@ export function startChild(
   throw failed("too many files are open");
 }
 
-const DIES_WITH_HOST = ["setpriv", "--pdeathsig", "KILL", "--"];
-let canDieWithHost: boolean | undefined;
-
-/**
- * A child inside a run does not see its pipe end. Linux ends it all the same when that is set before it is started, which
- * util-linux's setpriv does and then becomes the child. Elsewhere, and without one, the child goes when its run is over.
- */
-function diesWithHost(): readonly string[] {
-  const [program = "", ...args] = DIES_WITH_HOST;
-  // The signal comes when the starting thread ends, which for a worker thread may be before its process.
-  canDieWithHost ??= isMainThread && spawnSync(program, [...args, "true"], { stdio: "ignore" }).status === 0;
-  return canDieWithHost ? DIES_WITH_HOST : [];
-}
-
 /** The file is read whole, ONNX Runtime makes its own of it, and its optimiser a third for a while. */
 function memoryBytesMaxOf({ manifest }: ModelPackage): number {
   return MEMORY_BYTES_BASE + 4 * (manifest.files[packageFiles.model]?.bytes ?? 0);
-}
-
-/** 0 where Linux does not report it. */
-function residentBytesOf(pid: number): number {
-  try {
-    return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1_024;
-  } catch {
-    return 0;
-  }
 }
 
 const mib = (bytes: number): number => Math.floor(bytes / 2 ** 20);
@@ -342,7 +318,7 @@ export class ChildModel implements LoadedModel {
     this.#watchdog = null;
   }
 
-  /** H6. Resident pages, not address space: ONNX Runtime and V8 reserve far more than they touch. */
+  /** H6. */
   #checkMemory(): void {
     const max = this.#limits.memoryBytesMax ?? memoryBytesMaxOf(this.#pkg);
     const bytes = residentBytesOf(this.pid);

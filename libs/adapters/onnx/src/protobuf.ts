@@ -53,12 +53,52 @@ export function* fieldsOf(message: Buffer): Generator<Field> {
   }
 }
 
+/** The whole numbers (int32, int64) of a field, one or packed; negative ones take ten bytes. */
+export function integersOf({ bytes, raw }: Field): bigint[] {
+  if (bytes !== null) return varintsOf(bytes);
+  return varintsOf(raw).slice(1); // Without the field's number.
+}
+
+function varintsOf(bytes: Buffer): bigint[] {
+  const values: bigint[] = [];
+  let value = 0n;
+  let shift = 0n;
+  for (const byte of bytes) {
+    value |= BigInt(byte & 0x7f) << shift;
+    shift += 7n;
+    if (byte >= 0x80) continue;
+    values.push(BigInt.asIntN(64, value));
+    value = 0n;
+    shift = 0n;
+  }
+  if (shift > 0n) throw new UnreadableMessage("cut short");
+  return values;
+}
+
 /** A message, text or packed numbers. */
 export const lengthDelimited = (number: number, bytes: Uint8Array): Buffer =>
   Buffer.concat([varintOf(number * 8 + 2), varintOf(bytes.length), bytes]);
 
 /** A whole number from 0 to 2^53 - 1. */
 export const varint = (number: number, value: number): Buffer => Buffer.concat([varintOf(number * 8), varintOf(value)]);
+
+/** A whole number that may be negative (int32, int64). */
+export function integer(number: number, value: number): Buffer {
+  invariant(Number.isSafeInteger(value), `${value} is written as a whole number`);
+  if (value >= 0) return varint(number, value);
+  const bytes: number[] = [];
+  for (let rest = BigInt.asUintN(64, BigInt(value)); ; rest >>= 7n) {
+    if (rest < 0x80n) return Buffer.concat([varintOf(number * 8), Buffer.from([...bytes, Number(rest)])]);
+    bytes.push(Number(rest & 0x7fn) | 0x80);
+  }
+}
+
+/** A float32. */
+export function float(number: number, value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeFloatLE(value);
+  return Buffer.concat([varintOf(number * 8 + 5), bytes]);
+}
 
 function varintOf(value: number): Buffer {
   invariant(Number.isSafeInteger(value) && value >= 0, `${value} is written as a whole number`);

@@ -11,6 +11,7 @@ import { Failure, reasonOf } from "@tributary/kernel";
 import ort from "onnxruntime-node";
 import { placeOfTensors } from "./external-data.ts";
 import type { ChildInit } from "./protocol.ts";
+import { sessionOptions } from "./session-options.ts";
 
 export type Outputs = { readonly logits: Float32Array; readonly features: Float32Array | null };
 
@@ -74,18 +75,7 @@ async function open(init: ChildInit): Promise<ort.InferenceSession> {
     const advice = "save it with its weights inside";
     throw new Failure("model-external-data", "give-up", `${init.modelPath}: it has tensors in other files; ${advice}`);
   }
-  return await ort.InferenceSession.create(bytes, {
-    intraOpNumThreads: init.threads,
-    interOpNumThreads: 1,
-    executionMode: "sequential",
-    graphOptimizationLevel: "all",
-    enableCpuMemArena: false,
-    // 3: errors only; warnings of the optimiser are of no use on a device.
-    logSeverityLevel: 3,
-    // x64quantprecision: on x86 without VNNI, int8 products of signed weights saturate and answers are silently wrong (the
-    // sample's edge model: 76 % right instead of 86 %); weights are made unsigned there, and nothing changes elsewhere.
-    extra: { session: { intra_op: { allow_spinning: "0" }, x64quantprecision: "1" } },
-  }).catch((error: unknown) => {
+  return await ort.InferenceSession.create(bytes, sessionOptions(init.threads)).catch((error: unknown) => {
     throw new Failure("model-unloadable", "give-up", `${init.modelPath}: ${reasonOf(error)}`, { cause: error });
   });
 }

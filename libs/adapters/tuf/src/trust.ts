@@ -17,9 +17,9 @@
 import { mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, type Digest, type Instant, invariant, linkedSignal, reasonOf } from "@tributary/kernel";
+import { readBounded, writeDurably } from "@tributary/kernel/durable-file";
 import type { Metadata, Timestamp } from "@tufjs/models";
 import type { TrustedMetadataStore } from "tuf-js/dist/store.js";
-import { readBounded, writeDurably } from "./durable-file.ts";
 import { isEqualVersion, isOutdated, type TufCode, tufFailure, tufFailureOf } from "./failures.ts";
 import { type MetadataFetcher, readBody, unavailable } from "./fetcher.ts";
 import { expiresAt, fileOf, metadataBytesMax, type Role, type SignedPart, signedAt } from "./metadata.ts";

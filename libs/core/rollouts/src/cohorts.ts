@@ -5,8 +5,7 @@
  * another rollout's salt picks others. The control is taken from the other end, from the devices that are updated last. Cohorts
  * are frozen when the rollout starts and analysed as assigned. Strata are kept with the order, for the cross-check to draw from
  * (cross-check.ts), in fleets of up to `STRATA_DEVICES_MAX` devices: an event must fit into a record. */
-import { Failure } from "@tributary/kernel";
-import { hashOf } from "./hash.ts";
+import { Failure, hashOf } from "@tributary/kernel";
 
 export type FleetDevice = {
   readonly deviceId: string;

@@ -2,7 +2,7 @@
  * computes the same numbers (G10). It ends no analysis; for one that ends undecided it shows whether harm is likely
  * (decide.ts D6). */
 
-import { hashOf } from "./hash.ts";
+import { hashOf } from "@tributary/kernel";
 import { CrossCheck, crossCheckProblem, plannedLooks, type Strata } from "./judge/rerandomisation.ts";
 
 const MINUTE = 60_000;

@@ -3,8 +3,8 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { Failure, reasonOf } from "@tributary/kernel";
+import { writeDurably } from "@tributary/kernel/durable-file";
 import { Key } from "@tufjs/models";
-import { writeDurably } from "../durable-file.ts";
 
 export type Signer = {
   readonly publicKey: Key;

@@ -2,7 +2,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { invariant } from "@tributary/kernel";
-import { readBounded, writeDurably } from "../durable-file.ts";
+import { readBounded, writeDurably } from "@tributary/kernel/durable-file";
 import { metadataBytesMax } from "../metadata.ts";
 
 export interface MetadataStore {

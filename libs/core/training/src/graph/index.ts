@@ -1,1 +1,11 @@
+export { deployableGraph, meanRanges, type Ranges } from "./deployable.ts";
 export type { AttributeValue, GraphNode, OnnxGraph, Tensor, TensorInfo, TensorType } from "./graph.ts";
+export {
+  lastLayer,
+  type Parameter,
+  type ParameterValues,
+  type Trainable,
+  type TrainableTensors,
+  trainableOf,
+} from "./trainable.ts";
+export { gradientGraph, inferenceGraph, rangesGraph } from "./training-graph.ts";

@@ -1,0 +1,87 @@
+/**
+ * Which frames a step is trained on. Slice frames and base photos are two endless sequences of passes, each pass a shuffle of all of
+ * its frames; a step takes the next ones of both. So every frame is seen once before any is seen again.
+ *
+ * B1. A batch follows from seed and step alone: a training that is resumed at a step sees the batches of one that was not interrupted. */
+import { hashOf, type Random, seededRandom } from "@tributary/kernel";
+import type { Recipe } from "../recipe.ts";
+import { type Augmentation, drawAugmentation } from "./augment.ts";
+
+export type BatchFrame = {
+  /** Number among the slice's, or among the base's, frames of TRAIN. */
+  readonly index: number;
+  readonly isSlice: boolean;
+  readonly augmentation: Augmentation;
+};
+
+export type BatchPlan = {
+  readonly steps: number;
+  batchAt(step: number): readonly BatchFrame[];
+};
+
+export type PlannedFrames = { readonly sliceFrames: number; readonly baseFrames: number };
+
+/** Both at least 1. */
+export function batchPlan(frames: PlannedFrames, recipe: Recipe, seed: string): BatchPlan {
+  const { sliceFrames, baseFrames } = frames;
+  const sliceCount = Math.min(recipe.sliceFramesPerBatch, recipe.batch);
+  const baseCount = recipe.batch - sliceCount;
+  const slice = new Passes(sliceFrames, `${seed}\nslice`);
+  const base = new Passes(baseFrames, `${seed}\nbase`);
+  const steps = Math.max(1, Math.round((recipe.epochs * sliceFrames) / sliceCount));
+  return {
+    steps,
+    batchAt: (step) => {
+      const random = seededRandom(hashOf(`${seed}\naugment\n${step}`));
+      const frame = (isSlice: boolean) => (index: number) => ({
+        index,
+        isSlice,
+        augmentation: drawAugmentation(random, recipe),
+      });
+      return [
+        ...slice.at(step * sliceCount, sliceCount).map(frame(true)),
+        ...base.at(step * baseCount, baseCount).map(frame(false)),
+      ];
+    },
+  };
+}
+
+/** `count` different numbers below `size`, or all, in random order. */
+export function drawSome(size: number, count: number, seed: string): readonly number[] {
+  return shuffled(size, seededRandom(hashOf(seed))).slice(0, count);
+}
+
+/** An order of the numbers below `size`. */
+export function shuffled(size: number, random: Random): readonly number[] {
+  const order = Array.from({ length: size }, (_, i) => i);
+  for (let i = size - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [order[i], order[j]] = [order[j] as number, order[i] as number];
+  }
+  return order;
+}
+
+class Passes {
+  readonly #size: number;
+  readonly #seed: string;
+  /** The last one that was asked for; steps ask in order. */
+  #pass = -1;
+  #order: readonly number[] = [];
+
+  constructor(size: number, seed: string) {
+    this.#size = size;
+    this.#seed = seed;
+  }
+
+  at(from: number, count: number): readonly number[] {
+    return Array.from({ length: count }, (_, i) => {
+      const place = from + i;
+      const pass = Math.floor(place / this.#size);
+      if (pass !== this.#pass) {
+        this.#order = shuffled(this.#size, seededRandom(hashOf(`${this.#seed}\n${pass}`)));
+        this.#pass = pass;
+      }
+      return this.#order[place % this.#size] as number;
+    });
+  }
+}

@@ -1,0 +1,44 @@
+/** Between the deployed weights and the trained ones (Wortsman 2022): how much of the new ones is taken decides how much the old
+ * sites lose. It is chosen on frames that were neither trained on nor are shown to the gate. */
+import type { Parameters } from "./adam.ts";
+
+/** `share` of the trained weights, the rest of the deployed ones. 1 gives the trained ones exactly. */
+export function blended(deployed: Parameters, trained: Parameters, share: number): Parameters {
+  return new Map(
+    [...deployed].map(([name, old]) => {
+      const values = trained.get(name) ?? old;
+      return [
+        name,
+        share === 1 ? values.slice() : old.map((value, i) => value + share * ((values[i] as number) - value)),
+      ];
+    }),
+  );
+}
+
+/** Accuracies on TUNE, as deployed: quantised where the deployed model is. */
+export type BlendAccuracy = { readonly blend: number; readonly slice: number; readonly base: number };
+
+export type ChosenBlend = {
+  readonly blend: number;
+  /** Why it is not the best of its kind; null: it is. */
+  readonly note: string | null;
+};
+
+/** Accuracies are quotients of counts: equal ones may differ in their last bit. */
+const TOLERANCE = 1e-9;
+
+/** The largest accuracy on the slice among blends whose loss on base photos is at most `baseLossMax`; of equal ones the smaller
+ * blend. Where none qualifies, the smallest: the gate judges it. */
+export function chooseBlend(measured: readonly BlendAccuracy[], baseBefore: number, baseLossMax: number): ChosenBlend {
+  const byBlend = measured.toSorted((a, b) => a.blend - b.blend);
+  const [smallest] = byBlend;
+  let best: BlendAccuracy | null = null;
+  for (const one of byBlend) {
+    if (baseBefore - one.base > baseLossMax + TOLERANCE) continue;
+    if (best === null || one.slice > best.slice + TOLERANCE) best = one;
+  }
+  if (best !== null) return { blend: best.blend, note: null };
+  const loss = (100 * (baseBefore - (smallest?.base ?? 0))).toFixed(2);
+  const note = `every blend costs base photos more than ${(100 * baseLossMax).toFixed(2)} points; the smallest, ${smallest?.blend}, costs ${loss} and was taken`;
+  return { blend: smallest?.blend ?? 0, note };
+}
