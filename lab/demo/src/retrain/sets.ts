@@ -2,6 +2,7 @@
  * order, so that nothing is judged on what it was trained on:
  *
  *   train 0 to 20,000        base set: what the sample model was first trained on, replayed
+ *   train 20,000 to 25,000   base photos that choose a blend; and photos of no site, for a control
  *   train 45,000 to 50,000   validation: packages are measured on one half, the gate takes the other
  *   test 0 to 5,000          the site's cameras: what people label, and what is trained on
  *   test 5,000 to 10,000     unseen: judged by the demo and the bench alone */
@@ -9,6 +10,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { seededRandom } from "@tributary/kernel";
 import { DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
 import { CLASSES } from "../photos.ts";
 import { type PublishedSplit, publishedPhotos, type RawPhoto } from "./published-photos.ts";
@@ -17,6 +19,8 @@ import { type SiteView, siteFrame } from "./site-views.ts";
 type Place = { readonly split: PublishedSplit; readonly range: readonly [number, number] };
 export const sets = {
   base: { split: "train", range: [0, 20_000] },
+  baseTune: { split: "train", range: [20_000, 22_000] },
+  others: { split: "train", range: [22_000, 25_000] },
   validation: { split: "train", range: [45_000, 50_000] },
   site: { split: "test", range: [0, 5_000] },
   unseen: { split: "test", range: [5_000, 10_000] },
@@ -86,6 +90,38 @@ export class SiteSets {
     await rename(draft, dir);
     return dir;
   }
+}
+
+/** What the cameras of a site see once it has drifted: another light, another lens, or other classes. */
+export type SiteDrift = "dusk" | "defocus" | "class-mix";
+
+/** Classes that the site with another mix sees most: those that the sample model confuses most. */
+const MIX: ReadonlySet<number> = new Set(
+  ["bird", "cat", "dog"].map((name) => CLASSES.indexOf(name as (typeof CLASSES)[number])),
+);
+/** Of other classes it sees every tenth photo. */
+const MIX_OTHERS_EVERY = 10;
+
+/** In an order by lot; all of them, or the first `count`. */
+export async function siteFramesOf(
+  sites: SiteSets,
+  name: "site" | "unseen",
+  drift: SiteDrift,
+  seed: number,
+  count = Number.POSITIVE_INFINITY,
+): Promise<readonly SiteFrame[]> {
+  const photos = await sites.photos(name);
+  const random = seededRandom(seed);
+  const lots = [...photos.keys()].map((place) => ({ place, lot: random() }));
+  const order = lots.sort((a, b) => a.lot - b.lot).map(({ place }) => place);
+  const isSeen = (place: number) => MIX.has(photos[place]?.label ?? -1) || place % MIX_OTHERS_EVERY === 0;
+  const places = drift === "class-mix" ? order.filter(isSeen) : order;
+  return sites.frames(name, drift === "class-mix" ? "clear" : drift, places.slice(0, count), seed);
+}
+
+/** Unseen photos as all other sites see them. */
+export async function unseenFrames(sites: SiteSets): Promise<readonly SiteFrame[]> {
+  return sites.frames("unseen", "clear", [...(await sites.photos("unseen")).keys()]);
 }
 
 /** Writes a dataset's folder, as a training backend is given it. */

@@ -1,0 +1,1 @@
+export { type SiteFrame, SiteSets, siteFramesOf, unseenFrames, writeDataset } from "./sets.ts";
