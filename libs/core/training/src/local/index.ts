@@ -1,4 +1,4 @@
-export { answerOf, splitAccuracy } from "./accuracy.ts";
+export { answerOf, type JudgedFrame, splitAccuracy } from "./accuracy.ts";
 export { type AdamState, adamStep, learningRateAt, type Parameters, startAdam } from "./adam.ts";
 export { augment, type PictureSize } from "./augment.ts";
 export { type BatchFrame, type BatchPlan, batchPlan, drawSome } from "./batches.ts";
