@@ -96,10 +96,9 @@ export class Judge {
         const some = pixels
           .slice(from, from + BATCH)
           .map((one) => (gains === undefined ? one : multiplied(one, gains)));
-        const tensors = some.map((one) => normaliser.tensor(one));
-        const side = Math.sqrt((tensors[0]?.length ?? 0) / 3);
+        const side = Math.sqrt((some[0]?.length ?? 0) / 3);
         const data = new Float32Array(some.length * 3 * side * side);
-        for (const [i, tensor] of tensors.entries()) data.set(tensor, i * tensor.length);
+        for (const [i, one] of some.entries()) normaliser.write(normaliser.channels(one), data, i * one.length);
         const outputs = await session.run({ [input]: { data, dims: [some.length, 3, side, side] } }, [logits]);
         const values = outputs[logits]?.data as Float32Array;
         for (let i = 0; i < some.length; i++) {
