@@ -1,5 +1,5 @@
 # Every deployable is a target: bridge, router, cloud-classifier, gateway, model-registry, rollout-manager,
-# drift-monitor, agent, tools.
+# drift-monitor, frame-archive, trainer, agent, tools.
 #   docker build --target bridge -t tributary/bridge .
 # Images have only their program's dependencies, run as user 1000 and write nothing below /app.
 # A program reads /etc/tributary/NAME.yaml by default.
@@ -16,7 +16,7 @@ WORKDIR /app
 COPY --from=manifests /app .
 RUN npm ci --no-audit --no-fund
 COPY . .
-RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier services/gateway services/model-registry services/rollout-manager services/drift-monitor cli \
+RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier services/gateway services/model-registry services/rollout-manager services/drift-monitor services/frame-archive services/trainer cli \
  && find libs edge services cli \( -name src -o -name tsconfig.json -o -name .tsbuildinfo \
       -o -path '*/dist/*.map' -o -path '*/dist/*.d.ts' \) -prune -exec rm -r {} +
 
@@ -46,6 +46,9 @@ RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/rollout-manage
 FROM production AS drift-monitor-modules
 RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/drift-monitor
 
+FROM production AS frame-archive-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/frame-archive
+
 # ONNX Runtime's package has libraries of every platform.
 FROM production AS cloud-classifier-modules
 RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/cloud-classifier \
@@ -53,6 +56,10 @@ RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/cloud-classifi
 
 FROM production AS model-registry-modules
 RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/model-registry \
+ && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 ! -path "*/linux/$(node -p process.arch)" -exec rm -r {} +
+
+FROM production AS trainer-modules
+RUN npm ci --omit=dev --no-audit --no-fund --workspace @tributary/trainer \
  && find node_modules/onnxruntime-node/bin -mindepth 3 -maxdepth 3 ! -path "*/linux/$(node -p process.arch)" -exec rm -r {} +
 
 FROM production AS agent-modules
@@ -136,6 +143,28 @@ COPY --from=build /app/services/model-registry services/model-registry
 EXPOSE 8085 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/model-registry/dist/main.js"]
 CMD ["--config", "/etc/tributary/model-registry.yaml"]
+
+# Its pictures are below /var/lib/tributary: mount a persistent volume.
+FROM runtime AS frame-archive
+COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
+COPY --from=frame-archive-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/services/frame-archive services/frame-archive
+EXPOSE 8088 9464
+ENTRYPOINT ["/nodejs/bin/node", "services/frame-archive/dist/main.js"]
+CMD ["--config", "/etc/tributary/frame-archive.yaml"]
+
+# Trains and packs models, so it runs them. Its datasets and results are below /var/lib/tributary: mount a persistent volume.
+FROM runtime AS trainer
+COPY --from=util-linux /util-linux /
+COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
+COPY --from=trainer-modules /app .
+COPY --from=build /app/libs libs
+COPY --from=build /app/services/trainer services/trainer
+COPY models/cloud-vgg models/cloud-vgg
+EXPOSE 8089 9464
+ENTRYPOINT ["/nodejs/bin/node", "services/trainer/dist/main.js"]
+CMD ["--config", "/etc/tributary/trainer.yaml"]
 
 # Its outbox is below /var/lib/tributary: mount a persistent volume there, owned by user 1000.
 FROM runtime AS agent

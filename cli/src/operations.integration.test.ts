@@ -209,6 +209,8 @@ describe("doctor", () => {
       "consumer router": "failed",
       "consumer cloud-classifier": "failed",
       "consumer drift-monitor": "failed",
+      "consumer frame-archive": "skipped",
+      "consumer trainer": "skipped",
       "dead letters": "warning",
       "schema registry": "ok",
       MQTT: "ok",

@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { Command, Option } from "commander";
 import { completeCommand, completionCommand } from "./commands/completion.ts";
+import { datasetsCommand } from "./commands/datasets.ts";
 import { describeDevice, devicesCommand, getDevices } from "./commands/devices.ts";
 import { dlqCommand } from "./commands/dlq.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -15,6 +16,7 @@ import { describePolicy, getPolicies } from "./commands/policies.ts";
 import { rolloutCommand } from "./commands/rollouts.ts";
 import { schemasCommand } from "./commands/schemas.ts";
 import { describeTopic, getTopics } from "./commands/topics.ts";
+import { trainCommand } from "./commands/train.ts";
 import type { Io } from "./context.ts";
 import { formats } from "./output.ts";
 import { topicsCommand } from "./topics.ts";
@@ -30,10 +32,12 @@ Exit codes:
   3  not found
   4  the gateway, or Kafka, cannot be reached
   5  done in part: some items were refused, each is named on stderr
-  6  rollout status --exit-code: the rollout is Degraded; drift list --exit-code: there is a verdict
+  6  rollout status --exit-code: the rollout is Degraded; drift list --exit-code: there is a verdict;
+     train status -w: the training ended without a champion
 
 Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_MODEL_REGISTRY, TRIBUTARY_MODEL_REGISTRY_TOKEN,
-  TRIBUTARY_BROKERS, TRIBUTARY_PREFIX, NO_COLOR
+  TRIBUTARY_FRAME_ARCHIVE, TRIBUTARY_FRAME_ARCHIVE_TOKEN, TRIBUTARY_TRAINER, TRIBUTARY_TRAINER_TOKEN, TRIBUTARY_BROKERS,
+  TRIBUTARY_PREFIX, NO_COLOR
 
 On the PATH: ln -sf ${LAUNCHER} ~/.local/bin/tributary`;
 
@@ -48,7 +52,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addHelpText("after", EPILOGUE);
   // A report and an export have one format, and their -o names the file.
   const command = wordsOf(argv).slice(0, 2).join(" ");
-  if (!/^(rollouts? report|drift (report|export))$/.test(command)) {
+  if (!/^(rollouts? report|train report|drift (report|export))$/.test(command)) {
     program.addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(formats).default("table"));
   }
   program
@@ -71,6 +75,8 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(labelsCommand(io))
     .addCommand(rolloutCommand(io))
     .addCommand(driftCommand(io))
+    .addCommand(trainCommand(io))
+    .addCommand(datasetsCommand(io))
     .addCommand(routerCommand(io))
     .addCommand(topicsCommand(io))
     .addCommand(dlqCommand(io))

@@ -38,7 +38,7 @@ def main() -> None:
 
     train = load_split("train", options.work / "data")
     validation = load_split("validation", options.work / "data")
-    images = _tensor(train.frames)
+    images = tensor(train.frames)
     labels = torch.from_numpy(train.labels)
     network = ResNet8() if options.network == "edge" else CloudNet()
     network = network.to(memory_format=torch.channels_last)
@@ -69,7 +69,7 @@ def main() -> None:
         loss_sum = 0.0
         for step in range(steps_per_epoch):
             chosen = order[step * batch : (step + 1) * batch]
-            inputs = _augment(images[chosen], recipe["shift"], epoch, random)
+            inputs = augment(images[chosen], recipe["shift"], epoch, random)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits, _ = network(inputs)
             # The cloud recipe's learning rate was tuned for a summed loss.
@@ -113,11 +113,11 @@ def _optimizer(network: torch.nn.Module, recipe: dict, steps: int):
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, triangle)
 
 
-def _tensor(frames: np.ndarray) -> torch.Tensor:
+def tensor(frames: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(normalise(frames)).contiguous(memory_format=torch.channels_last)
 
 
-def _augment(images: torch.Tensor, shift: int, epoch: int, random: torch.Generator) -> torch.Tensor:
+def augment(images: torch.Tensor, shift: int, epoch: int, random: torch.Generator) -> torch.Tensor:
     """Flips and translates (reflected borders) each image of a batch on its own."""
     flip = torch.rand(len(images), generator=random) < 0.5
     images = torch.where(flip.view(-1, 1, 1, 1), images.flip(3), images)
@@ -139,7 +139,7 @@ def evaluate(network: torch.nn.Module, frames: np.ndarray, labels: np.ndarray) -
     network.eval()
     right = 0
     for start in range(0, len(frames), 500):
-        logits, _ = network(_tensor(frames[start : start + 500]))
+        logits, _ = network(tensor(frames[start : start + 500]))
         right += int((logits.argmax(1).numpy() == labels[start : start + 500]).sum())
     return right / len(frames)
 

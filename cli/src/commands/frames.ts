@@ -1,6 +1,7 @@
 import { type Answer, type AnswerFilter, answerSources, settledBy } from "@tributary/api";
 import { Command, Option } from "commander";
 import { contextOf, type Io } from "../context.ts";
+import { framesExportCommand } from "../frames/export.ts";
 import type { Output, View } from "../output.ts";
 import { positive } from "./options.ts";
 
@@ -9,7 +10,7 @@ const view: View<Answer> = { name: (answer) => answer.frameId, columns: [] };
 type TailOptions = Pick<AnswerFilter, "source" | "settledBy"> & { device?: string; count?: number };
 
 export function framesCommand(io: Io): Command {
-  const command = new Command("frames").description("final answers as they come");
+  const command = new Command("frames").description("final answers as they come, and frames that are kept");
   command
     .command("tail")
     .description("follow final answers until interrupted; -o json prints one JSON document per line")
@@ -32,6 +33,7 @@ export function framesCommand(io: Io): Command {
       }
       enough.abort();
     });
+  command.addCommand(framesExportCommand(io));
   return command;
 }
 

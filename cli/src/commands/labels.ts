@@ -5,7 +5,7 @@
  * and the reason; the exit code shows that there were some.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { NextLabel, NextLabelQuery } from "@tributary/api";
 import { formatFrameId, parseFrameId, reasonOf } from "@tributary/kernel";
 import { Command, InvalidArgumentError, Option } from "commander";
@@ -13,8 +13,10 @@ import { type Context, contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { pictureNameOf } from "../labels/frame-names.ts";
 import { type ImportOptions, importLabels, stdinMark } from "../labels/import.ts";
+import { labellingConfigOf, tasksOf } from "../labels/label-studio-tasks.ts";
 import { labelFormats } from "../labels/read-labels.ts";
 import type { View } from "../output.ts";
+import { writeFile } from "../report-file.ts";
 import { positive } from "./options.ts";
 
 export function labelsCommand(io: Io): Command {
@@ -73,26 +75,55 @@ const nextView: View<NextLabel & { picture: string }> = {
 
 const answerText = (label: string, confidence: number): string => `${label} ${confidence.toFixed(2)}`;
 
+const GONE = "gone";
+type NextOptions = {
+  limit: number;
+  device?: string;
+  why?: string;
+  training?: string;
+  save?: string;
+  format?: "label-studio";
+};
+
 function nextCommand(io: Io): Command {
   return new Command("next")
     .description(
-      "the next frames to label: those of the random sample first, then those on which edge and cloud disagree",
+      "the next frames to label: those that a training waits for, those of the random sample, then those on which edge and cloud disagree",
     )
     .option("--limit <N>", "at most this many", positive, 20)
     .option("--device <ID>", "only those of this device")
-    .addOption(new Option("--why <WHY>", "only of this kind").choices(["sample", "disagreement"]))
+    .addOption(new Option("--why <WHY>", "only of this kind").choices(["training", "sample", "disagreement"]))
+    .option("--training <ID>", "only those that this training waits for")
     .option("--save <FOLDER>", "save the pictures there, named after their frames")
-    .action(async (options: { limit: number; device?: string; why?: string; save?: string }, command: Command) => {
+    .addOption(
+      new Option("--format <FORMAT>", "with --save: also tasks.json and config.xml to import there").choices([
+        "label-studio",
+      ]),
+    )
+    .action(async (options: NextOptions, command: Command) => {
+      if (options.format !== undefined && options.save === undefined) {
+        throw new CliError(exitCodes.usage, "--format writes beside the pictures: give --save FOLDER too.");
+      }
       const context = contextOf(command, io);
       const why = options.why?.toUpperCase() as NextLabelQuery["why"];
-      const { items } = await context.gateway.labels.next({ limit: options.limit, deviceId: options.device, why });
+      const { limit, device: deviceId, training } = options;
+      const { items } = await context.gateway.labels.next({ limit, deviceId, why, training });
       const shown: (NextLabel & { picture: string })[] = [];
       for (const item of items) {
         const url = context.gateway.urlOf(item.image);
         shown.push({ ...item, picture: options.save === undefined ? url : await save(context, item, options.save) });
       }
+      if (options.format !== undefined && options.save !== undefined) saveTasks(shown, options.save);
       context.output.list(shown, nextView, "No frames to label.");
     });
+}
+
+/** Files that Label Studio imports: tasks of the saved pictures, and its labelling interface. */
+function saveTasks(shown: readonly (NextLabel & { picture: string })[], folder: string): void {
+  const saved = shown.filter(({ picture }) => picture !== GONE);
+  mkdirSync(folder, { recursive: true });
+  writeFile(join(folder, "tasks.json"), tasksOf(saved, basename(resolve(folder))));
+  writeFile(join(folder, "config.xml"), labellingConfigOf([...new Set(saved.flatMap(({ classes }) => classes))]));
 }
 
 /** Kafka keeps pictures for hours only; a frame without its picture can still be labelled. */
@@ -102,7 +133,7 @@ async function save({ gateway }: Context, item: NextLabel, folder: string): Prom
   try {
     picture = await gateway.frames.image({ frameId: item.frameId });
   } catch (error) {
-    if (error instanceof CliError && error.exitCode === exitCodes.notFound) return "gone";
+    if (error instanceof CliError && error.exitCode === exitCodes.notFound) return GONE;
     throw error;
   }
   try {

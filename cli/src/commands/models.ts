@@ -4,7 +4,13 @@
  *
  * One package is one row, whether the registry, devices or policies have it.
  */
-import { type Answer, type Device, itemsOfPages, type Policy } from "@tributary/api";
+import {
+  type Answer,
+  type Device,
+  itemsOfPages,
+  type Policy,
+  type ModelVersion as PublicVersion,
+} from "@tributary/api";
 import { Command } from "commander";
 import type { Context, Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
@@ -131,6 +137,7 @@ function show(model: Model, { output }: Context): void {
     [
       ["Judged", gate.judgedAt],
       ["Champion", gate.championDigest],
+      ["Frames", framesText(gate)],
       ...gate.failed.map((line, i) => [i === 0 ? "Failed" : "", line] as const),
       ...(gate.unsure ?? []).map((line, i) => [i === 0 ? "Unsure" : "", line] as const),
       ...(gate.forcedBy === "" ? [] : [["Forced", `by ${gate.forcedBy}: ${gate.forcedReason}`] as const]),
@@ -174,6 +181,15 @@ function onlyOne(models: readonly Model[], id: string): Model {
     throw new CliError(exitCodes.usage, `"${id}" is the prefix of several models:\n${ids}`);
   }
   return found;
+}
+
+type Gate = NonNullable<PublicVersion["gate"]>;
+
+/** Which frames the gate was shown, and how often by now: the more often, the less they measure the next candidate. */
+function framesText({ validationDigest, validationGates, sliceDigest, sliceGates }: Gate): string | null {
+  if (!validationDigest) return null; // Of a gate before it was recorded.
+  const slice = sliceDigest ? `, slice ${short(sliceDigest)}, gate ${sliceGates} on it` : "";
+  return `validation set ${short(validationDigest)}, gate ${validationGates} of this model on it${slice}`;
 }
 
 async function modelsOf({ gateway, models }: Context & { readonly models: ModelApi }): Promise<Model[]> {

@@ -69,8 +69,10 @@ describe("a cluster", () => {
   test("whose consumers are absent, dead or behind", () => {
     const lag = (topic: string, records: bigint) => ({ topic, lag: records });
     const group = { group: "router", state: "Stable", members: 2, topics: [lag("a", 10n), lag("b", 5n)] };
-    expect(judgeGroups([group]).map(({ state }) => state)).toEqual(["ok", "failed", "failed"]);
+    expect(judgeGroups([group]).map(({ state }) => state)).toEqual(["ok", "failed", "failed", "skipped", "skipped"]);
     expect(judgeGroups([{ ...group, members: 0 }])[0]).toMatchObject({ state: "failed" });
+    const archive = { ...group, group: "frame-archive", members: 0 }; // optional, but not once it was used
+    expect(judgeGroups([archive]).find(({ check }) => check === "consumer frame-archive")).toMatchObject({ state: "failed" });
     const behind = { ...group, topics: [lag("a", 10n), lag("b", 5_000n)] };
     expect(judgeGroups([behind])[0]).toMatchObject({
       state: "warning",

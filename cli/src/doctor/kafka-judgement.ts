@@ -8,7 +8,7 @@
 import { topics } from "@tributary/contracts";
 import type { GroupLag, TopicFacts, TopicState } from "@tributary/kafka";
 import { deadLetterSources, driftOf, type TopicDrift, tributaryTopics } from "@tributary/kafka/topics";
-import { type Finding, failed, ok, some, warning } from "./finding.ts";
+import { type Finding, failed, ok, skipped, some, warning } from "./finding.ts";
 
 export function judgeTopics(states: readonly TopicState[], facts: readonly TopicFacts[], create: string): Finding[] {
   const there = new Map(states.map((state) => [state.name, state]));
@@ -82,12 +82,20 @@ const difference = ({ topic, setting, have, want }: TopicDrift): string =>
   `${topic} ${setting} is ${have}, not ${want}`;
 
 const LAG_RECORDS_WORTH_TELLING = 1_000n;
-const CONSUMERS = Object.keys(deadLetterSources).filter((group) => group !== "bridge");
+const CONSUMERS = [...Object.keys(deadLetterSources).filter((group) => group !== "bridge"), "trainer"];
+/** What a deployment does without it. */
+const OPTIONAL: Readonly<Record<string, string>> = {
+  "frame-archive": "pictures are kept for as long as Kafka keeps them",
+  trainer: "no model is retrained",
+};
 
 export function judgeGroups(groups: readonly GroupLag[]): Finding[] {
   return CONSUMERS.map((name): Finding => {
     const check = `consumer ${name}`;
     const group = groups.find((one) => one.group === name);
+    const without = OPTIONAL[name];
+    if (group === undefined && without !== undefined)
+      return skipped(check, `not deployed: ${without}`, `deploy a ${name}, if you want more`);
     if (group === undefined)
       return failed(check, "it has never read from this cluster", `start the ${name}; is --prefix right?`);
     const lag = group.topics.reduce((sum, topic) => sum + topic.lag, 0n);

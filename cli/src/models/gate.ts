@@ -12,7 +12,9 @@ import {
   marginsSchema,
   measure,
   readSettings,
+  seenOf,
 } from "@tributary/model-packaging";
+import { loadPackage } from "@tributary/model-store";
 import { type GateReport, judgeGate, type Margins, marginDefaults } from "@tributary/models/gate";
 import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
@@ -29,6 +31,7 @@ type Options = {
   readonly threads: number;
   readonly corrupted: number;
   readonly robustness?: readonly CorruptionName[];
+  readonly driftedFrames?: string;
 };
 
 const view: View<GateReport["lines"][number]> = {
@@ -61,6 +64,10 @@ export function modelsGateCommand(io: Io): Command {
       `kinds of damage, with commas: ${CORRUPTIONS.join(", ")}; default: by the light of the frames`,
       kindsOf,
     )
+    .option(
+      "--drifted-frames <DIR>",
+      "judge by slices, as what a program trained: frames of the slice it was trained for, as --validation",
+    )
     .addHelpText(
       "after",
       "\nExit code 1: a check failed. `unsure`: the loss is not significant, or there are too few frames; or the champion\nfails the check as well.",
@@ -68,23 +75,32 @@ export function modelsGateCommand(io: Io): Command {
     .action(async (candidate: string, options: Options, command: Command) => {
       const output = outputOf(command, io);
       const margins = await marginsOf(options.margins);
-      const input = await measure({ candidate, ...options }, (line) => io.stderr(`${line}\n`));
+      const { driftedFrames, ...shown } = options;
+      const drifted = driftedFrames === undefined ? {} : { drifted: await driftedSlice(candidate, driftedFrames) };
+      const input = await measure({ candidate, ...shown, ...drifted }, (line) => io.stderr(`${line}\n`));
       const report = judgeGate(input, margins);
-      const { digest: validationSet } = await describeFolder(options.validation);
+      const seen = await seenOf({ validation: options.validation, ...drifted }, null);
       const { champion } = options;
       if (options.html !== undefined) {
         await mkdir(dirname(options.html), { recursive: true });
-        await writeFile(options.html, htmlOf(report, input, { candidate, champion, validationSet }));
+        await writeFile(options.html, htmlOf(report, input, { candidate, champion, seen }));
       }
       if (output.isForPeople || output.format === "name") output.list(report.lines, view, "nothing was evaluated");
       if (output.isForPeople) for (const { name, why } of report.untested) output.line(`Not shown: ${name}; ${why}.`);
-      else output.one({ candidate, champion, validationSet, margins, ...report }, candidate, () => {});
+      else
+        output.one({ candidate, champion, validationSet: seen.validationSet, margins, ...report }, candidate, () => {});
       if (report.passed) return;
       const failed = report.lines
         .filter(({ verdict }) => verdict === "failed")
         .map(({ kind, name }) => `${kind} (${name})`);
       throw new CliError(exitCodes.failed, `${candidate} did not pass the gate: ${failed.join(", ")}`);
     });
+}
+
+/** Its lineage names the slice where the trainer made it. */
+async function driftedSlice(candidate: string, frames: string) {
+  const [{ manifest }, { digest }] = await Promise.all([loadPackage(candidate), describeFolder(frames)]);
+  return { name: manifest.lineage.slice ?? "drifted", frames, digest };
 }
 
 function kindsOf(text: string): readonly CorruptionName[] {

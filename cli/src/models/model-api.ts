@@ -11,7 +11,7 @@ export type ModelVersion = PublicVersion & Partial<Pick<RegisteredVersion, "judg
 
 type Options = { readonly registry?: string; readonly registryToken?: string; readonly token?: string };
 
-const url = (text: string): string => {
+export const url = (text: string): string => {
   if (/^https?:$/.test(URL.parse(text)?.protocol ?? "")) return text;
   throw new InvalidArgumentError("an http:// or https:// URL is needed.");
 };

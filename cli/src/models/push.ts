@@ -6,9 +6,9 @@ import { loadPackage } from "@tributary/model-store";
 import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
+import { megabytes, type Part, uploadMissing } from "../upload.ts";
 import { WAIT, waitForGate } from "./gate-wait.ts";
 import { modelRegistryOf, referenceOf, registryApi, withBy, withModelRegistry } from "./model-api.ts";
-import { megabytes, type Part, uploadMissing } from "./upload.ts";
 
 type Options = { readonly alias?: string; readonly by: string; readonly wait?: true };
 

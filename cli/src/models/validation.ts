@@ -1,14 +1,13 @@
 /** `tributary validation`: the frames on which a model's challengers are evaluated. */
-import { join } from "node:path";
 import type { ValidationDetail, ValidationView } from "@tributary/api";
-import { checkManifest, type DescribedFolder, describeFolder } from "@tributary/model-packaging";
+import { slicesOf } from "@tributary/model-packaging";
 import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
+import { labelledFolder } from "../labelled-folder.ts";
 import { type Output, short, type View } from "../output.ts";
-import { Progress } from "../progress.ts";
+import { megabytes, uploadMissing } from "../upload.ts";
 import { modelRegistryOf, withBy, withModelRegistry } from "./model-api.ts";
-import { megabytes, type Part, uploadMissing } from "./upload.ts";
 
 const view: View<ValidationView> = {
   name: ({ model }) => model,
@@ -29,26 +28,25 @@ export const validationPushCommand = (io: Io): Command =>
     .argument("<folder>", "JPEGs with labels.json (file -> class), or a folder for each class, as for models pack")
     .addHelpText(
       "after",
-      "\nAt least 100 frames that no version of the model was trained on. The set is identified by its digest; the registry keeps it until\nanother is pushed. Pushing the same again changes nothing; frames that the registry has are not sent again.\nA challenger that was judged before is judged on the new set by: tributary models judge",
+      "\nAt least 100 frames that no version of the model was trained on. The set is identified by its digest; the registry keeps it until\nanother is pushed. Pushing the same again changes nothing; frames that the registry has are not sent again.\nslices.json in the folder (file -> KEY=VALUE, e.g. site=north) names frames that retrained candidates are also judged on by themselves.\nA challenger that was judged before is judged on the new set by: tributary models judge",
     )
     .action(async (model: string, folder: string, options: { by: string }, command: Command) => {
       const output = outputOf(command, io);
       const registry = modelRegistryOf(command, io);
-      const described = await describedFolder(folder, io);
+      const described = await labelledFolder(folder, io);
       const { items: versions } = await registry.models.list();
       if (!versions.some(({ name }) => name === model)) {
         const message = `There is no model ${model}: push a version of it first. See: tributary models list`;
         throw new CliError(exitCodes.notFound, message);
       }
-      const { manifest, digest, bytes } = described;
-      const frames = manifest.frames.map(
-        ({ file, sha256, bytes }): Part => ({ from: join(folder, file), digest: sha256, bytes }),
-      );
-      const parts: Part[] = [...frames, { from: bytes, digest, bytes: bytes.length }];
+      const { digest, manifest, parts } = described;
       const sent = await uploadMissing(registry, parts, io);
       const pushed = await registry.validation.push({ model, body: { manifestDigest: digest, by: options.by } });
       output.one({ ...pushed, sent }, model, () => {
         output.line(`${model} is evaluated on ${pushed.frames} frames: ${classesText(pushed)}`);
+        const slices = Object.entries(slicesOf(manifest)).map(([slice, count]) => `${slice} ${count}`);
+        if (slices.length > 1)
+          output.line(`Slices, each of which a retrained candidate must keep: ${slices.join(", ")}`);
         output.line(`Set ${pushed.digest}; sent ${sent.files} of ${parts.length} files, ${megabytes(sent.bytes)} MB.`);
       });
     });
@@ -88,17 +86,3 @@ const classesText = ({ classes }: ValidationDetail): string =>
   Object.entries(classes ?? {})
     .map(([name, count]) => `${name} ${count}`)
     .join(", ");
-
-async function describedFolder(folder: string, io: Io): Promise<DescribedFolder> {
-  let text = "reading the folder";
-  const progress = new Progress(io, () => text);
-  try {
-    const described = await describeFolder(folder, (done, all) => {
-      text = `reading frames: ${done} of ${all}`;
-    });
-    checkManifest(described.manifest);
-    return described;
-  } finally {
-    progress.end();
-  }
-}

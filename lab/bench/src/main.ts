@@ -45,6 +45,10 @@ const benches: Readonly<Record<string, Entry>> = {
     summary: "100,000 devices: time of a look, memory, records per second, cohorts, and how they grow",
     load: async () => (await import("./fleet.ts")).fleet,
   },
+  gate: {
+    summary: "how often a candidate 0, 1 or 2 points worse passes the gate, by frames: today's and by slices",
+    load: async () => (await import("./gate.ts")).gate,
+  },
   judge: {
     summary: "false rollbacks of equal models, and time to roll back a worse one, beside other methods",
     load: async () => (await import("./judge.ts")).judge,

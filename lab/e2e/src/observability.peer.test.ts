@@ -73,10 +73,21 @@ describe("given a running stack", () => {
       agents: { count: 1, frames: 20, fps: 20 },
       rollouts: {},
       drift: {},
+      training: {},
     });
     await untilAnswered(stack, 20, { silenceMsMax: 30_000 });
-    const { bridge, router, classifier, gateway, registry, agents, manager, monitors } = stack;
-    const services = [bridge, router, classifier, gateway, registry as Part, manager as Part, ...monitors];
+    const { bridge, router, classifier, gateway, registry, agents, manager, monitors, archive, trainer } = stack;
+    const services = [
+      bridge,
+      router,
+      classifier,
+      gateway,
+      registry as Part,
+      manager as Part,
+      ...monitors,
+      archive as Part,
+      trainer as Part,
+    ];
     for (const part of [...services, ...agents.map(({ part }) => part)]) {
       scraped.set(part.name, await metricsOf(part));
     }
@@ -87,7 +98,7 @@ describe("given a running stack", () => {
   });
 
   test("then every metric that a process defines is named as Prometheus expects", () => {
-    expect(scraped.size).toBe(8);
+    expect(scraped.size).toBe(10);
     for (const [part, text] of scraped) {
       expect(text.match(/^# TYPE tributary_/gm)?.length).toBeGreaterThan(10);
       expect([part, promtool(["check", "metrics"], text)]).toEqual([part, { status: 0, output: "" }]);

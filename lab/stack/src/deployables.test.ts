@@ -50,6 +50,8 @@ const services = [
   "model-registry",
   "rollout-manager",
   "drift-monitor",
+  "frame-archive",
+  "trainer",
 ] as const;
 const mainOf = {
   bridge: mains.bridge,
@@ -59,6 +61,8 @@ const mainOf = {
   "model-registry": mains.modelRegistry,
   "rollout-manager": mains.rolloutManager,
   "drift-monitor": mains.driftMonitor,
+  "frame-archive": mains.frameArchive,
+  trainer: mains.trainer,
   agent: mains.agent,
   tools: at("cli/dist/main.js"),
 } as const;
@@ -190,7 +194,10 @@ describe("k8s", () => {
     expect(images.map((image) => image.name)).toContain(container?.image);
   });
 
-  test.each(["bridge", "model-registry"])("there is one %s, and the old one ends before the new one starts", (name) => {
-    expect(find("Deployment", name)?.spec).toMatchObject({ replicas: 1, strategy: { type: "Recreate" } });
-  });
+  test.each(["bridge", "model-registry", "frame-archive", "trainer"])(
+    "there is one %s, and the old one ends before the new one starts",
+    (name) => {
+      expect(find("Deployment", name)?.spec).toMatchObject({ replicas: 1, strategy: { type: "Recreate" } });
+    },
+  );
 });

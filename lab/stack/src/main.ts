@@ -152,6 +152,7 @@ async function started(options: StartOptions, { edge, cloud, camera, devices }: 
     packages: { edge: edge.dir, cloud: cloud.dir },
     rollouts: { quick: true },
     drift: {},
+    ...(options.training && { training: {} }),
     agents: {
       count: devices,
       photos,

@@ -3,7 +3,8 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 export const HELP = `Runs the whole system on this machine: Kafka, bridge, router, cloud-classifier, model registry, rollout-manager,
-drift-monitor, gateway, and agents with sample cameras, or with your own models and pictures.
+drift-monitor, gateway, and agents with sample cameras, or with your own models and pictures. With --training also frame-archive
+and trainer.
 
 Usage: npm start -- [options]
 
@@ -15,6 +16,8 @@ Usage: npm start -- [options]
                     sample in place of people: the router relearns, and rollouts are analysed by accuracy
   --light-devices N more devices with the same pictures, one frame a second each, many to a process: a canary
                     and its control need 8 devices each (0)
+  --training        a frame archive and a trainer too: drift that loses frames starts a training, which waits for labels;
+                    two more processes, and one while a model is trained
   --devices N       agents (4; 1 when the camera is a program)
   --fps N           frames per second of each agent (10)
   --frames N        frames of all agents together (unlimited)
@@ -38,6 +41,7 @@ export type StartOptions = {
   readonly camera: string | undefined;
   readonly labels: string | undefined;
   readonly lightDevices: number;
+  readonly training: boolean;
   readonly devices: number | undefined;
   readonly fps: number | undefined;
   readonly frames: number | undefined;
@@ -117,6 +121,7 @@ export function parseOptions(argv: readonly string[]): Parsed {
       camera: text("camera"),
       labels: inPlace(text("labels")),
       lightDevices,
+      training: values.training === true,
       devices,
       fps,
       frames,
@@ -141,6 +146,7 @@ const options = {
   camera: { type: "string" },
   labels: { type: "string" },
   "light-devices": { type: "string" },
+  training: { type: "boolean" },
   fps: { type: "string" },
   devices: { type: "string" },
   frames: { type: "string" },

@@ -13,6 +13,8 @@ export const mains = {
   modelRegistry: at("services/model-registry/dist/main.js"),
   rolloutManager: at("services/rollout-manager/dist/main.js"),
   driftMonitor: at("services/drift-monitor/dist/main.js"),
+  frameArchive: at("services/frame-archive/dist/main.js"),
+  trainer: at("services/trainer/dist/main.js"),
   lightDevices: at("lab/stack/dist/light-devices/main.js"),
 } as const;
 

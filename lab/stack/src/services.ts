@@ -1,8 +1,9 @@
 /**
  * Everything of a stack between Kafka and the devices: bridges, routers, classifiers, the gateway, with rollouts the model registry
- * and rollout-manager, and with drift the drift-monitors. They start together, and stop in the direction of the flow: no new input is
+ * and rollout-manager, with drift the drift-monitors, and with training the frame archive and the trainer. They start together, and stop in the direction of the flow: no new input is
  * accepted, what was accepted is processed, and the gateway answers until the end.
  */
+import { invariant } from "@tributary/kernel";
 import { type Mqtt, makeBridges } from "./bridges.ts";
 import type { ExternalMqtt } from "./external-mqtt.ts";
 import type { Kafka } from "./kafka-node.ts";
@@ -10,6 +11,7 @@ import type { Instance, Launcher } from "./launcher.ts";
 import { type Part, together } from "./part.ts";
 import { mains } from "./paths.ts";
 import { makeRolloutServices, type RolloutServices, type RolloutsOptions } from "./rollout-services.ts";
+import { makeTrainingServices, type TrainingOptions, type TrainingServices } from "./training-services.ts";
 
 export type ServicesOptions = {
   /** Instances; one by default. */
@@ -41,6 +43,7 @@ export class Services {
   readonly gateway: Instance;
   readonly rollouts: RolloutServices | undefined;
   readonly monitors: readonly Part[];
+  readonly training: TrainingServices | undefined;
 
   static async make(
     launcher: Launcher,
@@ -51,6 +54,7 @@ export class Services {
       readonly mqtt?: ExternalMqtt;
       readonly rollouts?: RolloutsOptions;
       readonly drift?: DriftOptions;
+      readonly training?: TrainingOptions;
     },
   ): Promise<Services> {
     const { routers = 1, classifiers = 1, cloud = localCloud(packages.cloud), schemaRegistry } = options.services ?? {};
@@ -68,9 +72,11 @@ export class Services {
     };
     const rollouts =
       options.rollouts && (await makeRolloutServices(launcher, shared(), options.rollouts, packages.edge));
+    const training = await trainingOf(launcher, shared(), packages, rollouts, options.training);
     const urls = rollouts && {
       modelRegistry: { url: rollouts.registry.url },
       rolloutManager: { url: rollouts.manager.url },
+      ...(training && { frameArchive: { url: training.archive.url }, trainer: { url: training.trainer.url } }),
     };
     const { monitors = 1, config: monitorConfig } = options.drift ?? { monitors: 0 };
     const packagesOfDevices = { packages: [packages.edge] };
@@ -83,23 +89,28 @@ export class Services {
       gateway: await launcher.service("gateway", mains.gateway, () => ({ ...shared(), ...urls }), gatewayPort),
       rollouts,
       monitors: await several("drift-monitor", mains.driftMonitor, monitors, monitorBlocks),
+      training,
     });
   }
 
-  private constructor(made: Pick<Services, "mqtt" | "routers" | "classifiers" | "gateway" | "rollouts" | "monitors">) {
+  private constructor(
+    made: Pick<Services, "mqtt" | "routers" | "classifiers" | "gateway" | "rollouts" | "monitors" | "training">,
+  ) {
     this.mqtt = made.mqtt;
     this.routers = made.routers;
     this.classifiers = made.classifiers;
     this.gateway = made.gateway;
     this.rollouts = made.rollouts;
     this.monitors = made.monitors;
+    this.training = made.training;
   }
 
   /** In the direction of the flow. */
   get #layers(): readonly (readonly Part[])[] {
     const { registry, manager } = this.rollouts ?? {};
     const rollouts = [registry, manager].flatMap((one) => one?.part ?? []);
-    const inner = [...this.routers, ...this.classifiers, ...this.monitors, ...rollouts];
+    const training = [this.training?.archive, this.training?.trainer].flatMap((one) => one?.part ?? []);
+    const inner = [...this.routers, ...this.classifiers, ...this.monitors, ...rollouts, ...training];
     return [this.mqtt.bridges, inner, [this.gateway.part]];
   }
 
@@ -114,6 +125,20 @@ export class Services {
   async stop(): Promise<void> {
     for (const layer of this.#layers) await together(layer).stop();
   }
+}
+
+/** A training's model goes to a registry, and from there to the fleet. */
+async function trainingOf(
+  launcher: Launcher,
+  shared: object,
+  { edge: edgePackage, cloud: cloudPackage }: ModelPackages,
+  rollouts: RolloutServices | undefined,
+  options: TrainingOptions | undefined,
+): Promise<TrainingServices | undefined> {
+  if (options === undefined) return undefined;
+  invariant(rollouts !== undefined, "training needs rollouts: its models go to the registry");
+  const world = { registryUrl: rollouts.registry.url, edgePackage, cloudPackage };
+  return makeTrainingServices(launcher, shared, options, world);
 }
 
 const localCloud = (folder: string) => ({

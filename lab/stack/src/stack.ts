@@ -20,6 +20,7 @@ import { cloudPackage, edgePackage } from "./paths.ts";
 import type { RolloutsOptions } from "./rollout-services.ts";
 import { type DriftOptions, type ModelPackages, Services, type ServicesOptions } from "./services.ts";
 import { type Marks, marksOf } from "./topic-log.ts";
+import type { TrainingOptions } from "./training-services.ts";
 
 export type StackOptions = LauncherOptions & {
   readonly kafka?: KafkaOptions;
@@ -32,6 +33,8 @@ export type StackOptions = LauncherOptions & {
   readonly rollouts?: RolloutsOptions;
   /** drift-monitors too. */
   readonly drift?: DriftOptions;
+  /** A frame archive and a trainer too; with `rollouts`. */
+  readonly training?: TrainingOptions;
   /** Devices with an agent each; none by default. */
   readonly agents?: AgentsOptions;
   /** Devices beside the agents, many to a process. */
@@ -63,6 +66,11 @@ export type Stack = {
   readonly manager: Part | undefined;
   /** With `drift`. */
   readonly monitors: readonly Part[];
+  /** With `training`. */
+  readonly archive: Part | undefined;
+  readonly trainer: Part | undefined;
+  readonly archiveUrl: string | undefined;
+  readonly trainerUrl: string | undefined;
   readonly agents: readonly DeviceAgent[];
   readonly light: readonly LightProcess[];
   readonly gatewayUrl: string;
@@ -123,7 +131,7 @@ async function marksNow(kafka: Kafka): Promise<Marks> {
 }
 
 function handlesOf({ dir, journal }: Launcher, kafka: Kafka, services: Services) {
-  const { routers, classifiers, rollouts, monitors, gateway, mqtt } = services;
+  const { routers, classifiers, rollouts, monitors, training, gateway, mqtt } = services;
   const { bridges, url: mqttUrl } = mqtt;
   const [[bridge], [router], [classifier]] = [bridges, routers, classifiers];
   invariant(bridge && router && classifier, "a stack has a bridge, a router and a classifier");
@@ -146,5 +154,9 @@ function handlesOf({ dir, journal }: Launcher, kafka: Kafka, services: Services)
     registryUrl: rollouts?.registry.url,
     manager: rollouts?.manager.part,
     monitors,
+    archive: training?.archive.part,
+    trainer: training?.trainer.part,
+    archiveUrl: training?.archive.url,
+    trainerUrl: training?.trainer.url,
   };
 }

@@ -46,13 +46,13 @@ export const frames = {
   image: route({
     method: "GET",
     path: "/api/v1/frames/{frameId}/image",
-    summary: "The JPEG of a sent frame, as the camera gave it, while Kafka keeps it.",
+    summary: "The JPEG of a sent frame, as the camera gave it, while Kafka or the frame archive keeps it.",
     parameters: frameIdParameter,
     response: bytes("image/jpeg"),
     problems: [
       [400, "frame-id-malformed"],
       [404, "picture-unknown"],
-      [503, "search-busy"],
+      [503, "search-busy, frame-archive-unreachable"],
     ],
   }),
 };

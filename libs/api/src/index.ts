@@ -1,5 +1,6 @@
 export { type Answer, type AnswerFilter, type AnswerQuery, answerSources, settledBy } from "./classifications.ts";
 export { ApiFailure, type Client, clientOf, itemsOfPages, type Resources } from "./client.ts";
+export type { BaseSetRequest, DatasetDetail, DatasetQuery, DatasetView } from "./datasets.ts";
 export {
   type Device,
   type DevicePage,
@@ -21,6 +22,13 @@ export {
   type DriftVerdictView,
   driftCauses,
 } from "./drift.ts";
+export {
+  type ArchivedFramePage,
+  type ArchivedFrameQuery,
+  type ArchivedFrameView,
+  archiveReasons,
+  frameArchiveApi,
+} from "./frame-archive.ts";
 export type { Explanation, ExplanationStep } from "./frames.ts";
 export {
   LABELS_MAX,
@@ -65,3 +73,18 @@ export type {
   RolloutView,
 } from "./rollouts.ts";
 export { type Input, pathOf, type Route } from "./route.ts";
+export { trainerApi } from "./trainer.ts";
+export {
+  type TrainingCancelRequest,
+  type TrainingDetail,
+  type TrainingEventQuery,
+  type TrainingEventView,
+  type TrainingFilter,
+  type TrainingLogQuery,
+  type TrainingPhaseName,
+  type TrainingQuery,
+  type TrainingRequest,
+  type TrainingResumeRequest,
+  type TrainingView,
+  trainingPhases,
+} from "./trainings.ts";

@@ -56,11 +56,12 @@ const labelResultSchema = z.object({
 });
 export type LabelResult = z.output<typeof labelResultSchema>;
 
-const labelWhys = ["SAMPLE", "DISAGREEMENT"] as const;
+const labelWhys = ["TRAINING", "SAMPLE", "DISAGREEMENT"] as const;
 const nextQuery = z.strictObject({
   limit: limit(20),
   deviceId: z.string().optional(),
   why: z.enum(labelWhys).optional(),
+  training: z.string().min(1).max(128).optional().describe("Id of a training: only frames that it waits for."),
 });
 export type NextLabelQuery = z.output<typeof nextQuery>;
 
@@ -68,10 +69,17 @@ const nextLabelSchema = z.object({
   frameId: z.string(),
   why: z
     .enum(labelWhys)
-    .describe("SAMPLE: drawn at random, so its label counts for all frames. DISAGREEMENT: edge and cloud differ."),
+    .describe(
+      "TRAINING: a training waits for labels of such frames. SAMPLE: drawn at random, so its label counts for all frames. DISAGREEMENT: edge and cloud differ.",
+    ),
+  training: z.string().nullable().describe("Of TRAINING: the id of the training."),
   classes: z.array(z.string()).describe("Of the model's policy; empty when that is not known here."),
-  image: z.string().describe("Path of the JPEG on this gateway; there as long as Kafka keeps the frame."),
-  answer: answerSchema,
+  image: z
+    .string()
+    .describe("Path of the JPEG on this gateway; there as long as Kafka or the frame archive keeps the frame."),
+  answer: answerSchema.describe(
+    "Of an archived frame that is older than the answers in memory: what the archive recorded, with settledBy UNKNOWN.",
+  ),
 });
 export type NextLabel = z.output<typeof nextLabelSchema>;
 
@@ -92,9 +100,13 @@ export const labels = {
   next: route({
     method: "GET",
     path: "/api/v1/labels/next",
-    summary: "The next frames worth a person's label: drawn samples first, then those edge and cloud disagree on.",
+    summary:
+      "The next frames worth a person's label: those that a training waits for, drawn samples, those edge and cloud disagree on.",
     query: nextQuery,
-    response: json("Frames without a label, newest first of each kind.", listOf(nextLabelSchema)),
-    problems: [[400, "request-invalid"]],
+    response: json("Frames without a label, in the order in which they are best labelled.", listOf(nextLabelSchema)),
+    problems: [
+      [400, "request-invalid"],
+      [404, "training-unknown"],
+    ],
   }),
 };

@@ -30,6 +30,12 @@ export const modelVersionSchema = z.object({
       judgedAt: z.string(),
       forcedBy: z.string().describe("Who lets it pass all the same; empty: nobody."),
       forcedReason: z.string(),
+      validationDigest: z.string().describe("Validation set that both were shown, hex; empty: unknown."),
+      validationGates: z.number().describe("Gates of the model on this validation set so far; 0: unknown."),
+      sliceDigest: z
+        .string()
+        .describe("Manifest of the frames of the slice that drifted, hex; empty: none were shown."),
+      sliceGates: z.number().describe("Gates of the model on these frames so far."),
     })
     .nullable()
     .describe("What the validation gate found; null: it was not judged."),

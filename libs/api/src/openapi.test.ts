@@ -36,9 +36,14 @@ const linesOf = ({ paths }: Document): string[] =>
 
 /** As it was when decorators made it: who generated a client from it finds everything under the same name. */
 const published = `
+GET /api/v1/archive/frames ArchiveController_list ?device,site,why,since,until,sampleDrawn,labelled,limit,after 200,400,501,502,503
 GET /api/v1/classifications AnswersController_list ?deviceId,source,settledBy,limit 200,400
 GET /api/v1/classifications/events AnswersController_events ?deviceId,source,settledBy 200,400,503
 GET /api/v1/classifications/{frameId} AnswersController_one 200,400,404,503
+GET /api/v1/datasets DatasetsController_list ?model,kind,limit 200,400
+GET /api/v1/datasets/{model}/{version} DatasetsController_one 200,404
+GET /api/v1/datasets/{model}/{version}/manifest DatasetsController_manifest 200,404,501,502,503
+GET /api/v1/datasets/{model}/{version}/dvc DatasetsController_dvc 200,404,501,502,503
 GET /api/v1/devices DevicesController_list ?status,site,limit,after 200,400
 POST /api/v1/devices DevicesController_register {deviceId,hardwareClass,site,labels} 201,400,409,503
 GET /api/v1/devices/{deviceId} DevicesController_one 200,404
@@ -53,7 +58,7 @@ GET /api/v1/drift/{verdictId}/report DriftController_report 200,404
 GET /api/v1/frames/{frameId}/explanation FramesController_explanation 200,400,404,503
 GET /api/v1/frames/{frameId}/image FramesController_image 200,400,404,503
 POST /api/v1/labels LabelsController_take {labels,allowUnknown,dryRun} 200,400,503
-GET /api/v1/labels/next LabelsController_next ?limit,deviceId,why 200,400
+GET /api/v1/labels/next LabelsController_next ?limit,deviceId,why,training 200,400,404
 GET /api/v1/models ModelsController_list 200,400
 GET /api/v1/models/{name} ModelsController_one 200,404
 GET /api/v1/models/{name}/{version} ModelsController_version 200,404
@@ -72,6 +77,15 @@ GET /api/v1/rollouts/{uid}/events RolloutsController_events ?after 200,400,404,5
 GET /api/v1/rollouts/{uid}/devices RolloutsController_devicesOf ?arm,runs,updatePhase,from,limit 200,400,404,503
 GET /api/v1/rollouts/{uid}/report RolloutsController_report 200,404,503
 POST /api/v1/rollouts/{uid}/commands RolloutsController_command {command,by,step} 200,400,404,409,422,501,502,503
+GET /api/v1/trainings TrainingsController_list ?state,phase,model,limit 200,400
+POST /api/v1/trainings TrainingsController_start {model,reason,slice,since,by} 201,400,422,501,502,503
+GET /api/v1/trainings/watch TrainingsController_watch ?state,phase,model 200,400,503
+GET /api/v1/trainings/{runId} TrainingsController_one 200,404
+GET /api/v1/trainings/{runId}/events TrainingsController_events ?after 200,400,404,503
+GET /api/v1/trainings/{runId}/logs TrainingsController_logs ?lines 200,400,404,501,502,503
+GET /api/v1/trainings/{runId}/report TrainingsController_report 200,404
+POST /api/v1/trainings/{runId}/cancel TrainingsController_cancel {by,reason} 200,400,404,422,501,502,503
+POST /api/v1/trainings/{runId}/resume TrainingsController_resume {by} 200,400,404,422,501,502,503
 GET /health/live OperationsController_live 200
 GET /health/ready OperationsController_ready 200
 GET /metrics MetricsController_metrics 200

@@ -20,7 +20,9 @@ const DESCRIPTION =
 
 /** Prefixes of operation ids, as they were first published: clients that others generate name their functions by them. */
 const controllers: Readonly<Record<keyof typeof publicApi | "Operations" | "Metrics", string>> = {
+  archive: "ArchiveController",
   classifications: "AnswersController",
+  datasets: "DatasetsController",
   devices: "DevicesController",
   drift: "DriftController",
   frames: "FramesController",
@@ -28,6 +30,7 @@ const controllers: Readonly<Record<keyof typeof publicApi | "Operations" | "Metr
   models: "ModelsController",
   policies: "PoliciesController",
   rollouts: "RolloutsController",
+  trainings: "TrainingsController",
   Operations: "OperationsController",
   Metrics: "MetricsController",
 };

@@ -82,7 +82,7 @@ const topic = <T>(
 export const topics = {
   frames: topic("edge.frames.v1", EdgeFrame, "bridge", "a sent frame: JPEG, edge prediction, reason, deadline, age", {
     retentionMs: 6 * HOUR,
-    diskShare: 0.36,
+    diskShare: 0.31,
   }),
   predictions: topic("edge.predictions.v1", EdgePredictions, "bridge", "batches of every local prediction", {
     public: true,
@@ -192,6 +192,7 @@ export const topics = {
   }),
   trainingRequests: topic("training.requests.v1", TrainingEvent, "trainer", "every transition of every training", {
     retentionMs: 365 * DAY,
+    diskShare: 0.002,
     key: "training",
     partitions: 1,
   }),

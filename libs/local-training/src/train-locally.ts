@@ -97,6 +97,6 @@ const tooLate = (msMax: number) =>
 const mib = (bytes: number): number => Math.floor(bytes / 2 ** 20);
 
 const tooLarge = (bytes: number, bytesMax: number) => {
-  const what = `the training held ${mib(bytes)} MiB of memory, and may hold ${mib(bytesMax)}`;
+  const what = `the training held ${mib(bytes)} MiB of memory, and may hold ${mib(bytesMax)} MiB`;
   return failure("training-memory-exceeded", "ask-a-person", `${what}; allow more, or make recipe.batch smaller`);
 };

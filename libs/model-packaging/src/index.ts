@@ -2,23 +2,34 @@ export { type Examination, type ExamineSettings, slowdownOf } from "./checking/e
 export { CORRUPTIONS, type CorruptionName, cameraFaults } from "./gating/corruptions.ts";
 export { htmlOf } from "./gating/html.ts";
 export { marginsSchema } from "./gating/margins.ts";
-export { measure } from "./gating/measure.ts";
+export { type DriftedSlice, measure } from "./gating/measure.ts";
+export { type GatesBefore, seenOf } from "./gating/seen.ts";
 export { initKeys, keyFolders, prepareRotation, publishPrepared, signPrepared } from "./keys/key-folder.ts";
 export { temperatureOf } from "./packing/documents.ts";
 export { tensorsThatFit } from "./packing/fit.ts";
-export { type PackOptions, packModel } from "./packing/pack.ts";
+export { type PackOptions, packModel, SPLIT_SEED } from "./packing/pack.ts";
 export { learnFirstPolicy, type PolicySettings } from "./packing/policy.ts";
 export { suspect } from "./packing/suspect.ts";
 export { readSettings } from "./settings-file.ts";
 export { runTask } from "./tasks/run-task.ts";
-export { LABELS_FILE, type ValidationFrame, validationFrames } from "./validation/frames.ts";
 export {
+  BASE_SLICE,
+  halvesOf,
+  isSlice,
+  LABELS_FILE,
+  SLICES_FILE,
+  type ValidationFrame,
+  validationFrames,
+} from "./validation/frames.ts";
+export type { HashedPictures } from "./validation/hash-pictures.ts";
+export {
+  baseSetLimits,
   bytesIn,
   checkManifest,
   countsOf,
-  type DescribedFolder,
   describeFolder,
   parseValidationManifest,
+  slicesOf,
   someOf,
   type ValidationManifest,
   validationLimits,

@@ -34,5 +34,6 @@ export {
 export { type SampleFrame, sampleFrames } from "./samples.ts";
 export { type ModelBehaviour, type SimulatedDevice, SimulatedFleet } from "./simulated-fleet.ts";
 export { freePort, type TempDir, tempDir } from "./temp.ts";
+export { someArchivedFrame, someDataset, someTrainingRun } from "./training-builders.ts";
 export { isTritonInstalled, startTriton, type Triton } from "./triton.ts";
 export { waitFor } from "./wait.ts";

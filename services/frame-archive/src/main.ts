@@ -1,1 +1,3 @@
 import "@tributary/kernel/node-24";
+
+await import("./start.ts");

@@ -41,6 +41,8 @@ export const configSchema = z.strictObject({
       candidatesMax: positive.max(1_000_000).default(5_000),
       /** Ranges of frames kept to know which exist: about one a camera and boot, plus one a gap. */
       rangesMax: positive.max(10_000_000).default(500_000),
+      /** Archived frames that are remembered, as candidates for labels that trainings wait for: about 1 kB each. */
+      archivedMax: positive.max(1_000_000).default(50_000),
     })
     .prefault({}),
   rollouts: z
@@ -63,9 +65,20 @@ export const configSchema = z.strictObject({
       exportMsMax: positive.max(600_000).default(25_000),
     })
     .prefault({}),
-  /** The services that execute commands on rollouts and on models; without them the gateway only shows both. */
+  trainings: z
+    .strictObject({
+      /** Trainings that are listed: of more, open ones and those that changed last. */
+      rememberedMax: positive.max(100_000).default(1_000),
+      /** Events of trainings kept in memory, in bytes. */
+      historyBytesMax: positive.default(16 * 1024 * 1024),
+    })
+    .prefault({}),
+  /** The services that execute commands on rollouts, models and trainings; without them the gateway only shows these. */
   rolloutManager: upstreamBlock.optional(),
   modelRegistry: upstreamBlock.optional(),
+  trainer: upstreamBlock.optional(),
+  /** It has the pictures that Kafka deleted; without it the gateway has those of Kafka only. */
+  frameArchive: upstreamBlock.optional(),
   scan: z
     .strictObject({
       /** Newest records of a partition that a search for one frame may read. */

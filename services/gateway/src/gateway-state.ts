@@ -10,15 +10,18 @@ import type { Clock, Random } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
 import { CLOCK, CONFIG, Health, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { DatasetTable } from "@tributary/training/dataset";
 import { AnswerRing } from "./answers/ring.ts";
 import { ANSWER_SUBSCRIBERS, type AnswerSubscribers, tailAnswers } from "./answers/tail.ts";
 import type { GatewayConfig } from "./config.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { VerdictTable } from "./drift/verdict-table.ts";
+import { ArchivedFrames } from "./labels/archived-frames.ts";
 import { LabelCandidates } from "./labels/candidates.ts";
 import { LabelTable } from "./labels/label-table.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
 import { RolloutTable } from "./rollouts/rollout-table.ts";
+import { TrainingTable } from "./trainings/training-table.ts";
 
 @Injectable()
 export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
@@ -41,6 +44,9 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
     private readonly verdicts: VerdictTable,
     private readonly labels: LabelTable,
     private readonly candidates: LabelCandidates,
+    private readonly archived: ArchivedFrames,
+    private readonly trainings: TrainingTable,
+    private readonly datasets: DatasetTable,
     health: Health,
   ) {
     health.add("topics", () => this.health);
@@ -50,6 +56,8 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
     gauge("recent_answers", "Answers in memory", () => ring.size);
     gauge("rollouts", "Rollouts known", () => rollouts.count);
     gauge("open_verdicts", "Verdicts of drift that are open", () => verdicts.open);
+    gauge("open_trainings", "Trainings that have not ended", () => trainings.open);
+    gauge("archived_frames", "Archived frames remembered for the label queue", () => archived.count);
     gauge("devices", "Devices registered", () => devices.count);
   }
 
@@ -69,6 +77,9 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
       this.rollouts.follow(context),
       this.verdicts.follow(context),
       this.labels.follow(context),
+      this.archived.follow(context),
+      this.trainings.follow(context),
+      follow(context, topics.datasets, (dataset) => dataset && this.datasets.put(dataset)),
       tailAnswers(context, {
         ring,
         subscribers,

@@ -481,9 +481,14 @@ describe("refusals", () => {
 test("OpenAPI describes every path that is served", async () => {
   const { body } = await call("/api/v1/openapi.json");
   expect(Object.keys(body.paths).sort()).toEqual([
+    "/api/v1/archive/frames",
     "/api/v1/classifications",
     "/api/v1/classifications/events",
     "/api/v1/classifications/{frameId}",
+    "/api/v1/datasets",
+    "/api/v1/datasets/{model}/{version}",
+    "/api/v1/datasets/{model}/{version}/dvc",
+    "/api/v1/datasets/{model}/{version}/manifest",
     "/api/v1/devices",
     "/api/v1/devices/{deviceId}",
     "/api/v1/devices/{deviceId}/check",
@@ -512,6 +517,14 @@ test("OpenAPI describes every path that is served", async () => {
     "/api/v1/rollouts/{uid}/devices",
     "/api/v1/rollouts/{uid}/events",
     "/api/v1/rollouts/{uid}/report",
+    "/api/v1/trainings",
+    "/api/v1/trainings/watch",
+    "/api/v1/trainings/{runId}",
+    "/api/v1/trainings/{runId}/cancel",
+    "/api/v1/trainings/{runId}/events",
+    "/api/v1/trainings/{runId}/logs",
+    "/api/v1/trainings/{runId}/report",
+    "/api/v1/trainings/{runId}/resume",
     "/health/live",
     "/health/ready",
     "/metrics",
@@ -525,7 +538,7 @@ test("OpenAPI describes every path that is served", async () => {
 test("every route of the API is served", async () => {
   for (const { method, path, body, response } of Object.values(publicApi).flatMap<Route>(Object.values)) {
     if (response.kind === "events") continue; // read above
-    const at = pathOf(path, { deviceId: "x", frameId: "x", uid: "x", key: "x", name: "x", version: "x", alias: "x" });
+    const at = pathOf(path, Object.fromEntries([...path.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => [name, "x"])));
     const init = { method, ...(body && { body: "{}", headers: { "content-type": "application/json" } }) };
     const answer = await call(at, init);
     expect([method, path, answer.body.code]).not.toEqual([method, path, "path-unknown"]);

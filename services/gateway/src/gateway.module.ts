@@ -6,11 +6,14 @@ import { ModelTable } from "@tributary/models";
 import { schemaRegistryOf } from "@tributary/schema-registry";
 import { CONFIG, KAFKA, type KafkaConnection, KafkaModule, ProblemFilter, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { DatasetTable } from "@tributary/training/dataset";
 import { AnswersController } from "./answers/answers.controller.ts";
 import { AnswerRing } from "./answers/ring.ts";
 import { ANSWER_SUBSCRIBERS, answerStream } from "./answers/tail.ts";
+import { ArchiveController } from "./archive/archive.controller.ts";
 import { ASYNCAPI, AsyncApiController, asyncApiFiles } from "./asyncapi/asyncapi.controller.ts";
 import type { GatewayConfig } from "./config.ts";
+import { DatasetsController } from "./datasets/datasets.controller.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { DevicesController } from "./devices/devices.controller.ts";
 import { Registrar } from "./devices/registrar.ts";
@@ -20,6 +23,7 @@ import { VERDICT_SUBSCRIBERS, type VerdictSubscribers, VerdictTable, verdictStre
 import { clientDropped } from "./events.ts";
 import { Upstream } from "./forwarding/upstream.ts";
 import { ExplainSources } from "./frames/explain.ts";
+import { FRAME_ARCHIVE, FramePictures } from "./frames/frame-pictures.ts";
 import { FramesController } from "./frames/frames.controller.ts";
 import { FrameSearch } from "./frames/search.ts";
 import { GatewayState } from "./gateway-state.ts";
@@ -27,6 +31,7 @@ import { EventStreams } from "./http/event-streams.ts";
 import { problemOf } from "./http/failures.ts";
 import { StartingGuard } from "./http/starting.guard.ts";
 import { type StreamFormat, Subscribers } from "./http/subscribers.ts";
+import { ArchivedFrames } from "./labels/archived-frames.ts";
 import { LabelCandidates } from "./labels/candidates.ts";
 import { FrameIndex } from "./labels/frame-index.ts";
 import { LabelTable } from "./labels/label-table.ts";
@@ -39,6 +44,15 @@ import { refusalOf } from "./registry/errors.ts";
 import { REGISTRY, RegistryController } from "./registry/registry.controller.ts";
 import { ROLLOUT_SUBSCRIBERS, type RolloutSubscribers, RolloutTable, rolloutStream } from "./rollouts/rollout-table.ts";
 import { ROLLOUT_MANAGER, RolloutsController } from "./rollouts/rollouts.controller.ts";
+import { TrainingReports } from "./trainings/training-reports.ts";
+import {
+  TRAINER,
+  TRAINING_SUBSCRIBERS,
+  type TrainingSubscribers,
+  TrainingTable,
+  trainingStream,
+} from "./trainings/training-table.ts";
+import { TrainingsController } from "./trainings/trainings.controller.ts";
 
 const subscribersOf =
   <Item, Filter>(format: StreamFormat<Item, Filter>) =>
@@ -48,6 +62,7 @@ const subscribersOf =
 const tables = [
   PolicyTable,
   ModelTable,
+  DatasetTable,
   DeviceTable,
   {
     provide: AnswerRing,
@@ -82,6 +97,17 @@ const tables = [
     inject: [CONFIG, VERDICT_SUBSCRIBERS],
   },
   {
+    provide: TrainingTable,
+    useFactory: ({ trainings }: GatewayConfig, subscribers: TrainingSubscribers) =>
+      new TrainingTable(trainings, subscribers),
+    inject: [CONFIG, TRAINING_SUBSCRIBERS],
+  },
+  {
+    provide: ArchivedFrames,
+    useFactory: ({ labels }: GatewayConfig) => new ArchivedFrames(labels.archivedMax),
+    inject: [CONFIG],
+  },
+  {
     provide: LabelCandidates,
     useFactory: ({ labels }: GatewayConfig) => new LabelCandidates(labels.candidatesMax),
     inject: [CONFIG],
@@ -111,6 +137,9 @@ const tables = [
     ModelsController,
     RolloutsController,
     DriftController,
+    TrainingsController,
+    ArchiveController,
+    DatasetsController,
     RegistryController,
     AsyncApiController,
   ],
@@ -120,15 +149,28 @@ const tables = [
     { provide: ANSWER_SUBSCRIBERS, useFactory: subscribersOf(answerStream), inject: [CONFIG, TELEMETRY] },
     { provide: ROLLOUT_SUBSCRIBERS, useFactory: subscribersOf(rolloutStream), inject: [CONFIG, TELEMETRY] },
     { provide: VERDICT_SUBSCRIBERS, useFactory: subscribersOf(verdictStream), inject: [CONFIG, TELEMETRY] },
+    { provide: TRAINING_SUBSCRIBERS, useFactory: subscribersOf(trainingStream), inject: [CONFIG, TELEMETRY] },
     EventStreams,
     FrameSearch,
     ProfileReader,
     ExplainSources,
+    FramePictures,
+    TrainingReports,
     Labels,
     Registrar,
     {
       provide: ROLLOUT_MANAGER,
       useFactory: (config: GatewayConfig) => new Upstream("rollout-manager", "rolloutManager", config.rolloutManager),
+      inject: [CONFIG],
+    },
+    {
+      provide: TRAINER,
+      useFactory: (config: GatewayConfig) => new Upstream("trainer", "trainer", config.trainer),
+      inject: [CONFIG],
+    },
+    {
+      provide: FRAME_ARCHIVE,
+      useFactory: (config: GatewayConfig) => new Upstream("frame-archive", "frameArchive", config.frameArchive),
       inject: [CONFIG],
     },
     {

@@ -32,6 +32,10 @@ export const somePassedGate = (change: Partial<GateOutcome> = {}): GateOutcome =
   judgedAt: 1_800_000_000_000,
   forcedBy: "",
   forcedReason: "",
+  validationDigest: "",
+  validationGates: 0,
+  sliceDigest: "",
+  sliceGates: 0,
   ...change,
 });
 

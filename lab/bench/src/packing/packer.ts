@@ -118,7 +118,7 @@ export class Packer {
   #framesOf(photos: readonly SampleFrame[], labels: readonly string[]): readonly ValidationFrame[] {
     return photos.map(({ label }, i) => {
       const file = fileOf(i);
-      return { file, path: file, label: labels.indexOf(this.#task.labels[label] as string) };
+      return { file, path: file, label: labels.indexOf(this.#task.labels[label] as string), slice: "base" };
     });
   }
 

@@ -36,7 +36,7 @@ export function splitResult(task: Task, seed: number, settings: PolicySettings):
   const packed = order.slice(0, task.validation);
   const observed = {
     labels: task.labels,
-    frames: packed.map(({ file, label }) => ({ file, path: file, label })),
+    frames: packed.map(({ file, label }) => ({ file, path: file, label, slice: "base" })),
     inferences: packed.map(({ edge }) => ({ logits: edge })),
   };
   const temperature = temperatureOf(observed);

@@ -144,6 +144,10 @@ export class World {
       judgedAt: Date.now(),
       forcedBy: "",
       forcedReason: "",
+      validationDigest: "",
+      validationGates: 0,
+      sliceDigest: "",
+      sliceGates: 0,
     };
     const versions = { "1": digests.old, "2": digests.good, "3": digests.bad };
     const models = Object.entries(versions).map(([version, modelDigest]) =>

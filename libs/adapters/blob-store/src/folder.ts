@@ -116,7 +116,7 @@ export class FolderBlobStore implements BlobStore {
   }
 }
 
-async function syncFolder(dir: string): Promise<void> {
+export async function syncFolder(dir: string): Promise<void> {
   const handle = await open(dir, "r");
   try {
     await handle.sync();

@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { freePort } from "../../../../tools/kafka.mjs";
 import { python } from "../../../../tools/peers.mjs";
 import { chunksOf, codeOf, keepsTheContract } from "./contract.test-kit.ts";
-import { openS3BlobStore, type S3BlobStore } from "./index.ts";
+import { type ObjectStore, openS3BlobStore, openS3ObjectStore, type S3BlobStore } from "./index.ts";
+import { keepsTheContractOfObjects } from "./objects.test-kit.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "tributary-s3-"));
 let moto: ChildProcess;
@@ -37,6 +38,15 @@ const open = (bucket: string) =>
 describe("a bucket of blobs", () => {
   keepsTheContract(() => store);
   test("nothing waits behind", () => expect(readdirSync(join(dir, "models"))).toEqual([]));
+});
+
+describe("a bucket of objects", () => {
+  let objects: ObjectStore;
+  beforeAll(async () => {
+    objects = await openS3ObjectStore({ bucket: "models", prefix: "datasets/", region: "us-east-1", endpointUrl });
+  });
+  keepsTheContractOfObjects(() => objects);
+  test("is read by others at its URI", () => expect(objects.uri("a/b")).toBe("s3://models/datasets/a/b"));
 });
 
 test("a missing bucket is a failure for a person, not a missing blob", async () => {

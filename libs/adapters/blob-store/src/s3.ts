@@ -15,7 +15,7 @@ import {
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
+  type S3Client,
 } from "@aws-sdk/client-s3";
 import { type Digest, isDigest } from "@tributary/kernel";
 import {
@@ -26,21 +26,13 @@ import {
   type PutOptions,
   type StoredBlob,
 } from "./port.ts";
+import { isMissing, type S3Place, s3Client } from "./s3-client.ts";
 import { spool, unavailable } from "./spool.ts";
 
-export type S3BlobStoreOptions = {
-  readonly bucket: string;
-  /** Before every key, e.g. `tributary/`. */
-  readonly prefix?: string;
-  readonly region: string;
-  /** Of another server than AWS'; its buckets are then addressed by path. */
-  readonly endpointUrl?: string;
+export type S3BlobStoreOptions = S3Place & {
   /** Where a blob waits until it is verified; a folder of one process. */
   readonly spoolDir: string;
 };
-
-/** The client would write lines of its own beside our log; its errors are thrown. */
-const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };
 
 export class S3BlobStore implements BlobStore {
   readonly #client: S3Client;
@@ -49,10 +41,7 @@ export class S3BlobStore implements BlobStore {
   readonly #spoolDir: string;
 
   private constructor(options: S3BlobStoreOptions) {
-    const { endpointUrl, region } = options;
-    const endpoint = endpointUrl !== undefined && { endpoint: endpointUrl, forcePathStyle: true };
-    // Credentials come as AWS' tools find them: environment, files, the machine's or the pod's role.
-    this.#client = new S3Client({ region, maxAttempts: 3, logger: SILENT, ...endpoint });
+    this.#client = s3Client(options);
     this.#bucket = options.bucket;
     this.#prefix = `${options.prefix ?? ""}sha256/`;
     this.#spoolDir = options.spoolDir;
@@ -140,8 +129,3 @@ export class S3BlobStore implements BlobStore {
     return { Bucket: this.#bucket, Key: this.#prefix + checkedDigest(digest) };
   }
 }
-
-/** HEAD has no body to name the error in. */
-const isMissing = (error: unknown): boolean =>
-  (error as { $metadata?: { httpStatusCode?: number } } | null)?.$metadata?.httpStatusCode === 404 &&
-  (error as { name?: string }).name !== "NoSuchBucket";

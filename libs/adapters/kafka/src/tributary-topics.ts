@@ -23,6 +23,7 @@ export const deadLetterSources = {
   router: [topics.predictions, topics.frames, topics.results],
   "cloud-classifier": [topics.requestsHigh, topics.requestsNormal],
   "drift-monitor": [topics.sketches, topics.predictions, topics.groundTruth],
+  "frame-archive": [topics.frames, topics.classifications, topics.groundTruth],
 } as const satisfies Record<string, readonly KeptTopic[]>;
 export type DeadLetterGroup = keyof typeof deadLetterSources;
 

@@ -19,7 +19,7 @@ export async function openGraph(model: Uint8Array, { threads }: { readonly threa
   // ONNX Runtime reads it once, while it is loaded (child-model.ts H7).
   process.env.ORT_DISABLE_TELEMETRY = "1";
   const { default: ort } = await import("onnxruntime-node");
-  const session = await ort.InferenceSession.create(model, sessionOptions(threads)).catch((error: unknown) => {
+  const session = await ort.InferenceSession.create(model, sessionOptions(threads, true)).catch((error: unknown) => {
     throw new Failure("model-unloadable", "give-up", `ONNX Runtime refuses the graph: ${reasonOf(error)}`, {
       cause: error,
     });

@@ -75,7 +75,7 @@ async function open(init: ChildInit): Promise<ort.InferenceSession> {
     const advice = "save it with its weights inside";
     throw new Failure("model-external-data", "give-up", `${init.modelPath}: it has tensors in other files; ${advice}`);
   }
-  return await ort.InferenceSession.create(bytes, sessionOptions(init.threads)).catch((error: unknown) => {
+  return await ort.InferenceSession.create(bytes, sessionOptions(init.threads, false)).catch((error: unknown) => {
     throw new Failure("model-unloadable", "give-up", `${init.modelPath}: ${reasonOf(error)}`, { cause: error });
   });
 }

@@ -8,3 +8,10 @@ export { momentsOf, quantileOf } from "./moments.ts";
 export { normalCdf, normalQuantile } from "./normal.ts";
 export { pairedDifference } from "./paired.ts";
 export { type DifferingPairs, holmAdjusted, weightedSignTest } from "./signs.ts";
+export {
+  type NonInferiorityPlan,
+  nonInferiorityItems,
+  nonInferiorityMargin,
+  nonInferiorityP,
+  tangoLower,
+} from "./tango.ts";

@@ -1,4 +1,4 @@
-/** What a training backend is given, and what it gives back: the contract of all backends, of ours and of others. */
+/** What a training backend is given, and what it returns: the contract of all backends, of ours and of others. */
 import type { Recipe } from "./recipe.ts";
 
 /** A line of a dataset's `manifest.jsonl`. */

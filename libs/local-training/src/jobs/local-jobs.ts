@@ -58,6 +58,7 @@ type FailureDocument = { readonly code: string; readonly reason: string; readonl
 export class LocalJobs {
   readonly #dir: string;
   readonly #limits: LocalTrainingLimits;
+  readonly #runningMax: number;
   /** Processes of this instance. */
   readonly #running = new Map<string, Running>();
   /** Of processes of this instance, which may have died before they left a trace in the folder. */
@@ -67,9 +68,11 @@ export class LocalJobs {
   readonly #turns = new Map<string, Promise<unknown>>();
   #isClosed = false;
 
-  constructor(dir: string, limits: LocalTrainingLimits) {
+  /** `limits` of each job; `runningMax`: jobs that run at a time in this instance, others wait. */
+  constructor(dir: string, limits: LocalTrainingLimits, runningMax = 1) {
     this.#dir = resolve(dir);
     this.#limits = limits;
+    this.#runningMax = runningMax;
   }
 
   /** Of a job, also before it is started: a place for its inputs. */
@@ -150,16 +153,17 @@ export class LocalJobs {
     const folder = this.folderOf(jobId);
     const document = await readDocument<JobDocument>(join(folder, JOB_FILE));
     if (document === null) return { kind: "unknown" };
-    if (await isThere(join(this.resultsOf(jobId), RESULT_FILE))) return { kind: "succeeded" };
-    const failed = await readDocument<FailureDocument>(join(folder, FAILURE_FILE));
-    if (failed !== null) return { kind: "failed", reason: failed.reason, isRetryable: failed.isRetryable };
     const own = this.#running.get(jobId);
     const isCancelled = await isThere(join(folder, CANCELLED_FILE));
+    // A process that has its result, or was killed, runs until it is gone.
     if (own !== undefined) return runningState(own.progress, isCancelled);
     const { running, deathsInPlace, deaths } = await processesOf(folder);
     if (running !== null) {
       return runningState(await readDocument<LocalTrainingProgress>(join(folder, PROGRESS_FILE)), isCancelled);
     }
+    if (await isThere(join(this.resultsOf(jobId), RESULT_FILE))) return { kind: "succeeded" };
+    const failed = await readDocument<FailureDocument>(join(folder, FAILURE_FILE));
+    if (failed !== null) return { kind: "failed", reason: failed.reason, isRetryable: failed.isRetryable };
     if (isCancelled) return { kind: "cancelled" };
     const inPlace = Math.max(deathsInPlace, this.#deaths.get(jobId) ?? 0);
     if (inPlace >= DEATHS_IN_PLACE_MAX || deaths >= DEATHS_MAX) {
@@ -168,6 +172,8 @@ export class LocalJobs {
       await this.#fail(jobId, { code: "training-died", advice: "retry", message: reason });
       return { kind: "failed", reason, isRetryable: true };
     }
+    if (this.#running.size >= this.#runningMax)
+      return { kind: "running", progress: null, line: "waits for another training" };
     if (!this.#isClosed) this.#run(jobId, document);
     return runningState(null, false);
   }

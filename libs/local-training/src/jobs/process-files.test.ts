@@ -76,6 +76,15 @@ test("a process elsewhere counts as running while it touches its file, and ends 
   expect(await owned?.beat()).toBe(false);
 });
 
+test("a file that a loss of power left empty is succeeded after a minute", async () => {
+  const dir = folder();
+  writeFileSync(join(dir, "process.1"), "");
+  expect(await takeProcess(dir, 0)).toBeNull();
+  const long = new Date(Date.now() - 120_000);
+  utimesSync(join(dir, "process.1"), long, long);
+  expect(await takeProcess(dir, 0)).not.toBeNull();
+});
+
 test("local-jobs.ts J3: a job whose processes die at the same step fails; one that advances goes on", async () => {
   const jobs = new LocalJobs(root.path, { threads: 1, memoryBytesMax: 2 ** 30, msMax: 60_000 });
   const make = async (steps: readonly number[]) => {

@@ -93,8 +93,13 @@ async function readProcessFiles(dir: string): Promise<readonly ProcessFile[]> {
     .sort((a, b) => a - b);
   return Promise.all(
     numbers.map(async (number) => {
-      const file = JSON.parse(await readFile(fileOf(dir, number), "utf8")) as Omit<ProcessFile, "number">;
-      return { ...file, number };
+      const text = await readFile(fileOf(dir, number), "utf8");
+      try {
+        return { ...(JSON.parse(text) as Omit<ProcessFile, "number">), number };
+      } catch {
+        // A loss of power left it empty: it counts as a process elsewhere, which is dead once it is silent.
+        return { number, id: { pid: 0, startedAt: "" }, place: "", step: 0 };
+      }
     }),
   );
 }

@@ -116,6 +116,7 @@ function checkJob({ recipe, runId, seed }: TrainingJob): void {
     [recipe.blends.length > 0 && recipe.blends.length <= 20, "recipe.blends"],
     [recipe.blends.every((share) => share > 0 && share <= 1), "recipe.blends"],
     [isBetween(recipe.baseLossMax, 0, 1), "recipe.baseLossMax"],
+    [recipe.layers === "all" || recipe.layers === "last", "recipe.layers"],
     [isWhole(recipe.calibrationFrames, 1, 100_000), "recipe.calibrationFrames"],
   ].flatMap(([isRight, name]) => (isRight ? [] : [name]));
   if (wrong.length === 0) return;

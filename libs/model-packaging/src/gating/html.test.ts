@@ -18,7 +18,7 @@ test("the page names a class without frames, and draws no accuracy of it", () =>
   const page = htmlOf(judgeGate(input), input, {
     candidate: "edge 2",
     champion: "edge 1",
-    validationSet: "ab".repeat(32),
+    seen: { validationSet: "ab".repeat(32), validationGates: null, sliceFrames: null, sliceGates: null },
   });
   expect(page).toContain("Validation gate: passed");
   expect(page).toContain('<tr class="unsure"><td>class</td><td>emu</td><td>unsure</td><td>no frames</td></tr>');

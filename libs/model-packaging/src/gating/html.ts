@@ -1,11 +1,11 @@
 /** The gate's report as one HTML file for people: the lines, and the plots behind them. Needs nothing but a browser. */
 import { type GateInput, type GateLine, type GateReport, type Judged, reliability } from "@tributary/models/gate";
+import { type Seen, seenText } from "./seen.ts";
 
 export type Titles = {
   readonly candidate: string;
   readonly champion: string;
-  /** Digest of the frames that both saw. */
-  readonly validationSet: string;
+  readonly seen: Seen;
 };
 
 const [OWN, OTHER] = ["#0072b2", "#e69f00"];
@@ -28,11 +28,11 @@ table { border-collapse: collapse; width: 100% } td, th { padding: .3rem .6rem; 
 <h1>Validation gate: ${verdict}</h1>
 <p><span style="color:${OWN}">&#9632;</span> candidate ${escaped(titles.candidate)}
 <span style="color:${OTHER}">&#9632;</span> champion ${escaped(titles.champion)}<br>
-${input.labels.length} frames of validation set ${titles.validationSet}</p>
+${input.labels.length} frames of ${escaped(seenText(titles.seen))}</p>
 <table><tr><th>kind</th><th>line</th><th>verdict</th><th>found</th></tr>
 ${rows.join("\n")}
 </table>
-<h2>Accuracy by class</h2>
+${slicesPart(report.lines.filter(({ kind }) => kind === "slice"))}<h2>Accuracy by class</h2>
 ${bars(report.lines.filter(({ kind }) => kind === "class"))}
 <h2>Accuracy on damaged frames</h2>
 ${bars(report.lines.filter(({ kind }) => kind === "robustness"))}
@@ -41,6 +41,16 @@ ${report.untested.map(({ name, why }) => `<p>Not shown: ${escaped(name)}; ${esca
 <p>How often a model is right at each stated confidence; bars are exact 95 % intervals, the line is perfect calibration.</p>
 ${curve(input.candidate, OWN)}${curve(input.champion, OTHER)}
 </html>
+`;
+}
+
+/** Of a candidate that a program trained. */
+function slicesPart(lines: readonly GateLine[]): string {
+  if (lines.length === 0) return "";
+  return `<h2>Accuracy by slice</h2>
+<p>A program trained this candidate. It passes only if it is proven not worse on every old slice, by its margin, and better on the
+slice that drifted. Of what is neither proven nor refuted a person decides.</p>
+${bars(lines)}
 `;
 }
 

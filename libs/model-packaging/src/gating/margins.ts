@@ -12,4 +12,8 @@ export const marginsSchema = z.strictObject({
   latency: z.number().min(1).max(1_000).default(marginDefaults.latency),
   megabytes: z.number().positive().default(marginDefaults.megabytes),
   alpha: z.number().min(1e-6).max(0.5).default(marginDefaults.alpha),
+  sliceMin: share.default(marginDefaults.sliceMin),
+  sliceMax: share.default(marginDefaults.sliceMax),
+  discordance: z.number().min(0.001).max(1).default(marginDefaults.discordance),
+  power: z.number().min(0.5).max(0.999).default(marginDefaults.power),
 }) satisfies z.ZodType<Margins>;

@@ -3,7 +3,16 @@ import { readFile } from "node:fs/promises";
 import type { LoadedModel, ModelPackage } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
-import { beyondOwnLight, type GateInput, type Judged, type Measured, type Untested } from "@tributary/models/gate";
+import {
+  beyondOwnLight,
+  type GateInput,
+  type Judged,
+  type Measured,
+  paired,
+  type Slice,
+  type Slices,
+  type Untested,
+} from "@tributary/models/gate";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { calibrate } from "@tributary/routing";
 import { SPLIT_SEED } from "../packing/pack.ts";
@@ -16,6 +25,9 @@ export type GateOptions = {
   readonly validation: string;
   /** Digest of the set that the folder holds; that of the folder by default. */
   readonly validationSet?: Digest;
+  /** Of a candidate that a program trained: the slice that it was trained for, and a folder with frames of it. The lines of
+   * slices then take the place of that of all frames. */
+  readonly drifted?: DriftedSlice;
   readonly threads: number;
   /** Frames damaged in each way; 0: none. */
   readonly corrupted: number;
@@ -25,6 +37,14 @@ export type GateOptions = {
   readonly latencySlaMs?: number;
   /** How many times slower than this machine the candidate's hardware is; 1 by default. */
   readonly slowdown?: number;
+};
+
+export type DriftedSlice = {
+  /** KEY=VALUE. */
+  readonly name: string;
+  /** Folder, and the digest of its manifest. */
+  readonly frames: string;
+  readonly digest: Digest;
 };
 
 const BATCH = 32;
@@ -69,6 +89,8 @@ async function compared(
   const failed = golden.frames.flatMap(({ frame, reason }) => (reason === null ? [] : [`${frame}: ${reason}`]));
   progress(`${frames.length} validation frames`);
   const results = { candidate: await judged(candidate, frames), champion: await judged(champion, frames) };
+  const { drifted } = options;
+  const slices = drifted && (await slicesOf(both, own, { frames, ...results }, drifted, progress));
   const times = await timed(both, frames, options.slowdown ?? 1);
   const measured = {
     candidate: { ...results.candidate, ...times.candidate },
@@ -88,12 +110,36 @@ async function compared(
     classes: own.labels,
     labels: frames.map(({ label }) => label),
     ...measured,
+    ...(slices !== undefined && { slices }),
     corruptions: damaged,
     untested,
     latencyBudgetMs: own.manifest.latencyBudgetMs,
     latencySlaMs: options.latencySlaMs ?? null,
     golden: { frames: golden.frames.length, failed },
   };
+}
+
+type Shown = { readonly frames: readonly ValidationFrame[]; readonly candidate: Judged; readonly champion: Judged };
+
+/** The old slices are those of the validation frames that both were shown; the drifted one is shown to both here. */
+async function slicesOf(
+  { candidate, champion }: Both,
+  own: ModelPackage,
+  shown: Shown,
+  { name, frames: dir }: DriftedSlice,
+  progress: (line: string) => void,
+): Promise<Slices> {
+  const places = Map.groupBy(shown.frames.keys(), (i) => shown.frames[i]?.slice as string);
+  const old = [...places]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([slice, at]): Slice => {
+      const right = (model: Judged) => at.map((i) => model.right[i] === true);
+      return { name: slice, ...paired(right(shown.candidate), right(shown.champion)) };
+    });
+  const frames = await validationFrames(dir, own.labels);
+  progress(`${frames.length} frames of the slice ${name}`);
+  const [a, b] = [await judged(candidate, frames), await judged(champion, frames)];
+  return { old, drifted: [{ name, ...paired(a.right, b.right) }] };
 }
 
 type Kinds = { readonly kinds: readonly Corruption[]; readonly untested: readonly Untested[] };

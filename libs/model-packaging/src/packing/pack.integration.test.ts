@@ -256,6 +256,18 @@ test("the gate is open to a package's equal and closed to what breaks a margin, 
   });
   expect(large.status).toBe(1);
   expect(large.stderr).toMatch(/one did not pass the gate: memory \(/);
+  // By slices, its equal is not better on the frames that it would have been trained for: that stops a program's candidate.
+  await writeFile(join(folder, "frames", "slices.json"), JSON.stringify({ "0-0.jpg": "site=south" }));
+  const drifted = ["--drifted-frames", join(folder, "frames")];
+  const sliced = gate(packed, packed, "--corrupted", "0", ...drifted);
+  await rm(join(folder, "frames", "slices.json"));
+  expect((JSON.parse(sliced.stdout) as typeof report).lines.filter(({ kind }) => kind === "slice")).toMatchObject([
+    { name: "old slice base", verdict: "unsure", found: expect.stringContaining("too few frames") },
+    { name: "old slice site=south", verdict: "unsure", slice: { frames: 1, role: "old" } },
+    { name: "drifted slice drifted", verdict: "failed", slice: { frames: 128, won: 0, lost: 0 } },
+  ]);
+  expect(sliced.stderr).toContain("did not pass the gate: slice (drifted slice drifted)");
+  expect(await readFile(join(folder, "gate.html"), "utf8")).toContain("<h2>Accuracy by slice</h2>");
 });
 
 test("the committed edge package's policy reads, and was learned against the committed cloud package", async () => {

@@ -20,7 +20,7 @@ import {
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, type PackageParts, writePackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
-import { halvesOf, type ValidationFrame, validationFrames } from "../validation/frames.ts";
+import { framesIn, halvesOf, type ValidationFrame, validationFrames } from "../validation/frames.ts";
 import {
   encodeJson,
   type GoldenSource,
@@ -53,6 +53,8 @@ export type PackOptions = {
   readonly validation: string;
   /** Packs on one half of the validation frames, drawn by this seed: the gate takes the other one. Undefined: on all. */
   readonly splitSeed?: string;
+  /** Folder of frames that it is packed on besides, all of them, as the validation folder is laid out: the gate is shown others. */
+  readonly tuning?: string;
   /** Folder of JPEGs with the trainer's tensors beside them: the golden frames, which the preprocessing is compared with.
    * Undefined: some of the validation frames, without such a comparison. */
   readonly golden?: string;
@@ -75,8 +77,9 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
   const { labels } = sources;
   const tensors = tensorsThatFit(sources.facts, labels, sources.preprocessing, options);
   const all = await validationFrames(options.validation, labels);
-  const { splitSeed } = options;
-  const frames = splitSeed === undefined ? all : halvesOf(all, splitSeed).packing;
+  const { splitSeed, tuning } = options;
+  const own = splitSeed === undefined ? all : halvesOf(all, splitSeed).packing;
+  const frames = tuning === undefined ? own : [...own, ...(await framesIn(tuning, labels))];
   const settings = await readPolicySettings(options.policy);
   const cloud = options.cloud === undefined ? null : await cloudPackage(options.cloud, labels);
   const name = options.name ?? basename(resolve(dir));
@@ -117,7 +120,12 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
     }
 
     const files: Record<string, Uint8Array> = {
-      ...(await measure(draft, observed, temperature, golden, sources.config, options.threads, progress)),
+      ...(await measure(
+        draft,
+        { observed, temperature, golden, config: sources.config, isOfDevices: cloud !== null },
+        options.threads,
+        progress,
+      )),
       [packageFiles.calibration]: encodeJson({ method: "temperature", temperature }),
     };
     const more: Record<string, string> = {};
@@ -172,13 +180,20 @@ const goldenJpegs = (frames: readonly ValidationFrame[], classes: number): Promi
     goldenPlaces(frames, GOLDEN_FRAMES, classes).map((place) => readFile((frames[place] as ValidationFrame).path)),
   );
 
+type Measured = {
+  readonly observed: Observed;
+  readonly temperature: number;
+  /** JPEGs of the golden frames. */
+  readonly golden: readonly Uint8Array[];
+  readonly config: Json;
+  /** Whether devices run it: only they have cameras whose faults are to be named. */
+  readonly isOfDevices: boolean;
+};
+
 /** Golden frames, reference sketches, and what drift is named with. */
 async function measure(
   dir: string,
-  observed: Observed,
-  temperature: number,
-  jpegs: readonly Uint8Array[],
-  config: Json,
+  { observed, temperature, golden: jpegs, config, isOfDevices }: Measured,
   threads: number,
   progress: (line: string) => void,
 ): Promise<Readonly<Record<string, Uint8Array>>> {
@@ -197,8 +212,8 @@ async function measure(
     progress("faults made on purpose, for naming them on devices");
     const pipeline = await pipelineLogits(model, golden, config);
     progress(`  ${pipeline.length} of preprocessing: ${pipeline.map(({ name }) => name).join(", ")}`);
-    const camera = await cameraShifts(model, temperature, observed, observations, sketch);
-    progress(`  ${camera.length} of cameras: ${camera.map(({ name }) => name).join(", ")}`);
+    const camera = isOfDevices ? await cameraShifts(model, temperature, observed, observations, sketch) : [];
+    if (isOfDevices) progress(`  ${camera.length} of cameras: ${camera.map(({ name }) => name).join(", ")}`);
     const faults: FaultCodebook = {
       formatVersion: 1,
       frames: goldenReportFrames(labels.length, golden.length),

@@ -19,7 +19,12 @@ const FACTS = {
 /** 137 of "defect", 257 of "good", as in the report. */
 const FRAMES = Array.from(
   { length: 394 },
-  (_, i): ValidationFrame => ({ file: `${i}.jpg`, path: `${i}.jpg`, label: (i * 29) % 394 < 137 ? 0 : 1 }),
+  (_, i): ValidationFrame => ({
+    file: `${i}.jpg`,
+    path: `${i}.jpg`,
+    label: (i * 29) % 394 < 137 ? 0 : 1,
+    slice: "base",
+  }),
 );
 const answering = (label: number) => ({ logits: Float32Array.of(1 - label, label) }) as Inference;
 

@@ -4,6 +4,7 @@ import { examinePackage } from "../checking/examine.ts";
 import { runGate } from "../gating/gate.ts";
 import { packModel } from "../packing/pack.ts";
 import { examineSet } from "../validation/examine-set.ts";
+import { hashPictures } from "../validation/hash-pictures.ts";
 import type { Task, TaskMessage } from "./task.ts";
 
 const send = (message: TaskMessage): Promise<void> =>
@@ -35,11 +36,13 @@ function resultOf(task: Task, progress: (line: string) => void): Promise<unknown
         progress,
       );
     case "gate":
-      return runGate(task.options, task.margins, progress);
+      return runGate(task.options, task.margins, progress, task.gatesBefore);
     case "pack":
       return packModel(task.dir, task.options, progress);
     case "examine-set":
       return examineSet(task.dir, task.classes, progress);
+    case "hash-pictures":
+      return hashPictures(task.dir, progress);
     default:
       return task satisfies never;
   }

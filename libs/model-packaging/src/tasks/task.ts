@@ -5,13 +5,21 @@ import type { Margins } from "@tributary/models/gate";
 import type { Examination, ExamineSettings } from "../checking/examine.ts";
 import type { Gated } from "../gating/gate.ts";
 import type { GateOptions } from "../gating/measure.ts";
+import type { GatesBefore } from "../gating/seen.ts";
 import type { PackOptions } from "../packing/pack.ts";
+import type { HashedPictures } from "../validation/hash-pictures.ts";
 
 export type Task =
   | { readonly kind: "examine"; readonly dir: string; readonly digest?: Digest; readonly settings: ExamineSettings }
-  | { readonly kind: "gate"; readonly options: GateOptions; readonly margins: Margins }
+  | {
+      readonly kind: "gate";
+      readonly options: GateOptions;
+      readonly margins: Margins;
+      readonly gatesBefore: GatesBefore;
+    }
   | { readonly kind: "pack"; readonly dir: string; readonly options: PackOptions }
-  | { readonly kind: "examine-set"; readonly dir: string; readonly classes: readonly string[] };
+  | { readonly kind: "examine-set"; readonly dir: string; readonly classes: readonly string[] }
+  | { readonly kind: "hash-pictures"; readonly dir: string };
 
 export type TaskResults = {
   readonly examine: Examination;
@@ -19,6 +27,7 @@ export type TaskResults = {
   readonly pack: Digest;
   /** Frames. */
   readonly "examine-set": number;
+  readonly "hash-pictures": HashedPictures;
 };
 
 export type TaskMessage =

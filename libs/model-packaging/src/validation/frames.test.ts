@@ -7,6 +7,7 @@ const framesOf = (count: number): readonly ValidationFrame[] =>
     file: `${String(i).padStart(5, "0")}.jpg`,
     path: `/frames/${i}.jpg`,
     label: i % 7,
+    slice: "base",
   }));
 
 test("no frame that a package was made from is one that it is gated on, class by class, over seeds", () => {
@@ -24,6 +25,16 @@ test("no frame that a package was made from is one that it is gated on, class by
   }
   expect(halvesOf(frames, "edge")).toEqual(halvesOf(frames, "edge"));
   expect(halvesOf(frames, "edge").packing).not.toEqual(halvesOf(frames, "cloud").packing);
+});
+
+test("each slice is halved by itself: another slice's frames change nothing about it", () => {
+  const base = framesOf(701);
+  const north = framesOf(75).map((frame) => ({ ...frame, file: `north/${frame.file}`, slice: "site=north" }));
+  const alone = halvesOf(base, "run-1");
+  const both = halvesOf([...north, ...base], "run-1");
+  const of = (frames: readonly ValidationFrame[], slice: string) => frames.filter((frame) => frame.slice === slice);
+  expect(of(both.gating, "base")).toEqual(alone.gating);
+  expect([of(both.packing, "site=north").length, of(both.gating, "site=north").length]).toEqual([38, 37]);
 });
 
 test("too few for both halves are refused, with how many are needed", () => {

@@ -1,5 +1,6 @@
 /** The validation frames a package is measured on: a folder of JPEGs as the camera gives them, with `labels.json` (file
- * name to class) or with a folder for each class. */
+ * name to class) or with a folder for each class. `slices.json`, where there is one, names the slice of frames that are to
+ * be judged by themselves, e.g. those of a site: file name to KEY=VALUE. All others are of the slice `base`. */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,22 +11,32 @@ export type ValidationFrame = {
   readonly path: string;
   /** Index into the model's classes. */
   readonly label: number;
+  /** base, or KEY=VALUE. */
+  readonly slice: string;
 };
 
 export const FRAMES_MIN = 100;
 export const LABELS_FILE = "labels.json";
+export const SLICES_FILE = "slices.json";
+/** Of frames that `slices.json` does not name. */
+export const BASE_SLICE = "base";
 
 export const invalid = (message: string) => new Failure("validation-frames-invalid", "ask-a-person", message);
 
-/** In order of file names. */
+/** In order of file names; at least as many as can be learned from. */
 export async function validationFrames(dir: string, classes: readonly string[]): Promise<readonly ValidationFrame[]> {
-  const frames = (await namedFrames(dir)).map(([file, name]): ValidationFrame => {
-    const label = classes.indexOf(name);
-    if (label < 0) throw invalid(`${dir}: "${file}" is a "${name}", which the model does not know`);
-    return { file, path: join(dir, file), label };
-  });
+  const frames = await framesIn(dir, classes);
   checkEnough(dir, frames);
   return frames;
+}
+
+/** In order of file names, however few. */
+export async function framesIn(dir: string, classes: readonly string[]): Promise<readonly ValidationFrame[]> {
+  return (await namedFrames(dir)).map(([file, name, slice]): ValidationFrame => {
+    const label = classes.indexOf(name);
+    if (label < 0) throw invalid(`${dir}: "${file}" is a "${name}", which the model does not know`);
+    return { file, path: join(dir, file), label, slice };
+  });
 }
 
 export function checkEnough(dir: string, { length }: readonly unknown[]): void {
@@ -33,15 +44,37 @@ export function checkEnough(dir: string, { length }: readonly unknown[]): void {
     throw invalid(`${dir}: ${length} frames are too few to learn from; ${FRAMES_MIN} are needed`);
 }
 
-export type NamedFrame = readonly [file: string, label: string];
+export type NamedFrame = readonly [file: string, label: string, slice: string];
+type Labelled = readonly [file: string, label: string];
 
-/** Whatever the model: each file below the folder with its class, in order of file names. */
+/** Whatever the model: each file below the folder with its class and slice, in order of file names. */
 export async function namedFrames(dir: string): Promise<readonly NamedFrame[]> {
   const named = (await labelsFile(dir)) ?? (await classFolders(dir));
   for (const [file] of named) {
     if (!/\.jpe?g$/i.test(file)) throw invalid(`${dir}: "${file}" is no JPEG; frames must be as cameras give them`);
   }
-  return [...named].sort(([a], [b]) => (a < b ? -1 : 1));
+  const slices = await slicesFile(dir, new Set(named.map(([file]) => file)));
+  return [...named]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([file, label]) => [file, label, slices.get(file) ?? BASE_SLICE]);
+}
+
+const SLICE_LENGTH_MAX = 128;
+
+/** `base`, `fleet`, or KEY=VALUE. */
+export const isSlice = (slice: string): boolean =>
+  slice.length <= SLICE_LENGTH_MAX && slice.isWellFormed() && /^(base|fleet|[^=\s\p{Cc}]+=[^\p{Cc}]*)$/u.test(slice);
+
+/** Slice by file; empty where there is no `slices.json`. */
+async function slicesFile(dir: string, files: ReadonlySet<string>): Promise<ReadonlyMap<string, string>> {
+  const path = join(dir, SLICES_FILE);
+  const entries = (await namesFile(path)) ?? [];
+  for (const [file, slice] of entries) {
+    if (!files.has(file)) throw invalid(`${path}: "${file}" is not a frame of this folder`);
+    if (typeof slice === "string" && isSlice(slice)) continue;
+    throw invalid(`${path}: "${file}": expected base or KEY=VALUE of at most ${SLICE_LENGTH_MAX} characters`);
+  }
+  return new Map(entries as readonly (readonly [string, string])[]);
 }
 
 export type Halves = { readonly packing: readonly ValidationFrame[]; readonly gating: readonly ValidationFrame[] };
@@ -60,13 +93,16 @@ export function halvesOf(frames: readonly ValidationFrame[], seed: string): Halv
   );
 }
 
-/** Half of each class, by lot of the seed and the file's name: every second file could be every second class. */
+/** Half of each slice and class, by lot of the seed and the file's name: every second file could be every second class. What
+ * half of one slice is does not depend on the others. */
 export function firstHalfOf(frames: readonly ValidationFrame[], seed: string): ReadonlySet<ValidationFrame> {
   const lots = new Map(frames.map((frame) => [frame, lotOf(seed, frame.file)]));
-  const order = [...frames].sort(
-    (a, b) => a.label - b.label || ((lots.get(a) as string) < (lots.get(b) as string) ? -1 : 1),
+  const halves = [...Map.groupBy(frames, ({ slice }) => slice).values()].map((slice) =>
+    [...slice]
+      .sort((a, b) => a.label - b.label || ((lots.get(a) as string) < (lots.get(b) as string) ? -1 : 1))
+      .filter((_, i) => i % 2 === 0),
   );
-  return new Set(order.filter((_, i) => i % 2 === 0));
+  return new Set(halves.flat());
 }
 
 const lotOf = (seed: string, file: string): string => createHash("sha256").update(`${seed}\n${file}`).digest("hex");
@@ -76,8 +112,18 @@ export const isFrameFile = (file: string): boolean =>
   /^[^/\\\p{Cc}]+(\/[^/\\\p{Cc}]+)?$/u.test(file) && file.split("/").every((part) => part !== "." && part !== "..");
 
 /** `labels.json`, file to class; null when there is none. */
-async function labelsFile(dir: string): Promise<readonly NamedFrame[] | null> {
+async function labelsFile(dir: string): Promise<readonly Labelled[] | null> {
   const path = join(dir, LABELS_FILE);
+  const named = await namesFile(path);
+  if (named === null) return null;
+  return named.map(([file, name]) => {
+    if (!isFrameFile(file)) throw invalid(`${path}: "${file}" is not a file of this folder`);
+    return [file, String(name)] as const;
+  });
+}
+
+/** A JSON object by file name; null when there is none. */
+async function namesFile(path: string): Promise<readonly (readonly [file: string, value: unknown])[] | null> {
   const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return null;
     throw invalid(`${path}: ${error.message}`);
@@ -89,15 +135,14 @@ async function labelsFile(dir: string): Promise<readonly NamedFrame[] | null> {
   } catch (error) {
     throw invalid(`${path}: not JSON: ${reasonOf(error)}`);
   }
-  if (named === null || typeof named !== "object" || Array.isArray(named)) throw invalid(`${path}: not file -> class`);
-  return Object.entries(named).map(([file, name]: [string, unknown]) => {
-    if (!isFrameFile(file)) throw invalid(`${path}: "${file}" is not a file of this folder`);
-    return [file, String(name)] as const;
-  });
+  if (named === null || typeof named !== "object" || Array.isArray(named)) {
+    throw invalid(`${path}: not an object with an entry for each file`);
+  }
+  return Object.entries(named);
 }
 
 /** One folder a class, as torchvision's ImageFolder and Keras read them. */
-async function classFolders(dir: string): Promise<readonly NamedFrame[]> {
+async function classFolders(dir: string): Promise<readonly Labelled[]> {
   const entries = await readdir(dir, { withFileTypes: true }).catch((error: Error) => {
     throw invalid(`${dir}: ${error.message}`);
   });

@@ -4,7 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, expect, test } from "@jest/globals";
 import { tempDir } from "@tributary/testing";
-import { checkManifest, describeFolder, parseValidationManifest } from "./manifest.ts";
+import { checkManifest, describeFolder, parseValidationManifest, slicesOf } from "./manifest.ts";
 
 const dir = tempDir("validation");
 afterAll(() => dir.remove());
@@ -25,6 +25,27 @@ test("by folders or by labels.json, the same frames have the same digest, and th
   expect(parseValidationManifest(byFolder.bytes)).toEqual(byFolder.manifest);
   await writeFile(join(labelled, "cat/0.jpg"), "another picture");
   expect((await describeFolder(labelled)).digest).not.toBe(byFolder.digest);
+});
+
+test("slices.json puts frames into slices, which the manifest keeps; a file or a slice that cannot be is refused", async () => {
+  const dir = await folder("sliced");
+  const slices = async (json: object) => {
+    await writeFile(join(dir, "slices.json"), JSON.stringify(json));
+    return describeFolder(dir);
+  };
+  const { manifest, bytes, digest } = await slices({ "cat/0.jpg": "site=north", "dog/1.jpg": "base" });
+  expect(parseValidationManifest(bytes)).toEqual(manifest);
+  expect(slicesOf(manifest)).toEqual({ base: 99, "site=north": 1 });
+  expect((await slices({})).digest).not.toBe(digest);
+  expect((await slices({ "dog/1.jpg": "base" })).digest).toBe((await slices({})).digest);
+  await expect(slices({ "cat/1.jpg": "site=north" })).rejects.toThrow(/"cat\/1\.jpg" is not a frame of this folder/);
+  for (const wrong of ["north", "=north", "a=b\n", `site=${"n".repeat(124)}`, 7]) {
+    await expect(slices({ "cat/0.jpg": wrong })).rejects.toThrow(
+      /expected base or KEY=VALUE of at most 128 characters/,
+    );
+    const frames = manifest.frames.map((frame) => ({ ...frame, slice: wrong }));
+    expect(() => parseValidationManifest(Buffer.from(JSON.stringify({ frames })))).toThrow(/frames\.0\.slice/);
+  }
 });
 
 test("the same picture twice is named, and too few frames are", async () => {

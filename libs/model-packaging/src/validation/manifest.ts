@@ -1,6 +1,6 @@
 /**
- * The identity of a validation set, wherever its frames are stored: its manifest lists each frame's file, bytes and class, and
- * the SHA-256 of the manifest is the set's digest. A folder and a set that was pushed from it have the same.
+ * The identity of a validation set, wherever its frames are stored: its manifest lists each frame's file, bytes, class and
+ * slice, and the SHA-256 of the manifest is the set's digest. A folder and a set that was pushed from it have the same.
  *
  * A manifest that came from elsewhere names no file outside of its folder, none twice, and no picture twice. Frames,
  * their bytes and the manifest's own are bounded; all of it is known before a frame is read (G9). */
@@ -9,13 +9,28 @@ import { join } from "node:path";
 import { type Digest, reasonOf } from "@tributary/kernel";
 import { sha256 } from "@tributary/model-store";
 import { z } from "zod";
-import { checkEnough, FRAMES_MIN, invalid, isFrameFile, LABELS_FILE, namedFrames } from "./frames.ts";
+import {
+  BASE_SLICE,
+  checkEnough,
+  FRAMES_MIN,
+  invalid,
+  isFrameFile,
+  isSlice,
+  LABELS_FILE,
+  namedFrames,
+  SLICES_FILE,
+} from "./frames.ts";
 
 export const validationLimits = {
   framesMax: 20_000,
   frameBytesMax: 16 << 20,
   manifestBytesMax: 8 << 20,
 } as const;
+
+/** Of a base set, which a model is trained on: more of them. */
+export const baseSetLimits = { framesMax: 60_000, frameBytesMax: 16 << 20, manifestBytesMax: 24 << 20 } as const;
+
+type SetLimits = Readonly<Record<keyof typeof validationLimits, number>>;
 
 const frame = z.strictObject({
   /** NAME or FOLDER/NAME. */
@@ -28,6 +43,8 @@ const frame = z.strictObject({
   bytes: z.number().int().positive(),
   /** Its class. */
   label: z.string().min(1).max(256),
+  /** Left out: base, so that sets without slices keep their digest. */
+  slice: z.string().refine(isSlice, "expected base or KEY=VALUE of at most 128 characters").optional(),
 });
 const manifestSchema = z.strictObject({ frames: z.array(frame) });
 
@@ -47,11 +64,11 @@ export async function describeFolder(
   const named = await namedFrames(dir);
   checkEnough(dir, named);
   const frames: ValidationManifest["frames"] = [];
-  for (const [file, label] of named) {
+  for (const [file, label, slice] of named) {
     const bytes = await readFile(join(dir, file)).catch((error: Error) => {
       throw invalid(`${dir}: ${error.message}`);
     });
-    frames.push({ file, sha256: sha256(bytes), bytes: bytes.length, label });
+    frames.push({ file, sha256: sha256(bytes), bytes: bytes.length, label, ...(slice !== BASE_SLICE && { slice }) });
     progress(frames.length, named.length);
   }
   const bytes = Buffer.from(`${JSON.stringify({ frames })}\n`);
@@ -59,7 +76,7 @@ export async function describeFolder(
 }
 
 /** One that came from elsewhere. Throws `validation-frames-invalid`, which names what is wrong. */
-export function parseValidationManifest(bytes: Uint8Array): ValidationManifest {
+export function parseValidationManifest(bytes: Uint8Array, limits: SetLimits = validationLimits): ValidationManifest {
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -67,22 +84,22 @@ export function parseValidationManifest(bytes: Uint8Array): ValidationManifest {
     throw invalid(`the manifest of the validation set is not JSON: ${reasonOf(error)}`);
   }
   const frames = (json as { frames?: unknown } | null)?.frames;
-  if (Array.isArray(frames) && frames.length > validationLimits.framesMax) throw tooMany(frames.length);
+  if (Array.isArray(frames) && frames.length > limits.framesMax) throw tooMany(frames.length, limits);
   const result = manifestSchema.safeParse(json);
   if (!result.success) {
     const { path, message } = result.error.issues[0] ?? { path: [], message: "" };
     throw invalid(`the manifest of the validation set: ${path.join(".")}: ${message.slice(0, MESSAGE_LENGTH_MAX)}`);
   }
-  return checkManifest(result.data);
+  return checkManifest(result.data, limits);
 }
 
 /** Of one that came from elsewhere, and of a folder before it is pushed. */
-export function checkManifest(manifest: ValidationManifest): ValidationManifest {
+export function checkManifest(manifest: ValidationManifest, limits: SetLimits = validationLimits): ValidationManifest {
   const { frames } = manifest;
-  const { framesMax, frameBytesMax } = validationLimits;
+  const { framesMax, frameBytesMax } = limits;
   if (frames.length < FRAMES_MIN) throw invalid(`${frames.length} frames are too few; ${FRAMES_MIN} are needed`);
-  if (frames.length > framesMax) throw tooMany(frames.length);
-  const files = new Set<string>([LABELS_FILE]);
+  if (frames.length > framesMax) throw tooMany(frames.length, limits);
+  const files = new Set<string>([LABELS_FILE, SLICES_FILE]);
   const pictures = new Map<string, string>();
   const repeats: string[] = [];
   for (const { file, sha256, bytes } of frames) {
@@ -103,8 +120,8 @@ export function checkManifest(manifest: ValidationManifest): ValidationManifest 
 
 const MESSAGE_LENGTH_MAX = 300;
 
-const tooMany = (count: number) =>
-  invalid(`${count} frames are too many; at most ${validationLimits.framesMax} may be pushed`);
+const tooMany = (count: number, { framesMax }: SetLimits) =>
+  invalid(`${count} frames are too many; at most ${framesMax} may be pushed`);
 
 /** The first of them, and how many more there are. */
 export const someOf = (lines: readonly string[]): string =>
@@ -114,6 +131,13 @@ export const someOf = (lines: readonly string[]): string =>
 export function countsOf(manifest: ValidationManifest): Readonly<Record<string, number>> {
   const counts = new Map<string, number>();
   for (const { label } of manifest.frames) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Frames by slice. */
+export function slicesOf(manifest: ValidationManifest): Readonly<Record<string, number>> {
+  const counts = new Map<string, number>();
+  for (const { slice = BASE_SLICE } of manifest.frames) counts.set(slice, (counts.get(slice) ?? 0) + 1);
   return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 

@@ -6,8 +6,9 @@
  * The server's model metadata is compared with the package before the first frame, so that a wrong model stops the start and
  * a person can correct it, instead of showing in the answers.
  */
+
+import type { HttpAnswer, HttpRequest } from "@tributary/calls";
 import { Failure } from "@tributary/kernel";
-import type { HttpAnswer, HttpRequest } from "./http-caller.ts";
 import {
   type AnswerProblem,
   fits,

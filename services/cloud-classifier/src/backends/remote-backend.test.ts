@@ -2,9 +2,9 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "@jest/globals";
+import { HttpCaller } from "@tributary/calls";
 import { seededRandom, systemClock } from "@tributary/kernel";
 import { z } from "zod";
-import { HttpCaller } from "./http-caller.ts";
 import { kserveProtocol } from "./kserve-protocol.ts";
 import { RemoteBackend } from "./remote-backend.ts";
 import { sagemakerKeys } from "./sagemaker-config.ts";

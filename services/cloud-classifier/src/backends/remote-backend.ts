@@ -8,6 +8,8 @@
  * that the package describes, and a picture that it cannot use is refused alone. Rows with values that are not finite fail
  * their own frames only.
  */
+
+import { type HttpCaller, problemOf } from "@tributary/calls";
 import type { ModelPackage } from "@tributary/inference";
 import { backoffMs, type Clock, Failure, linkedSignal, type Random, reasonOf, timerMs } from "@tributary/kernel";
 import type { Preprocessor } from "@tributary/onnx";
@@ -19,7 +21,6 @@ import {
   type CloudOutcome,
   traceparentOfBatch,
 } from "../cloud-backend.ts";
-import { type HttpCaller, problemOf } from "./http-caller.ts";
 import type { ServingInput, ServingProtocol } from "./serving-protocol.ts";
 import { orAborted, type Supervised } from "./supervised.ts";
 

@@ -1,9 +1,10 @@
 /** Puts a remote backend together: its package, the child that preprocesses, and the connection to its server. */
+
+import { HttpCaller } from "@tributary/calls";
 import type { ModelPackage } from "@tributary/inference";
 import type { Clock, Random } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { PreprocessHost, type Preprocessor } from "@tributary/onnx";
-import { HttpCaller } from "./http-caller.ts";
 import { RemoteBackend, type ServerState } from "./remote-backend.ts";
 import type { KserveConfig, TfServingConfig } from "./remote-config.ts";
 import type { ServingProtocol } from "./serving-protocol.ts";

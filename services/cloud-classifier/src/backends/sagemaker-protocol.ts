@@ -6,10 +6,10 @@
  * configured, only its answers are accepted.
  */
 import type { InvokeEndpointCommandInput, InvokeEndpointCommandOutput } from "@aws-sdk/client-sagemaker-runtime";
+import { retryAfterMs } from "@tributary/calls";
 import { type Instant, reasonOf } from "@tributary/kernel";
 import { calibrated } from "../calibrated.ts";
 import { type CloudFrame, type CloudOutcome, traceparentOfBatch } from "../cloud-backend.ts";
-import { retryAfterMs } from "./http-caller.ts";
 import type { SagemakerConfig } from "./sagemaker-config.ts";
 import { isObject, parseLooseJson } from "./serving-protocol.ts";
 

@@ -1,7 +1,7 @@
 /**
  * What the protocols of model servers have in common, as pure functions over messages; remote-backend.ts does the I/O.
  */
-import type { HttpAnswer, HttpRequest } from "./http-caller.ts";
+import type { HttpAnswer, HttpRequest } from "@tributary/calls";
 
 /** One picture as the server takes it: a preprocessed tensor or the JPEG itself, by `input`. */
 export type ServingInput = Float32Array | Uint8Array;

@@ -1,8 +1,8 @@
 /** Against what TensorFlow Serving publishes; no server of it was run.
  * DOC: tensorflow_serving/g3doc/api_rest.md. TEST: model_servers/http_rest_api_handler_test.cc. Bodies are quoted. */
 import { describe, expect, test } from "@jest/globals";
-import type { HttpAnswer } from "./http-caller.ts";
-import { problemOf } from "./http-caller.ts";
+import type { HttpAnswer } from "@tributary/calls";
+import { problemOf } from "@tributary/calls";
 import { type TfServingOptions, tfServingProtocol } from "./tf-serving-protocol.ts";
 
 const answer = (body: string, status = 200): HttpAnswer => ({

@@ -6,8 +6,9 @@
  * is compared with the package before the first frame. NaN and infinities are bare words in this API's answers; they are
  * parsed, not taken for malformed JSON.
  */
+
+import type { HttpAnswer, HttpRequest } from "@tributary/calls";
 import { Failure } from "@tributary/kernel";
-import type { HttpAnswer, HttpRequest } from "./http-caller.ts";
 import {
   type AnswerProblem,
   fits,

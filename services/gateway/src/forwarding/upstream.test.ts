@@ -1,7 +1,7 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { modelRegistryApi, rolloutManagerApi } from "@tributary/api";
+import { frameArchiveApi, modelRegistryApi, rolloutManagerApi, trainerApi } from "@tributary/api";
 import { Problem } from "@tributary/service-kit";
 import { Upstream, upstreamBlock } from "./upstream.ts";
 
@@ -39,6 +39,23 @@ describe("a request that is forwarded", () => {
       body,
     ]);
     expect(await post(upstreamAt(await answering(204, "text/plain", "")))).toEqual({});
+  });
+
+  test("has its query beside its path, and bytes come back whole or are refused", async () => {
+    const url = await serving((request, response) => response.end(JSON.stringify(request.url)));
+    const query = { runId: "r 1", lines: 7 };
+    expect(await upstreamAt(url).call(trainerApi.runs.logs, query)).toBe("/base/runs/r%201/logs?lines=7");
+    const picture = { frameId: "cam-1:5:front:7" };
+    const bytes = await upstreamAt(url).bytes(frameArchiveApi.frames.picture, picture, 100);
+    expect(bytes.toString()).toBe('"/base/frames/cam-1%3A5%3Afront%3A7"');
+    await expect(upstreamAt(url).bytes(frameArchiveApi.frames.picture, picture, 5)).rejects.toMatchObject({
+      details: { status: 502 },
+    });
+    const gone = { code: "picture-expired", detail: "gone" };
+    const refused = upstreamAt(await answering(410, "application/problem+json", JSON.stringify(gone)));
+    await expect(refused.bytes(frameArchiveApi.frames.picture, picture, 100)).rejects.toMatchObject({
+      details: { status: 410, ...gone },
+    });
   });
 
   test("is refused with the service's own problem response", async () => {

@@ -38,24 +38,36 @@ export class Upstream {
     this.#config = config;
   }
 
-  /** The service's answer, parsed from JSON. @throws Problem */
-  async call<R extends Route>({ method, path }: R, input: Input<R>): Promise<unknown> {
+  get isConfigured(): boolean {
+    return this.#config !== undefined;
+  }
+
+  /** The service's answer, parsed from JSON. What is neither in the path nor the body goes into the query. @throws Problem */
+  async call<R extends Route>(route: R, input: Input<R>): Promise<unknown> {
+    const { response, body } = await this.#send(route, input, BODY_BYTES_MAX);
+    return this.#answerOf(response, body === undefined ? undefined : jsonOf(response, body));
+  }
+
+  /** The bytes that the service answers. @throws Problem */
+  async bytes<R extends Route>(route: R, input: Input<R>, bytesMax: number): Promise<Buffer> {
+    const { response, body } = await this.#send(route, input, bytesMax);
+    if (response.ok && body !== undefined) return body;
+    this.#answerOf(response, response.ok || body === undefined ? undefined : jsonOf(response, body));
+    throw new Error("an answer that is not ok was returned");
+  }
+
+  /** `body` is undefined if it has more than `bytesMax`. */
+  async #send<R extends Route>({ method, path }: R, input: Input<R>, bytesMax: number) {
     const { body, ...parameters } = input as Readonly<Record<string, unknown>>;
     const config = this.#config;
     if (config === undefined) {
       const detail = `This gateway knows no ${this.#name}: put its URL into the gateway's file as ${this.#key}.url.`;
       throw new Problem(501, `${this.#name}-not-configured`, "ask-a-person", detail);
     }
-    const foreign = Object.values(parameters).find((part) => !/^[A-Za-z0-9]/.test(String(part))); // ".." would lead elsewhere
-    if (foreign !== undefined) {
-      throw new Problem(
-        400,
-        "request-invalid",
-        "give-up",
-        `"${foreign}" is no name: it begins with a letter or a digit.`,
-      );
+    const url = new URL(pathOf(path, inPath(path, parameters)).slice(1), config.url.replace(/\/?$/, "/"));
+    for (const [name, value] of Object.entries(parameters)) {
+      if (!path.includes(`{${name}}`) && value !== undefined) url.searchParams.set(name, String(value));
     }
-    const url = new URL(pathOf(path, parameters).slice(1), config.url.replace(/\/?$/, "/"));
     const late = AbortSignal.timeout(config.timeoutMs);
     try {
       const response = await fetch(url, {
@@ -68,11 +80,12 @@ export class Upstream {
         },
         body: JSON.stringify(body),
       });
-      return this.#answerOf(response, await jsonOf(response));
+      return { response, body: await bytesOf(response, bytesMax) };
     } catch (error) {
-      if (error instanceof Problem) throw error;
       const reason = late.aborted ? `no answer in ${config.timeoutMs} ms` : causeOf(error);
-      const detail = `${this.#name} cannot be reached: ${reason}. Whether it did what was asked is not known; look, then try again.`;
+      const what =
+        method === "GET" ? "Try again." : "Whether it did what was asked is not known; look, then try again.";
+      const detail = `${this.#name} cannot be reached: ${reason}. ${what}`;
       const headers = { "Retry-After": "5" };
       throw new Problem(503, `${this.#name}-unreachable`, "retry", detail, { headers, cause: error });
     }
@@ -96,17 +109,30 @@ export class Upstream {
   }
 }
 
-async function jsonOf(response: Response): Promise<unknown> {
+/** Parameters of the path. ".." would lead elsewhere. @throws Problem */
+function inPath(path: string, parameters: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const own = Object.entries(parameters).filter(([name]) => path.includes(`{${name}}`));
+  const foreign = own.find(([, part]) => !/^[A-Za-z0-9]/.test(String(part)));
+  if (foreign === undefined) return Object.fromEntries(own);
+  const detail = `"${String(foreign[1])}" is no name: it begins with a letter or a digit.`;
+  throw new Problem(400, "request-invalid", "give-up", detail);
+}
+
+async function bytesOf(response: Response, bytesMax: number): Promise<Buffer | undefined> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length;
-    if (bytes > BODY_BYTES_MAX) return undefined;
+    if (bytes > bytesMax) return undefined;
     chunks.push(chunk);
   }
-  if (bytes === 0 && response.ok) return {};
+  return Buffer.concat(chunks);
+}
+
+function jsonOf(response: Response, body: Buffer): unknown {
+  if (body.length === 0 && response.ok) return {};
   try {
-    return JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    return JSON.parse(body.toString("utf8"));
   } catch {
     return undefined;
   }

@@ -6,11 +6,12 @@ import { ANSWER_SUBSCRIBERS, type AnswerSubscribers } from "../answers/tail.ts";
 import type { GatewayConfig } from "../config.ts";
 import { VERDICT_SUBSCRIBERS, type VerdictSubscribers } from "../drift/verdict-table.ts";
 import { ROLLOUT_SUBSCRIBERS, type RolloutSubscribers } from "../rollouts/rollout-table.ts";
+import { TRAINING_SUBSCRIBERS, type TrainingSubscribers } from "../trainings/training-table.ts";
 
 /** Keeps the streams of server-sent events alive, and ends them before the HTTP server does. */
 @Injectable()
 export class EventStreams implements OnModuleInit, BeforeApplicationShutdown {
-  readonly #subscribers: readonly (AnswerSubscribers | RolloutSubscribers | VerdictSubscribers)[];
+  readonly #subscribers: readonly Pick<AnswerSubscribers, "count" | "heartbeat" | "close">[];
   readonly #stop = new AbortController();
   #beating: Promise<void> = Promise.resolve();
 
@@ -18,13 +19,14 @@ export class EventStreams implements OnModuleInit, BeforeApplicationShutdown {
     @Inject(ANSWER_SUBSCRIBERS) answers: AnswerSubscribers,
     @Inject(ROLLOUT_SUBSCRIBERS) rollouts: RolloutSubscribers,
     @Inject(VERDICT_SUBSCRIBERS) verdicts: VerdictSubscribers,
+    @Inject(TRAINING_SUBSCRIBERS) trainings: TrainingSubscribers,
     @Inject(CONFIG) private readonly config: GatewayConfig,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(TELEMETRY) telemetry: Telemetry,
   ) {
-    this.#subscribers = [answers, rollouts, verdicts];
+    this.#subscribers = [answers, rollouts, verdicts, trainings];
     const gauge = { name: "tributary_gateway_event_clients", help: "Event clients now" };
-    telemetry.gauge(gauge, () => answers.count + rollouts.count + verdicts.count);
+    telemetry.gauge(gauge, () => this.#subscribers.reduce((sum, { count }) => sum + count, 0));
   }
 
   onModuleInit(): void {

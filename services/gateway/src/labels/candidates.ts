@@ -1,5 +1,5 @@
 /**
- * Frames that are worth a person's label, newest first within each kind.
+ * Frames that are worth a person's label whether or not a training waits for them, newest first within each kind.
  *
  * Drawn samples come first: their draw does not depend on what a model answers, so their labels count for all frames. Then
  * come frames of which edge and cloud disagree. At most `framesMax` of each kind are kept; the oldest leave first (G9), as
@@ -7,7 +7,7 @@
  */
 import type { Answer, NextLabel } from "@tributary/api";
 
-type Why = NextLabel["why"];
+type Why = Exclude<NextLabel["why"], "TRAINING">;
 export type Candidate = { readonly why: Why; readonly answer: Answer };
 
 export class LabelCandidates {

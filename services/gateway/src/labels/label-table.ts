@@ -41,6 +41,10 @@ export class LabelTable {
     return this.#labels.has(frameId);
   }
 
+  get(frameId: string): KnownLabel | undefined {
+    return this.#labels.get(frameId);
+  }
+
   holds(frameId: string, label: string | null, source: GroundTruth["source"]): boolean {
     const known = this.#labels.get(frameId);
     return known !== undefined && known.label === label && known.source === source;

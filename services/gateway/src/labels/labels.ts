@@ -6,18 +6,23 @@
  * label holds; a label that ground-truth.v1 has already is not written again.
  */
 import { Inject, Injectable } from "@nestjs/common";
-import type { Label, LabelBatch, LabelResult, NextLabel } from "@tributary/api";
-import { type GroundTruth, topics } from "@tributary/contracts";
+import type { Answer, Label, LabelBatch, LabelResult, NextLabel, NextLabelQuery } from "@tributary/api";
+import { type ArchivedFrame, type GroundTruth, type TrainingRun, topics } from "@tributary/contracts";
 import { cloudEventHeaders, KafkajsSink, type OutRecord } from "@tributary/kafka";
 import { type Clock, Failure, type FrameId, formatFrameId, parseFrameId } from "@tributary/kernel";
 import { CLOCK, Problem, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { isEnded } from "@tributary/training";
 import { labelRefused, labelsStored } from "../events.ts";
 import { ExplainSources } from "../frames/explain.ts";
+import { TrainingTable } from "../trainings/training-table.ts";
+import { answerOfArchived } from "./archived-answer.ts";
+import { ArchivedFrames } from "./archived-frames.ts";
 import { LabelCandidates } from "./candidates.ts";
 import { judgeLabel, type LabelVerdict, type Sought } from "./check-label.ts";
 import { FrameIndex, type FrameTag } from "./frame-index.ts";
 import { LabelTable } from "./label-table.ts";
+import { framesToLabel, sliceOf } from "./training-queue.ts";
 
 type Read = { readonly label: Label; readonly id: FrameId | undefined; readonly frameId: string };
 
@@ -28,6 +33,8 @@ export class Labels {
     private readonly index: FrameIndex,
     private readonly table: LabelTable,
     private readonly candidates: LabelCandidates,
+    private readonly archived: ArchivedFrames,
+    private readonly trainings: TrainingTable,
     private readonly sink: KafkajsSink,
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(TELEMETRY) private readonly telemetry: Telemetry,
@@ -56,14 +63,47 @@ export class Labels {
     return { accepted: truths.length, repeated, unchecked, refused };
   }
 
-  next(filter: Parameters<LabelCandidates["next"]>[0], limit: number): NextLabel[] {
-    return this.candidates.next(filter, limit).map(({ why, answer }) => ({
-      frameId: answer.frameId,
-      why,
-      classes: [...(this.#classesOf(answer) ?? [])],
-      image: `/api/v1/frames/${encodeURIComponent(answer.frameId)}/image`,
-      answer,
-    }));
+  /** Frames that trainings wait for, those of the training that waits longest first; then the others. @throws Problem */
+  next({ training, why, deviceId }: Omit<NextLabelQuery, "limit">, limit: number): NextLabel[] {
+    const found = new Map<string, NextLabel>();
+    if (why === undefined || why === "TRAINING") {
+      for (const run of this.#waiting(training)) {
+        for (const [frameId, frame] of this.#framesOf(run, deviceId, limit - found.size)) {
+          const answer = this.explained.ring.get(frameId) ?? answerOfArchived(frameId, frame);
+          if (!found.has(frameId)) found.set(frameId, this.#nextOf(answer, "TRAINING", run.runId));
+        }
+      }
+    }
+    if (why !== "TRAINING" && training === undefined) {
+      for (const { why: own, answer } of this.candidates.next({ deviceId, why }, limit + found.size)) {
+        if (!found.has(answer.frameId)) found.set(answer.frameId, this.#nextOf(answer, own, null));
+      }
+    }
+    return [...found.values()].slice(0, limit);
+  }
+
+  /** Those that wait for labels, or the one that is asked for, unless it ended. */
+  #waiting(training: string | undefined): readonly TrainingRun[] {
+    if (training === undefined) return this.trainings.records(({ phase }) => phase === "LABELLING").reverse();
+    const run = this.trainings.get(training);
+    return isEnded(run) ? [] : [run];
+  }
+
+  #framesOf(run: TrainingRun, deviceId: string | undefined, limit: number) {
+    if (limit <= 0) return [];
+    const isOfSlice = sliceOf(run);
+    const frames: (readonly [string, ArchivedFrame])[] = [];
+    for (const entry of this.archived.present(this.clock.now())) {
+      const isWanted = deviceId === undefined || entry[1].deviceId === deviceId;
+      if (isWanted && isOfSlice(entry[1])) frames.push(entry);
+    }
+    return framesToLabel(frames, (frameId) => this.table.has(frameId), limit);
+  }
+
+  #nextOf(answer: Answer, why: NextLabel["why"], training: string | null): NextLabel {
+    const { frameId } = answer;
+    const image = `/api/v1/frames/${encodeURIComponent(frameId)}/image`;
+    return { frameId, why, training, classes: [...(this.#classesOf(answer) ?? [])], image, answer };
   }
 
   #judge(label: Label, sought: Sought, allowUnknown: boolean): LabelVerdict {
@@ -78,15 +118,20 @@ export class Labels {
     return policy?.labels;
   }
 
-  /** The newest answers are in memory; others are searched in Kafka. */
+  /** The newest answers and archived frames are in memory; others are searched in Kafka. */
   async #seek(ids: readonly FrameId[]): Promise<(frameId: string) => Sought> {
     const { explained, index } = this;
-    const older = ids.filter((id) => explained.ring.get(formatFrameId(id)) === undefined);
+    const older = ids.filter((id) => this.#remembered(formatFrameId(id)) === undefined);
     const found = older.length === 0 ? undefined : await explained.search.within((signal) => index.find(older, signal));
     return (frameId) => {
-      const frame = explained.ring.get(frameId);
+      const frame = this.#remembered(frameId);
       return frame === undefined ? (found?.get(frameId) ?? { kind: "absent" }) : { kind: "found", frame };
     };
+  }
+
+  #remembered(frameId: string): FrameTag | undefined {
+    const archived = this.archived.get(frameId);
+    return this.explained.ring.get(frameId) ?? (archived && { policyVersion: "", modelDigest: archived.modelDigest });
   }
 
   #truthOf(label: Label, id: FrameId): GroundTruth {

@@ -1,16 +1,20 @@
-/** Rollouts and models through the gateway's own process: it shows what Kafka holds of them, and forwards commands. A server
- * with the HTTP API of rollout-manager and model-registry stands in for both, and real records in Kafka for what they write. */
+/** Rollouts, models and trainings through the gateway's own process: it shows what Kafka holds of them, and forwards commands. A
+ * server with the HTTP APIs of rollout-manager, model-registry, trainer and frame-archive stands in for these, and real records in Kafka for what they write. */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { type RolloutEvent as EventRecord, type Topic, topics } from "@tributary/contracts";
+import type { NextLabel } from "@tributary/api";
+import { type ArchivedFrame, type RolloutEvent as EventRecord, type Topic, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink } from "@tributary/kafka";
 import { type RolloutChange, recordOfEvent, rolloutSpec } from "@tributary/rollouts";
 import {
   type SpawnedService,
+  someArchivedFrame,
+  someBootId,
   someModel,
   someReported,
   someRollout,
+  someTrainingRun,
   spawnService,
   tempDir,
   testKafka,
@@ -55,6 +59,7 @@ const evidence = {
   looks: [],
 };
 
+const jpeg = Buffer.from([0xff, 0xd8, 0xff, 0xd9]);
 /** What reaches the services behind the gateway. */
 const asked: { method: string; url: string; body: unknown }[] = [];
 let upstream: Server;
@@ -86,7 +91,11 @@ beforeAll(async () => {
     let text = "";
     for await (const chunk of request) text += chunk;
     const { method = "", url = "" } = request;
-    asked.push({ method, url, body: JSON.parse(text) });
+    asked.push({ method, url, body: text === "" ? null : JSON.parse(text) });
+    if (url.startsWith("/frames/")) {
+      response.end(jpeg);
+      return;
+    }
     const problem = {
       type: "urn:tributary:problem:rollout-spec-invalid",
       title: "Bad request",
@@ -117,7 +126,14 @@ beforeAll(async () => {
       name: "gateway",
       main,
       dir: dir.path,
-      config: { ...shared, rolloutManager: { url }, modelRegistry: { url }, rollouts: { historyBytesMax: 500 } },
+      config: {
+        ...shared,
+        rolloutManager: { url },
+        modelRegistry: { url },
+        trainer: { url },
+        frameArchive: { url },
+        rollouts: { historyBytesMax: 500 },
+      },
     }),
     spawnService({ name: "gateway-alone", main, dir: dir.path, config: shared }),
   ]);
@@ -297,6 +313,10 @@ test("models are shown with their versions, aliases and gate; commands on them g
     judgedAt: 1_767_225_600_000,
     forcedBy: "",
     forcedReason: "",
+    validationDigest: "",
+    validationGates: 0,
+    sliceDigest: "",
+    sliceGates: 0,
   };
   await put(topics.models, "edge/2", someModel({ gate }));
   await put(topics.modelAliases, "edge", {
@@ -337,6 +357,94 @@ test("models are shown with their versions, aliases and gate; commands on them g
     { method: "POST", url: "/models/edge/1/revoke", body: { reason: "leaks", by: "ann" } },
   ]);
   expect(await send("POST", "models/edge/2/gate/force", {})).toMatchObject({ status: 400 });
+});
+
+describe("a training", () => {
+  const archived = (frameSeq: bigint, change: Partial<ArchivedFrame> = {}) => {
+    const digest = `${frameSeq}`.padStart(64, "0");
+    const expiresAt = Date.now() + 86_400_000;
+    const frame = someArchivedFrame({ deviceId: "cam-1", frameSeq, digest, expiresAt, ...change });
+    return put(topics.archivedFrames, frame.deviceId, frame);
+  };
+  const frameIdOf = (frameSeq: number) => `cam-1:${someBootId}:front:${frameSeq}`;
+  const next = async (query = "") =>
+    (await call(`labels/next${query}`)).body.items.map(({ frameId, why, training }: NextLabel) => [
+      frameId,
+      why,
+      training,
+    ]);
+
+  beforeAll(async () => {
+    const run = someTrainingRun({ runId: "t-1", devices: ["cam-1"] });
+    await archived(1n, { receivedAt: run.since + 10_000 });
+    await archived(2n, { receivedAt: run.since + 20_000 });
+    await archived(3n, { receivedAt: run.since - 1 });
+    const event = { runId: "t-1", version: 1n, at: run.requestedAt, by: "trainer", model: "edge", details: "{}" };
+    await put(topics.trainingRequests, "t-1", { ...event, kind: "REQUESTED" });
+    await put(topics.trainingResults, "t-1", run);
+    await eventually("the run", async () => (await call("trainings/t-1")).status === 200);
+    await eventually("its frames", async () => (await next()).length === 2);
+  });
+
+  test("is shown with its events and as a page, and is commanded through the trainer alone", async () => {
+    const { body } = await call("trainings?state=open&model=edge");
+    expect(body.items).toMatchObject([{ runId: "t-1", phase: "LABELLING", labelsHave: 212 }]);
+    expect((await call("trainings/t-1")).body).toMatchObject({ devices: ["cam-1"], evidence: {}, endedAt: null });
+    expect((await call("trainings/t-1/events")).body.items).toMatchObject([{ version: 1, kind: "REQUESTED" }]);
+    const page = await call("trainings/t-1/report");
+    expect([page.status, page.type]).toEqual([200, "text/html; charset=utf-8"]);
+    expect(page.body).toContain("<h1>Training of edge: site=north</h1>");
+    expect((await call("trainings/t-9/events")).body.code).toBe("training-unknown");
+
+    asked.length = 0;
+    const by = "ann";
+    await send("POST", "trainings", { model: "edge", reason: "dusk", slice: "site=north", by });
+    await send("POST", "trainings/t-1/cancel", { reason: "wrong site", by });
+    await send("POST", "trainings/t-1/resume", { by });
+    await call("trainings/t-1/logs?lines=5");
+    await call("archive/frames?site=north&limit=7");
+    expect(asked).toEqual([
+      { method: "POST", url: "/runs", body: { model: "edge", reason: "dusk", slice: "site=north", by } },
+      { method: "POST", url: "/runs/t-1/cancel", body: { reason: "wrong site", by } },
+      { method: "POST", url: "/runs/t-1/resume", body: { by } },
+      { method: "GET", url: "/runs/t-1/logs?lines=5", body: null },
+      { method: "GET", url: "/frames?site=north&limit=7", body: null },
+    ]);
+    expect(await send("POST", "trainings", { model: "edge", reason: "x", slice: "north" })).toMatchObject({
+      status: 400,
+      body: { errors: [{ where: "body.slice" }] },
+    });
+    expect(await send("POST", "trainings", { model: "edge", reason: "x" }, alone)).toMatchObject({
+      status: 501,
+      body: { code: "trainer-not-configured" },
+    });
+  });
+
+  test("that waits for labels has its archived frames labelled, though Kafka has neither answer nor picture", async () => {
+    const [first, second] = [frameIdOf(1), frameIdOf(2)];
+    expect(await next()).toEqual([
+      [first, "TRAINING", "t-1"],
+      [second, "TRAINING", "t-1"],
+    ]);
+    expect(await next("?training=t-1&limit=1")).toEqual([[first, "TRAINING", "t-1"]]);
+    expect((await call("labels/next?training=t-9")).status).toBe(404);
+    const picture = await fetch(`http://127.0.0.1:${gateway.ports.http}/api/v1/frames/${first}/image`);
+    expect(Buffer.from(await picture.arrayBuffer()).equals(jpeg)).toBe(true);
+    expect((await call(`frames/${first}/image`, {}, alone)).body.code).toBe("picture-unknown");
+
+    const labels = [
+      { frameId: first, label: "cat" },
+      { frameId: frameIdOf(4), label: "cat" },
+    ];
+    expect((await send("POST", "labels", { labels })).body).toMatchObject({
+      accepted: 1,
+      refused: [{ index: 1, code: "frame-unknown" }],
+    });
+    await eventually("the label", async () => (await next()).length === 1);
+    const { body } = await call("trainings/t-1/report");
+    expect(body).toContain("1 frames of the slice are labelled so far");
+    expect(body).toContain(`<img src="/api/v1/frames/${encodeURIComponent(first)}/image"`);
+  });
 });
 
 test("a gateway without these services shows all the same, and returns what is not configured", async () => {

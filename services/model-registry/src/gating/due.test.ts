@@ -12,6 +12,10 @@ const outcome = (change: Partial<GateOutcome> = {}): GateOutcome => ({
   judgedAt: 0,
   forcedBy: "",
   forcedReason: "",
+  validationDigest: "",
+  validationGates: 0,
+  sliceDigest: "",
+  sliceGates: 0,
   ...change,
 });
 const model = (version: string, modelDigest: string, change: Partial<Model> = {}) =>

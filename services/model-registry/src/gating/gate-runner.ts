@@ -9,7 +9,7 @@ import { Inject, Injectable } from "@nestjs/common";
 import type { BlobStore } from "@tributary/blob-store";
 import type { GateOutcome, Model } from "@tributary/contracts";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
-import { runTask, slowdownOf } from "@tributary/model-packaging";
+import { type DriftedSlice, runTask, slowdownOf } from "@tributary/model-packaging";
 import { ModelTable, modelKey } from "@tributary/models";
 import { CLOCK, CONFIG, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
@@ -19,6 +19,7 @@ import { gateAttemptFailed, gateEnded, gateProgress, gateStarted } from "../even
 import { Packages } from "../models/packages.ts";
 import { Registry } from "../models/registry.ts";
 import { ValidationSets } from "../validation/validation-sets.ts";
+import { automaticOf, gatesBefore } from "./automatic.ts";
 import { type GateNeed, gateNeed } from "./due.ts";
 
 export type Judging =
@@ -26,7 +27,7 @@ export type Judging =
   | { readonly state: "running"; readonly detail: string };
 
 type Due = Extract<GateNeed, { kind: "due" }>;
-type Compared = Pick<GateOutcome, "passed" | "failed" | "unsure" | "reportDigest" | "pageDigest">;
+type Compared = Omit<GateOutcome, "championDigest" | "judgedAt" | "forcedBy" | "forcedReason">;
 
 const FAILED_MAX = 64;
 const FAILED_LENGTH_MAX = 1_000;
@@ -159,32 +160,51 @@ export class GateRunner {
       await packages.manifest(champion.modelDigest),
     ];
     const slowdown = slowdownOf(challenger.hardwareClass, checks.hardwareClasses);
+    const before = gatesBefore(this.table.versions(challenger.name));
     const gated = await packages.withFolder(own, (candidate) =>
       packages.withFolder(other, (championDir) =>
         validation.withFrames(challenger.name, (frames, validationSet) =>
-          runTask(
-            {
-              kind: "gate",
-              options: {
-                candidate,
-                champion: championDir,
-                validation: frames,
-                slowdown,
-                ...options,
-                ...(validationSet !== undefined && { validationSet }),
-                ...(sla !== undefined && { latencySlaMs: sla }),
-                ...(robustness !== undefined && { robustness }),
+          this.#withDrifted(challenger, (drifted) =>
+            runTask(
+              {
+                kind: "gate",
+                options: {
+                  candidate,
+                  champion: championDir,
+                  validation: frames,
+                  slowdown,
+                  ...options,
+                  ...(validationSet !== undefined && { validationSet }),
+                  ...(sla !== undefined && { latencySlaMs: sla }),
+                  ...(robustness !== undefined && { robustness }),
+                  ...(drifted !== null && { drifted }),
+                },
+                margins,
+                gatesBefore: before,
               },
-              margins,
-            },
-            { msMax, signal: this.#stop.signal, progress: (line) => this.#progress(challenger, line) },
+              { msMax, signal: this.#stop.signal, progress: (line) => this.#progress(challenger, line) },
+            ),
           ),
         ),
       ),
     );
-    const { failed, unsure, json, page, report } = gated;
+    const { failed, unsure, json, page, report, seen } = gated;
     const lines = { failed: bounded(failed), unsure: bounded(unsure) };
-    return { passed: report.passed, ...lines, ...(await this.#reports(json, page)) };
+    const { validationSet: validationDigest, validationGates, sliceFrames, sliceGates } = seen;
+    const counted = {
+      validationGates: validationGates ?? 0,
+      sliceDigest: sliceFrames ?? "",
+      sliceGates: sliceGates ?? 0,
+    };
+    return { passed: report.passed, ...lines, validationDigest, ...counted, ...(await this.#reports(json, page)) };
+  }
+
+  /** Gives the frames of the slice that an automatic candidate was trained for to `work` (automatic.ts A1); null: a person made it. */
+  async #withDrifted<T>(challenger: Model, work: (drifted: DriftedSlice | null) => Promise<T>): Promise<T> {
+    const automatic = automaticOf(challenger);
+    if (automatic === null) return work(null);
+    const { slice, frames: digest } = automatic;
+    return this.validation.withSliceFrames(challenger.name, digest, (frames) => work({ name: slice, frames, digest }));
   }
 
   /** A gate without a verdict is not passed, and its report has the reason. */
@@ -193,7 +213,8 @@ export class GateRunner {
     const json = JSON.stringify({ candidate: challenger.modelDigest, champion: champion.modelDigest, error: why });
     const text = why.replaceAll(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
     const page = `<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Validation gate</title><p>${text}</p></html>\n`;
-    return { passed: false, failed: bounded([why]), unsure: [], ...(await this.#reports(json, page)) };
+    const lines = { passed: false, failed: bounded([why]), unsure: [] };
+    return { ...lines, ...seenBefore(challenger), ...(await this.#reports(json, page)) };
   }
 
   async #reports(json: string, page: string): Promise<Pick<Compared, "reportDigest" | "pageDigest">> {
@@ -206,6 +227,14 @@ export class GateRunner {
     if (this.#running !== undefined) this.#running.line = line;
     this.telemetry.emit(gateProgress, { name, version, line });
   }
+}
+
+/** A gate that showed nothing leaves the count of those before it (automatic.ts A2). */
+function seenBefore({
+  gate,
+}: Model): Pick<GateOutcome, "validationDigest" | "validationGates" | "sliceDigest" | "sliceGates"> {
+  const { validationDigest = "", validationGates = 0, sliceDigest = "", sliceGates = 0 } = gate ?? {};
+  return { validationDigest, validationGates, sliceDigest, sliceGates };
 }
 
 async function* once(text: string): AsyncGenerator<Uint8Array> {

@@ -56,6 +56,10 @@ const judged = {
   judgedAt: 1,
   forcedBy: "",
   forcedReason: "",
+  validationDigest: "",
+  validationGates: 0,
+  sliceDigest: "",
+  sliceGates: 0,
 };
 
 const unpacked = () => Promise.reject(new Error("nothing is packed here"));

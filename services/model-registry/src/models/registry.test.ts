@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import { type BlobStore, FolderBlobStore } from "@tributary/blob-store";
 import { type Model, topics } from "@tributary/contracts";
 import { packageFiles, parseManifest } from "@tributary/inference";
-import { systemClock } from "@tributary/kernel";
+import { Failure, systemClock } from "@tributary/kernel";
 import type { ValidationManifest } from "@tributary/model-packaging";
 import { sha256 } from "@tributary/model-store";
 import { ModelTable } from "@tributary/models";
@@ -138,6 +138,10 @@ test("what passed is forced only where its gate compared it with another champio
     championDigest: second.modelDigest,
     forcedBy: "",
     forcedReason: "",
+    validationDigest: "",
+    validationGates: 0,
+    sliceDigest: "",
+    sliceGates: 0,
     reportDigest: "",
     pageDigest: "",
     failed: [],
@@ -244,6 +248,32 @@ describe("a push and the sweep", () => {
       true,
       false,
     ]);
+  });
+
+  test("frames of the slice that a version was trained for stay while its gate may be run, a malformed manifest keeps nothing", async () => {
+    const again = await pushedAgain("slice", async () => {});
+    const { store, registry, table } = again;
+    await again.push();
+    const put = async (text: string) => {
+      const { digest } = await store.put(Readable.from([Buffer.from(text)]), { bytesMax: 100 });
+      await utimes(join(dir.path, "slice/sha256", digest.slice(0, 2), digest), 1, 1);
+      return digest;
+    };
+    const [frame, sliceFrames, bad] = [await put("a frame"), await put("its manifest"), await put("no manifest")];
+    const model = table.list()[0] as Model;
+    table.applyModel({ ...model, lineage: { trainingRun: "run-1", sliceFrames } });
+    table.applyModel({ ...model, version: "bad", lineage: { trainingRun: "run-2", sliceFrames: bad } });
+    table.applyAliases({ name: model.name, aliases: { a: "bad" }, changedBy: "ada", changedAt: 1, validation: null });
+    await registry.alias(model.name, "challenger", model.version, "trainer");
+    const manifest = async (digest: string): Promise<ValidationManifest> => {
+      if (digest === bad) throw new Failure("validation-frames-invalid", "ask-a-person", "it is no manifest");
+      return { frames: [{ file: "a.jpg", sha256: frame, bytes: 7, label: "cat" }] };
+    };
+    await again.swept(store, manifest);
+    expect(await Promise.all([frame, sliceFrames].map((digest) => store.has(digest)))).toEqual([true, true]);
+    await registry.alias(model.name, "challenger", null, "trainer");
+    await again.swept(store, manifest);
+    expect(await Promise.all([frame, sliceFrames].map((digest) => store.has(digest)))).toEqual([false, false]);
   });
 
   test("a push whose blobs went away is refused and not listed, and what a refused one leaves is swept (registry.ts R4)", async () => {

@@ -351,6 +351,10 @@ export class Registry {
       judgedAt: this.#options.clock.now(),
       forcedBy: "",
       forcedReason: "",
+      validationDigest: "",
+      validationGates: 0,
+      sliceDigest: "",
+      sliceGates: 0,
     };
   }
 }

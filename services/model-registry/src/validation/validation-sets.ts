@@ -21,6 +21,7 @@ import {
   LABELS_FILE,
   parseValidationManifest,
   runTask,
+  SLICES_FILE,
   someOf,
   type ValidationManifest,
   validationLimits,
@@ -118,6 +119,23 @@ export class ValidationSets {
     throw new Failure("validation-missing", "retry", message);
   }
 
+  /** Gives a folder with the frames of a slice that an automatic candidate of the model names to `work`, removed afterwards. They
+   * are checked as a set that is pushed is, except that each can be decoded: the gate decodes them. */
+  async withSliceFrames<T>(name: string, digest: Digest, work: (dir: string) => Promise<T>): Promise<T> {
+    const manifest = await this.#sliceManifest(name, digest).catch((error: unknown) => {
+      if (!(error instanceof Failure)) throw error;
+      throw new Failure(error.code, error.advice, `the frames of its slice (sliceFrames ${digest}): ${error.message}`);
+    });
+    return this.#withFolder(manifest, work);
+  }
+
+  async #sliceManifest(name: string, digest: Digest): Promise<ValidationManifest> {
+    const manifest = await this.manifest(digest);
+    this.#check(name, manifest);
+    await this.#checkComplete(manifest);
+    return manifest;
+  }
+
   async manifest(digest: Digest): Promise<ValidationManifest> {
     const bytes = await bytesOf(this.blobs, digest, validationLimits.manifestBytesMax);
     if (sha256(bytes) === digest) return parseValidationManifest(bytes);
@@ -206,6 +224,8 @@ export class ValidationSets {
       });
       const labels = Object.fromEntries(frames.map(({ file, label }) => [file, label]));
       await writeFile(join(dir, LABELS_FILE), JSON.stringify(labels));
+      const slices = frames.flatMap(({ file, slice }) => (slice === undefined ? [] : [[file, slice] as const]));
+      if (slices.length > 0) await writeFile(join(dir, SLICES_FILE), JSON.stringify(Object.fromEntries(slices)));
       return work(dir);
     });
   }

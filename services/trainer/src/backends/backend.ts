@@ -6,7 +6,7 @@ import type { TrainingJob } from "@tributary/training";
 export type JobState =
   /** `progress`: 0 to 1; null: the backend does not say. */
   | { readonly kind: "running"; readonly progress: number | null; readonly line: string }
-  /** `model.onnx` and `result.json` are where the job was told to put them. */
+  /** `model.onnx` and `result.json` are where the job was asked to put them. */
   | { readonly kind: "succeeded" }
   /** `isRetryable`: another attempt may succeed, e.g. after a crash. */
   | { readonly kind: "failed"; readonly reason: string; readonly isRetryable: boolean }
@@ -37,3 +37,6 @@ export interface TrainingBackend {
   /** The newest lines, oldest first; empty where the backend keeps none. */
   logs(jobId: string, linesMax: number, signal: AbortSignal): Promise<readonly string[]>;
 }
+
+/** TrainingBackend */
+export const BACKEND = Symbol("TrainingBackend");

@@ -1,6 +1,6 @@
 /** The pictures of a verdict: a heat map of features over time, histograms, and bars. SVG whose colours are the page's. */
 import type { DriftFeature, DriftLoss, DriftMoment } from "@tributary/contracts";
-import { Html, html, nothing } from "./html.ts";
+import { Html, html, nothing } from "@tributary/kernel/html";
 import { featureWords, percentOf } from "./words.ts";
 
 const MINUTE_MS = 60_000;

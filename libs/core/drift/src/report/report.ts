@@ -1,8 +1,8 @@
 /** A verdict as one HTML file for people: what changed, where, why, and what to do. Needs nothing but a browser. */
 import type { DriftVerdict } from "@tributary/contracts";
+import { Html, html, nothing } from "@tributary/kernel/html";
 import { faultWords } from "../words.ts";
 import { type Bars, HEAT_ROWS_MAX, heatMap, histogram, lossBar, mixBars, signed } from "./charts.ts";
-import { Html, html, nothing } from "./html.ts";
 import { STYLE } from "./style.ts";
 import { adviceOf, causeWords, featureWords, lossSentence, placeWords } from "./words.ts";
 

@@ -13,6 +13,8 @@
  * V6. Damage under which the champion itself loses half of what it knows above the most frequent class does not
  *     distinguish models: a loss there is unsure. */
 import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";
+import { mcNemarP, type Pair, paired, percent } from "./paired.ts";
+import { type SliceEvidence, type SliceMargins, type Slices, sliceLines } from "./slices.ts";
 
 export type Judged = {
   /** Per frame. */
@@ -45,13 +47,14 @@ export type GateInput = {
   readonly latencyBudgetMs: number;
   /** What the fleet needs of every model; null: nothing is configured. */
   readonly latencySlaMs: number | null;
+  /** Of a candidate that a program trained: its lines take the place of that of all frames (slices.ts). */
+  readonly slices?: Slices;
   /** Golden frames of the candidate that this runtime did not reproduce, with the reason. */
   readonly golden: { readonly frames: number; readonly failed: readonly string[] };
 };
 
-export type Margins = {
+export type Margins = SliceMargins & {
   /** Losses of accuracy that are acceptable, as shares. */
-  readonly accuracy: number;
   readonly perClass: number;
   readonly perCorruption: number;
   /** ECE may be at most this, or at most the champion's and a third of this. */
@@ -59,8 +62,6 @@ export type Margins = {
   /** Without an SLA: the candidate's p99 may be so many times the champion's. */
   readonly latency: number;
   readonly megabytes: number;
-  /** Level of each kind of line. */
-  readonly alpha: number;
 };
 
 export const marginDefaults: Margins = {
@@ -71,9 +72,13 @@ export const marginDefaults: Margins = {
   latency: 1.5,
   megabytes: 200,
   alpha: 0.05,
+  sliceMin: 0.01,
+  sliceMax: 0.02,
+  discordance: 0.1,
+  power: 0.8,
 };
 
-export type LineKind = "accuracy" | "class" | "calibration" | "robustness" | "latency" | "memory" | "golden";
+export type LineKind = "accuracy" | "slice" | "class" | "calibration" | "robustness" | "latency" | "memory" | "golden";
 export type GateLine = {
   readonly kind: LineKind;
   readonly name: string;
@@ -83,6 +88,8 @@ export type GateLine = {
   readonly bound: number;
   /** For people: what was found against what was wanted. */
   readonly found: string;
+  /** Of kind slice. */
+  readonly slice?: SliceEvidence;
 };
 
 export type Untested = { readonly name: string; readonly why: string };
@@ -103,7 +110,7 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
     return { name, pair: paired(right(candidate), right(champion)) };
   });
   const lines: GateLine[] = [
-    ...lossLines("accuracy", [{ name: "all frames", pair: whole }], margins.accuracy, margins.alpha),
+    ...(input.slices === undefined ? [allFramesLine(whole, margins)] : sliceLines(input.slices, margins)),
     ...lossLines("class", classLines, margins.perClass, margins.alpha),
     calibrationLine(candidate, champion, margins),
     ...robustnessLines(input, whole.champion, margins),
@@ -112,6 +119,11 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
   ];
   const passed = lines.every(({ verdict }) => verdict !== "failed");
   return { passed, lines, untested: input.untested ?? [] };
+}
+
+/** Of a candidate that a person made: fails if it is proven worse. */
+export function allFramesLine(pair: Pair, { accuracy, alpha }: Margins): GateLine {
+  return lossLines("accuracy", [{ name: "all frames", pair }], accuracy, alpha)[0] as GateLine;
 }
 
 function robustnessLines(input: GateInput, accuracy: number, { perCorruption, alpha }: Margins): readonly GateLine[] {
@@ -125,31 +137,6 @@ function robustnessLines(input: GateInput, accuracy: number, { perCorruption, al
     return { ...line, verdict: "unsure", found };
   });
 }
-
-type Pair = {
-  readonly frames: number;
-  readonly candidate: number;
-  readonly champion: number;
-  /** Frames that only one of the two got right. */
-  readonly lost: number;
-  readonly won: number;
-};
-
-function paired(candidate: readonly boolean[], champion: readonly boolean[]): Pair {
-  let [a, b, lost, won] = [0, 0, 0, 0];
-  for (const [i, right] of candidate.entries()) {
-    const other = champion[i] === true;
-    if (right) a += 1;
-    if (other) b += 1;
-    if (right && !other) won += 1;
-    if (!right && other) lost += 1;
-  }
-  const frames = Math.max(1, candidate.length);
-  return { frames: candidate.length, candidate: a / frames, champion: b / frames, lost, won };
-}
-
-/** One-sided exact McNemar: how likely so few wins are when either is as likely to win. */
-export const mcNemarP = (lost: number, won: number): number => (lost === 0 ? 1 : binomialCdf(won, lost + won, 0.5));
 
 /** Fewest frames that, all lost, are as unlikely as `level`: what the first line of its kind to fail must be. */
 function framesNeeded(level: number): number {
@@ -322,5 +309,3 @@ function quantile(values: readonly number[], q: number): number | undefined {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
 }
-
-const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;

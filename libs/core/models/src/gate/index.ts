@@ -1,4 +1,5 @@
 export {
+  allFramesLine,
   type GateInput,
   type GateLine,
   type GateReport,
@@ -10,4 +11,6 @@ export {
   reliability,
   type Untested,
 } from "./gate.ts";
+export { paired } from "./paired.ts";
 export { beyondOwnLight, type Light } from "./robustness.ts";
+export { marginOf, type Slice, type Slices, sliceLines } from "./slices.ts";

@@ -37,6 +37,17 @@ export function meanRanges(
   return ranges;
 }
 
+/** What the deployed file quantises by: with these and the deployed numbers, `deployableGraph` writes the deployed file. */
+export function deployedRanges({ deployed, quantisers }: Trainable): Ranges {
+  const stored = new Map(deployed.initializers.map((tensor) => [tensor.name, tensor]));
+  const ranges = quantisers.flatMap(({ scale, zeroPoint, type, tensors }) => {
+    const [step, zero] = [scale, zeroPoint].map((name) => Number(stored.get(name)?.data[0])) as [number, number];
+    const [least, most] = LIMITS[type];
+    return tensors.map((tensor) => [tensor, { min: (least - zero) * step, max: (most - zero) * step }] as const);
+  });
+  return Object.fromEntries(ranges);
+}
+
 /** The deployed file with new numbers; `ranges` of a float model are empty. */
 export function deployableGraph(trainable: Trainable, values: ParameterValues, ranges: Ranges): OnnxGraph {
   const { deployed, parameters, quantisers, storages, storedBiases } = trainable;

@@ -176,47 +176,50 @@ function conv(node: GraphNode, gradient: string, backward: Backward): void {
 
 function weightGradient(node: GraphNode, gradient: string, { builder, value, shapeOf }: Backward): string {
   const [x = "", weight = ""] = node.inputs;
-  const { kernel, size, ...window } = windowOf(node, shapeOf);
-  const [outputs = 0, inputsPerGroup = 0] = shapeOf(weight);
+  const window = windowOf(node, shapeOf);
+  const [outputs = 0, inputsPerGroup = 0, taps = 0, columns = 0] = shapeOf(weight);
   const groups = wholeOf(node, "group", 1);
-  const outputsPerGroup = outputs / groups;
-  const pixels = product(size);
-  const taps = product(kernel);
-  const columns = columnsOf(value(x), { kernel, size, ...window }, builder);
-  if (groups === 1) {
-    const patches = builder.node("Reshape", [columns, builder.wholes(0, taps * inputsPerGroup, pixels)]);
-    const rows = builder.node("Reshape", [gradient, builder.wholes(0, outputs, pixels)]);
-    const sums = builder.node("MatMul", [patches, builder.node("Transpose", [rows], { perm: [0, 2, 1] })]);
-    const sum = builder.node("ReduceSum", [sums, builder.wholes(0)], { keepdims: 0 });
-    const split = builder.node("Reshape", [sum, builder.wholes(...kernel, inputsPerGroup, outputs)]);
-    return builder.node("Transpose", [split], { perm: [3, 2, 0, 1] });
-  }
-  const byTap = builder.node("Reshape", [columns, builder.wholes(0, taps, groups, inputsPerGroup, pixels)]);
-  const byGroup = builder.node("Transpose", [byTap], { perm: [0, 2, 1, 3, 4] });
-  const patches = builder.node("Reshape", [byGroup, builder.wholes(0, groups, taps * inputsPerGroup, pixels)]);
-  const rows = builder.node("Reshape", [gradient, builder.wholes(0, groups, outputsPerGroup, pixels)]);
-  const sums = builder.node("MatMul", [patches, builder.node("Transpose", [rows], { perm: [0, 1, 3, 2] })]);
-  const sum = builder.node("ReduceSum", [sums, builder.wholes(0)], { keepdims: 0 });
-  const split = builder.node("Reshape", [sum, builder.wholes(groups, ...kernel, inputsPerGroup, outputsPerGroup)]);
+  const pixels = product(window.size);
+  const [, ...before] = shapeOf(x);
+  const rows = builder.node("Reshape", [gradient, builder.wholes(0, groups, outputs / groups, pixels)]);
+  const gradients = builder.node("Transpose", [rows], { perm: [0, 1, 3, 2] });
+  const products = patchesOf(value(x), before, window, builder).map((patches) => {
+    let byGroup = builder.node("Reshape", [patches, builder.wholes(0, columns, groups, inputsPerGroup, pixels)]);
+    if (groups > 1) byGroup = builder.node("Transpose", [byGroup], { perm: [0, 2, 1, 3, 4] });
+    byGroup = builder.node("Reshape", [byGroup, builder.wholes(0, groups, columns * inputsPerGroup, pixels)]);
+    const sums = builder.node("MatMul", [byGroup, gradients]);
+    return builder.node("ReduceSum", [sums, builder.wholes(0)], { keepdims: 0 });
+  });
+  const all = products.length === 1 ? (products[0] ?? "") : builder.node("Concat", products, { axis: 1 });
+  const split = builder.node("Reshape", [all, builder.wholes(groups, taps, columns, inputsPerGroup, outputs / groups)]);
   const ordered = builder.node("Transpose", [split], { perm: [0, 4, 3, 1, 2] });
   return builder.node("Reshape", [ordered, builder.wholes(...shapeOf(weight))]);
 }
 
-/** im2col: for every pixel of the output, the inputs under the kernel; N x (taps x channels) x rows x columns. */
-function columnsOf(x: string, { kernel, strides, pads, dilations, size }: Window, builder: GraphBuilder): string {
+/**
+ * im2col, a row of the kernel at a time: for every pixel of the output, the inputs under that row; N x (columns of the kernel x
+ * channels) x rows x columns. Columns are shifted first, once for all rows of the kernel; rows are then copied as whole.
+ */
+function patchesOf(
+  x: string,
+  before: Shape,
+  { kernel, strides, pads, dilations, size }: Window,
+  builder: GraphBuilder,
+) {
   const [top = 0, left = 0, bottom = 0, right = 0] = pads;
   const isPadded = pads.some((pad) => pad > 0);
   const padded = isPadded ? builder.node("Pad", [x, builder.wholes(0, 0, top, left, 0, 0, bottom, right)]) : x;
-  const taps: string[] = [];
-  for (let row = 0; row < at(kernel, 0); row++) {
-    for (let column = 0; column < at(kernel, 1); column++) {
-      const starts = [row * at(dilations, 0), column * at(dilations, 1)];
-      const ends = starts.map((start, i) => start + (at(size, i) - 1) * at(strides, i) + 1);
-      const bounds = [builder.wholes(...starts), builder.wholes(...ends)];
-      taps.push(builder.node("Slice", [padded, ...bounds, builder.wholes(2, 3), builder.wholes(...strides)]));
-    }
-  }
-  return taps.length === 1 ? (taps[0] ?? "") : builder.node("Concat", taps, { axis: 1 });
+  const lengths = [at(before, 0) + top + bottom, at(before, 1) + left + right];
+  const shifted = (tensor: string, axis: number, tap: number) => {
+    const [stride, count] = [at(strides, axis), at(size, axis)];
+    const start = tap * at(dilations, axis);
+    if (count === at(lengths, axis)) return tensor;
+    const bounds = [builder.wholes(start), builder.wholes(start + (count - 1) * stride + 1)];
+    return builder.node("Slice", [tensor, ...bounds, builder.wholes(axis + 2), builder.wholes(stride)]);
+  };
+  const columns = Array.from({ length: at(kernel, 1) }, (_, tap) => shifted(padded, 1, tap));
+  const joined = columns.length === 1 ? (columns[0] ?? "") : builder.node("Concat", columns, { axis: 1 });
+  return Array.from({ length: at(kernel, 0) }, (_, tap) => shifted(joined, 0, tap));
 }
 
 function dataGradient(node: GraphNode, gradient: string, { builder, value, shapeOf }: Backward): string {

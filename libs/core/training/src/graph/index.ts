@@ -1,4 +1,4 @@
-export { deployableGraph, meanRanges, type Ranges } from "./deployable.ts";
+export { deployableGraph, deployedRanges, meanRanges, type Ranges } from "./deployable.ts";
 export type { AttributeValue, GraphNode, OnnxGraph, Tensor, TensorInfo, TensorType } from "./graph.ts";
 export {
   lastLayer,

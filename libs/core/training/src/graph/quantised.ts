@@ -71,8 +71,8 @@ export function withoutQuantisers(graph: OnnxGraph, refuse: Refuse): FloatGraph 
       const name = initializers.has(short) ? from : short;
       const weights = dequantised(name, stored, initializers);
       if (weights === null) refuse(node, "its integers, scales and zero points do not match, or are no constants");
-      else if (storages.has(name)) refuse(node, "its integers are read with other scales, too");
       else constants.set(to, weights);
+      if ((storages.get(name)?.scale ?? scale) !== scale) refuse(node, "its integers are read with other scales, too");
       storages.set(name, stored);
     } else if (node.operator === QUANTISE && initializers.has(resolve(from))) {
       refuse(node, "it quantises a constant");
@@ -90,7 +90,7 @@ export function withoutQuantisers(graph: OnnxGraph, refuse: Refuse): FloatGraph 
       aliases.set(to, target);
       const known = quantisers.get(scale);
       const tensors = [...new Set([...(known?.tensors ?? []), target])];
-      const fixed = cut?.operator === "Clip" ? { min: 0, max: RELU6 } : null;
+      const fixed = cut?.operator === "Clip" ? { min: 0, max: RELU6 } : (known?.fixed ?? null);
       quantisers.set(scale, { scale, zeroPoint, type: range?.type ?? "uint8", tensors, fixed });
     } else if (node.operator === DEQUANTISE) {
       aliases.set(to, resolve(from));

@@ -1,7 +1,7 @@
 export { answerOf, type JudgedFrame, splitAccuracy } from "./accuracy.ts";
 export { type AdamState, adamStep, learningRateAt, type Parameters, startAdam } from "./adam.ts";
 export { augment, type PictureSize } from "./augment.ts";
-export { type BatchFrame, type BatchPlan, batchPlan, drawSome } from "./batches.ts";
+export { type BatchFrame, batchPlan, drawSome } from "./batches.ts";
 export { type BlendAccuracy, blended, chooseBlend } from "./blend.ts";
 export { missingFrames } from "./enough.ts";
 export { distilled, truth } from "./targets.ts";

@@ -1,11 +1,11 @@
-/** Uploads the files of a package or a validation set that the registry lacks: blobs under their SHA-256. */
+/** Uploads the files of a package or of a set of labelled photos that a service lacks: blobs under their SHA-256. */
 import { createReadStream } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Failure } from "@tributary/kernel";
-import type { Io } from "../context.ts";
-import { CliError, exitCodes } from "../exit-codes.ts";
-import { GatewayRefusal, type ModelRegistry } from "../gateway.ts";
-import { Progress } from "../progress.ts";
+import type { Io } from "./context.ts";
+import { CliError, exitCodes } from "./exit-codes.ts";
+import { GatewayRefusal, type ModelRegistry } from "./gateway.ts";
+import { Progress } from "./progress.ts";
 
 /** Looks and uploads at once. */
 const AT_ONCE = 4;
@@ -17,19 +17,22 @@ const UPLOAD_MS_MAX = 3_600_000;
 export type Part = { readonly from: string | Uint8Array; readonly digest: string; readonly bytes: number };
 export type Sent = { readonly files: number; readonly bytes: number };
 
-export async function uploadMissing(registry: ModelRegistry, parts: readonly Part[], io: Io): Promise<Sent> {
+/** What takes blobs: the model registry, or the trainer. */
+type Receiver = { readonly blobs: Pick<ModelRegistry["blobs"], "has" | "put"> };
+
+export async function uploadMissing(receiver: Receiver, parts: readonly Part[], io: Io): Promise<Sent> {
   const unique = [...new Map(parts.map((part) => [part.digest, part])).values()];
   const all = unique.reduce((sum, { bytes }) => sum + bytes, 0);
   let [looked, files, bytes] = [0, 0, 0];
   const text = () =>
     bytes === 0
-      ? `checking which files the registry has: ${looked} of ${unique.length} files`
+      ? `checking which files are there: ${looked} of ${unique.length} files`
       : `uploading: ${files} files, ${megabytes(bytes)} of at most ${megabytes(all)} MB`;
   const progress = new Progress(io, text);
   try {
     await eachOf(unique, AT_ONCE, async (part) => {
       const { digest, bytes: length } = part;
-      const isThere = await registry.blobs.has({ digest });
+      const isThere = await receiver.blobs.has({ digest });
       looked += 1;
       if (isThere) return;
       await retried(io, async () => {
@@ -42,7 +45,7 @@ export async function uploadMissing(registry: ModelRegistry, parts: readonly Par
         };
         const signal = AbortSignal.any([io.signal, AbortSignal.timeout(UPLOAD_MS_MAX)]);
         try {
-          await registry.blobs.put({ digest, body: counted(), length }, { signal });
+          await receiver.blobs.put({ digest, body: counted(), length }, { signal });
         } catch (error) {
           bytes = before;
           throw error;

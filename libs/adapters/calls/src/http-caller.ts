@@ -1,5 +1,5 @@
 /**
- * One HTTP exchange with a model server: a request goes out, the whole response or a `Failure` comes back.
+ * One HTTP exchange with a server: a request goes out, the whole response or a `Failure` comes back.
  *
  * It repeats nothing; the caller's policy decides about retries by the failure's code. An exchange ends at its time limit or
  * when its signal aborts, whatever the server does. A response is read up to `bodyBytesMax` (G9), and a truncated one is a
@@ -10,7 +10,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { Failure, type Instant, reasonOf } from "@tributary/kernel";
 
 export type HttpRequest = {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Path below the server's URL, with a leading slash. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;

@@ -1,0 +1,29 @@
+/** Two models on the same frames: only those on which one is right and the other wrong distinguish them (McNemar 1947). */
+import { binomialCdf } from "@tributary/statistics";
+
+export type Pair = {
+  readonly frames: number;
+  readonly candidate: number;
+  readonly champion: number;
+  /** Frames that only one of the two got right. */
+  readonly lost: number;
+  readonly won: number;
+};
+
+export function paired(candidate: readonly boolean[], champion: readonly boolean[]): Pair {
+  let [a, b, lost, won] = [0, 0, 0, 0];
+  for (const [i, right] of candidate.entries()) {
+    const other = champion[i] === true;
+    if (right) a += 1;
+    if (other) b += 1;
+    if (right && !other) won += 1;
+    if (!right && other) lost += 1;
+  }
+  const frames = Math.max(1, candidate.length);
+  return { frames: candidate.length, candidate: a / frames, champion: b / frames, lost, won };
+}
+
+/** One-sided exact McNemar: how likely so few wins are when either is as likely to win. */
+export const mcNemarP = (lost: number, won: number): number => (lost === 0 ? 1 : binomialCdf(won, lost + won, 0.5));
+
+export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;

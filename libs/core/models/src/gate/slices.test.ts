@@ -1,0 +1,126 @@
+/** What a program may roll out by itself: over seeds, what is harmful hardly ever passes, and what is good mostly does. */
+import { describe, expect, test } from "@jest/globals";
+import { type Random, seededRandom } from "@tributary/kernel";
+import { binomial } from "@tributary/testing/fleet";
+import { judgeGate, marginDefaults } from "./gate.ts";
+import { paired } from "./paired.ts";
+import { marginOf, type Slice, type SliceLine, sliceLines } from "./slices.ts";
+
+const SEEDS = 200;
+
+/** Frames of which a share is answered differently, and of these the candidate wins as many as make its `gain`. */
+function drawn(random: Random, name: string, frames: number, gain: number, discordance = 0.1): Slice {
+  const won = binomial(frames, (discordance + gain) / 2, random);
+  const lost = binomial(frames - won, (discordance - gain) / (2 - discordance - gain), random);
+  const both = 0.8 * frames;
+  return { name, frames, won, lost, candidate: (both + won) / frames, champion: (both + lost) / frames };
+}
+type Verdicts = Readonly<Record<SliceLine["verdict"], number>>;
+
+/** How often the lines of what is drawn pass all, and how often one fails. */
+function verdictsOf(draw: (random: Random) => { old: readonly Slice[]; drifted: readonly Slice[] }): Verdicts {
+  const counts = { passed: 0, unsure: 0, failed: 0 };
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const lines = sliceLines(draw(seededRandom(seed)), marginDefaults);
+    const verdicts = lines.map(({ verdict }) => verdict);
+    counts[verdicts.includes("failed") ? "failed" : verdicts.includes("unsure") ? "unsure" : "passed"] += 1 / SEEDS;
+  }
+  return counts;
+}
+const oldOnly = (frames: number, gain: number) => (random: Random) => ({
+  old: [drawn(random, "base", frames, gain)],
+  drifted: [],
+});
+
+describe("old slices", () => {
+  test("S1: the margin is 1 point at 10,000 frames and 2 at about 1,550, and no larger for who differs more", () => {
+    expect(marginOf(10_000, 0.1, marginDefaults)).toBe(0.01);
+    expect(marginOf(1_550, 0.1, marginDefaults)).toBeCloseTo(0.02, 3);
+    expect(marginOf(1_000, 0.1, marginDefaults)).toBeGreaterThan(0.02);
+    expect(marginOf(5_000, 0.3, marginDefaults)).toBe(marginOf(5_000, 0.1, marginDefaults));
+    expect(marginOf(600, 0.03, marginDefaults)).toBeLessThan(0.02);
+  });
+
+  test("what is equal passes as often as planned; what is worse by the margin as rarely as the level says", () => {
+    for (const frames of [1_600, 5_000]) {
+      const margin = marginOf(frames, 0.1, marginDefaults);
+      expect(verdictsOf(oldOnly(frames, 0)).passed).toBeGreaterThan(0.75);
+      expect(verdictsOf(oldOnly(frames, -margin)).passed).toBeLessThan(0.09); // 0.05, and chance over the seeds.
+    }
+    expect(verdictsOf(oldOnly(5_000, -0.02))).toMatchObject({ passed: expect.closeTo(0, 1) });
+  });
+
+  test("too few frames hold, and the line says how many would do; a proven loss fails however few there are", () => {
+    const [line] = sliceLines(oldOnly(1_000, 0)(seededRandom(1)), marginDefaults);
+    expect(line).toMatchObject({
+      verdict: "unsure",
+      found: expect.stringMatching(/too few frames for a margin of 2\.00 points: 15\d\d would do$/),
+    });
+    const [lost] = sliceLines(oldOnly(300, -0.09)(seededRandom(1)), marginDefaults);
+    expect(lost).toMatchObject({ verdict: "failed", found: expect.stringContaining("worse: p ") });
+    const none = { name: "base", ...paired([], []) };
+    expect(sliceLines({ old: [none], drifted: [none] }, marginDefaults)).toMatchObject([
+      { verdict: "unsure", candidate: null },
+      { verdict: "unsure", candidate: null },
+    ]);
+  });
+
+  test("S2: a loss on one of four slices is not hidden by the others", () => {
+    const one = (random: Random) => ({
+      old: [
+        ...["a", "b", "c"].map((at) => drawn(random, `site=${at}`, 4_000, 0.02)),
+        drawn(random, "site=d", 4_000, -0.02),
+      ],
+      drifted: [],
+    });
+    expect(verdictsOf(one).passed).toBeLessThan(0.05);
+  });
+});
+
+describe("the drifted slice", () => {
+  const with225 = (gain: number, discordance = 0.2) =>
+    verdictsOf((random) => ({ old: [], drifted: [drawn(random, "site=north", 225, gain, discordance)] }));
+
+  test("passes what regains more than half of dusk's loss, and holds or fails what chance explains", () => {
+    expect(with225(0.1).passed).toBeGreaterThan(0.9);
+    const equal = with225(0);
+    expect(equal.passed).toBeLessThan(0.07);
+    expect(equal.failed).toBeGreaterThan(0.4);
+    expect(with225(-0.08, 0.3)).toMatchObject({ passed: expect.closeTo(0, 2) }); // As 45 % wrong labels make it.
+  });
+});
+
+test("who trades the old sites for the new one does not pass", () => {
+  const trade = verdictsOf((random) => ({
+    old: [drawn(random, "base", 5_000, -0.02)],
+    drifted: [drawn(random, "site=north", 225, 0.08, 0.2)],
+  }));
+  expect(trade.passed).toBeLessThan(0.01);
+  expect(trade.failed).toBeGreaterThan(0.95);
+});
+
+test("its lines take the place of that of all frames, and all other lines stay", () => {
+  const right = Array.from({ length: 2_000 }, (_, i) => i % 10 !== 0);
+  const model = { right, confidence: right.map(() => 0.9), latenciesMs: [3], megabytes: 110 };
+  const input = {
+    classes: ["cat", "dog"],
+    labels: right.map((_, i) => i % 2),
+    candidate: model,
+    champion: model,
+    corruptions: [],
+    latencyBudgetMs: 50,
+    latencySlaMs: null,
+    golden: { frames: 16, failed: [] },
+  };
+  const all = { name: "base", ...paired(right, right) };
+  const kinds = (report: ReturnType<typeof judgeGate>) => report.lines.map(({ kind, name }) => `${kind} ${name}`);
+  const byPerson = kinds(judgeGate(input));
+  const bySlices = judgeGate({ ...input, slices: { old: [all], drifted: [{ ...all, name: "site=north" }] } });
+  expect(kinds(bySlices)).toEqual([
+    "slice old slice base",
+    "slice drifted slice site=north",
+    ...byPerson.filter((line) => line !== "accuracy all frames"),
+  ]);
+  // It is as good as before on the frames it was trained for, so it is not what was wanted.
+  expect(bySlices.passed).toBe(false);
+});

@@ -1,0 +1,103 @@
+/**
+ * The frames of a dataset version, out of those that could be used. Pure, and the same for the same seed.
+ *
+ * A frame of the random sample comes before others, because it shows what the slice looks like; people's labels come before the
+ * cloud's; then the lot decides. The mix of classes stays as it comes, and the propensities of drawn frames are recorded, so that
+ * whoever wants the classes balanced can weigh them.
+ *
+ * C1. No two frames are near-duplicates (near-duplicates.ts N1).
+ * C2. The share of one device is bounded (device-share.ts V1).
+ * C3. Neither devices nor blocks straddle splits (split.ts S1).
+ * C4. Too few frames are refused, with the number that would do. Nothing is trained or judged on less.
+ */
+import { hashOf } from "@tributary/kernel";
+import { type FrameCandidate, type LeftOutCounts, LeftOutTally, sumOfLeftOut, type UsableFrame } from "./candidate.ts";
+import { withinShares } from "./device-share.ts";
+import { distinctFrames } from "./near-duplicates.ts";
+import { type FramesBySplit, SPLITS, type Split, type SplitPlan, splitPlan } from "./split.ts";
+
+export type ChoiceSettings = {
+  /** Frames that are best. */
+  readonly wanted: FramesBySplit;
+  /** C4. Of all splits together. */
+  readonly framesMin: number;
+  /** C4. Of each: groups are not as finely divisible as frames. */
+  readonly splitMin: FramesBySplit;
+  /** Bits in which pictures that look alike differ. */
+  readonly hashDistanceMax: number;
+};
+
+export const choiceDefaults: ChoiceSettings = {
+  wanted: { TRAIN: 300, TUNE: 75, GATE: 225 },
+  framesMin: 200,
+  splitMin: { TRAIN: 80, TUNE: 10, GATE: 90 },
+  hashDistanceMax: 3,
+};
+
+export type ChosenFrame = FrameCandidate & { readonly split: Split };
+
+export type Choice =
+  | {
+      readonly kind: "chosen";
+      /** In order of their digests. */
+      readonly frames: readonly ChosenFrame[];
+      readonly grouping: SplitPlan["grouping"];
+      /** Whether GATE has only frames of the random sample. */
+      readonly isGateDrawn: boolean;
+      readonly leftOut: LeftOutCounts;
+    }
+  | {
+      readonly kind: "too-few";
+      /** Usable frames, at least wanted, and best. */
+      readonly have: number;
+      readonly atLeast: number;
+      readonly best: number;
+      readonly message: string;
+      readonly leftOut: LeftOutCounts;
+    };
+
+export type ChoiceRequest = {
+  readonly slice: string;
+  readonly candidates: readonly FrameCandidate[];
+  readonly settings: ChoiceSettings;
+  readonly seed: string;
+};
+
+export function chooseFrames({ slice, candidates, settings, seed }: ChoiceRequest): Choice {
+  const { wanted, framesMin, splitMin } = settings;
+  const best = SPLITS.reduce((sum, split) => sum + wanted[split], 0);
+  const distinct = distinctFrames(preferredFirst(candidates, seed), settings.hashDistanceMax); // C1
+  const within = withinShares(distinct.frames, best); // C2
+  const tally = new LeftOutTally();
+  tally.add("device-share", within.overShare);
+  tally.add("enough", distinct.frames.length - within.overShare - within.frames.length);
+  const leftOut = sumOfLeftOut(distinct.leftOut, tally.counts());
+  const tooFew = (frames: number, why: string): Choice => {
+    const message = `${slice} has ${frames} labelled frames that can be used${why}; at least ${framesMin} are needed, ${best} are best`;
+    return { kind: "too-few", have: frames, atLeast: framesMin, best, message, leftOut };
+  };
+  if (within.frames.length < framesMin) return tooFew(within.frames.length, ""); // C4
+  const plan = splitPlan(within.frames, settings, seed); // C3
+  const short = SPLITS.find((split) => plan.frames[split].length < splitMin[split]);
+  if (short !== undefined) {
+    const why = `, of which ${plan.frames[short].length} can be ${short} (${splitMin[short]} are needed): a ${plan.grouping === "device" ? "device" : "block of a device's frames"} is in one split only, and ${short === "TRAIN" ? "the others need theirs" : "only people's labels count there"}`;
+    return tooFew(within.frames.length, why); // C4
+  }
+  tally.add("not-drawn", plan.notDrawn);
+  tally.add("cloud-label", plan.cloudLabels);
+  const frames = SPLITS.flatMap((split) => plan.frames[split].map((frame): ChosenFrame => ({ ...frame, split })));
+  frames.sort((a, b) => (a.digest < b.digest ? -1 : 1));
+  const { grouping, isGateDrawn } = plan;
+  return { kind: "chosen", frames, grouping, isGateDrawn, leftOut: sumOfLeftOut(distinct.leftOut, tally.counts()) };
+}
+
+/** The order in which frames are chosen: by label and draw, then by lot, whatever order they come in. */
+export function preferredFirst<F extends UsableFrame>(frames: readonly F[], seed: string): F[] {
+  const ranks = frames.map((frame) => ({
+    frame,
+    rank: (frame.source === "CLOUD" ? 2 : 0) + (frame.sampleDrawn ? 0 : 1),
+    lot: hashOf(`${seed}\n${frame.frameId}`),
+  }));
+  ranks.sort((a, b) => a.rank - b.rank || a.lot - b.lot || (a.frame.frameId < b.frame.frameId ? -1 : 1));
+  return ranks.map(({ frame }) => frame);
+}

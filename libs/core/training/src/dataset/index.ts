@@ -1,0 +1,24 @@
+/** Which frames become a dataset version, and what a version is. Pure. */
+export { tunedPhotos } from "./base-splits.ts";
+export {
+  type FrameCandidate,
+  type FrameLabel,
+  type LabelledFrame,
+  type LeftOutCounts,
+  LeftOutTally,
+  sumOfLeftOut,
+  type UsableFrame,
+} from "./candidate.ts";
+export {
+  type ChoiceSettings,
+  type ChosenFrame,
+  choiceDefaults,
+  chooseFrames,
+  preferredFirst,
+} from "./choose-frames.ts";
+export { withinShares } from "./device-share.ts";
+export { type DatasetDifference, datasetDifference } from "./difference.ts";
+export { DATASET_FRAMES_MAX, frameFile, manifestText, parseDatasetManifest } from "./manifest.ts";
+export { differenceHashOf, HASH_HEIGHT, HASH_WIDTH } from "./picture-hash.ts";
+export { DatasetTable, datasetContents, datasetDetail, datasetReference, datasetView } from "./record.ts";
+export { type LabelRules, usableFrames } from "./usable-labels.ts";

@@ -1,0 +1,84 @@
+/** What starts a training, and what does not. */
+import { describe, expect, test } from "@jest/globals";
+import type { DriftVerdict, TrainingRun } from "@tributary/contracts";
+import { someDriftVerdict, someModel } from "@tributary/testing";
+import { candidateVersion, requestedBy, runDefaults, triggersDue, type World } from "../index.ts";
+
+const NOW = 1_800_000_000_000;
+const DAY = 86_400_000;
+const champion = someModel({ name: "edge", version: "1.4.0", pushedAt: NOW - 300 * DAY });
+const digest = (text: string): string => Buffer.from(text).toString("hex").padEnd(64, "0");
+
+function world(change: Partial<World> & { readonly verdict?: Partial<DriftVerdict> } = {}): World {
+  const { verdict, ...rest } = change;
+  const { modelDigest } = champion;
+  const one = someDriftVerdict({
+    verdictId: "v",
+    modelName: "edge",
+    modelDigest,
+    state: "OPEN",
+    retrain: true,
+    ...verdict,
+  });
+  return {
+    runs: new Map(),
+    verdicts: new Map(verdict === undefined ? [] : [["v", one]]),
+    rollouts: new Map(),
+    models: { names: () => ["edge"], byAlias: () => champion, get: () => champion },
+    labelsSince: () => 0,
+    scheduledAfter: () => null,
+    ...rest,
+  };
+}
+const due = (of: World, now = NOW) => triggersDue(of, now, runDefaults, digest).map(({ run }) => run.causeKey);
+const ended = (change: Partial<TrainingRun>): ReadonlyMap<string, TrainingRun> => {
+  const { run } = requestedBy(
+    { model: "edge", by: "ann", reason: "dusk" },
+    world(),
+    NOW - 30 * DAY,
+    runDefaults,
+    digest,
+  );
+  return new Map([[run.runId, { ...run, causeKey: "verdict:v", endedAt: NOW, ...change }]]);
+};
+
+describe("a verdict", () => {
+  test("is a reason while it is open, loses frames, and is about the champion", () => {
+    expect(due(world({ verdict: {} }))).toEqual(["verdict:v"]);
+    expect(due(world({ verdict: { state: "CLOSED" } }))).toEqual([]);
+    expect(due(world({ verdict: { retrain: false } }))).toEqual([]);
+    expect(due(world({ verdict: { modelDigest: "00".repeat(32) } }))).toEqual([]);
+  });
+
+  test("rests after its training: a week, and a day where labels were missing", () => {
+    const failed = world({ verdict: {}, runs: ended({ phase: "FAILED" }) });
+    expect([due(failed, NOW + 6 * DAY), due(failed, NOW + 7 * DAY)]).toEqual([[], ["verdict:v"]]);
+    const refused = world({ verdict: {}, runs: ended({ phase: "REFUSED" }) });
+    expect([due(refused, NOW + DAY / 2), due(refused, NOW + DAY)]).toEqual([[], ["verdict:v"]]);
+    expect(due(world({ verdict: {}, runs: ended({ endedAt: null }) }), NOW + 365 * DAY)).toEqual([]);
+  });
+});
+
+test("labels are a reason once there are enough new ones", () => {
+  expect(due(world({ labelsSince: () => 1_999 }))).toEqual([]);
+  expect(due(world({ labelsSince: () => 2_000 }))).toEqual(["labels:edge"]);
+});
+
+test("a schedule starts nothing that was due long ago, nor while a training of the model is open", () => {
+  const every = (periodMs: number) => (at: number) => (Math.floor(at / periodMs) + 1) * periodMs;
+  const quarterly = every(90 * DAY);
+  const at = quarterly(NOW);
+  expect(due(world({ scheduledAfter: quarterly }), at - 1)).toEqual([]);
+  expect(due(world({ scheduledAfter: quarterly }), at + DAY / 2)).toEqual(["schedule:edge"]);
+  expect(due(world({ scheduledAfter: quarterly }), at + 2 * DAY)).toEqual([]);
+  expect(due(world({ scheduledAfter: quarterly, runs: ended({ endedAt: null }) }), at + DAY / 2)).toEqual([]);
+});
+
+test.each([
+  ["1.4.0", "1.5.0-run"],
+  ["1.5.0-0123456789abcdef", "1.6.0-run"],
+  ["v2", "2.1.0-run"],
+  ["mlflow-7", "0.1.0-run"],
+])("the version after %s is %s", (parent, next) => {
+  expect(candidateVersion(parent, "run")).toBe(next);
+});

@@ -1,0 +1,74 @@
+/** The partitions this instance holds. Between batches they keep frames of verdicts that opened, and forget what is old. */
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
+import type { BlobStore } from "@tributary/blob-store";
+import { codeOf, KafkaReader } from "@tributary/kafka";
+import { type Clock, reasonOf, repeatLater } from "@tributary/kernel";
+import { CLOCK, CONFIG, Health, HeldPartitions, TELEMETRY } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
+import { capsOf, type FrameArchiveConfig, ttlMsOf } from "./config.ts";
+import { roundFailed } from "./events.ts";
+import { PartitionWorker } from "./partition-worker.ts";
+import { BLOBS } from "./pictures/blobs.ts";
+import { ArchiveSink } from "./sinks.ts";
+import { Tables } from "./tables/tables.ts";
+
+const ROUND_EVERY_MS = 2_000;
+const ROUNDS_PER_PRUNE = 300;
+/** Of a partition and round: batches do not wait longer. */
+const SCOPE_FRAMES_MAX = 64;
+
+@Injectable()
+export class Partitions
+  extends HeldPartitions<PartitionWorker>
+  implements OnApplicationBootstrap, OnApplicationShutdown
+{
+  readonly #stop = new AbortController();
+  readonly #repeat: () => Promise<void>;
+  #repeating: Promise<void> = Promise.resolve();
+
+  constructor(
+    @Inject(CONFIG) config: FrameArchiveConfig,
+    @Inject(CLOCK) clock: Clock,
+    @Inject(TELEMETRY) telemetry: Telemetry,
+    @Inject(BLOBS) blobs: BlobStore,
+    reader: KafkaReader,
+    fence: ArchiveSink,
+    tables: Tables,
+    health: Health,
+  ) {
+    const { sentFramesMax, backlogFramesMax, pixelsMax } = config.limits;
+    const settings = { caps: capsOf(config), ttlMs: ttlMsOf(config), sentFramesMax, backlogFramesMax, pixelsMax };
+    super((number) => new PartitionWorker({ number, reader, fence, blobs, tables, settings, clock, telemetry }));
+    let rounds = 0;
+    const round = async (): Promise<void> => {
+      const isPruned = ++rounds % ROUNDS_PER_PRUNE === 0;
+      for (const worker of this.workers) {
+        try {
+          await worker.keepScopes(SCOPE_FRAMES_MAX);
+          if (isPruned) await worker.prune();
+        } catch (error) {
+          if (worker.signal.aborted) continue;
+          telemetry.emit(roundFailed, { what: "keep-scopes", code: codeOf(error), reason: reasonOf(error) });
+        }
+      }
+    };
+    this.#repeat = () => repeatLater(round, { clock, everyMs: ROUND_EVERY_MS, signal: this.#stop.signal });
+    const gauge = (name: string, help: string, read: () => number) =>
+      telemetry.gauge({ name: `tributary_archive_${name}`, help }, read);
+    gauge("partitions", "Partitions held", () => this.workers.length);
+    gauge("sent_frames", "Frames that can be fetched from Kafka if they are wanted later", () =>
+      this.workers.reduce((sum, { sent }) => sum + sent, 0),
+    );
+    health.add("partitions", () => this.isReady || "no partition is assigned and rebuilt yet");
+  }
+
+  onApplicationBootstrap(): void {
+    this.#repeating = this.#repeat();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.#stop.abort();
+    await this.onRevoked();
+    await this.#repeating;
+  }
+}

@@ -1,0 +1,21 @@
+import { topics } from "@tributary/contracts";
+import { runService } from "@tributary/service-kit";
+import { checkConfig, configSchema } from "./config.ts";
+import { FrameArchiveModule } from "./frame-archive.module.ts";
+
+const NEEDED = [
+  ...[topics.frames, topics.classifications, topics.groundTruth],
+  ...[topics.archivedFrames, topics.registry, topics.driftVerdicts],
+];
+/** Probes and scrapers have no token. */
+const OPEN = /^\/(health\/|metrics$)/;
+
+await runService({
+  name: "frame-archive",
+  summary: "Keeps pictures that are worth labelling and training on, long after Kafka deleted them.",
+  configSchema,
+  check: checkConfig,
+  needs: { topics: NEEDED.map(({ name }) => name), startMsMax: ({ limits }) => limits.startMsMax },
+  door: ({ auth }) => ({ tokens: auth.tokens, wantsToken: (_method, path) => !OPEN.test(path) }),
+  module: FrameArchiveModule,
+});

@@ -1,0 +1,47 @@
+/**
+ * The newest frames of the frame archive, as the label queue needs them: their pictures stay after Kafka deleted theirs.
+ *
+ * Of one frame the newest record holds. At most `framesMax` are remembered (G9); those that were received first are
+ * forgotten first, and those whose picture expired are not listed.
+ */
+import { type ArchivedFrame, topics } from "@tributary/contracts";
+import { type FollowContext, type Following, follow } from "@tributary/kafka";
+import { formatFrameId, type Instant } from "@tributary/kernel";
+
+/** Partitions are filled unevenly, so of each one more than its share is read back at the start. */
+const SHARE_OF_PARTITION = 1 / 8;
+
+export class ArchivedFrames {
+  readonly #framesMax: number;
+  readonly #frames = new Map<string, ArchivedFrame>();
+
+  constructor(framesMax: number) {
+    this.#framesMax = framesMax;
+  }
+
+  get count(): number {
+    return this.#frames.size;
+  }
+
+  follow(context: FollowContext): Promise<Following> {
+    const newest = Math.ceil(this.#framesMax * SHARE_OF_PARTITION);
+    return follow(context, topics.archivedFrames, (frame) => frame && this.add(frame), { newest });
+  }
+
+  add(frame: ArchivedFrame): void {
+    const frameId = formatFrameId(frame);
+    this.#frames.delete(frameId);
+    this.#frames.set(frameId, frame);
+    const oldest = this.#frames.keys().next();
+    if (this.#frames.size > this.#framesMax && !oldest.done) this.#frames.delete(oldest.value);
+  }
+
+  get(frameId: string): ArchivedFrame | undefined {
+    return this.#frames.get(frameId);
+  }
+
+  /** Those whose pictures are there. */
+  *present(now: Instant): Generator<readonly [frameId: string, frame: ArchivedFrame]> {
+    for (const entry of this.#frames) if (entry[1].expiresAt > now) yield entry;
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Datasets of a trainer (port.ts): which frames there are it knows from Kafka, in every instance; pictures come from the frame archive;
+ * versions are stored in the dataset store.
+ *
+ * Counting uses the rules of freezing without looking at pictures, so near-duplicates still count: freezing may find fewer.
+ */
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from "@nestjs/common";
+import { type Dataset, type TrainingRun, topics } from "@tributary/contracts";
+import { follow, followAll } from "@tributary/kafka";
+import { type Clock, Failure, type Instant, type Random } from "@tributary/kernel";
+import { ModelTable } from "@tributary/models";
+import { CLOCK, Health, RANDOM, TELEMETRY } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
+import type { LabelCount } from "@tributary/training";
+import {
+  type ChoiceSettings,
+  choiceDefaults,
+  chooseFrames,
+  DatasetTable,
+  type LabelRules,
+  sumOfLeftOut,
+  usableFrames,
+} from "@tributary/training/dataset";
+import { TableReader } from "../sinks.ts";
+import type { DatasetStore } from "./dataset-store.ts";
+import { FrameTable } from "./frame-table.ts";
+import type { Freezer } from "./freezer.ts";
+import { pictureFrom } from "./pictures.ts";
+import type { Datasets, Refused } from "./port.ts";
+
+export const DATASET_OPTIONS = Symbol("DatasetOptions");
+export type DatasetOptions = {
+  readonly store: DatasetStore;
+  readonly freezer: Freezer;
+  readonly frameArchiveUrl: string;
+  readonly labels: { readonly wanted: number; readonly trainMin: number; readonly gateMin: number };
+  /** Null: the cloud's labels are not used. */
+  readonly cloudFloor: number | null;
+  readonly labelMsMax: number;
+};
+
+const CHAMPION = "champion";
+
+@Injectable()
+export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutdown {
+  readonly table = new DatasetTable();
+  readonly #models = new ModelTable();
+  readonly #frames: FrameTable;
+  readonly #stop = new AbortController();
+  readonly #caughtUp = Promise.withResolvers<void>();
+  #ended: Promise<void> = Promise.resolve();
+  #isCaughtUp = false;
+
+  constructor(
+    private readonly reader: TableReader,
+    @Inject(CLOCK) private readonly clock: Clock,
+    @Inject(RANDOM) private readonly random: Random,
+    @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+    @Inject(DATASET_OPTIONS) private readonly options: DatasetOptions,
+    health: Health,
+  ) {
+    const modelOf = (digest: string) => this.#models.byDigest(digest)?.name;
+    this.#frames = new FrameTable({ modelOf, labelMsMax: options.labelMsMax });
+    health.add("datasets", () => this.#isCaughtUp || "frames, labels and datasets are not read yet");
+  }
+
+  async onModuleInit(): Promise<void> {
+    const { reader, clock, random, telemetry } = this;
+    const context = { reader, clock, random, telemetry, signal: this.#stop.signal };
+    const following = await followAll([
+      follow(context, topics.models, this.#models.onModel),
+      follow(context, topics.modelAliases, this.#models.onAliases),
+      follow(context, topics.datasets, (dataset) => dataset && this.table.put(dataset)),
+      follow(context, topics.archivedFrames, (frame) => frame && this.#frames.onFrame(frame, clock.now())),
+      follow(
+        context,
+        topics.groundTruth,
+        (truth, { timestamp }) => truth && this.#frames.onLabel(truth, timestamp, clock.now()),
+      ),
+    ]);
+    this.#ended = following.ended;
+    following.caughtUp.then(this.#caughtUp.resolve, this.#caughtUp.reject);
+    this.#caughtUp.promise.catch(() => {});
+    await following.caughtUp;
+    this.#isCaughtUp = true;
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.#stop.abort();
+    await this.#ended;
+  }
+
+  get remote(): string {
+    return this.options.store.uri;
+  }
+
+  get caughtUp(): Promise<void> {
+    return this.#caughtUp.promise;
+  }
+
+  get(model: string, version: string): Dataset | undefined {
+    return this.table.one(model, version) ?? undefined;
+  }
+
+  labelsSince(model: string, at: Instant): number {
+    return this.#frames.labelsSince(model, at);
+  }
+
+  async count(run: TrainingRun): Promise<LabelCount | Refused> {
+    const rules = this.#rulesOf(run);
+    if ("refused" in rules) return rules;
+    const usable = usableFrames(this.#frames.sliceOf(run, this.clock.now()), rules);
+    const settings = { ...this.#choice(), framesMin: 0, splitMin: { TRAIN: 0, TUNE: 0, GATE: 0 } };
+    const candidates = usable.frames.map((frame) => ({ ...frame, pictureHash: frame.digest.slice(0, 16) }));
+    const choice = chooseFrames({ slice: run.slice, candidates, settings, seed: run.runId });
+    const frames = choice.kind === "chosen" ? choice.frames : [];
+    const inSplit = (split: string) => frames.filter((frame) => frame.split === split).length;
+    return {
+      usable: frames.length,
+      train: inSplit("TRAIN"),
+      tune: inSplit("TUNE"),
+      gate: inSplit("GATE"),
+      devices: new Set(frames.map(({ deviceId }) => deviceId)).size,
+      leftOut: sumOfLeftOut(usable.leftOut, choice.leftOut) as LabelCount["leftOut"],
+    };
+  }
+
+  async freeze(run: TrainingRun, signal: AbortSignal): Promise<Dataset | Refused> {
+    const rules = this.#rulesOf(run);
+    if ("refused" in rules) return rules;
+    const { freezer, frameArchiveUrl } = this.options;
+    const { model, slice, runId, verdictId, since } = run;
+    const frozen = await freezer.freeze(
+      {
+        ...{ model, slice, runId, verdictId, since },
+        baseVersion: rules.baseVersion,
+        createdBy: "trainer",
+        seed: runId,
+        labels: rules,
+        choice: this.#choice(),
+        frames: this.#frames.sliceOf(run, this.clock.now()),
+        pictureOf: (frameId, stop) => pictureFrom(frameArchiveUrl, frameId, stop),
+      },
+      signal,
+    );
+    return frozen.kind === "frozen" ? frozen.dataset : { refused: frozen.message };
+  }
+
+  async materialise(model: string, version: string, dir: string, signal: AbortSignal): Promise<void> {
+    const dataset = this.get(model, version);
+    if (dataset === undefined) {
+      throw new Failure("dataset-unread", "retry", `the record of dataset ${model}/${version} is not read yet`);
+    }
+    await this.options.store.materialise(dataset, dir, signal);
+  }
+
+  /** Classes of the champion; null: there is none. */
+  classesOf(model: string): readonly string[] | null {
+    return this.#models.byAlias(model, CHAMPION)?.labels ?? null;
+  }
+
+  #rulesOf(run: TrainingRun): (LabelRules & { readonly baseVersion: string }) | Refused {
+    const { cloudFloor } = this.options;
+    const base = this.table.base(run.model);
+    if (base === null) {
+      const refused = `${run.model} has no base set, without which training would lose what the model knows: tributary datasets push ${run.model} FOLDER`;
+      return { refused };
+    }
+    const classes = this.classesOf(run.model);
+    if (classes === null) return { refused: `${run.model} has no champion to start from` };
+    // What drifts for the edge drifts for the cloud, unless somebody knows better: no verdict states that it does not.
+    const cloud = cloudFloor !== null && run.verdictId === "" ? { floor: cloudFloor } : null;
+    return { classes, cloud, baseVersion: base.version };
+  }
+
+  /** Half is trained on, an eighth is tuned on, the others are judged on. */
+  #choice(): ChoiceSettings {
+    const { wanted, trainMin, gateMin } = this.options.labels;
+    const [train, tune] = [Math.round(wanted / 2), Math.round(wanted / 8)];
+    return {
+      ...choiceDefaults,
+      wanted: { TRAIN: train, TUNE: tune, GATE: wanted - train - tune },
+      framesMin: trainMin + gateMin,
+      splitMin: { TRAIN: trainMin, TUNE: choiceDefaults.splitMin.TUNE, GATE: gateMin },
+    };
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * Makes a model package of what a job trained, and stores its files at the model registry; pushing lists it.
+ *
+ * It is packed on half of the registry's validation frames, drawn by the run, and on the slice's TUNE frames. The gate takes the
+ * other half, and the slice's GATE frames, whose manifest is stored beside the package: every run is judged on other frames.
+ */
+import { createHash } from "node:crypto";
+import { copyFile, link, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { RegisteredVersion } from "@tributary/api";
+import type { TrainingRun } from "@tributary/contracts";
+import { type ModelManifest, packageFiles } from "@tributary/inference";
+import { Failure } from "@tributary/kernel";
+import {
+  BASE_SLICE,
+  halvesOf,
+  LABELS_FILE,
+  parseValidationManifest,
+  runTask,
+  SPLIT_SEED,
+} from "@tributary/model-packaging";
+import { loadPackage } from "@tributary/model-store";
+import type { Telemetry } from "@tributary/telemetry";
+import { candidateVersion, DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
+import type { Datasets } from "../datasets/port.ts";
+import { packingProgressed } from "../events.ts";
+import {
+  documentOf,
+  downloadAll,
+  downloadPackage,
+  type ModelRegistry,
+  manifestOf,
+  type Part,
+  uploadMissing,
+} from "../registry/blobs.ts";
+import { frozenOf } from "./frozen.ts";
+import type { Results } from "./results.ts";
+
+export interface Packer {
+  /** Rejects with a Failure that names why the model is refused. */
+  pack(run: TrainingRun, signal: AbortSignal): Promise<{ readonly version: string; readonly digest: string }>;
+}
+
+export type PackagePackerOptions = {
+  readonly datasets: Datasets;
+  readonly registry: ModelRegistry;
+  readonly results: Results;
+  /** Folder for what is made on the way. */
+  readonly scratch: string;
+  /** By model: the package that its routing policy is learned against, a folder or MODEL@ALIAS of the registry. */
+  readonly cloud: Readonly<Record<string, string>>;
+  readonly threads: number;
+  readonly msMax: number;
+  readonly telemetry: Telemetry;
+};
+
+/** Texts of a candidate's lineage; the registry's gate reads them. */
+export const LINEAGE = {
+  run: "trainingRun",
+  dataset: "dataset",
+  datasetMd5: "datasetMd5",
+  base: "baseDataset",
+  parent: "parent",
+  slice: "slice",
+  sliceFrames: "sliceFrames",
+  blend: "blend",
+} as const;
+
+type Parent = { readonly manifest: ModelManifest; readonly labels: readonly string[] };
+
+export class PackagePacker implements Packer {
+  readonly #options: PackagePackerOptions;
+
+  constructor(options: PackagePackerOptions) {
+    this.#options = options;
+  }
+
+  async pack(run: TrainingRun, signal: AbortSignal) {
+    const { scratch } = this.#options;
+    await mkdir(scratch, { recursive: true });
+    const dir = await mkdtemp(join(scratch, `${run.runId}-`));
+    try {
+      return await this.#pack(run, dir, signal);
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  }
+
+  async #pack(run: TrainingRun, dir: string, signal: AbortSignal) {
+    const { datasets, registry, results, threads, msMax, telemetry } = this.#options;
+    const { runId, model: name } = run;
+    const frames = join(dir, "dataset");
+    await datasets.materialise(name, run.datasetVersion, frames, signal);
+    const ofSlice = await datasetFrames(frames);
+    const parent = await this.#parent(run, dir, signal);
+    const tune = ofSlice.filter(({ split }) => split === "TUNE");
+    const validation = await this.#validation(run, parent, { dir, frames, tune }, signal);
+    const gate = await gateParts(
+      frames,
+      ofSlice.filter(({ split }) => split === "GATE"),
+    );
+    await uploadMissing(registry.blobs, gate.parts, signal);
+    const lineage = join(dir, "lineage.json");
+    await writeFile(lineage, JSON.stringify(this.#lineage(run, gate.digest)));
+    const version = candidateVersion(run.parentVersion, runId);
+    const cloud = await this.#cloud(name, dir, signal);
+    const options = {
+      name,
+      version,
+      model: await results.model(run, dir, signal),
+      labels: join(dir, packageFiles.labels),
+      preprocess: join(dir, packageFiles.preprocessor),
+      validation,
+      lineage,
+      preprocessedBy: parent.manifest.input,
+      hardwareClass: parent.manifest.hardwareClass,
+      latencyBudgetMs: parent.manifest.latencyBudgetMs,
+      threads,
+      ...(cloud !== undefined && { cloud }),
+    };
+    const progress = (line: string) => telemetry.emit(packingProgressed, { runId, line });
+    const packed = join(dir, "package");
+    await runTask({ kind: "pack", dir: packed, options }, { msMax, signal, progress });
+    const { digest, manifest } = await loadPackage(packed);
+    await uploadMissing(registry.blobs, await packageParts(packed, digest, manifest), signal);
+    return { version, digest };
+  }
+
+  /** What the candidate has in common with the champion that it was trained from. */
+  async #parent({ parentDigest }: TrainingRun, dir: string, signal: AbortSignal): Promise<Parent> {
+    const { blobs } = this.#options.registry;
+    const manifest = await manifestOf(blobs, parentDigest, signal);
+    const wanted = [packageFiles.labels, packageFiles.preprocessor];
+    const files = wanted.map((file) => [join(dir, file), manifest.files[file]?.sha256 ?? ""] as const);
+    await downloadAll(blobs, files, signal);
+    const labels = JSON.parse(await readFile(join(dir, packageFiles.labels), "utf8")) as readonly string[];
+    return { manifest, labels };
+  }
+
+  /** A folder of the frames that it is packed on. */
+  async #validation(
+    { model, runId }: TrainingRun,
+    { labels }: Parent,
+    { dir, frames, tune }: { readonly dir: string; readonly frames: string; readonly tune: readonly DatasetFrame[] },
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { registry } = this.#options;
+    const { digest } = await registry.validation.describe({ model }, { signal });
+    if (digest === null) {
+      const what = `the validation frames of ${model} are a folder of the registry's configuration, which nobody else reads`;
+      throw new Failure("validation-configured", "ask-a-person", `${what}: tributary validation push ${model} FOLDER`);
+    }
+    const { frames: all } = parseValidationManifest(await documentOf(registry.blobs, digest, signal));
+    const target = join(dir, "validation");
+    const byFile = new Map(all.map((frame) => [frame.file, frame]));
+    const listed = all.map(({ file, label, slice = BASE_SLICE }) => {
+      return { file, path: join(target, file), label: labels.indexOf(label), slice };
+    });
+    const { packing } = halvesOf(listed, runId);
+    const digests = packing.map(({ file, path }) => [path, byFile.get(file)?.sha256 ?? ""] as const);
+    await downloadAll(registry.blobs, digests, signal);
+    const named: [string, string][] = packing.map(({ file }) => [file, byFile.get(file)?.label ?? ""]);
+    await mkdir(join(target, runId), { recursive: true });
+    for (const { file, sha256, label } of tune) {
+      const name = `${runId}/${sha256}.jpg`;
+      await link(join(frames, file), join(target, name)).catch(() => copyFile(join(frames, file), join(target, name)));
+      named.push([name, label]);
+    }
+    await writeFile(join(target, LABELS_FILE), JSON.stringify(Object.fromEntries(named)));
+    return target;
+  }
+
+  /** The seed of the halves is the run's id, as if the package had been made of all frames with `splitSeed`. */
+  #lineage(run: TrainingRun, sliceFrames: string): Readonly<Record<string, string>> {
+    const { runId, model, parentDigest, slice } = run;
+    const { blend } = run.metrics;
+    const { dataset, base } = frozenOf(this.#options.datasets, run);
+    return {
+      [LINEAGE.run]: runId,
+      [LINEAGE.dataset]: `${model}/${dataset.version}`,
+      [LINEAGE.datasetMd5]: dataset.md5,
+      [LINEAGE.base]: `${model}/${base.version}`,
+      [LINEAGE.parent]: parentDigest,
+      [LINEAGE.slice]: slice,
+      [LINEAGE.sliceFrames]: sliceFrames,
+      ...(blend !== undefined && { [LINEAGE.blend]: `${blend}` }),
+      [SPLIT_SEED]: runId,
+    };
+  }
+
+  /** A folder, as it is or from the registry; undefined: none is configured. */
+  async #cloud(model: string, dir: string, signal: AbortSignal): Promise<string | undefined> {
+    const { registry, cloud } = this.#options;
+    const wanted = Object.hasOwn(cloud, model) ? cloud[model] : undefined;
+    const [name, alias] = wanted?.split("@") ?? [];
+    if (wanted === undefined || name === undefined || alias === undefined) return wanted;
+    const { items } = await registry.models.list({ name, alias }, { signal });
+    const found: RegisteredVersion | undefined = items[0];
+    if (found === undefined) {
+      throw new Failure("cloud-model-unknown", "ask-a-person", `packing.cloud: the registry has no ${wanted}`);
+    }
+    const target = join(dir, "cloud");
+    await downloadPackage(registry.blobs, found.modelDigest, target, signal);
+    return target;
+  }
+}
+
+async function datasetFrames(dir: string): Promise<readonly DatasetFrame[]> {
+  const text = await readFile(join(dir, DATASET_MANIFEST), "utf8");
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as DatasetFrame);
+}
+
+/** The slice's GATE frames as a validation set: its digest, and what is uploaded for it. */
+async function gateParts(dir: string, frames: readonly DatasetFrame[]) {
+  const parts: Part[] = await Promise.all(
+    frames.map(async ({ file, sha256 }) => {
+      const from = join(dir, file);
+      return { from, digest: sha256, bytes: (await stat(from)).size };
+    }),
+  );
+  const listed = frames.map(({ sha256, label }, i) => ({
+    file: `${sha256}.jpg`,
+    sha256,
+    bytes: (parts[i] as Part).bytes,
+    label,
+  }));
+  const bytes = Buffer.from(`${JSON.stringify({ frames: listed })}\n`);
+  parseValidationManifest(bytes);
+  const digest = createHash("sha256").update(bytes).digest("hex");
+  return { digest, parts: [...parts, { from: bytes, digest, bytes: bytes.length }] };
+}
+
+async function packageParts(dir: string, digest: string, { files }: ModelManifest): Promise<readonly Part[]> {
+  const { size } = await stat(join(dir, packageFiles.manifest));
+  return [
+    ...Object.entries(files).map(([path, { sha256, bytes }]) => ({ from: join(dir, path), digest: sha256, bytes })),
+    { from: join(dir, packageFiles.manifest), digest, bytes: size },
+  ];
+}

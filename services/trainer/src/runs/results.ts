@@ -1,0 +1,102 @@
+/** What a job leaves: `model.onnx` and `result.json`, in a folder of the run and attempt. */
+import { mkdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { TrainingRun } from "@tributary/contracts";
+import { packageLimits } from "@tributary/inference";
+import { reasonOf } from "@tributary/kernel";
+import { jobAttemptOf, RESULT_FILE, RESULT_MODEL, type TrainingResult } from "@tributary/training";
+import { z } from "zod";
+
+/** They stand in the run's record, which has room for 1 MiB. */
+const RESULT_BYTES_MAX = 256 * 1024;
+
+const share = z.number().min(0).max(1);
+const frames = z.number().int().min(0);
+const measured = z.object({ frames, before: share, after: share });
+const resultSchema = z.object({
+  formatVersion: z.literal(1),
+  blends: z
+    .array(z.object({ blend: z.number().min(0).max(1), slice: share, base: share }))
+    .max(1_000)
+    .exactOptional(),
+  blend: share.exactOptional(),
+  accuracies: z
+    .array(
+      measured.extend({
+        slice: z.string().max(256),
+        split: z.enum(["TRAIN", "TUNE", "GATE"]),
+        classes: z.record(z.string(), measured),
+      }),
+    )
+    .max(1_000)
+    .exactOptional(),
+  steps: z.number().min(0).exactOptional(),
+  loss: z.number().exactOptional(),
+  cpuSeconds: z.number().min(0).exactOptional(),
+  wallSeconds: z.number().min(0).exactOptional(),
+  notes: z.array(z.string().max(1_000)).max(100).exactOptional(),
+});
+
+export type ReadResult =
+  | { readonly kind: "result"; readonly result: TrainingResult }
+  | { readonly kind: "malformed"; readonly reason: string };
+
+export interface Results {
+  /** The folder's URI, for the job. */
+  uriOf(run: TrainingRun): Promise<string>;
+  read(run: TrainingRun): Promise<ReadResult>;
+  /** Path of the model, for packing. */
+  model(run: TrainingRun, dir: string, signal: AbortSignal): Promise<string>;
+}
+
+/** In a folder that the backend's jobs reach by the same path. */
+export class FolderResults implements Results {
+  readonly #dir: string;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  async uriOf(run: TrainingRun): Promise<string> {
+    const dir = this.#folder(run);
+    await mkdir(dir, { recursive: true });
+    return pathToFileURL(dir).href;
+  }
+
+  async read(run: TrainingRun): Promise<ReadResult> {
+    const dir = this.#folder(run);
+    try {
+      const model = await stat(join(dir, RESULT_MODEL));
+      if (!model.isFile() || model.size === 0 || model.size > packageLimits.fileBytesMax) {
+        return { kind: "malformed", reason: `${RESULT_MODEL} has ${model.size} bytes` };
+      }
+      const { size } = await stat(join(dir, RESULT_FILE));
+      if (size > RESULT_BYTES_MAX) return { kind: "malformed", reason: `${RESULT_FILE} has ${size} bytes` };
+      return parseResult(await readFile(join(dir, RESULT_FILE), "utf8"));
+    } catch (error) {
+      return { kind: "malformed", reason: reasonOf(error) };
+    }
+  }
+
+  async model(run: TrainingRun): Promise<string> {
+    return join(this.#folder(run), RESULT_MODEL);
+  }
+
+  #folder(run: TrainingRun): string {
+    return join(this.#dir, run.runId, `${jobAttemptOf(run)}`);
+  }
+}
+
+export function parseResult(text: string): ReadResult {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    return { kind: "malformed", reason: `${RESULT_FILE} is not JSON: ${reasonOf(error)}` };
+  }
+  const parsed = resultSchema.safeParse(json);
+  if (parsed.success) return { kind: "result", result: parsed.data };
+  const { path, message } = parsed.error.issues[0] ?? { path: [], message: "" };
+  return { kind: "malformed", reason: `${RESULT_FILE}: ${path.join(".")}: ${message}` };
+}

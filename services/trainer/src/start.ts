@@ -1,0 +1,23 @@
+import { topics } from "@tributary/contracts";
+import { changesSomething, runService } from "@tributary/service-kit";
+import { checkConfig, configSchema } from "./config.ts";
+import { TrainerModule } from "./trainer.module.ts";
+
+/** Bound of a JSON body. */
+const BODY_BYTES_MAX = 100 * 1024;
+
+const NEEDED = [
+  ...[topics.driftVerdicts, topics.models, topics.modelAliases, topics.rollouts],
+  ...[topics.groundTruth, topics.archivedFrames],
+  ...[topics.datasets, topics.trainingRequests, topics.trainingResults],
+];
+
+await runService({
+  name: "trainer",
+  summary: "Trains models on: from drift, labels, a schedule or a person to a challenger that gate and canary judge.",
+  configSchema,
+  check: checkConfig,
+  door: ({ auth }) => ({ tokens: auth.tokens, wantsToken: changesSomething, bodyBytesMax: BODY_BYTES_MAX }),
+  needs: { topics: NEEDED.map(({ name }) => name), startMsMax: ({ limits }) => limits.startMsMax },
+  module: TrainerModule,
+});

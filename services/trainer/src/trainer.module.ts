@@ -1,0 +1,121 @@
+/**
+ * A trainer. Whoever holds the partition of the verdicts owns all trainings:
+ *
+ *   TrainerConsumer -> Runs -> RunsWorker -> RunsSink         training.requests.v1, training.results.v1, datasets.v1
+ *                                  TrainerEffects             datasets, the backend's jobs, the model registry
+ *   training.results.v1 -> RunsTable -> RunsController        in every instance
+ */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Module } from "@nestjs/common";
+import { APP_FILTER } from "@nestjs/core";
+import { clientOf, modelRegistryApi } from "@tributary/api";
+import { type BlobStore, FolderBlobStore, FolderObjectStore, openS3ObjectStore } from "@tributary/blob-store";
+import { Lease } from "@tributary/kafka";
+import type { Clock, Random } from "@tributary/kernel";
+import { CLOCK, CONFIG, KafkaModule, ProblemFilter, RANDOM, TELEMETRY } from "@tributary/service-kit";
+import type { Telemetry } from "@tributary/telemetry";
+import { BACKEND, type TrainingBackend } from "./backends/backend.ts";
+import { backendOf } from "./backends/index.ts";
+import type { TrainerConfig } from "./config.ts";
+import { BaseSets } from "./datasets/base-sets.ts";
+import { DatasetStore } from "./datasets/dataset-store.ts";
+import { DatasetsController, UPLOADS } from "./datasets/datasets.controller.ts";
+import { Freezer } from "./datasets/freezer.ts";
+import { DATASET_OPTIONS, type DatasetOptions, KafkaDatasets } from "./datasets/kafka-datasets.ts";
+import { DATASETS, type Datasets } from "./datasets/port.ts";
+import { problemOf } from "./http/problems.ts";
+import { RunsController } from "./http/runs.controller.ts";
+import { downloadPackage } from "./registry/blobs.ts";
+import { TrainerEffects } from "./runs/effects.ts";
+import { PackagePacker } from "./runs/packer.ts";
+import { FolderResults } from "./runs/results.ts";
+import { Runs } from "./runs/runs.ts";
+import { RunsTable } from "./runs/runs-table.ts";
+import { RunsSink, TableReader } from "./sinks.ts";
+import { TrainerConsumer } from "./trainer.consumer.ts";
+import { TrainerController } from "./trainer.controller.ts";
+
+function effectsOf(
+  config: TrainerConfig,
+  telemetry: Telemetry,
+  datasets: Datasets,
+  backend: TrainingBackend,
+): TrainerEffects {
+  const { dataDir, modelRegistry, packing } = config;
+  const registry = clientOf(modelRegistryApi, modelRegistry);
+  const results = new FolderResults(join(dataDir, "results"));
+  const scratch = join(dataDir, "scratch");
+  const packer = new PackagePacker({ datasets, registry, results, scratch, telemetry, ...packing });
+  return new TrainerEffects({ datasets, backend, registry, registryUrl: modelRegistry.url, packer, results });
+}
+
+function trainingBackendOf(config: TrainerConfig, datasets: Datasets, clock: Clock, random: Random): TrainingBackend {
+  const { blobs } = clientOf(modelRegistryApi, config.modelRegistry);
+  const sources = {
+    packageInto: (digest: string, dir: string, signal: AbortSignal) => downloadPackage(blobs, digest, dir, signal),
+    datasetInto: datasets.materialise.bind(datasets),
+  };
+  return backendOf(config.backend, { clock, random, dataDir: config.dataDir, sources });
+}
+
+async function datasetStoreOf({ dataDir, datasets: { s3 } }: TrainerConfig): Promise<DatasetStore> {
+  if (s3 === undefined) return new DatasetStore(await FolderObjectStore.open({ dir: join(dataDir, "datasets") }));
+  const { endpointUrl, ...place } = s3;
+  return new DatasetStore(await openS3ObjectStore({ ...place, ...(endpointUrl !== undefined && { endpointUrl }) }));
+}
+
+/** What a crash left of it goes. */
+async function emptied(dir: string): Promise<string> {
+  await rm(dir, { recursive: true, force: true });
+  return dir;
+}
+
+async function datasetOptionsOf(config: TrainerConfig, store: DatasetStore, clock: Clock): Promise<DatasetOptions> {
+  const { dataDir, datasets, frameArchive, labels } = config;
+  const workDir = await emptied(join(dataDir, "freezing"));
+  const freezer = new Freezer({ store, workDir, now: () => clock.now(), hashMsMax: datasets.decodeMsMax });
+  const { cloudFloor, lookbackMs: labelMsMax } = labels;
+  return { store, freezer, frameArchiveUrl: frameArchive.url, labels, cloudFloor, labelMsMax };
+}
+
+const uploadsOf = ({ dataDir, datasets }: TrainerConfig): Promise<BlobStore> =>
+  FolderBlobStore.open({ dir: join(dataDir, "uploads"), bytesTotalMax: datasets.uploadBytesMax });
+
+async function baseSetsOf(
+  config: TrainerConfig,
+  store: DatasetStore,
+  blobs: BlobStore,
+  clock: Clock,
+): Promise<BaseSets> {
+  const { baseSetBytesMax: bytesMax, decodeMsMax, uploadMsMax } = config.datasets;
+  const workDir = await emptied(join(config.dataDir, "base-sets"));
+  return new BaseSets({ blobs, store, workDir, now: () => clock.now(), decodeMsMax, bytesMax, uploadMsMax });
+}
+
+@Module({
+  imports: [KafkaModule],
+  controllers: [TrainerController, RunsController, DatasetsController],
+  providers: [
+    { provide: Lease, useFactory: (clock: Clock) => new Lease({ clock }), inject: [CLOCK] },
+    { provide: BACKEND, useFactory: trainingBackendOf, inject: [CONFIG, DATASETS, CLOCK, RANDOM] },
+    { provide: DatasetStore, useFactory: datasetStoreOf, inject: [CONFIG] },
+    { provide: DATASET_OPTIONS, useFactory: datasetOptionsOf, inject: [CONFIG, DatasetStore, CLOCK] },
+    { provide: UPLOADS, useFactory: uploadsOf, inject: [CONFIG] },
+    { provide: BaseSets, useFactory: baseSetsOf, inject: [CONFIG, DatasetStore, UPLOADS, CLOCK] },
+    KafkaDatasets,
+    { provide: DATASETS, useExisting: KafkaDatasets },
+    { provide: TrainerEffects, useFactory: effectsOf, inject: [CONFIG, TELEMETRY, DATASETS, BACKEND] },
+    TableReader,
+    RunsTable,
+    RunsSink,
+    Runs,
+    TrainerConsumer,
+    {
+      provide: APP_FILTER,
+      useFactory: (telemetry: Telemetry) => new ProblemFilter(telemetry, { problemOf }),
+      inject: [TELEMETRY],
+    },
+  ],
+})
+export class TrainerModule {}
