@@ -50,7 +50,11 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
   }
   const [first] = measured;
   const baseBefore = (first?.judged.baseTune ?? []).filter(({ label, before }) => label === before).length;
-  const chosen = chooseBlend(measured, baseBefore / run.frames.count("baseTune"), recipe.baseLossMax);
+  const chosen = chooseBlend(measured, {
+    baseBefore: baseBefore / run.frames.count("baseTune"),
+    baseLossMax: recipe.baseLossMax,
+    sliceFrames: run.frames.count("sliceTune"),
+  });
   if (chosen.note !== null) run.notes.push(chosen.note);
   const judged = measured.find(({ blend }) => blend === chosen.blend)?.judged as Judged;
   return {

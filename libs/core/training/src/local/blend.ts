@@ -18,6 +18,14 @@ export function blended(deployed: Parameters, trained: Parameters, share: number
 /** Accuracies on TUNE, as deployed: quantised where the deployed model is. */
 export type BlendAccuracy = { readonly blend: number; readonly slice: number; readonly base: number };
 
+export type BlendBounds = {
+  /** Accuracy of the deployed model on base photos of TUNE. */
+  readonly baseBefore: number;
+  readonly baseLossMax: number;
+  /** Frames of the slice that the blends were measured on. */
+  readonly sliceFrames: number;
+};
+
 export type ChosenBlend = {
   readonly blend: number;
   /** Why it is not the best of its kind; null: it is. */
@@ -27,17 +35,20 @@ export type ChosenBlend = {
 /** Accuracies are quotients of counts: equal ones may differ in their last bit. */
 const TOLERANCE = 1e-9;
 
-/** The largest accuracy on the slice among blends whose loss on base photos is at most `baseLossMax`; of equal ones the smaller
- * blend. Where none qualifies, the smallest: the gate judges it. */
-export function chooseBlend(measured: readonly BlendAccuracy[], baseBefore: number, baseLossMax: number): ChosenBlend {
+/** The largest blend whose loss on base photos is at most `baseLossMax`, unless another is better on the slice by more than a
+ * standard error of `sliceFrames` frames (the rule of Breiman et al. 1984, towards the weights that were trained): the slice has few
+ * frames to tune on, and their best is mostly chance. Where none qualifies, the smallest: the gate judges it. */
+export function chooseBlend(
+  measured: readonly BlendAccuracy[],
+  { baseBefore, baseLossMax, sliceFrames }: BlendBounds,
+): ChosenBlend {
   const byBlend = measured.toSorted((a, b) => a.blend - b.blend);
+  const allowed = byBlend.filter(({ base }) => baseBefore - base <= baseLossMax + TOLERANCE);
+  const best = Math.max(...allowed.map(({ slice }) => slice));
+  const error = Math.sqrt((best * (1 - best)) / Math.max(1, sliceFrames));
+  const chosen = allowed.findLast(({ slice }) => slice >= best - error - TOLERANCE);
+  if (chosen !== undefined) return { blend: chosen.blend, note: null };
   const [smallest] = byBlend;
-  let best: BlendAccuracy | null = null;
-  for (const one of byBlend) {
-    if (baseBefore - one.base > baseLossMax + TOLERANCE) continue;
-    if (best === null || one.slice > best.slice + TOLERANCE) best = one;
-  }
-  if (best !== null) return { blend: best.blend, note: null };
   const loss = (100 * (baseBefore - (smallest?.base ?? 0))).toFixed(2);
   const note = `every blend costs base photos more than ${(100 * baseLossMax).toFixed(2)} points; the smallest, ${smallest?.blend}, costs ${loss} and was taken`;
   return { blend: smallest?.blend ?? 0, note };

@@ -160,16 +160,20 @@ describe("blend", () => {
     { blend: 0.8, slice: 0.8, base: 0.858 },
     { blend: 1, slice: 0.82, base: 0.85 },
   ];
-  test("the largest gain within the loss allowed on base photos, the smaller of equals", () => {
-    expect(chooseBlend(measured, 0.86, 0.003)).toEqual({ blend: 0.6, note: null });
-    expect(chooseBlend(measured.toReversed(), 0.86, 0.01)).toEqual({ blend: 1, note: null });
-    expect(chooseBlend(measured, 0.862, 0.003)).toMatchObject({ blend: 0.6, note: null });
+  const bounds = { baseBefore: 0.86, baseLossMax: 0.003, sliceFrames: 75 };
+  const choose = (change: Partial<typeof bounds> = {}) => chooseBlend(measured, { ...bounds, ...change });
+  test("the largest within the loss allowed on base photos, if the slice's frames do not tell it from the best", () => {
+    expect(choose()).toEqual({ blend: 0.8, note: null });
+    expect(choose({ baseLossMax: 0.01 })).toEqual({ blend: 1, note: null });
+    const falling = measured.map((one, i) => ({ ...one, slice: 0.8 - 0.03 * i }));
+    expect(chooseBlend(falling, { ...bounds, baseLossMax: 0.01 }).blend).toBe(0.6);
+    expect(chooseBlend(falling.toReversed(), { ...bounds, sliceFrames: 10_000 }).blend).toBe(0.2);
   });
   test("a loss of exactly what is allowed is allowed, whatever its last bit", () => {
-    expect(chooseBlend([{ blend: 1, slice: 1, base: 0.857 }], 0.86, 0.003).note).toBeNull();
+    expect(chooseBlend([{ blend: 1, slice: 1, base: 0.857 }], bounds).note).toBeNull();
   });
   test("none qualifies: the smallest, with a note", () => {
-    const chosen = chooseBlend(measured, 0.9, 0.003);
+    const chosen = choose({ baseBefore: 0.9 });
     expect(chosen.blend).toBe(0.2);
     expect(chosen.note).toMatch(/more than 0.30 points.*0.2, costs 4.00/);
   });

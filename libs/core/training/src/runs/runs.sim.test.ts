@@ -102,7 +102,17 @@ class Simulation {
       const unsure = this.chance(0.2) ? ["too few frames"] : [];
       const passed = !this.chance(0.2);
       const verdict = { passed, championDigest: champion.modelDigest, failed: passed ? [] : ["worse"], unsure };
-      const rest = { reportDigest: "", pageDigest: "", judgedAt: this.now, forcedBy: "", forcedReason: "", validationDigest: "", validationGates: 0, sliceDigest: "", sliceGates: 0 };
+      const rest = {
+        reportDigest: "",
+        pageDigest: "",
+        judgedAt: this.now,
+        forcedBy: "",
+        forcedReason: "",
+        validationDigest: "",
+        validationGates: 0,
+        sliceDigest: "",
+        sliceGates: 0,
+      };
       this.models.applyModel({ ...challenger, gate: { ...verdict, ...rest } });
     } else if (gate?.passed && gate.unsure.length === 0) {
       const before = this.rollouts.get(modelDigest);
