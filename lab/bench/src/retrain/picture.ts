@@ -1,5 +1,5 @@
 /** Each training as a point: what the site regains, and what it costs elsewhere. */
-import type { Figures } from "./judge.ts";
+import type { Figures } from "@tributary/demo/retrain";
 
 type Point = { readonly drift: string; readonly variant: string; readonly figures: Figures };
 const [LEFT, TOP, WIDTH, HEIGHT] = [70, 60, 480, 300];

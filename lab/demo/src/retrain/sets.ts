@@ -93,7 +93,8 @@ export class SiteSets {
 }
 
 /** What the cameras of a site see once it has drifted: another light, another lens, or other classes. */
-export type SiteDrift = "dusk" | "defocus" | "class-mix";
+export const siteDrifts = ["dusk", "defocus", "class-mix"] as const;
+export type SiteDrift = (typeof siteDrifts)[number];
 
 /** Classes that the site with another mix sees most: those that the sample model confuses most. */
 const MIX: ReadonlySet<number> = new Set(
@@ -124,7 +125,7 @@ export async function unseenFrames(sites: SiteSets): Promise<readonly SiteFrame[
   return sites.frames("unseen", "clear", [...(await sites.photos("unseen")).keys()]);
 }
 
-/** Writes a dataset's folder, as a training backend is given it. */
+/** Writes a dataset's folder, as a training backend is given it; the manifest last, so a folder that has one is complete. */
 export async function writeDataset(
   dir: string,
   parts: readonly {

@@ -1,16 +1,15 @@
-/** Trainings of the bench: each with the frames that its kind of drift and its control ask for. */
+/** Trainings without a fleet: each with the frames that its kind of drift and its control ask for. */
+import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type SiteFrame, type SiteSets, siteFramesOf, writeDataset } from "@tributary/demo/retrain";
 import { seededRandom } from "@tributary/kernel";
 import { progressLine, trainLocally } from "@tributary/local-training";
 import { loadPackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
 import { calibrate } from "@tributary/routing";
-import { RESULT_MODEL, type Recipe, recipeFor, type TrainingJob } from "@tributary/training";
+import { DATASET_MANIFEST, RESULT_MODEL, type Recipe, recipeFor, type TrainingJob } from "@tributary/training";
+import { type SiteDrift, type SiteFrame, type SiteSets, siteFramesOf, writeDataset } from "./sets.ts";
 
-export const drifts = ["dusk", "defocus", "class-mix"] as const;
-export type Drift = (typeof drifts)[number];
 /** `retrained` is what is measured; the others are controls. */
 export const variants = [
   "retrained",
@@ -25,6 +24,7 @@ const SLICE = "site=north";
 const FRAMES = { train: 300, tune: 75, baseTrain: 20_000, cloud: 1_000 } as const;
 /** Labels that people give in all: some of them judge. */
 const LABELS = 600;
+/** Of its answers the cloud's probability, from which they count as labels. */
 const CLOUD_FLOOR = 0.9;
 const WRONG_SHARE = 0.45;
 const BASE_TUNE = 2_000;
@@ -54,7 +54,7 @@ export class Trainer {
     this.#options = options;
   }
 
-  async train(drift: Drift, variant: Variant, seed: number): Promise<Trained> {
+  async train(drift: SiteDrift, variant: Variant, seed: number): Promise<Trained> {
     const { dir, edgeDir, progress } = this.#options;
     const name = `${drift}-${variant.replaceAll(/\W+/g, "-")}-${seed}`;
     const outDir = join(dir, name, "out");
@@ -106,17 +106,19 @@ export class Trainer {
 
   async #writeBase(): Promise<string> {
     const { dir, sites, progress } = this.#options;
+    const target = join(dir, "base");
+    if (existsSync(join(target, DATASET_MANIFEST))) return target;
     progress(`${FRAMES.baseTrain + BASE_TUNE} base photos`);
     const all = await sites.frames("base", "clear", range(FRAMES.baseTrain));
     const tune = await sites.frames("baseTune", "clear", range(BASE_TUNE));
     const part = { slice: "base", labelSource: "IMPORT" } as const;
-    return writeDataset(join(dir, "base"), [
+    return writeDataset(target, [
       { ...part, split: "TRAIN", frames: all },
       { ...part, split: "TUNE", frames: tune },
     ]);
   }
 
-  async #frames(drift: Drift, variant: Variant, seed: number) {
+  async #frames(drift: SiteDrift, variant: Variant, seed: number) {
     const { sites } = this.#options;
     const wanted = variant === "cloud labels alone" ? FRAMES.cloud : FRAMES.train;
     const all = await siteFramesOf(sites, "site", drift, seed, wanted + FRAMES.tune);

@@ -1,10 +1,9 @@
 /** Accuracy on unseen photos, of the deployed model and of a new one, frame by frame. */
-import { type SiteSets, siteFramesOf, unseenFrames } from "@tributary/demo/retrain";
 import { type ModelPackage, packageFiles } from "@tributary/inference";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { decodePicture, Normaliser, PIXELS_MAX } from "@tributary/onnx";
 import { openGraph } from "@tributary/onnx/graph-session";
-import type { Drift } from "./trainer.ts";
+import { type SiteDrift, type SiteSets, siteFramesOf, unseenFrames } from "./sets.ts";
 
 export type Shares = {
   readonly frames: number;
@@ -47,18 +46,21 @@ export class Judge {
     return new Judge(pkg, sites, await readPackageFile(pkg, packageFiles.model));
   }
 
-  figures(drift: Drift, model: Uint8Array): Promise<Figures> {
+  figures(drift: SiteDrift, model: Uint8Array): Promise<Figures> {
     return this.#figures(drift, (view) => this.#answers(view, model));
   }
 
   /** Of the deployed model, whose pictures are multiplied first, at the site. */
-  gainFigures(drift: Drift, gains: Gains): Promise<Figures> {
+  gainFigures(drift: SiteDrift, gains: Gains): Promise<Figures> {
     return this.#figures(drift, (view) =>
       view === "elsewhere" ? this.#deployedAnswers(view) : this.#answers(view, this.#deployed, gains),
     );
   }
 
-  async #figures(drift: Drift, answersOf: (view: Drift | "elsewhere") => Promise<readonly number[]>): Promise<Figures> {
+  async #figures(
+    drift: SiteDrift,
+    answersOf: (view: SiteDrift | "elsewhere") => Promise<readonly number[]>,
+  ): Promise<Figures> {
     const [site, elsewhere] = await Promise.all(
       ([drift, "elsewhere"] as const).map(async (view) => {
         const { labels } = await this.#framesOf(view);
@@ -78,13 +80,13 @@ export class Judge {
     };
   }
 
-  #deployedAnswers(view: Drift | "elsewhere"): Promise<readonly number[]> {
+  #deployedAnswers(view: SiteDrift | "elsewhere"): Promise<readonly number[]> {
     const known = this.#before.get(view) ?? this.#answers(view, this.#deployed);
     this.#before.set(view, known);
     return known;
   }
 
-  async #answers(view: Drift | "elsewhere", model: Uint8Array, gains?: Gains): Promise<readonly number[]> {
+  async #answers(view: SiteDrift | "elsewhere", model: Uint8Array, gains?: Gains): Promise<readonly number[]> {
     const { pixels } = await this.#framesOf(view);
     const { preprocessing, manifest, labels } = this.#pkg;
     const { input, logits } = manifest.tensors;
@@ -112,13 +114,13 @@ export class Judge {
     }
   }
 
-  #framesOf(view: Drift | "elsewhere"): Promise<Frames> {
+  #framesOf(view: SiteDrift | "elsewhere"): Promise<Frames> {
     const known = this.#frames.get(view) ?? this.#read(view);
     this.#frames.set(view, known);
     return known;
   }
 
-  async #read(view: Drift | "elsewhere"): Promise<Frames> {
+  async #read(view: SiteDrift | "elsewhere"): Promise<Frames> {
     const frames =
       view === "elsewhere" ? await unseenFrames(this.#sites) : await siteFramesOf(this.#sites, "unseen", view, 1);
     const pixels: Uint8Array[] = [];

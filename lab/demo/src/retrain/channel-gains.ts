@@ -1,13 +1,12 @@
 /** What could be done without training: one gain per channel, by which the site's pictures become as bright as base photos are. No label is
  * needed. */
-import { type SiteFrame, type SiteSets, siteFramesOf } from "@tributary/demo/retrain";
 import sharp from "sharp";
 import type { Gains } from "./judge.ts";
-import type { Drift } from "./trainer.ts";
+import { type SiteDrift, type SiteFrame, type SiteSets, siteFramesOf } from "./sets.ts";
 
 const FRAMES = 300;
 
-export async function channelGains(sites: SiteSets, drift: Drift): Promise<Gains> {
+export async function channelGains(sites: SiteSets, drift: SiteDrift): Promise<Gains> {
   const base = await meansOf(
     await sites.frames(
       "base",
