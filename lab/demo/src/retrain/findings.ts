@@ -1,13 +1,31 @@
 /** What the demo must show, against what was found. Pure. */
+import type { ModelVersion, TrainingDetail } from "@tributary/api";
+import type { DriftVerdict } from "@tributary/contracts";
 import type { Check } from "../rollout/run-case.ts";
 import type { Control, GateFound } from "./controls.ts";
-import type { Found } from "./run.ts";
+import type { Figures } from "./judge.ts";
+import type { QueueLabels } from "./queue-labeller.ts";
 import { settings } from "./settings.ts";
 
 const REGAINED_MIN = 0.5;
 const COST_MAX = 0.005;
 const COST_BOUND_MAX = 0.01;
 const UNSEEN_MIN = 1_000;
+
+/** What the main run left. */
+export type Found = {
+  readonly verdict: DriftVerdict;
+  readonly run: TrainingDetail;
+  readonly queue: QueueLabels;
+  readonly candidate: ModelVersion | null;
+  /** Version that the registry names champion, and the devices that report it. */
+  readonly champion: string;
+  readonly devicesOnChampion: number;
+  readonly resumedBy: string | null;
+  readonly figures: Figures;
+  readonly gains: Figures;
+  readonly page: string;
+};
 
 export const points = (share: number): string => `${share > 0 ? "+" : ""}${(100 * share).toFixed(2)}`;
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;

@@ -8,14 +8,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
-import {
-  clientOf,
-  type GatewayClient,
-  gatewayClient,
-  type ModelVersion,
-  modelRegistryApi,
-  type TrainingDetail,
-} from "@tributary/api";
+import { clientOf, type GatewayClient, gatewayClient, modelRegistryApi, type TrainingDetail } from "@tributary/api";
 import type { DriftVerdict } from "@tributary/contracts";
 import { packageFiles } from "@tributary/inference";
 import { KafkaReader } from "@tributary/kafka";
@@ -29,8 +22,8 @@ import { type PooledPhoto, readPool } from "../photos.ts";
 import { ReportedWatch } from "../rollout/watch.ts";
 import { channelGains } from "./channel-gains.ts";
 import { type Control, type ControlName, cloudCandidateAtGate, control, type GateFound } from "./controls.ts";
-import { checksOf } from "./findings.ts";
-import { type Figures, Judge } from "./judge.ts";
+import { checksOf, type Found } from "./findings.ts";
+import { Judge } from "./judge.ts";
 import { CLEAR, DUSK } from "./pool.ts";
 import { labelQueue, type QueueLabels } from "./queue-labeller.ts";
 import type { SiteSets } from "./sets.ts";
@@ -58,21 +51,6 @@ export type RetrainOptions = {
 export type Step = { readonly name: string; readonly seconds: number };
 
 export type RetrainReport = Awaited<ReturnType<typeof runRetrain>>;
-
-/** What the main run left. */
-export type Found = {
-  readonly verdict: DriftVerdict;
-  readonly run: TrainingDetail;
-  readonly queue: QueueLabels;
-  readonly candidate: ModelVersion | null;
-  /** Version that the registry names champion, and the devices that report it. */
-  readonly champion: string;
-  readonly devicesOnChampion: number;
-  readonly resumedBy: string | null;
-  readonly figures: Figures;
-  readonly gains: Figures;
-  readonly page: string;
-};
 
 type Member = { readonly deviceId: string; readonly site: string };
 
@@ -253,7 +231,7 @@ async function runOf({ options }: World, trainings: TrainingWatch, { verdictId }
   const isOwn = (run: { readonly causeKey: string }) => run.causeKey === `verdict:${verdictId}`;
   const run = await untilFound(options, 60_000, "a training of the verdict", async () => {
     const found = trainings.runs.find(isOwn);
-    return found?.phase === "LABELLING" ? found : undefined;
+    return found?.phase === "QUEUED" ? undefined : found;
   });
   return run.runId;
 }
