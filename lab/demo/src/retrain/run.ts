@@ -73,6 +73,9 @@ export async function runRetrain(options: RetrainOptions) {
   rmSync(packageDir, { recursive: true, force: true });
   await packageWithSample(packageDir, edgePackage, settings.sampling);
   const { name: model } = (await loadPackage(packageDir)).manifest;
+  // Before there are devices that it would slow down.
+  await options.sites.folder("validation");
+  await options.sites.folder("base", settings.basePhotos);
   const stack = await start(fleet, packageDir, model, options);
   const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "demo" });
   const api = gatewayClient({ url: stack.gatewayUrl });
@@ -108,6 +111,7 @@ async function start(
     dir: join(dir, "run"),
     fresh: true,
     supervised: true,
+    kafka: { partitions: settings.partitions },
     packages: { edge: packageDir, cloud: edgePackage },
     rollouts: { registry: registryConfig(model), manager: managerConfig(model) },
     drift: { config: driftConfig() },

@@ -6,6 +6,8 @@ export const settings = {
   devices: 40,
   atSite: 12,
   lightProcesses: 3,
+  /** Of topics that are keyed by device. */
+  partitions: 8,
   /** Frames a second of a device. */
   fps: 1,
   /** Share of frames in the random sample. */
@@ -58,6 +60,12 @@ export const differences: readonly Difference[] = [
     usual: "10 (npm start)",
     here: String(settings.fps),
     why: `${settings.devices} devices share two cores with the training`,
+  },
+  {
+    what: "partitions of topics that are keyed by device",
+    usual: "32",
+    here: String(settings.partitions),
+    why: "of so few devices most would be empty, and each costs Kafka and its readers",
   },
   {
     what: "the cloud's model; packing uses the larger one",
