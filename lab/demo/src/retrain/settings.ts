@@ -35,6 +35,8 @@ export const settings = {
   shadowFrames: 4,
   probationFrames: 6,
   latencyBudgetMs: 500,
+  /** How many times faster than this machine the registry assumes devices to be. */
+  registrySpeedup: 20,
   /** Of each step of the loop. */
   verdictMsMax: 240_000,
   labellingMsMax: 180_000,
@@ -116,9 +118,9 @@ export const differences: readonly Difference[] = [
     why: "at so few frames per second they would take minutes",
   },
   {
-    what: "what a frame may take at the gate",
-    usual: "the champion's times",
-    here: `${settings.latencyBudgetMs} ms`,
+    what: "what a frame may take at the gate; and devices, beside this machine",
+    usual: "the champion's times; as fast",
+    here: `${settings.latencyBudgetMs} ms; ${settings.registrySpeedup} times as fast`,
     why: "a machine that runs everything at once is no measure of a model",
   },
 ];
@@ -128,7 +130,7 @@ function seconds(ms: number): string {
 }
 
 export const registryConfig = (model: string): object => ({
-  checks: { hardwareClasses: { generic: 1, x64: 1 } },
+  checks: { hardwareClasses: { generic: 1 / settings.registrySpeedup, x64: 1 / settings.registrySpeedup } },
   gate: { corrupted: 100, latencySlaMs: { [model]: settings.latencyBudgetMs } },
 });
 
