@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { type GatewayClient, gatewayClient, type ModelVersion } from "@tributary/api";
 import { packageFiles } from "@tributary/inference";
 import { Failure, systemClock } from "@tributary/kernel";
-import { packModel, SPLIT_SEED } from "@tributary/model-packaging";
+import { packModel } from "@tributary/model-packaging";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { cloudPackage, type Stack, tributary } from "@tributary/stack";
 import { packageWithSample } from "../drift/package.ts";
@@ -80,7 +80,7 @@ async function pack(
     "model.onnx": model,
     "labels.json": await readPackageFile(base, packageFiles.labels),
     "preprocessor_config.json": await readPackageFile(base, packageFiles.preprocessor),
-    "lineage.json": JSON.stringify({ trainingRun: RUN, slice, sliceFrames, parent, [SPLIT_SEED]: RUN }),
+    "lineage.json": JSON.stringify({ trainingRun: RUN, slice, sliceFrames, parent }),
   };
   for (const [file, content] of Object.entries(files)) await writeFile(join(folder, file), content);
   const version = "1.1.0-cloud-labels";
