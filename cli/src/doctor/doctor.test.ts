@@ -72,7 +72,9 @@ describe("a cluster", () => {
     expect(judgeGroups([group]).map(({ state }) => state)).toEqual(["ok", "failed", "failed", "skipped", "skipped"]);
     expect(judgeGroups([{ ...group, members: 0 }])[0]).toMatchObject({ state: "failed" });
     const archive = { ...group, group: "frame-archive", members: 0 }; // optional, but not once it was used
-    expect(judgeGroups([archive]).find(({ check }) => check === "consumer frame-archive")).toMatchObject({ state: "failed" });
+    expect(judgeGroups([archive]).find(({ check }) => check === "consumer frame-archive")).toMatchObject({
+      state: "failed",
+    });
     const behind = { ...group, topics: [lag("a", 10n), lag("b", 5_000n)] };
     expect(judgeGroups([behind])[0]).toMatchObject({
       state: "warning",

@@ -58,6 +58,11 @@ const benches: Readonly<Record<string, Entry>> = {
     flags: [["--only <tasks>", "only these, with commas between them"]],
     load: async () => (await import("./packing.ts")).packing,
   },
+  retrain: {
+    summary: "accuracy regained at a drifted site and its cost elsewhere, beside controls and one gain per channel",
+    flags: [["--quick", "one seed at dusk, and its controls"]],
+    load: async () => (await import("./retrain.ts")).retrain,
+  },
   "rollout-times": {
     summary:
       "300 devices over the real bridge: from create to a running canary, from a bad metric to the last rollback",

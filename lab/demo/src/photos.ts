@@ -100,19 +100,28 @@ export async function writePool(
   frames: readonly SampleFrame[],
   views: Readonly<Record<string, View>>,
 ): Promise<void> {
+  const seen: SeenPhoto[] = [];
+  for (const { jpeg, label } of frames) {
+    const seenAs = Object.entries(views).map(async ([view, see]) => ({ view, label, jpeg: await see(jpeg) }));
+    for (const { view, jpeg } of await Promise.all(seenAs)) if (jpeg !== null) seen.push({ view, label, jpeg });
+  }
+  await writeSeen(dir, seen);
+}
+
+/** A photo in a view. */
+export type SeenPhoto = SampleFrame & { readonly view: string };
+
+/** `pool.bin` and `pool.json` of photos that are made already. */
+export async function writeSeen(dir: string, seen: readonly SeenPhoto[]): Promise<void> {
   await mkdir(dir, { recursive: true });
   const photos: PooledPhoto[] = [];
   const parts: Buffer[] = [];
   let from = 0;
-  for (const { jpeg, label } of frames) {
-    const seenAs = Object.entries(views).map(async ([view, see]) => [view, await see(jpeg)] as const);
-    for (const [view, seen] of await Promise.all(seenAs)) {
-      if (seen === null) continue;
-      const sha256 = createHash("sha256").update(seen).digest("hex");
-      photos.push({ view, label: CLASSES[label] as string, from, bytes: seen.length, sha256 });
-      parts.push(seen);
-      from += seen.length;
-    }
+  for (const { view, label, jpeg } of seen) {
+    const sha256 = createHash("sha256").update(jpeg).digest("hex");
+    photos.push({ view, label: CLASSES[label] as string, from, bytes: jpeg.length, sha256 });
+    parts.push(jpeg);
+    from += jpeg.length;
   }
   await writeWhole(join(dir, "pool.bin"), Buffer.concat(parts));
   await writeWhole(join(dir, "pool.json"), JSON.stringify(photos));

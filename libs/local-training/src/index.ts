@@ -1,3 +1,3 @@
 export { LocalJobs } from "./jobs/local-jobs.ts";
-export type { LocalTraining, LocalTrainingProgress } from "./local-training.ts";
+export { type LocalTraining, type LocalTrainingProgress, progressLine } from "./local-training.ts";
 export { trainLocally } from "./train-locally.ts";

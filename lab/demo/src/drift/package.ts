@@ -2,8 +2,8 @@
 import { packageFiles } from "@tributary/inference";
 import { loadPackage, readPackageFile, writePackage } from "@tributary/model-store";
 
-/** Writes it to `dir`, which must not exist. */
-export async function packageWithSample(dir: string, from: string, sampling: number): Promise<string> {
+/** Writes it to `dir`, which must not exist; under another name where one is given. */
+export async function packageWithSample(dir: string, from: string, sampling: number, name?: string): Promise<string> {
   const base = await loadPackage(from);
   const files: Record<string, Uint8Array> = {};
   for (const path of Object.keys(base.manifest.files)) files[path] = await readPackageFile(base, path);
@@ -11,6 +11,6 @@ export async function packageWithSample(dir: string, from: string, sampling: num
   const sampled = { ...policy, samplePropensityMin: sampling, sampleBudget: sampling };
   files[packageFiles.policy] = new TextEncoder().encode(`${JSON.stringify(sampled, null, 2)}\n`);
   const { formatVersion: _, ...manifest } = base.manifest;
-  await writePackage(dir, { ...manifest, files });
+  await writePackage(dir, { ...manifest, ...(name && { name }), files });
   return dir;
 }

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { type GatewayClient, gatewayClient } from "@tributary/api";
 import type { DriftVerdict } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
-import { Failure, systemClock } from "@tributary/kernel";
+import { systemClock } from "@tributary/kernel";
 import { cloudPackage, edgePackage, Labeller, type Stack, startStack } from "@tributary/stack";
 import { readPool } from "../photos.ts";
 import type { Check } from "../rollout/run-case.ts";
@@ -17,6 +17,7 @@ import { type Case, casesOf, fleetOf, type Member, NEW_CLASS, NEXT_BUILD } from 
 import { judge, nameOf } from "./judge.ts";
 import { packageWithSample } from "./package.ts";
 import { CLEAR, DUSK_VIEWS, WARM_SWAPPED } from "./pool.ts";
+import { see } from "./see.ts";
 import { settings } from "./settings.ts";
 import { DriftWatch } from "./watch.ts";
 
@@ -166,19 +167,6 @@ async function change(cases: readonly Case[], stack: Stack, { log, signal }: Dri
       log(`${view} at site north`);
     }),
   ]);
-}
-
-async function see(stack: Stack, deviceIds: readonly string[], scene: object): Promise<void> {
-  for (const { part, deviceIds: own, url } of stack.light) {
-    const devices = deviceIds.filter((deviceId) => own.includes(deviceId));
-    if (devices.length === 0) continue;
-    const response = await fetch(`${url}/v1/scene`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ devices, ...scene }),
-    });
-    if (!response.ok) throw new Failure("scene-refused", "give-up", `${part.name}: ${await response.text()}`);
-  }
 }
 
 /** Until every case has its verdict, and a while longer, in which wrong ones would appear; or until there is no time left. */

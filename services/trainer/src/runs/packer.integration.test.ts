@@ -28,6 +28,8 @@ type Frame = { readonly bytes: Buffer; readonly label: string };
 let frames: readonly Frame[];
 let validation: string;
 let run: TrainingRun;
+/** Of the parent's policy. */
+const decided = { samplePropensityMin: 0.1, sampleBudget: 0.25, escalationShareMax: 0.4, deadlineMs: 7_000 };
 let lineage: Readonly<Record<string, string>> = {};
 
 const registry = {
@@ -50,8 +52,12 @@ const registry = {
 } as unknown as ModelRegistry;
 
 beforeAll(async () => {
-  const { manifest, digest, labels } = await loadPackage(EDGE);
-  for (const path of [packageFiles.manifest, ...Object.keys(manifest.files)]) put(await readFile(join(EDGE, path)));
+  const { manifest, labels } = await loadPackage(EDGE);
+  for (const path of Object.keys(manifest.files)) put(await readFile(join(EDGE, path)));
+  const policy = JSON.parse(await readFile(join(EDGE, packageFiles.policy), "utf8"));
+  const bytes = Buffer.from(JSON.stringify({ ...policy, ...decided }));
+  const files = { ...manifest.files, [packageFiles.policy]: { sha256: put(bytes), bytes: bytes.length } };
+  const digest = put(Buffer.from(JSON.stringify({ ...manifest, files })));
   const samples = await sampleFrames(320);
   frames = samples.map(({ jpeg, label }) => ({ bytes: jpeg, label: labels[label] as string }));
   const listed = frames.slice(0, 200).map(({ bytes, label }, i) => {
@@ -74,7 +80,7 @@ async function materialise(folder: string): Promise<void> {
   await writeFile(join(folder, DATASET_MANIFEST), lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
 }
 
-test("a candidate has its lineage, and what it learned joins the validation set once", async () => {
+test("a candidate has its lineage and its parent's limits, and what it learned joins the validation set once", async () => {
   const datasets = {
     get: (_model: string, version: string) => someDataset({ version, baseVersion: "base" }),
     materialise: async (_model: string, _version: string, folder: string) => materialise(folder),
@@ -85,7 +91,7 @@ test("a candidate has its lineage, and what it learned joins the validation set 
     registry,
     results: { uriOf: async () => "", read: async () => ({ kind: "malformed", reason: "" }), model },
     scratch: join(dir.path, "scratch"),
-    cloud: {},
+    cloud: { edge: EDGE },
     threads: 1,
     msMax: 120_000,
     telemetry: silentTelemetry(),
@@ -104,6 +110,8 @@ test("a candidate has its lineage, and what it learned joins the validation set 
     blend: "0.8",
     validationSplitSeed: run.runId,
   });
+  const policy = blobs.get(manifest.files[packageFiles.policy]?.sha256 ?? "") as Buffer;
+  expect(JSON.parse(policy.toString())).toMatchObject(decided);
   for (const { sha256: file } of Object.values(manifest.files)) expect(blobs.has(file)).toBe(true);
   const before = validation;
   expect(await extendValidation(registry, run, new AbortController().signal)).toBe(100);

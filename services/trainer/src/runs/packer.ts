@@ -20,6 +20,7 @@ import {
   SPLIT_SEED,
 } from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
+import { parsePolicy } from "@tributary/routing";
 import type { Telemetry } from "@tributary/telemetry";
 import { candidateVersion, DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
 import type { Datasets } from "../datasets/port.ts";
@@ -66,7 +67,12 @@ export const LINEAGE = {
   blend: "blend",
 } as const;
 
-type Parent = { readonly manifest: ModelManifest; readonly labels: readonly string[] };
+type Parent = {
+  readonly manifest: ModelManifest;
+  readonly labels: readonly string[];
+  /** File of what its routing policy may spend; undefined: it has no policy. */
+  readonly policy: string | undefined;
+};
 
 export class PackagePacker implements Packer {
   readonly #options: PackagePackerOptions;
@@ -116,7 +122,7 @@ export class PackagePacker implements Packer {
       hardwareClass: parent.manifest.hardwareClass,
       latencyBudgetMs: parent.manifest.latencyBudgetMs,
       threads,
-      ...(cloud !== undefined && { cloud }),
+      ...(cloud !== undefined && { cloud, ...(parent.policy && { policy: parent.policy }) }),
     };
     const progress = (line: string) => telemetry.emit(packingProgressed, { runId, line });
     const packed = join(dir, "package");
@@ -130,11 +136,13 @@ export class PackagePacker implements Packer {
   async #parent({ parentDigest }: TrainingRun, dir: string, signal: AbortSignal): Promise<Parent> {
     const { blobs } = this.#options.registry;
     const manifest = await manifestOf(blobs, parentDigest, signal);
-    const wanted = [packageFiles.labels, packageFiles.preprocessor];
+    const wanted = [packageFiles.labels, packageFiles.preprocessor, packageFiles.policy].filter(
+      (file) => manifest.files[file] !== undefined,
+    );
     const files = wanted.map((file) => [join(dir, file), manifest.files[file]?.sha256 ?? ""] as const);
     await downloadAll(blobs, files, signal);
     const labels = JSON.parse(await readFile(join(dir, packageFiles.labels), "utf8")) as readonly string[];
-    return { manifest, labels };
+    return { manifest, labels, policy: await policySettings(dir) };
   }
 
   /** A folder of the frames that it is packed on. */
@@ -203,6 +211,31 @@ export class PackagePacker implements Packer {
     await downloadPackage(registry.blobs, found.modelDigest, target, signal);
     return target;
   }
+}
+
+/** What people decided of the parent's policy holds for the candidate's, too: how much of the network, the cloud and people's time a
+ * device may take. Score and threshold are learned. */
+async function policySettings(dir: string): Promise<string | undefined> {
+  const text = await readFile(join(dir, packageFiles.policy), "utf8").catch(() => undefined);
+  if (text === undefined) return undefined;
+  const policy = parsePolicy(JSON.parse(text));
+  const { cloudTarget, samplePropensityMin, sampleBudget, escalationShareMax, burstMs, priorityReserve, deadlineMs } =
+    policy;
+  const settings = {
+    cloudTarget,
+    samplePropensityMin,
+    sampleBudget,
+    escalationShareMax,
+    burstMs,
+    priorityReserve,
+    deadlineMs,
+    epsilon: policy.guarantee.epsilon,
+    delta: policy.guarantee.delta,
+    priorityLabels: policy.priorityLabels.map(({ label, confidenceMin }) => ({ label, confidenceMin })),
+  };
+  const file = join(dir, "policy-settings.json");
+  await writeFile(file, JSON.stringify(settings));
+  return file;
 }
 
 async function datasetFrames(dir: string): Promise<readonly DatasetFrame[]> {

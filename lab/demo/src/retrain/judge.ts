@@ -1,0 +1,164 @@
+/** Accuracy on unseen photos, of the deployed model and of a new one, frame by frame. */
+import { type ModelPackage, packageFiles } from "@tributary/inference";
+import { loadPackage, readPackageFile } from "@tributary/model-store";
+import { decodePicture, Normaliser, PIXELS_MAX } from "@tributary/onnx";
+import { openGraph } from "@tributary/onnx/graph-session";
+import { type SiteDrift, type SiteSets, siteFramesOf, unseenFrames } from "./sets.ts";
+
+export type Shares = {
+  readonly frames: number;
+  readonly before: number;
+  readonly after: number;
+  readonly classes: Readonly<Record<string, { readonly before: number; readonly after: number }>>;
+};
+
+export type Figures = {
+  readonly site: Shares;
+  readonly elsewhere: Shares;
+  /** Share of the accuracy that the site lost. */
+  readonly regained: number;
+  /** Upper end of the one-sided 95 % interval of the accuracy lost elsewhere. */
+  readonly costBound: number;
+};
+
+type Frames = { readonly pixels: readonly Uint8Array[]; readonly labels: readonly number[] };
+/** A factor for each channel of the pixels. */
+export type Gains = readonly [number, number, number];
+
+const BATCH = 100;
+const Z_95 = 1.6449;
+
+export class Judge {
+  readonly #pkg: ModelPackage;
+  readonly #sites: SiteSets;
+  readonly #deployed: Uint8Array;
+  readonly #frames = new Map<string, Promise<Frames>>();
+  readonly #before = new Map<string, Promise<readonly number[]>>();
+
+  private constructor(pkg: ModelPackage, sites: SiteSets, deployed: Uint8Array) {
+    this.#pkg = pkg;
+    this.#sites = sites;
+    this.#deployed = deployed;
+  }
+
+  static async open(packageDir: string, sites: SiteSets): Promise<Judge> {
+    const pkg = await loadPackage(packageDir);
+    return new Judge(pkg, sites, await readPackageFile(pkg, packageFiles.model));
+  }
+
+  figures(drift: SiteDrift, model: Uint8Array): Promise<Figures> {
+    return this.#figures(drift, (view) => this.#answers(view, model));
+  }
+
+  /** Of the deployed model, whose pictures are multiplied first, at the site. */
+  gainFigures(drift: SiteDrift, gains: Gains): Promise<Figures> {
+    return this.#figures(drift, (view) =>
+      view === "elsewhere" ? this.#deployedAnswers(view) : this.#answers(view, this.#deployed, gains),
+    );
+  }
+
+  async #figures(
+    drift: SiteDrift,
+    answersOf: (view: SiteDrift | "elsewhere") => Promise<readonly number[]>,
+  ): Promise<Figures> {
+    const [site, elsewhere] = await Promise.all(
+      ([drift, "elsewhere"] as const).map(async (view) => {
+        const { labels } = await this.#framesOf(view);
+        return { labels, before: await this.#deployedAnswers(view), after: await answersOf(view) };
+      }),
+    );
+    const [own, other] = [site, elsewhere].map((one) => sharesOf(one as Compared, this.#pkg.labels)) as [
+      Shares,
+      Shares,
+    ];
+    const lost = other.before - own.before;
+    return {
+      site: own,
+      elsewhere: other,
+      regained: (own.after - own.before) / lost,
+      costBound: costBound(elsewhere as Compared),
+    };
+  }
+
+  #deployedAnswers(view: SiteDrift | "elsewhere"): Promise<readonly number[]> {
+    const known = this.#before.get(view) ?? this.#answers(view, this.#deployed);
+    this.#before.set(view, known);
+    return known;
+  }
+
+  async #answers(view: SiteDrift | "elsewhere", model: Uint8Array, gains?: Gains): Promise<readonly number[]> {
+    const { pixels } = await this.#framesOf(view);
+    const { preprocessing, manifest, labels } = this.#pkg;
+    const { input, logits } = manifest.tensors;
+    const normaliser = new Normaliser(preprocessing);
+    const session = await openGraph(model, { threads: 2 });
+    try {
+      const answers: number[] = [];
+      for (let from = 0; from < pixels.length; from += BATCH) {
+        const some = pixels
+          .slice(from, from + BATCH)
+          .map((one) => (gains === undefined ? one : multiplied(one, gains)));
+        const side = Math.sqrt((some[0]?.length ?? 0) / 3);
+        const data = new Float32Array(some.length * 3 * side * side);
+        for (const [i, one] of some.entries()) normaliser.write(normaliser.channels(one), data, i * one.length);
+        const outputs = await session.run({ [input]: { data, dims: [some.length, 3, side, side] } }, [logits]);
+        const values = outputs[logits]?.data as Float32Array;
+        for (let i = 0; i < some.length; i++) {
+          const own = values.subarray(i * labels.length, (i + 1) * labels.length);
+          answers.push(own.indexOf(Math.max(...own)));
+        }
+      }
+      return answers;
+    } finally {
+      await session.close();
+    }
+  }
+
+  #framesOf(view: SiteDrift | "elsewhere"): Promise<Frames> {
+    const known = this.#frames.get(view) ?? this.#read(view);
+    this.#frames.set(view, known);
+    return known;
+  }
+
+  async #read(view: SiteDrift | "elsewhere"): Promise<Frames> {
+    const frames =
+      view === "elsewhere" ? await unseenFrames(this.#sites) : await siteFramesOf(this.#sites, "unseen", view, 1);
+    const pixels: Uint8Array[] = [];
+    for (const { jpeg } of frames) {
+      const picture = await decodePicture(jpeg, this.#pkg.preprocessing, PIXELS_MAX);
+      if (!picture.ok) throw new Error(picture.message);
+      pixels.push(picture.pixels);
+    }
+    return { pixels, labels: frames.map(({ label }) => label) };
+  }
+}
+
+type Compared = {
+  readonly labels: readonly number[];
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+};
+
+function sharesOf({ labels, before, after }: Compared, classes: readonly string[]): Shares {
+  const of = (at: readonly number[]) => {
+    const share = (answers: readonly number[]) =>
+      at.filter((i) => answers[i] === labels[i]).length / Math.max(1, at.length);
+    return { before: share(before), after: share(after) };
+  };
+  const byClass = classes.map((name, label) => {
+    return [name, of(labels.flatMap((one, i) => (one === label ? [i] : [])))] as const;
+  });
+  return { frames: labels.length, ...of([...labels.keys()]), classes: Object.fromEntries(byClass) };
+}
+
+/** Of the paired difference, by the normal approximation: thousands of frames. */
+function costBound({ labels, before, after }: Compared): number {
+  const costs = labels.map((label, i) => Number(before[i] === label) - Number(after[i] === label));
+  const mean = costs.reduce((sum, cost) => sum + cost, 0) / costs.length;
+  const variance = costs.reduce((sum, cost) => sum + (cost - mean) ** 2, 0) / (costs.length - 1);
+  return mean + Z_95 * Math.sqrt(variance / costs.length);
+}
+
+function multiplied(pixels: Uint8Array, gains: Gains): Uint8Array {
+  return pixels.map((value, i) => Math.min(255, Math.round(value * (gains[i % 3] as number))));
+}

@@ -1,0 +1,166 @@
+/** Trainings without a fleet: each with the frames that its kind of drift and its control ask for. */
+import { existsSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { seededRandom } from "@tributary/kernel";
+import { progressLine, trainLocally } from "@tributary/local-training";
+import { loadPackage } from "@tributary/model-store";
+import { OnnxModelHost } from "@tributary/onnx";
+import { calibrate } from "@tributary/routing";
+import { DATASET_MANIFEST, RESULT_MODEL, type Recipe, recipeFor, type TrainingJob } from "@tributary/training";
+import { type SiteDrift, type SiteFrame, type SiteSets, siteFramesOf, writeDataset } from "./sets.ts";
+
+/** `retrained` is what is measured; the others are controls. */
+export const variants = [
+  "retrained",
+  "last layer only",
+  "random photos",
+  "cloud labels alone",
+  "45 % wrong labels",
+] as const;
+export type Variant = (typeof variants)[number];
+
+const SLICE = "site=north";
+const FRAMES = { train: 300, tune: 75, baseTrain: 20_000, cloud: 1_000 } as const;
+/** Labels that people give in all: some of them judge. */
+const LABELS = 600;
+/** Of its answers the cloud's probability, from which they count as labels. */
+const CLOUD_FLOOR = 0.9;
+const WRONG_SHARE = 0.45;
+const BASE_TUNE = 2_000;
+const LIMITS = { threads: 2, memoryBytesMax: 3 * 2 ** 30, msMax: 60 * 60_000 };
+
+export type TrainerOptions = {
+  readonly dir: string;
+  readonly sites: SiteSets;
+  readonly edgeDir: string;
+  readonly cloudDir: string;
+  readonly progress: (line: string) => void;
+};
+
+export type Trained = {
+  readonly model: Uint8Array;
+  readonly blend: number;
+  readonly cpuSeconds: number;
+  readonly wallSeconds: number;
+  readonly labels: number;
+};
+
+export class Trainer {
+  readonly #options: TrainerOptions;
+  #base: Promise<string> | undefined;
+
+  constructor(options: TrainerOptions) {
+    this.#options = options;
+  }
+
+  async train(drift: SiteDrift, variant: Variant, seed: number): Promise<Trained> {
+    const { dir, edgeDir, progress } = this.#options;
+    const name = `${drift}-${variant.replaceAll(/\W+/g, "-")}-${seed}`;
+    const outDir = join(dir, name, "out");
+    await mkdir(outDir, { recursive: true });
+    const frames = await this.#frames(drift, variant, seed);
+    const train = {
+      slice: SLICE,
+      split: "TRAIN",
+      labelSource: variant === "cloud labels alone" ? "CLOUD" : "PERSON",
+    } as const;
+    const datasetDir = await writeDataset(join(dir, name, "dataset"), [
+      { ...train, frames: frames.train },
+      { ...train, split: "TUNE", frames: frames.tune },
+    ]);
+    const recipe: Recipe = {
+      ...recipeFor(frames.train.length),
+      ...(variant === "last layer only" && { layers: "last" as const }),
+    };
+    const job: TrainingJob = {
+      runId: name,
+      model: "edge-resnet8",
+      parentDigest: (await loadPackage(edgeDir)).digest,
+      dataset: `edge-resnet8/${name}`,
+      baseDataset: "edge-resnet8/base",
+      slice: SLICE,
+      seed: `bench ${seed}`,
+      recipe,
+    };
+    let saidMs = performance.now();
+    const result = await trainLocally(
+      { job, parentDir: edgeDir, datasetDir, baseDir: await this.#baseDir(), outDir, limits: LIMITS },
+      {
+        onProgress: (at) => {
+          if (performance.now() - saidMs < 15_000) return;
+          saidMs = performance.now();
+          progress(`  ${progressLine(at)}`);
+        },
+      },
+    );
+    const { blend = 1, cpuSeconds = 0, wallSeconds = 0 } = result;
+    const labels = variant === "cloud labels alone" ? 0 : LABELS;
+    return { model: await readFile(join(outDir, RESULT_MODEL)), blend, cpuSeconds, wallSeconds, labels };
+  }
+
+  #baseDir(): Promise<string> {
+    this.#base ??= this.#writeBase();
+    return this.#base;
+  }
+
+  async #writeBase(): Promise<string> {
+    const { dir, sites, progress } = this.#options;
+    const target = join(dir, "base");
+    if (existsSync(join(target, DATASET_MANIFEST))) return target;
+    progress(`${FRAMES.baseTrain + BASE_TUNE} base photos`);
+    const all = await sites.frames("base", "clear", range(FRAMES.baseTrain));
+    const tune = await sites.frames("baseTune", "clear", range(BASE_TUNE));
+    const part = { slice: "base", labelSource: "IMPORT" } as const;
+    return writeDataset(target, [
+      { ...part, split: "TRAIN", frames: all },
+      { ...part, split: "TUNE", frames: tune },
+    ]);
+  }
+
+  async #frames(drift: SiteDrift, variant: Variant, seed: number) {
+    const { sites } = this.#options;
+    const wanted = variant === "cloud labels alone" ? FRAMES.cloud : FRAMES.train;
+    const all = await siteFramesOf(sites, "site", drift, seed, wanted + FRAMES.tune);
+    const [train, tune] = [all.slice(FRAMES.tune), all.slice(0, FRAMES.tune)];
+    const random = seededRandom(seed);
+    switch (variant) {
+      case "retrained":
+      case "last layer only":
+        return { train, tune };
+      case "random photos":
+        return { train: await sites.frames("others", "clear", range(FRAMES.train)), tune };
+      case "cloud labels alone":
+        return { train: await this.#cloudLabelled(train), tune: await this.#cloudLabelled(tune) };
+      case "45 % wrong labels": {
+        const wrong = ({ jpeg, label }: SiteFrame): SiteFrame =>
+          random() < WRONG_SHARE ? { jpeg, label: (label + 1 + Math.floor(9 * random())) % 10 } : { jpeg, label };
+        return { train: train.map(wrong), tune: tune.map(wrong) };
+      }
+      default:
+        return variant satisfies never;
+    }
+  }
+
+  /** Frames of which the cloud's model is sure, with its answer as the label. */
+  async #cloudLabelled(frames: readonly SiteFrame[]): Promise<readonly SiteFrame[]> {
+    const pkg = await loadPackage(this.#options.cloudDir);
+    const model = await new OnnxModelHost(loadPackage).load(pkg.dir, { threads: 2 });
+    const labelled: SiteFrame[] = [];
+    try {
+      for (let from = 0; from < frames.length; from += 25) {
+        const some = frames.slice(from, from + 25);
+        for (const [i, result] of (await model.inferBatch(some.map(({ jpeg }) => jpeg))).entries()) {
+          if (!result.ok) continue;
+          const { labelIndex, confidence } = calibrate(result.inference.logits, pkg.calibration.temperature);
+          if (confidence >= CLOUD_FLOOR) labelled.push({ jpeg: (some[i] as SiteFrame).jpeg, label: labelIndex });
+        }
+      }
+    } finally {
+      await model.close();
+    }
+    return labelled;
+  }
+}
+
+const range = (count: number): readonly number[] => Array.from({ length: count }, (_, i) => i);
