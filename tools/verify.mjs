@@ -32,7 +32,7 @@ const projects = [
   "e2e",
   ...(hasDrills ? ["drills", "stack-drills"] : []),
   ...(hasLongDrills ? ["long-drills"] : []),
-  ...(hasPeers ? ["peers", "stack-peers"] : []),
+  ...(hasPeers ? ["peers", "guides", "stack-peers"] : []),
 ];
 if (asked.files !== undefined) argv.unshift("--runTestsByPath", ...asked.files);
 else if (!argv.includes("--selectProjects")) argv.push("--selectProjects", ...projects);
