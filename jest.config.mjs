@@ -30,9 +30,10 @@ export default {
     { ...base, displayName: "integration", testMatch: ["<rootDir>/**/src/**/*.integration.test.ts"] },
     {
       ...base,
+      // Whole stacks; those in which faults are made, and those with other people's programs, are below.
       displayName: "e2e",
       testMatch: ["<rootDir>/lab/e2e/src/**/*.test.ts"],
-      testPathIgnorePatterns: ["/node_modules/", "\\.((long-)?drill|peer)\\.test\\.ts$"],
+      testPathIgnorePatterns: ["/node_modules/", "\\.((long-)?drill|peer|integration)\\.test\\.ts$"],
     },
     // Tests of faults, and the chaos programs in short: npm test -- --drills.
     {

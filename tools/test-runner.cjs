@@ -1,37 +1,41 @@
-// Jest's runner of every project: which test files share the processors. By the projects of jest.config.mjs:
+// Jest's runner of every project: which test files share the processors. By the projects of jest.config.mjs, one phase after the other:
 //
-// - The pool: what starts no whole stack, `--maxWorkers` files at a time.
-// - Beside the pool, the guides: their sessions mostly wait, for npm, pip and a rollout's evidence. They have the default ports, which no
-//   test of the pool uses.
-// - After both, one at a time, what starts a whole stack: it has all processors to itself.
+// 1. The pool, which starts no whole stack, and beside it the guides: their sessions mostly wait, for npm, pip and a rollout's
+//    evidence. They have the default ports, which no test of the pool uses.
+// 2. Stacks in which faults are made, and those with other people's programs: most of their time is that of an outage or of a start.
+//    They wait for states, however busy the machine is.
+// 3. Whole stacks alone, one at a time, with all processors to themselves.
+//
+// Files of a phase run as `--maxWorkers` says.
 const { default: TestRunner } = require("jest-runner");
 
-const BESIDE = ["guides"];
-const ALONE = ["e2e", "stack-drills", "long-drills", "stack-peers"];
-/** Of which a file takes long. Jest starts large files first, which says little; the last ones should be short. */
+const BESIDE_THE_POOL = ["guides"];
+const SHARED = ["stack-drills", "stack-peers"];
+const ALONE = ["e2e", "long-drills"];
+const STACKS = [...BESIDE_THE_POOL, ...SHARED, ...ALONE];
+/** Of the pool: jest starts large files first, but a file of these kinds takes long whatever its size, and should not be the last. */
 const SLOW = ["drills", "peers", "integration"];
 
 module.exports = class PhasedRunner extends TestRunner {
   async runTests(tests, watcher, options) {
-    // So few that Jest starts no workers.
+    // So few that jest starts no workers.
     if (options.serial) return super.runTests(tests, watcher, options);
-    const beside = tests.filter((test) => BESIDE.includes(projectOf(test)));
-    const alone = tests.filter((test) => ALONE.includes(projectOf(test)));
-    const pool = slowFirst(tests.filter((test) => !beside.includes(test) && !alone.includes(test)));
-    const together = [pool, beside].filter(({ length }) => length > 0);
-    await Promise.all(together.map((phase) => super.runTests(phase, watcher, { ...options, serial: false })));
-    if (!watcher.isInterrupted()) await super.runTests(alone, watcher, { ...options, serial: true });
+    const of = (projects) => tests.filter((test) => projects.includes(projectOf(test)));
+    const run = async (files, serial = false) => {
+      if (files.length > 0 && !watcher.isInterrupted()) await super.runTests(files, watcher, { ...options, serial });
+    };
+    const pool = slowFirst(tests.filter((test) => !STACKS.includes(projectOf(test))));
+    await Promise.all([run(pool), run(of(BESIDE_THE_POOL))]);
+    await run(of(SHARED));
+    await run(of(ALONE), true);
   }
 };
 
 const projectOf = (test) => test.context.config.displayName?.name;
 
-/** By kind; where Jest knows how long a file took the last time, its own order is better. */
+/** By kind; where jest knows how long a file took the last time, its own order is better. */
 function slowFirst(tests) {
   if (tests.some(({ duration }) => duration != null)) return tests;
-  const isSlow = (kind) => (test) => projectOf(test) === kind;
-  return [
-    ...SLOW.flatMap((kind) => tests.filter(isSlow(kind))),
-    ...tests.filter((test) => !SLOW.includes(projectOf(test))),
-  ];
+  const slow = SLOW.flatMap((kind) => tests.filter((test) => projectOf(test) === kind));
+  return [...slow, ...tests.filter((test) => !slow.includes(test))];
 }
