@@ -1,8 +1,7 @@
 /** The registry as it is deployed beside a real MLflow, with models that MLflow's own client logged. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import type { Writable } from "node:stream";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { ensureTributaryTopics, KafkajsAdmin } from "@tributary/kafka";
 import { freePort, repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
@@ -31,11 +30,8 @@ const env = {
   MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false",
   GIT_PYTHON_REFRESH: "quiet",
   ORT_DISABLE_TELEMETRY: "1",
-  MLFLOW_LOGGING_LEVEL: "ERROR",
 };
 let mlflow: ChildProcess;
-/** log_model.py: what it is asked, and its output's lines. */
-let logger: { readonly child: ChildProcess; readonly asked: Writable; readonly lines: AsyncIterator<string> };
 let mlflowUrl: string;
 let config: object;
 let service: RegistryProcess;
@@ -52,20 +48,9 @@ const version = async (path: string): Promise<View | undefined> => {
   const { status, body } = await client.call("GET", `/models/${path}`);
   return status === 200 ? (body as unknown as View) : undefined;
 };
-function startLogger(): typeof logger {
-  const child = spawn(python("mlflow"), [script, mlflowUrl], { env, stdio: ["pipe", "pipe", "inherit"] });
-  child.stdin.on("error", () => {}); // Its output ends as well.
-  return { child, asked: child.stdin, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator]() };
-}
 const log = async (name: string, how: string, folder: string): Promise<string> => {
-  logger.asked.write(`${JSON.stringify({ name, how, folder })}\n`);
-  for (;;) {
-    // MLflow prints as well.
-    const { value, done } = await logger.lines.next();
-    if (done) throw new Error("log_model.py ended");
-    const [, version] = /^version (\d+)$/.exec(value) ?? [];
-    if (version !== undefined) return version;
-  }
+  const { stdout } = await promisify(execFile)(python("mlflow"), [script, mlflowUrl, name, how, folder], { env });
+  return stdout.trim().split("\n").at(-1) ?? "";
 };
 const tagOf = async (name: string, of: string): Promise<string | undefined> => {
   const query = new URLSearchParams({ name, version: of });
@@ -83,7 +68,6 @@ beforeAll(async () => {
   const args = ["-m", "mlflow", "server", ...store, ...artifacts, "--host", "127.0.0.1", "--port", `${port}`];
   // A group of its own: its workers end with it.
   mlflow = spawn(python("mlflow"), [...args, "--workers", "1"], { env, stdio: "ignore", detached: true });
-  logger = startLogger();
   const admin = new KafkajsAdmin({ ...kafka, clientId: "mlflow-test" });
   await ensureTributaryTopics(admin, { partitions: 2 }).finally(() => admin.close());
   await makeKeys(dataDir);
@@ -110,7 +94,6 @@ beforeAll(async () => {
 }, 900_000);
 afterAll(async () => {
   await service?.stop();
-  logger?.child.kill();
   if (mlflow?.pid !== undefined) process.kill(-mlflow.pid, "SIGKILL");
   dir.remove();
 });
