@@ -75,18 +75,25 @@ async function resultsOf({ dataDir, results: { s3 } }: TrainerConfig): Promise<R
   return s3 === undefined ? new FolderResults(join(dataDir, "results")) : new ObjectResults(await s3ObjectsOf(s3));
 }
 
-function mlflowOf(
+async function mlflowOf(
   config: TrainerConfig,
   datasets: Datasets,
   clock: Clock,
   random: Random,
   telemetry: Telemetry,
-): MlflowRecorder | null {
+): Promise<MlflowRecorder | null> {
   const { dataDir, mlflow, modelRegistry } = config;
   if (mlflow === undefined) return null;
   const log = new MlflowLog(mlflow, { clock, random });
   const registry = clientOf(modelRegistryApi, modelRegistry);
-  return new MlflowRecorder({ log, datasets, registry, scratch: join(dataDir, "scratch"), clock, telemetry });
+  return new MlflowRecorder({
+    log,
+    datasets,
+    registry,
+    scratch: await openWorkFolder(join(dataDir, "mlflow")),
+    clock,
+    telemetry,
+  });
 }
 
 async function datasetStoreOf({ dataDir, datasets: { s3 } }: TrainerConfig): Promise<DatasetStore> {
