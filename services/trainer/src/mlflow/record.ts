@@ -3,7 +3,7 @@ import type { Dataset, TrainingRun } from "@tributary/contracts";
 import { isEnded } from "@tributary/training";
 import type { MlflowDataset, MlflowRecord } from "./mlflow-log.ts";
 
-export type Frozen = {
+type Frozen = {
   readonly dataset: Dataset | undefined;
   readonly base: Dataset | undefined;
   readonly remote: string;
