@@ -11,7 +11,7 @@ export class TrainingWatch {
   readonly #model: string;
   readonly #log: (line: string) => void;
   readonly #stopping = new AbortController();
-  readonly #said = new Map<string, { readonly line: string; readonly phase: string; readonly atMs: number }>();
+  readonly #reported = new Map<string, { readonly line: string; readonly phase: string; readonly atMs: number }>();
   #ended: Promise<void> = Promise.resolve();
   runs: readonly TrainingView[] = [];
 
@@ -43,7 +43,7 @@ export class TrainingWatch {
     while (!signal.aborted) {
       try {
         this.runs = (await this.#api.trainings.list({ model: this.#model })).items;
-        for (const run of this.runs) this.#say(run);
+        for (const run of this.runs) this.#report(run);
       } catch (error) {
         if (!signal.aborted) this.#log(`trainings: ${reasonOf(error)}`);
       }
@@ -51,13 +51,13 @@ export class TrainingWatch {
     }
   }
 
-  #say({ runId, phase, message, labelsHave, labelsWanted }: TrainingView): void {
+  #report({ runId, phase, message, labelsHave, labelsWanted }: TrainingView): void {
     const labels = phase === "LABELLING" ? ` (${labelsHave} of ${labelsWanted} labels)` : "";
     const line = `training ${runId} ${phase}${labels}: ${message}`;
-    const said = this.#said.get(runId);
-    const isSoon = said?.phase === phase && performance.now() - said.atMs < LOG_EVERY_MS;
-    if (said?.line === line || isSoon) return;
-    this.#said.set(runId, { line, phase, atMs: performance.now() });
+    const before = this.#reported.get(runId);
+    const isSoon = before?.phase === phase && performance.now() - before.atMs < LOG_EVERY_MS;
+    if (before?.line === line || isSoon) return;
+    this.#reported.set(runId, { line, phase, atMs: performance.now() });
     this.#log(line);
   }
 }

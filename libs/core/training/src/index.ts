@@ -15,7 +15,7 @@ export {
   type TrainingJob,
   type TrainingResult,
 } from "./job.ts";
-export { type Recipe, recipeDefaults, recipeFor } from "./recipe.ts";
+export { type Recipe, recipeFor } from "./recipe.ts";
 export { candidateVersion } from "./runs/candidate-version.ts";
 export { type Changed, changed } from "./runs/change.ts";
 export { cancelled, checkResumable, cleanupOf, resumed } from "./runs/commands.ts";

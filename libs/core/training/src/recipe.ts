@@ -27,7 +27,7 @@ export type Recipe = {
   readonly layers: "all" | "last";
 };
 
-export const recipeDefaults: Omit<Recipe, "epochs"> = {
+const recipeDefaults: Omit<Recipe, "epochs"> = {
   batch: 128,
   sliceFramesPerBatch: 16,
   matchedFramesPerBatch: 32,

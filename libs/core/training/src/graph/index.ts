@@ -2,10 +2,8 @@ export { deployableGraph, deployedRanges, meanRanges, type Ranges } from "./depl
 export type { AttributeValue, GraphNode, OnnxGraph, Tensor, TensorInfo, TensorType } from "./graph.ts";
 export {
   lastLayer,
-  type Parameter,
   type ParameterValues,
   type Trainable,
-  type TrainableTensors,
   trainableOf,
 } from "./trainable.ts";
 export { gradientGraph, inferenceGraph, rangesGraph } from "./training-graph.ts";
