@@ -17,7 +17,12 @@ await runService({
   summary: "Trains models on: from drift, labels, a schedule or a person to a challenger that gate and canary judge.",
   configSchema,
   check: checkConfig,
-  door: ({ auth }) => ({ tokens: auth.tokens, wantsToken: changesSomething, bodyBytesMax: BODY_BYTES_MAX }),
+  door: ({ auth }) => ({
+    tokens: auth.tokens,
+    wantsToken: changesSomething,
+    bodyBytesMax: BODY_BYTES_MAX,
+    bringsFile: (method, path) => method === "PUT" && path.startsWith("/blobs/"),
+  }),
   needs: { topics: NEEDED.map(({ name }) => name), startMsMax: ({ limits }) => limits.startMsMax },
   module: TrainerModule,
 });

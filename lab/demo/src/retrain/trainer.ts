@@ -83,13 +83,13 @@ export class Trainer {
       seed: `bench ${seed}`,
       recipe,
     };
-    let saidMs = performance.now();
+    let reportedMs = performance.now();
     const result = await trainLocally(
       { job, parentDir: edgeDir, datasetDir, baseDir: await this.#baseDir(), outDir, limits: LIMITS },
       {
         onProgress: (at) => {
-          if (performance.now() - saidMs < 15_000) return;
-          saidMs = performance.now();
+          if (performance.now() - reportedMs < 15_000) return;
+          reportedMs = performance.now();
           progress(`  ${progressLine(at)}`);
         },
       },

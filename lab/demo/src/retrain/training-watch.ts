@@ -1,4 +1,4 @@
-/** Follows the trainings of a model at the gateway, as `tributary train status -w` does, and says what changes. */
+/** Follows the trainings of a model at the gateway, as `tributary train status -w` does, and writes what changes. */
 import type { GatewayClient, TrainingView } from "@tributary/api";
 import { reasonOf, systemClock } from "@tributary/kernel";
 
@@ -11,7 +11,7 @@ export class TrainingWatch {
   readonly #model: string;
   readonly #log: (line: string) => void;
   readonly #stopping = new AbortController();
-  readonly #said = new Map<string, { readonly line: string; readonly phase: string; readonly atMs: number }>();
+  readonly #reported = new Map<string, { readonly line: string; readonly phase: string; readonly atMs: number }>();
   #ended: Promise<void> = Promise.resolve();
   runs: readonly TrainingView[] = [];
 
@@ -54,10 +54,10 @@ export class TrainingWatch {
   #say({ runId, phase, message, labelsHave, labelsWanted }: TrainingView): void {
     const labels = phase === "LABELLING" ? ` (${labelsHave} of ${labelsWanted} labels)` : "";
     const line = `training ${runId} ${phase}${labels}: ${message}`;
-    const said = this.#said.get(runId);
-    const isSoon = said?.phase === phase && performance.now() - said.atMs < LOG_EVERY_MS;
-    if (said?.line === line || isSoon) return;
-    this.#said.set(runId, { line, phase, atMs: performance.now() });
+    const reported = this.#reported.get(runId);
+    const isSoon = reported?.phase === phase && performance.now() - reported.atMs < LOG_EVERY_MS;
+    if (reported?.line === line || isSoon) return;
+    this.#reported.set(runId, { line, phase, atMs: performance.now() });
     this.#log(line);
   }
 }

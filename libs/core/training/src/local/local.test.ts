@@ -162,7 +162,7 @@ describe("blend", () => {
   ];
   const bounds = { baseBefore: 0.86, baseLossMax: 0.003, sliceFrames: 75 };
   const choose = (change: Partial<typeof bounds> = {}) => chooseBlend(measured, { ...bounds, ...change });
-  test("the largest within the loss allowed on base photos, if the slice's frames do not tell it from the best", () => {
+  test("the largest within the loss allowed on base photos, if the slice's frames do not distinguish it from the best", () => {
     expect(choose()).toEqual({ blend: 0.8, note: null });
     expect(choose({ baseLossMax: 0.01 })).toEqual({ blend: 1, note: null });
     const falling = measured.map((one, i) => ({ ...one, slice: 0.8 - 0.03 * i }));
