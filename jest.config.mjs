@@ -1,4 +1,4 @@
-// One jest, eight projects, one total. Run it through `npm test`, or one file of it: npm run test:file -- PATH [-t NAME]
+// One jest, nine projects, one total. Run it through `npm test`, or one file of it: npm run test:file -- PATH [-t NAME]
 // Sources are compiled by SWC on the fly ("@tributary/source"); processes that tests start run from dist/, so build first.
 import { readFileSync } from "node:fs";
 
@@ -7,14 +7,15 @@ const swc = JSON.parse(readFileSync(new URL("./.swcrc", import.meta.url), "utf8"
 const base = {
   rootDir: import.meta.dirname,
   testEnvironment: "node",
+  // Which files run at the same time.
+  runner: "<rootDir>/tools/test-runner.cjs",
   extensionsToTreatAsEsm: [".ts"],
   transform: { "^.+\\.ts$": ["@swc/jest", { ...swc, swcrc: false }] },
   transformIgnorePatterns: ["/node_modules/", "/dist/"],
   modulePathIgnorePatterns: ["/dist/", "<rootDir>/\\.local/", "<rootDir>/\\.nx/", "<rootDir>/training/"],
   testEnvironmentOptions: { customExportConditions: ["@tributary/source", "node", "node-addons"] },
 };
-/** What starts a whole stack has both processors to itself. */
-const serial = { runner: "<rootDir>/tools/serial-runner.cjs" };
+const GUIDES = "guides.peer.test.ts";
 
 export default {
   // A bound on what hangs, not a measure: a busy machine may take its time.
@@ -29,10 +30,10 @@ export default {
     { ...base, displayName: "integration", testMatch: ["<rootDir>/**/src/**/*.integration.test.ts"] },
     {
       ...base,
-      ...serial,
+      // Whole stacks; those in which faults are made, and those with other people's programs, are below.
       displayName: "e2e",
       testMatch: ["<rootDir>/lab/e2e/src/**/*.test.ts"],
-      testPathIgnorePatterns: ["/node_modules/", "\\.((long-)?drill|peer)\\.test\\.ts$"],
+      testPathIgnorePatterns: ["/node_modules/", "\\.((long-)?drill|peer|integration)\\.test\\.ts$"],
     },
     // Tests of faults, and the chaos programs in short: npm test -- --drills.
     {
@@ -41,9 +42,9 @@ export default {
       testMatch: ["<rootDir>/**/src/**/*.drill.test.ts"],
       testPathIgnorePatterns: ["/node_modules/", "<rootDir>/lab/e2e/"],
     },
-    { ...base, ...serial, displayName: "stack-drills", testMatch: ["<rootDir>/lab/e2e/src/**/*.drill.test.ts"] },
+    { ...base, displayName: "stack-drills", testMatch: ["<rootDir>/lab/e2e/src/**/*.drill.test.ts"] },
     // More of them, for which CI has no time: npm test -- --long-drills.
-    { ...base, ...serial, displayName: "long-drills", testMatch: ["<rootDir>/lab/e2e/src/**/*.long-drill.test.ts"] },
+    { ...base, displayName: "long-drills", testMatch: ["<rootDir>/lab/e2e/src/**/*.long-drill.test.ts"] },
     // Against other people's programs: npm test -- --peers.
     {
       ...base,
@@ -51,6 +52,13 @@ export default {
       testMatch: ["<rootDir>/**/src/**/*.peer.test.ts"],
       testPathIgnorePatterns: ["/node_modules/", "<rootDir>/lab/e2e/"],
     },
-    { ...base, ...serial, displayName: "stack-peers", testMatch: ["<rootDir>/lab/e2e/src/**/*.peer.test.ts"] },
+    // The guides, word for word.
+    { ...base, displayName: "guides", testMatch: [`<rootDir>/lab/e2e/src/${GUIDES}`] },
+    {
+      ...base,
+      displayName: "stack-peers",
+      testMatch: ["<rootDir>/lab/e2e/src/**/*.peer.test.ts"],
+      testPathIgnorePatterns: ["/node_modules/", `/${GUIDES}$`],
+    },
   ],
 };

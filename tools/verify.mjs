@@ -19,6 +19,8 @@ const RUN_MARK = "TRIBUTARY_TEST_RUN";
 const EXIT_MS_MAX = 20_000;
 /** A test that never ends must not block a CI machine forever. */
 const TESTS_MS_MAX = 2 * 60 * 60_000;
+/** Most of them use one processor. */
+const CHECKS_AT_ONCE = 2;
 const mark = randomBytes(8).toString("hex");
 process.env[RUN_MARK] = mark;
 
@@ -32,7 +34,7 @@ const projects = [
   "e2e",
   ...(hasDrills ? ["drills", "stack-drills"] : []),
   ...(hasLongDrills ? ["long-drills"] : []),
-  ...(hasPeers ? ["peers", "stack-peers"] : []),
+  ...(hasPeers ? ["peers", "guides", "stack-peers"] : []),
 ];
 if (asked.files !== undefined) argv.unshift("--runTestsByPath", ...asked.files);
 else if (!argv.includes("--selectProjects")) argv.push("--selectProjects", ...projects);
@@ -64,16 +66,8 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
 }
 
 try {
-  for (const [name, args] of asked.files === undefined ? checks : []) {
-    if (stopping) break;
-    try {
-      await step(name, () => run(node, args));
-      passed++;
-    } catch (error) {
-      failures.push(name);
-      console.error(`\n${error.message}\n`);
-    }
-  }
+  const waiting = asked.files === undefined ? [...checks] : [];
+  await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, () => runChecks(waiting)));
   if (!stopping && needsKafka(asked)) {
     await step("Kafka for this run", async () => {
       kafka = await startKafka({ dataDir: join(workDir, "kafka"), detached: true });
@@ -97,6 +91,19 @@ for (const failure of failures) console.log(`failed: ${failure}`);
 console.log(`  everything: ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
 console.log(`${passed} passed, ${failures.length} failed`);
 process.exit(failures.length === 0 && passed > 0 ? 0 : 1);
+
+async function runChecks(waiting) {
+  while (!stopping && waiting.length > 0) {
+    const [name, args] = waiting.shift();
+    try {
+      await step(name, () => run(node, args));
+      passed++;
+    } catch (error) {
+      failures.push(name);
+      console.error(`\n${error.message}\n`);
+    }
+  }
+}
 
 async function tests() {
   mkdirSync(join(root, ".local"), { recursive: true });

@@ -24,7 +24,7 @@ export function trainCommand(io: Io): Command {
     .argument("<model>", "name of the model")
     .requiredOption("--reason <TEXT>", "why; stands in its history and its report")
     .option("--slice <SLICE>", "the frames that it is to learn: KEY=VALUE as site=north, or fleet (default: fleet)")
-    .option("--since <TIME>", "frames received from then on: 36h, 7d or an RFC 3339 time (default: 7d)", timeOf(io))
+    .option("--since <TIME>", "frames received from then on: 36h, 7d or an RFC 3339 time (default: the trainer's, 90d)", timeOf(io))
     .description("ask for a training")
     .action(async (model: string, options: StartOptions, own: Command) => {
       const { gateway, output } = contextOf(own, io);

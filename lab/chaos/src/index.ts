@@ -8,6 +8,7 @@ import { ota } from "./ota.ts";
 import { otaAttacks } from "./ota-attacks/ota-attacks.ts";
 import { pauses } from "./pauses/pauses.ts";
 import { power } from "./power/power.ts";
+import { retrain } from "./retrain.ts";
 import { rollout } from "./rollout.ts";
 import type { Drill, Scenario } from "./scenario.ts";
 import { strangers } from "./strangers.ts";
@@ -21,10 +22,22 @@ export { ota } from "./ota.ts";
 export { runAttacks } from "./ota-attacks/ota-attacks.ts";
 export { pauses } from "./pauses/pauses.ts";
 export { oneBroker } from "./power/power.ts";
+export { retrain } from "./retrain.ts";
 export { rollout } from "./rollout.ts";
 export type { Outcome } from "./scenario.ts";
 export { strangers } from "./strangers.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
 
-export const drills: readonly Drill[] = [ota, otaAttacks, rollout, drift, pauses, power, clocks, strangers, hostile];
+export const drills: readonly Drill[] = [
+  ota,
+  otaAttacks,
+  rollout,
+  drift,
+  retrain,
+  pauses,
+  power,
+  clocks,
+  strangers,
+  hostile,
+];

@@ -16,6 +16,7 @@ export type SupervisedOptions = {
   readonly dieAt: string;
   /** Module of lab/sabotage that instances run with when they are not to die. */
   readonly sabotage?: string | undefined;
+  readonly env?: Readonly<Record<string, string>>;
 };
 
 const STARTS_MAX = 400;
@@ -56,7 +57,7 @@ export class Supervised {
   }
 
   async #supervise(index: number): Promise<void> {
-    const { name, main, dir, config, dieAt, sabotage } = this.#options;
+    const { name, main, dir, config, dieAt, sabotage, env } = this.#options;
     while (!this.#stop.signal.aborted && this.#starts++ < STARTS_MAX) {
       const deaths = this.#deaths;
       const module = deaths.length > 0 ? dieAt : sabotage;
@@ -67,7 +68,7 @@ export class Supervised {
           dir,
           config,
           ...(module !== undefined && { nodeArgs: sabotaged(module) }),
-          env: { TRIBUTARY_DIE_AT: deaths.join(",") },
+          env: { ...env, TRIBUTARY_DIE_AT: deaths.join(",") },
           readyMsMax: READY_MS_MAX,
           signal: this.#stop.signal,
         });

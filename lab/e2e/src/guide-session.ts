@@ -70,11 +70,19 @@ function goCaches(): NodeJS.ProcessEnv {
   return stdout ? (JSON.parse(stdout) as NodeJS.ProcessEnv) : {};
 }
 
-/** Our and npm's variables of this test are removed; those of registries stay. */
+/** Of registries and caches, which change nothing that a guide shows, and the mark of this run. */
+const KEPT = [
+  "npm_config_registry",
+  "npm_config_cache",
+  "NODE_EXTRA_CA_CERTS",
+  "NODE_COMPILE_CACHE",
+  "TRIBUTARY_TEST_RUN",
+];
+
+/** Our, npm's and Node's other variables of this test are removed. */
 function environment(): NodeJS.ProcessEnv {
   const isKept = (name: string) =>
-    ["npm_config_registry", "npm_config_cache", "TRIBUTARY_TEST_RUN", "NODE_EXTRA_CA_CERTS"].includes(name) ||
-    !/^(npm_|TRIBUTARY_|NODE_|JEST_|INIT_CWD$|FORCE_COLOR$)/i.test(name);
+    KEPT.includes(name) || !/^(npm_|TRIBUTARY_|NODE_|JEST_|INIT_CWD$|FORCE_COLOR$)/i.test(name);
   return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => isKept(name))), ...goCaches() };
 }
 

@@ -1,9 +1,9 @@
 /** Guides work, word for word: a script of their shell blocks runs in a copy of this clone, on the oldest Node that README.md supports. */
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { tempDir } from "@tributary/testing";
+import { tempDir, waitFor } from "@tributary/testing";
 import { debian, node20 } from "../../../tools/peers.mjs";
 import { copyClone, type GuideSession, openSession } from "./guide-session.ts";
 import { sessions } from "./guides.ts";
@@ -11,6 +11,7 @@ import { sessions } from "./guides.ts";
 /** Ports of Kafka, MQTT, gateway, model registry and agent in the guides. */
 const PORTS = [9092, 1883, 8080, 8085, 8090];
 const GUIDE_MS_MAX = 15 * 60_000;
+const POOL_MS_MAX = 60 * 60_000;
 const dir = tempDir("guides");
 afterAll(() => dir.remove());
 
@@ -80,15 +81,19 @@ describe("given a clone", () => {
     copyClone(clone);
   });
 
-  describe.each(sessions.map((guides) => ({ guides })))("and who reads $guides", ({ guides }) => {
+  describe.each(sessions)("and who reads $guides", ({ guides, isAlone }) => {
     let session: GuideSession;
-    beforeAll(() => {
+    beforeAll(async () => {
+      if (isAlone) await waitFor(() => !isPoolRunning(), { what: "the end of other tests", timeoutMs: POOL_MS_MAX });
       session = openSession({ clone, dir: mkdtempSync(join(dir.path, "session-")), node: node20() });
-    });
+    }, POOL_MS_MAX);
     test.each(guides)("%s holds", (guide) => session.run(guide), GUIDE_MS_MAX);
     afterAll(() => session.end(), GUIDE_MS_MAX);
   });
 });
+
+/** tools/test-runner.cjs. */
+const isPoolRunning = () => existsSync(process.env.TRIBUTARY_TEST_POOL ?? "");
 
 const isTaken = (port: number) =>
   new Promise<boolean>((resolve) => {

@@ -116,7 +116,9 @@ export const trainingRequestBody = z.strictObject({
   since: z.iso
     .datetime({ offset: true })
     .optional()
-    .describe("RFC 3339: frames from this moment on belong to the slice; a week ago by default."),
+    .describe(
+      "RFC 3339: frames from this moment on belong to the slice; labels.lookbackMs of the trainer ago by default, 90 days.",
+    ),
   by,
 });
 export type TrainingRequest = z.output<typeof trainingRequestBody>;

@@ -1,6 +1,7 @@
 /** Processes as Linux reports them. Pids are reused: only pid and start time together identify a process. */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
 import { isMainThread } from "node:worker_threads";
 
 export type ProcessId = { readonly pid: number; readonly startedAt: string };
@@ -23,6 +24,18 @@ export function identify(pid: number): ProcessId | undefined {
 }
 
 export const isAlive = (id: ProcessId): boolean => startTimeOf(id.pid) === id.startedAt;
+
+let ownPlace: string | undefined;
+
+/** Where pids have the meaning that they have here: this machine since its start, and the namespace. */
+export function placeOfProcesses(): string {
+  try {
+    ownPlace ??= `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/pid")}`;
+  } catch {
+    ownPlace ??= hostname(); // Not Linux.
+  }
+  return ownPlace;
+}
 
 /** Resident pages, not address space: V8 and ONNX Runtime reserve far more than they touch. 0 where Linux does not report it. */
 export function residentBytesOf(pid: number): number {

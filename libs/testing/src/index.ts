@@ -31,7 +31,7 @@ export {
   spawnService,
   startProgram,
 } from "./process.ts";
-export { type SampleFrame, sampleFrames } from "./samples.ts";
+export { dimmed, type SampleFrame, sampleFrames } from "./samples.ts";
 export { type ModelBehaviour, type SimulatedDevice, SimulatedFleet } from "./simulated-fleet.ts";
 export { freePort, type TempDir, tempDir } from "./temp.ts";
 export { someArchivedFrame, someDataset, someTrainingRun } from "./training-builders.ts";

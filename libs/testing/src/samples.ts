@@ -45,3 +45,7 @@ export async function sampleFrames(count = Number.POSITIVE_INFINITY): Promise<re
   }
   return frames;
 }
+
+/** A photo in poor light: this share of its brightness is left. */
+export const dimmed = (jpeg: Uint8Array, brightness: number): Promise<Buffer> =>
+  sharp(jpeg).linear(brightness, 0).jpeg({ quality: 90, chromaSubsampling: "4:2:0" }).toBuffer();

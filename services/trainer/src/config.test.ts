@@ -3,6 +3,14 @@ import { runDefaults } from "@tributary/training";
 import { checkConfig, configSchema, runSettingsOf, scheduleOf } from "./config.ts";
 
 const needed = { dataDir: "data", modelRegistry: { url: "http://127.0.0.1:8082" } };
+const sagemaker = {
+  kind: "sagemaker",
+  region: "eu-central-1",
+  image: "1.dkr.ecr/train:1",
+  role: "arn:aws:iam::123456789012:role/train",
+  instanceType: "ml.m5.large",
+  output: "s3://models/out",
+};
 
 describe("the configuration", () => {
   test("needs a folder and the registry, and has the core's defaults", () => {
@@ -15,6 +23,8 @@ describe("the configuration", () => {
   test.each([
     [{ labels: { wanted: 150 } }, "labels.wanted"],
     [{ triggers: { schedule: "every day at 3" } }, "triggers.schedule"],
+    [{ results: { s3: { bucket: "models" } } }, "results.s3: a local training"],
+    [{ backend: sagemaker, results: { s3: { bucket: "models" } } }, "datasets.s3: needed"],
     [{ http: { host: "0.0.0.0" } }, "auth.tokens"],
   ])("%j is refused, naming %s", (written, named) => {
     expect(() => checkConfig(configSchema.parse({ ...needed, ...written }))).toThrow(named);

@@ -4,6 +4,7 @@ import { type RunSettings, runDefaults } from "@tributary/training";
 import { Cron } from "croner";
 import { z } from "zod";
 import { backendSchema } from "./backends/index.ts";
+import { mlflowSchema } from "./mlflow/mlflow-log.ts";
 
 const positive = z.number().int().positive();
 const MINUTE = 60_000;
@@ -11,6 +12,19 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const modelName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "expected a model's name");
 const { labels: labelDefaults } = runDefaults;
+
+const s3Place = z.strictObject({
+  bucket: z.string().min(1),
+  prefix: z
+    .string()
+    .regex(/^([A-Za-z0-9][A-Za-z0-9._=-]*\/)*$/, "expected NAME/ or NAME/NAME/")
+    .max(256)
+    .default(""),
+  region: z.string().min(1).default("us-east-1"),
+  /** Of another server than AWS'. */
+  endpointUrl: httpUrl.optional(),
+});
+export type S3Config = z.output<typeof s3Place>;
 
 /** The consumer group. */
 export const GROUP = "trainer";
@@ -38,24 +52,23 @@ export const configSchema = z.strictObject({
   /** Who trains (backends/README.md). */
   backend: backendSchema.prefault({ kind: "local" }),
   /** Pictures of frames come from it. */
-  frameArchive: z.strictObject({ url: httpUrl }).prefault({ url: "http://127.0.0.1:8088" }),
+  frameArchive: z
+    .strictObject({ url: httpUrl, token: z.string().min(1).optional() })
+    .prefault({ url: "http://127.0.0.1:8088" }),
+  /** Where jobs leave what they trained. */
+  results: z
+    .strictObject({
+      /** For jobs that reach no folder of the trainer, and for several instances. Left out: `results` in dataDir. */
+      s3: s3Place.optional(),
+    })
+    .prefault({}),
+  /** An MLflow that shows trainings; left out: none (src/mlflow/mlflow-log.ts). */
+  mlflow: mlflowSchema.optional(),
   /** Dataset versions, as a remote of DVC. */
   datasets: z
     .strictObject({
       /** Left out: `datasets` in dataDir. */
-      s3: z
-        .strictObject({
-          bucket: z.string().min(1),
-          prefix: z
-            .string()
-            .regex(/^([A-Za-z0-9][A-Za-z0-9._=-]*\/)*$/, "expected NAME/ or NAME/NAME/")
-            .max(256)
-            .default(""),
-          region: z.string().min(1).default("us-east-1"),
-          /** Of another server than AWS'. */
-          endpointUrl: httpUrl.optional(),
-        })
-        .optional(),
+      s3: s3Place.optional(),
       /** Of one base set; and of all uploads that wait to become one. */
       baseSetBytesMax: positive.default(4 * 2 ** 30),
       uploadBytesMax: positive.default(8 * 2 ** 30),
@@ -127,7 +140,8 @@ export const configSchema = z.strictObject({
 export type TrainerConfig = z.output<typeof configSchema>;
 
 /** Checks the bounds against each other, and who may change something. */
-export function checkConfig({ auth, http, labels, triggers }: TrainerConfig): void {
+export function checkConfig(config: TrainerConfig): void {
+  const { auth, http, labels, triggers } = config;
   const problems: string[] = [];
   if (auth.tokens.length === 0 && !isLoopback(http.host)) {
     problems.push(
@@ -140,7 +154,19 @@ export function checkConfig({ auth, http, labels, triggers }: TrainerConfig): vo
   if (triggers.schedule !== null && scheduleOf(triggers.schedule) === undefined) {
     problems.push(`triggers.schedule: "${triggers.schedule}" is no cron expression of five fields`);
   }
+  problems.push(...placeProblems(config));
   if (problems.length > 0) throw new ConfigError("configuration", problems);
+}
+
+/** A job of SageMaker reaches S3 alone, a local one leaves its results in a folder. */
+function placeProblems({ backend, datasets, results }: TrainerConfig): readonly string[] {
+  const { kind } = backend;
+  if (kind === "local") {
+    return results.s3 === undefined ? [] : ["results.s3: a local training leaves its results in a folder of dataDir"];
+  }
+  if (kind !== "sagemaker") return [];
+  const missing = Object.entries({ datasets, results }).filter(([, { s3 }]) => s3 === undefined);
+  return missing.map(([block]) => `${block}.s3: needed, since SageMaker's jobs reach no folder of the trainer`);
 }
 
 /** Undefined: it is none. */

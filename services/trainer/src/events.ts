@@ -71,3 +71,37 @@ export const packingProgressed = defineEvent<{ runId: string; line: string }>({
   level: "debug",
   message: (e) => `training ${e.runId}: ${e.line}`,
 });
+
+export const mlflowRecorded = defineEvent<{ runId: string }>({
+  name: "training_mlflow_recorded",
+  level: "debug",
+  message: (e) => `training ${e.runId} is shown in MLflow`,
+  counter: {
+    name: "tributary_training_mlflow_recorded_total",
+    help: "States of trainings that MLflow shows",
+    labels: [],
+  },
+});
+
+export const mlflowFailed = defineEvent<{ runId: string; outcome: "away" | "refused"; reason: string }>({
+  name: "training_mlflow_failed",
+  level: "warn",
+  message: (e) =>
+    `training ${e.runId} could not be shown in MLflow, ${e.outcome === "away" ? "trying again" : "until it changes"}: ${e.reason}`,
+  counter: {
+    name: "tributary_training_mlflow_failed_total",
+    help: "States of trainings that could not be shown: MLflow was away and will be asked again, or refused them",
+    labels: ["outcome"],
+  },
+});
+
+export const mlflowDropped = defineEvent<{ runId: string }>({
+  name: "training_mlflow_dropped",
+  level: "warn",
+  message: (e) => `training ${e.runId} is not shown in MLflow: too many trainings wait for it`,
+  counter: {
+    name: "tributary_training_mlflow_dropped_total",
+    help: "States of trainings that MLflow was not shown, since too many waited",
+    labels: [],
+  },
+});

@@ -3,7 +3,7 @@ import { changesSomething, runService } from "@tributary/service-kit";
 import { checkConfig, configSchema } from "./config.ts";
 import { TrainerModule } from "./trainer.module.ts";
 
-/** Bound of a JSON body. */
+/** Bound of a JSON body; photos of base sets are uploaded as bytes. */
 const BODY_BYTES_MAX = 100 * 1024;
 
 const NEEDED = [

@@ -5,19 +5,24 @@
  *                                  TrainerEffects             datasets, the backend's jobs, the model registry
  *   training.results.v1 -> RunsTable -> RunsController        in every instance
  */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { Module } from "@nestjs/common";
+import { Inject, Module, type OnApplicationShutdown } from "@nestjs/common";
 import { APP_FILTER } from "@nestjs/core";
 import { clientOf, modelRegistryApi } from "@tributary/api";
-import { type BlobStore, FolderBlobStore, FolderObjectStore, openS3ObjectStore } from "@tributary/blob-store";
+import {
+  type BlobStore,
+  FolderBlobStore,
+  FolderObjectStore,
+  type ObjectStore,
+  openS3ObjectStore,
+} from "@tributary/blob-store";
 import { Lease } from "@tributary/kafka";
 import type { Clock, Random } from "@tributary/kernel";
 import { CLOCK, CONFIG, KafkaModule, ProblemFilter, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { BACKEND, type TrainingBackend } from "./backends/backend.ts";
 import { backendOf } from "./backends/index.ts";
-import type { TrainerConfig } from "./config.ts";
+import type { S3Config, TrainerConfig } from "./config.ts";
 import { BaseSets } from "./datasets/base-sets.ts";
 import { DatasetStore } from "./datasets/dataset-store.ts";
 import { DatasetsController, UPLOADS } from "./datasets/datasets.controller.ts";
@@ -26,26 +31,30 @@ import { DATASET_OPTIONS, type DatasetOptions, KafkaDatasets } from "./datasets/
 import { DATASETS, type Datasets } from "./datasets/port.ts";
 import { problemOf } from "./http/problems.ts";
 import { RunsController } from "./http/runs.controller.ts";
+import { MlflowLog } from "./mlflow/mlflow-log.ts";
+import { MLFLOW, MlflowRecorder } from "./mlflow/recorder.ts";
 import { downloadPackage } from "./registry/blobs.ts";
 import { TrainerEffects } from "./runs/effects.ts";
+import { ObjectResults } from "./runs/object-results.ts";
 import { PackagePacker } from "./runs/packer.ts";
-import { FolderResults } from "./runs/results.ts";
+import { FolderResults, RESULTS, type Results } from "./runs/results.ts";
 import { Runs } from "./runs/runs.ts";
 import { RunsTable } from "./runs/runs-table.ts";
 import { RunsSink, TableReader } from "./sinks.ts";
 import { TrainerConsumer } from "./trainer.consumer.ts";
 import { TrainerController } from "./trainer.controller.ts";
+import { openWorkFolder } from "./work-folder.ts";
 
-function effectsOf(
+async function effectsOf(
   config: TrainerConfig,
   telemetry: Telemetry,
   datasets: Datasets,
   backend: TrainingBackend,
-): TrainerEffects {
+  results: Results,
+): Promise<TrainerEffects> {
   const { dataDir, modelRegistry, packing } = config;
   const registry = clientOf(modelRegistryApi, modelRegistry);
-  const results = new FolderResults(join(dataDir, "results"));
-  const scratch = join(dataDir, "scratch");
+  const scratch = await openWorkFolder(join(dataDir, "scratch"));
   const packer = new PackagePacker({ datasets, registry, results, scratch, telemetry, ...packing });
   return new TrainerEffects({ datasets, backend, registry, registryUrl: modelRegistry.url, packer, results });
 }
@@ -59,24 +68,45 @@ function trainingBackendOf(config: TrainerConfig, datasets: Datasets, clock: Clo
   return backendOf(config.backend, { clock, random, dataDir: config.dataDir, sources });
 }
 
-async function datasetStoreOf({ dataDir, datasets: { s3 } }: TrainerConfig): Promise<DatasetStore> {
-  if (s3 === undefined) return new DatasetStore(await FolderObjectStore.open({ dir: join(dataDir, "datasets") }));
-  const { endpointUrl, ...place } = s3;
-  return new DatasetStore(await openS3ObjectStore({ ...place, ...(endpointUrl !== undefined && { endpointUrl }) }));
+const s3ObjectsOf = ({ endpointUrl, ...place }: S3Config): Promise<ObjectStore> =>
+  openS3ObjectStore({ ...place, ...(endpointUrl !== undefined && { endpointUrl }) });
+
+async function resultsOf({ dataDir, results: { s3 } }: TrainerConfig): Promise<Results> {
+  return s3 === undefined ? new FolderResults(join(dataDir, "results")) : new ObjectResults(await s3ObjectsOf(s3));
 }
 
-/** What a crash left of it goes. */
-async function emptied(dir: string): Promise<string> {
-  await rm(dir, { recursive: true, force: true });
-  return dir;
+async function mlflowOf(
+  config: TrainerConfig,
+  datasets: Datasets,
+  clock: Clock,
+  random: Random,
+  telemetry: Telemetry,
+): Promise<MlflowRecorder | null> {
+  const { dataDir, mlflow, modelRegistry } = config;
+  if (mlflow === undefined) return null;
+  const log = new MlflowLog(mlflow, { clock, random });
+  const registry = clientOf(modelRegistryApi, modelRegistry);
+  return new MlflowRecorder({
+    log,
+    datasets,
+    registry,
+    scratch: await openWorkFolder(join(dataDir, "mlflow")),
+    clock,
+    telemetry,
+  });
+}
+
+async function datasetStoreOf({ dataDir, datasets: { s3 } }: TrainerConfig): Promise<DatasetStore> {
+  const dir = join(dataDir, "datasets");
+  return new DatasetStore(await (s3 === undefined ? FolderObjectStore.open({ dir }) : s3ObjectsOf(s3)));
 }
 
 async function datasetOptionsOf(config: TrainerConfig, store: DatasetStore, clock: Clock): Promise<DatasetOptions> {
   const { dataDir, datasets, frameArchive, labels } = config;
-  const workDir = await emptied(join(dataDir, "freezing"));
+  const workDir = await openWorkFolder(join(dataDir, "freezing"));
   const freezer = new Freezer({ store, workDir, now: () => clock.now(), hashMsMax: datasets.decodeMsMax });
   const { cloudFloor, lookbackMs: labelMsMax } = labels;
-  return { store, freezer, frameArchiveUrl: frameArchive.url, labels, cloudFloor, labelMsMax };
+  return { store, freezer, frameArchive, labels, cloudFloor, labelMsMax };
 }
 
 const uploadsOf = ({ dataDir, datasets }: TrainerConfig): Promise<BlobStore> =>
@@ -89,7 +119,7 @@ async function baseSetsOf(
   clock: Clock,
 ): Promise<BaseSets> {
   const { baseSetBytesMax: bytesMax, decodeMsMax, uploadMsMax } = config.datasets;
-  const workDir = await emptied(join(config.dataDir, "base-sets"));
+  const workDir = await openWorkFolder(join(config.dataDir, "base-sets"));
   return new BaseSets({ blobs, store, workDir, now: () => clock.now(), decodeMsMax, bytesMax, uploadMsMax });
 }
 
@@ -99,13 +129,15 @@ async function baseSetsOf(
   providers: [
     { provide: Lease, useFactory: (clock: Clock) => new Lease({ clock }), inject: [CLOCK] },
     { provide: BACKEND, useFactory: trainingBackendOf, inject: [CONFIG, DATASETS, CLOCK, RANDOM] },
+    { provide: RESULTS, useFactory: resultsOf, inject: [CONFIG] },
     { provide: DatasetStore, useFactory: datasetStoreOf, inject: [CONFIG] },
     { provide: DATASET_OPTIONS, useFactory: datasetOptionsOf, inject: [CONFIG, DatasetStore, CLOCK] },
     { provide: UPLOADS, useFactory: uploadsOf, inject: [CONFIG] },
     { provide: BaseSets, useFactory: baseSetsOf, inject: [CONFIG, DatasetStore, UPLOADS, CLOCK] },
     KafkaDatasets,
     { provide: DATASETS, useExisting: KafkaDatasets },
-    { provide: TrainerEffects, useFactory: effectsOf, inject: [CONFIG, TELEMETRY, DATASETS, BACKEND] },
+    { provide: TrainerEffects, useFactory: effectsOf, inject: [CONFIG, TELEMETRY, DATASETS, BACKEND, RESULTS] },
+    { provide: MLFLOW, useFactory: mlflowOf, inject: [CONFIG, DATASETS, CLOCK, RANDOM, TELEMETRY] },
     TableReader,
     RunsTable,
     RunsSink,
@@ -118,4 +150,10 @@ async function baseSetsOf(
     },
   ],
 })
-export class TrainerModule {}
+export class TrainerModule implements OnApplicationShutdown {
+  constructor(@Inject(BACKEND) private readonly backend: TrainingBackend) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.backend.close?.();
+  }
+}

@@ -5,6 +5,8 @@ export type Recipe = {
   readonly batch: number;
   /** How many of them are of the slice; the others are base photos. */
   readonly sliceFramesPerBatch: number;
+  /** How many base photos of a batch are given the slice's brightness and contrast, channel by channel (local/channel-match.ts). */
+  readonly matchedFramesPerBatch: number;
   /** Peak of the learning rate of Adam (Kingma & Ba 2015); warm-up linear, then a cosine to 0. */
   readonly learningRateMax: number;
   readonly warmUpShare: number;
@@ -28,6 +30,7 @@ export type Recipe = {
 export const recipeDefaults: Omit<Recipe, "epochs"> = {
   batch: 128,
   sliceFramesPerBatch: 16,
+  matchedFramesPerBatch: 32,
   learningRateMax: 5e-4,
   warmUpShare: 0.1,
   distillation: 0.5,

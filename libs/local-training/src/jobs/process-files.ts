@@ -6,11 +6,9 @@
  *     dead when its file was not touched for a minute, and it ends itself when it finds a later file.
  * F2. A pid is compared with its start time: a reused one is no mistake. */
 
-import { readFileSync, readlinkSync } from "node:fs";
 import { link, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
 import { join } from "node:path";
-import { identify, isAlive, type ProcessId } from "@tributary/kernel/processes";
+import { identify, isAlive, type ProcessId, placeOfProcesses } from "@tributary/kernel/processes";
 
 /** Present: the job is to end. */
 export const CANCELLED_FILE = "cancelled";
@@ -43,7 +41,7 @@ export async function processesOf(dir: string): Promise<JobProcesses> {
   const files = await readProcessFiles(dir);
   const newest = files.at(-1);
   if (newest === undefined) return { running: null, deathsInPlace: 0, deaths: 0 };
-  const isLocal = newest.place === placeOfThis();
+  const isLocal = newest.place === placeOfProcesses();
   const running = (await isRunning(dir, newest)) ? { id: newest.id, isLocal } : null;
   const dead = running === null ? files : files.slice(0, -1);
   const firstElsewhere = dead.toReversed().findIndex(({ step }) => step !== newest.step);
@@ -52,7 +50,7 @@ export async function processesOf(dir: string): Promise<JobProcesses> {
 
 /** Makes this process the one that works on the folder; null: another one does. */
 export async function takeProcess(dir: string, step: number): Promise<OwnedProcess | null> {
-  const own = { id: identify(process.pid) ?? { pid: process.pid, startedAt: "" }, place: placeOfThis(), step };
+  const own = { id: identify(process.pid) ?? { pid: process.pid, startedAt: "" }, place: placeOfProcesses(), step };
   const beside = join(dir, `new-process.${process.pid}.${own.id.startedAt}`);
   await writeFile(beside, JSON.stringify(own));
   try {
@@ -105,17 +103,6 @@ async function readProcessFiles(dir: string): Promise<readonly ProcessFile[]> {
 }
 
 async function isRunning(dir: string, { id, place, number }: ProcessFile): Promise<boolean> {
-  if (place === placeOfThis()) return isAlive(id); // F2
+  if (place === placeOfProcesses()) return isAlive(id); // F2
   return Date.now() - (await stat(fileOf(dir, number))).mtimeMs < SILENT_MS_MAX;
-}
-
-let ownPlace: string | undefined;
-
-function placeOfThis(): string {
-  try {
-    ownPlace ??= `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/pid")}`;
-  } catch {
-    ownPlace ??= hostname(); // Not Linux.
-  }
-  return ownPlace;
 }

@@ -11,8 +11,13 @@ import {
   augment,
   type BatchFrame,
   batchPlan,
+  type ChannelMatch,
+  channelMatch,
+  channelStatistics,
   distilled,
+  drawSome,
   learningRateAt,
+  matchChannels,
   type Parameters,
   startAdam,
   truth,
@@ -26,6 +31,8 @@ const CHECKPOINT_STEPS = 25;
 const CHECKPOINT_MS = 10_000;
 /** Writing takes at most a twentieth of the time. */
 const CHECKPOINT_SHARE = 20;
+/** Photos, and frames of the slice, whose channels are compared. */
+const MATCHED_BY = 2_000;
 /** Of the loss that is reported: about the last fifty steps. */
 const LOSS_DECAY = 0.98;
 
@@ -38,6 +45,7 @@ export async function trainSteps(run: Run): Promise<Trained> {
   const only = job.recipe.layers === "last" ? lastLayer(trainable) : trainable.parameters.map(({ name }) => name);
   const counts = { sliceFrames: frames.count("sliceTrain"), baseFrames: frames.count("baseTrain") };
   const plan = batchPlan(counts, job.recipe, job.seed);
+  const match = await matchOf(run);
   let { parameters, adam, loss } = await startOf(run);
   const session = await openGraph(encodeGraph(gradientGraph(trainable, only)), { threads: limits.threads });
   const startedAt = performance.now();
@@ -46,7 +54,7 @@ export async function trainSteps(run: Run): Promise<Trained> {
   try {
     while (adam.step < plan.steps) {
       run.budget.check();
-      const batch = await batchOf(run, plan.batchAt(adam.step));
+      const batch = await batchOf(run, plan.batchAt(adam.step), match);
       const step = await gradientsOf(session, trainable, parameters, batch, only);
       if (!Number.isFinite(step.loss)) {
         const what = `the loss is ${step.loss} at step ${adam.step + 1} of ${plan.steps}`;
@@ -94,17 +102,35 @@ export function parameterFeeds({ parameters }: Trainable, values: Parameters): R
 
 type Batch = { readonly input: Float32Array; readonly target: Float32Array; readonly frames: number };
 
-async function batchOf({ frames, normaliser, inputs, training }: Run, planned: readonly BatchFrame[]): Promise<Batch> {
+/** Null: no base photo is to look like the slice. */
+async function matchOf({ frames, training }: Run): Promise<ChannelMatch | null> {
+  const { recipe, seed } = training.job;
+  if (recipe.matchedFramesPerBatch === 0) return null;
+  const of = (part: "baseTrain" | "sliceTrain") =>
+    Promise.all(
+      drawSome(frames.count(part), MATCHED_BY, `${seed}\nchannels\n${part}`).map(async (index) =>
+        channelStatistics((await frames.read(part, index)).pixels, frames.size.channels),
+      ),
+    );
+  return channelMatch(await of("baseTrain"), await of("sliceTrain"));
+}
+
+async function batchOf(
+  { frames, normaliser, inputs, training }: Run,
+  planned: readonly BatchFrame[],
+  match: ChannelMatch | null,
+): Promise<Batch> {
   const classes = inputs.trainable.classes;
   const target = new Float32Array(planned.length * classes);
   const pictures = await Promise.all(
-    planned.map(async ({ index, isSlice, augmentation }, i) => {
+    planned.map(async ({ index, isSlice, isMatched, augmentation }, i) => {
       const part = isSlice ? "sliceTrain" : "baseTrain";
       const { label } = frames.facts(part, index);
       const { pixels, logits } = await frames.read(part, index);
       const own = isSlice ? truth(label, classes) : distilled(label, logits, training.job.recipe.distillation);
       target.set(own, i * classes);
-      return augment(pixels, frames.size, augmentation);
+      const seen = isMatched && match !== null ? matchChannels(pixels, frames.size.channels, match) : pixels;
+      return augment(seen, frames.size, augmentation);
     }),
   );
   return { input: tensorOf(normaliser, pictures), target, frames: planned.length };

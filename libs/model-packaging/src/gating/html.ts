@@ -49,7 +49,8 @@ function slicesPart(lines: readonly GateLine[]): string {
   if (lines.length === 0) return "";
   return `<h2>Accuracy by slice</h2>
 <p>A program trained this candidate. It passes only if it is proven not worse on every old slice, by its margin, and better on the
-slice that drifted. Of what is neither proven nor refuted a person decides.</p>
+slice that drifted. Old slices with too few frames to prove anything are judged together with base. Of what is neither proven nor
+refuted a person decides.</p>
 ${bars(lines)}
 `;
 }

@@ -18,6 +18,7 @@ const MODELS = fileURLToPath(new URL("../../../../models/", import.meta.url));
 const EDGE = join(MODELS, "edge-resnet8");
 const CLOUD = join(MODELS, "cloud-vgg");
 const COPIES = 8;
+const WRONG_LABELS = 2;
 
 let folder: string;
 beforeAll(async () => {
@@ -30,8 +31,9 @@ beforeAll(async () => {
     for (const [i, { jpeg, logits }] of golden.frames.entries()) {
       const file = `${copy}-${i}.jpg`;
       await copyFile(join(EDGE, jpeg), join(folder, "frames", file));
-      // Every seventh label disagrees with the edge, so that there is something to learn.
-      const place = logits.indexOf(Math.max(...logits)) + ((copy * golden.frames.length + i) % 7 === 0 ? 1 : 0);
+      // Some labels disagree with the edge, so that there is something to learn; with more of them, other readings of the preprocessing
+      // would be tried, which takes longer than the rest of packing, and is tested below.
+      const place = logits.indexOf(Math.max(...logits)) + (copy === 0 && i < WRONG_LABELS ? 1 : 0);
       named[file] = labels[place % labels.length] as string;
     }
   }
@@ -69,7 +71,7 @@ test("a package loads, passes its own golden frames, has a policy, and what drif
   const pkg = await loadPackage(join(folder, "one"), { digest });
   expect(pkg.manifest).toMatchObject({ name: "edge-test", version: "1.2.3", latencyBudgetMs: 60_000 });
   expect(pkg.manifest.lineage.dataset).toBe("golden frames");
-  expect(pkg.manifest.metrics.accuracy).toBeCloseTo(1 - 19 / 128, 10);
+  expect(pkg.manifest.metrics.accuracy).toBeCloseTo(1 - WRONG_LABELS / 128, 10);
   expect(pkg.referenceSketch).toMatchObject({ formatVersion: 2, frames: 128 });
   expect(pkg.faults?.pipeline.length).toBeGreaterThanOrEqual(20);
   expect(pkg.faults?.pipeline.find(({ name }) => name === "channels-swapped")?.logits).toHaveLength(8);
@@ -263,7 +265,8 @@ test("the gate is open to a package's equal and closed to what breaks a margin, 
   await rm(join(folder, "frames", "slices.json"));
   expect((JSON.parse(sliced.stdout) as typeof report).lines.filter(({ kind }) => kind === "slice")).toMatchObject([
     { name: "old slice base", verdict: "unsure", found: expect.stringContaining("too few frames") },
-    { name: "old slice site=south", verdict: "unsure", slice: { frames: 1, role: "old" } },
+    { name: "old slice site=south", verdict: "passed", slice: { frames: 1, role: "old", pooled: ["site=south"] } },
+    { name: "old slice base with site=south", verdict: "unsure", slice: { frames: 128, pooled: ["site=south"] } },
     { name: "drifted slice drifted", verdict: "failed", slice: { frames: 128, won: 0, lost: 0 } },
   ]);
   expect(sliced.stderr).toContain("did not pass the gate: slice (drifted slice drifted)");

@@ -20,7 +20,7 @@ import {
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, type PackageParts, writePackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
-import { framesIn, halvesOf, type ValidationFrame, validationFrames } from "../validation/frames.ts";
+import { halvesOf, type ValidationFrame, validationFrames } from "../validation/frames.ts";
 import {
   encodeJson,
   type GoldenSource,
@@ -53,8 +53,6 @@ export type PackOptions = {
   readonly validation: string;
   /** Packs on one half of the validation frames, drawn by this seed: the gate takes the other one. Undefined: on all. */
   readonly splitSeed?: string;
-  /** Folder of frames that it is packed on besides, all of them, as the validation folder is laid out: the gate is shown others. */
-  readonly tuning?: string;
   /** Folder of JPEGs with the trainer's tensors beside them: the golden frames, which the preprocessing is compared with.
    * Undefined: some of the validation frames, without such a comparison. */
   readonly golden?: string;
@@ -77,9 +75,8 @@ export async function packModel(dir: string, options: PackOptions, progress: (li
   const { labels } = sources;
   const tensors = tensorsThatFit(sources.facts, labels, sources.preprocessing, options);
   const all = await validationFrames(options.validation, labels);
-  const { splitSeed, tuning } = options;
-  const own = splitSeed === undefined ? all : halvesOf(all, splitSeed).packing;
-  const frames = tuning === undefined ? own : [...own, ...(await framesIn(tuning, labels))];
+  const { splitSeed } = options;
+  const frames = splitSeed === undefined ? all : halvesOf(all, splitSeed).packing;
   const settings = await readPolicySettings(options.policy);
   const cloud = options.cloud === undefined ? null : await cloudPackage(options.cloud, labels);
   const name = options.name ?? basename(resolve(dir));

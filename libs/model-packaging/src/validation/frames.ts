@@ -31,7 +31,7 @@ export async function validationFrames(dir: string, classes: readonly string[]):
 }
 
 /** In order of file names, however few. */
-export async function framesIn(dir: string, classes: readonly string[]): Promise<readonly ValidationFrame[]> {
+async function framesIn(dir: string, classes: readonly string[]): Promise<readonly ValidationFrame[]> {
   return (await namedFrames(dir)).map(([file, name, slice]): ValidationFrame => {
     const label = classes.indexOf(name);
     if (label < 0) throw invalid(`${dir}: "${file}" is a "${name}", which the model does not know`);

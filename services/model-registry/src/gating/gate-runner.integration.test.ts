@@ -98,7 +98,7 @@ test("an automatic candidate is judged on the half that packing left and on its 
       ),
     ]);
     expect(outcome.unsure).toContainEqual(
-      expect.stringMatching(/^slice, old slice site=south: .* on 10 frames; .*too few frames .* would do$/),
+      expect.stringMatching(/^slice, old slice base with site=south: .* on 120 frames; .*too few frames .* would do$/),
     );
     const report = JSON.parse((await bytesOf(blobs, outcome.reportDigest, 1 << 20)).toString());
     expect(report.lines[0]).toMatchObject({

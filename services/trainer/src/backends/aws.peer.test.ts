@@ -1,16 +1,21 @@
 /** Step Functions and SageMaker against moto's server, an independent implementation. Its executions run until they are stopped, and its
  * training jobs are over at once. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { DescribeTrainingJobCommand, SageMakerClient } from "@aws-sdk/client-sagemaker";
 import { CreateStateMachineCommand, SFNClient } from "@aws-sdk/client-sfn";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { freePort, waitFor } from "@tributary/testing";
+import { openS3ObjectStore } from "@tributary/blob-store";
+import { freePort, tempDir, waitFor } from "@tributary/testing";
 import { python } from "../../../../tools/peers.mjs";
+import { ObjectResults } from "../runs/object-results.ts";
+import { someRun } from "../trainer.test-kit.ts";
 import { opened, someJob, somePlaces } from "./jobs.test-kit.ts";
 
 const whole = new AbortController().signal;
 const region = "eu-central-1";
 const role = "arn:aws:iam::123456789012:role/train";
+const dir = tempDir("results");
 let moto: ChildProcess;
 let endpointUrl: string;
 let stateMachineArn: string;
@@ -30,7 +35,10 @@ beforeAll(async () => {
   const made = await sfn.send(new CreateStateMachineCommand({ name: "retrain", definition, roleArn: role }));
   stateMachineArn = made.stateMachineArn ?? "";
 }, 300_000);
-afterAll(() => void moto.kill());
+afterAll(() => {
+  moto.kill();
+  dir.remove();
+});
 
 const awsBackend = (config: object) => opened({ region, endpointUrl, ...config });
 
@@ -78,4 +86,20 @@ test("SageMaker: the job has its order as hyperparameter; a second start is the 
   expect(Array.isArray(await backend.logs(id, 10, whole))).toBe(true);
   const long = backend.start(someJob({ slice: `label:x=${"y".repeat(2_500)}` }), 1, somePlaces(), whole);
   await expect(long).rejects.toMatchObject({ code: "training-order-too-long" });
+});
+
+test("what a job leaves in S3 is read with its sizes; what is missing is named", async () => {
+  const put = (path: string, body = "") => fetch(`${endpointUrl}/results${path}`, { method: "PUT", body });
+  expect((await put("")).ok).toBe(true);
+  const objects = await openS3ObjectStore({ bucket: "results", prefix: "runs/", region, endpointUrl });
+  const results = new ObjectResults(objects);
+  const run = someRun({ runId: "5f0c1d2e" });
+  const uri = await results.uriOf(run);
+  expect(uri).toBe("s3://results/runs/5f0c1d2e/1");
+  expect(await results.read(run)).toEqual({ kind: "malformed", reason: `there is no model.onnx in ${uri}` });
+  await put("/runs/5f0c1d2e/1/model.onnx", "onnx");
+  expect(await results.read(run)).toEqual({ kind: "malformed", reason: `there is no result.json in ${uri}` });
+  await put("/runs/5f0c1d2e/1/result.json", '{"formatVersion": 1, "blend": 0.8}');
+  expect(await results.read(run)).toEqual({ kind: "result", result: { formatVersion: 1, blend: 0.8 } });
+  expect(await readFile(await results.model(run, dir.path, whole), "utf8")).toBe("onnx");
 });

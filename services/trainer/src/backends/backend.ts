@@ -36,6 +36,8 @@ export interface TrainingBackend {
   cancel(jobId: string, signal: AbortSignal): Promise<void>;
   /** The newest lines, oldest first; empty where the backend keeps none. */
   logs(jobId: string, linesMax: number, signal: AbortSignal): Promise<readonly string[]>;
+  /** Before this instance ends: ends what cannot go on without it. */
+  close?(): Promise<void>;
 }
 
 /** TrainingBackend */

@@ -41,6 +41,8 @@ function archived(frame: SiteFrame, more: object = {}): void {
   });
 }
 
+const token = "the-archives-token";
+
 const run = (more: Partial<TrainingRun> = {}): TrainingRun => {
   const slice = { slice: "site=north", devices: [], since: now - 1_000 };
   return { model: "edge", runId: "run-1", verdictId: "verdict-1", ...slice, ...more } as unknown as TrainingRun;
@@ -51,7 +53,8 @@ beforeAll(async () => {
   const jpegs = new Map(frames.map(({ frameId, jpeg }) => [frameId, jpeg]));
   archive = createServer((request, response) => {
     const jpeg = jpegs.get(decodeURIComponent((request.url ?? "").slice("/frames/".length)));
-    response.writeHead(jpeg === undefined ? 410 : 200, { "content-type": "image/jpeg" }).end(jpeg);
+    if (request.headers.authorization !== `Bearer ${token}`) response.writeHead(401).end();
+    else response.writeHead(jpeg === undefined ? 410 : 200, { "content-type": "image/jpeg" }).end(jpeg);
   });
   await new Promise<void>((listening) => archive.listen(0, "127.0.0.1", listening));
   kafka.put(topics.models, "edge/1.0.0", model);
@@ -72,7 +75,13 @@ beforeAll(async () => {
     () => 0.5,
     silentTelemetry(),
     {
-      ...{ store, freezer, frameArchiveUrl: `http://127.0.0.1:${port}`, cloudFloor: 0.9, labelMsMax: 86_400_000 },
+      ...{
+        store,
+        freezer,
+        frameArchive: { url: `http://127.0.0.1:${port}`, token },
+        cloudFloor: 0.9,
+        labelMsMax: 86_400_000,
+      },
       labels: { wanted: 80, trainMin: 20, gateMin: 20 },
     },
     { add: () => {} } as unknown as Health,

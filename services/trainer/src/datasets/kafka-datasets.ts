@@ -25,14 +25,14 @@ import { TableReader } from "../sinks.ts";
 import type { DatasetStore } from "./dataset-store.ts";
 import { FrameTable } from "./frame-table.ts";
 import type { Freezer } from "./freezer.ts";
-import { pictureFrom } from "./pictures.ts";
+import { type FrameArchive, pictureFrom } from "./pictures.ts";
 import type { Datasets, Refused } from "./port.ts";
 
 export const DATASET_OPTIONS = Symbol("DatasetOptions");
 export type DatasetOptions = {
   readonly store: DatasetStore;
   readonly freezer: Freezer;
-  readonly frameArchiveUrl: string;
+  readonly frameArchive: FrameArchive;
   readonly labels: { readonly wanted: number; readonly trainMin: number; readonly gateMin: number };
   /** Null: the cloud's labels are not used. */
   readonly cloudFloor: number | null;
@@ -128,7 +128,7 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
   async freeze(run: TrainingRun, signal: AbortSignal): Promise<Dataset | Refused> {
     const rules = this.#rulesOf(run);
     if ("refused" in rules) return rules;
-    const { freezer, frameArchiveUrl } = this.options;
+    const { freezer, frameArchive } = this.options;
     const { model, slice, runId, verdictId, since } = run;
     const frozen = await freezer.freeze(
       {
@@ -139,7 +139,7 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
         labels: rules,
         choice: this.#choice(),
         frames: this.#frames.sliceOf(run, this.clock.now()),
-        pictureOf: (frameId, stop) => pictureFrom(frameArchiveUrl, frameId, stop),
+        pictureOf: (frameId, stop) => pictureFrom(frameArchive, frameId, stop),
       },
       signal,
     );

@@ -53,7 +53,8 @@ export type MlflowRecord = {
   readonly datasets: readonly MlflowDataset[];
   /** The files of the version to register, once there is one. */
   readonly version: {
-    readonly files: ReadonlyMap<string, Uint8Array>;
+    /** By path; asked for once, when the version is made. */
+    readonly files: () => Promise<ReadonlyMap<string, Uint8Array>>;
     readonly tags: Readonly<Record<string, string>>;
   } | null;
 };
@@ -155,7 +156,7 @@ export class MlflowLog {
   async #registered(name: string, run: MlflowRun, record: MlflowRecord, signal: AbortSignal): Promise<string> {
     const made = await this.#post("registered-models/create", { name }, signal);
     if (!isExisting(made)) okJson(made);
-    await this.#upload(run, record.version?.files ?? new Map(), signal);
+    await this.#upload(run, (await record.version?.files()) ?? new Map(), signal);
     const tags = pairs({ ...record.version?.tags, [RUN_TAG]: record.runId }, PARAMS_MAX);
     const body = { name, source: `${run.artifacts}/model`, run_id: run.id, tags };
     const answer = await this.#post("model-versions/create", body, signal);
@@ -170,7 +171,7 @@ export class MlflowLog {
       throw new Failure("mlflow-artifacts-elsewhere", "ask-a-person", message);
     }
     for (const [name, bytes] of files) {
-      const url = `${this.#config.url}/api/2.0/mlflow-artifacts/artifacts/${path}/model/${encodeURIComponent(name)}`;
+      const url = `${this.#config.url}/api/2.0/mlflow-artifacts/artifacts/${path}/model/${name.split("/").map(encodeURIComponent).join("/")}`;
       const headers = { ...(await this.#authorization()), "content-type": "application/octet-stream" };
       okJson(await this.#http.send({ method: "PUT", url, headers, body: bytes, repeats: true }, signal));
     }

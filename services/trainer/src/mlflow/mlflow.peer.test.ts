@@ -67,7 +67,7 @@ test("a training is one run with parameters, metrics, dataset and a registered v
     status: "FINISHED",
     metrics: { "accuracy/after/site=north": 0.81, loss: Number.NaN },
     tags: { ...record.tags, "tributary.reason": "x".repeat(9_000) },
-    version: { files, tags: { dataset: "edge/3" } },
+    version: { files: async () => files, tags: { dataset: "edge/3" } },
   };
   const second = await log.record(ended, whole);
   expect(await log.record(ended, whole)).toEqual(second);

@@ -1,4 +1,4 @@
-/** What a job leaves: `model.onnx` and `result.json`, in a folder of the run and attempt. */
+/** What a job leaves: `model.onnx` and `result.json`, in a place of the run and attempt. */
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -43,12 +43,15 @@ export type ReadResult =
   | { readonly kind: "malformed"; readonly reason: string };
 
 export interface Results {
-  /** The folder's URI, for the job. */
+  /** The place's URI, for the job. */
   uriOf(run: TrainingRun): Promise<string>;
   read(run: TrainingRun): Promise<ReadResult>;
-  /** Path of the model, for packing. */
+  /** Path of the model, for packing; `dir` is for a copy, if there must be one. */
   model(run: TrainingRun, dir: string, signal: AbortSignal): Promise<string>;
 }
+
+/** Results */
+export const RESULTS = Symbol("Results");
 
 /** In a folder that the backend's jobs reach by the same path. */
 export class FolderResults implements Results {
@@ -66,17 +69,17 @@ export class FolderResults implements Results {
 
   async read(run: TrainingRun): Promise<ReadResult> {
     const dir = this.#folder(run);
-    try {
-      const model = await stat(join(dir, RESULT_MODEL));
-      if (!model.isFile() || model.size === 0 || model.size > packageLimits.fileBytesMax) {
-        return { kind: "malformed", reason: `${RESULT_MODEL} has ${model.size} bytes` };
-      }
-      const { size } = await stat(join(dir, RESULT_FILE));
-      if (size > RESULT_BYTES_MAX) return { kind: "malformed", reason: `${RESULT_FILE} has ${size} bytes` };
-      return parseResult(await readFile(join(dir, RESULT_FILE), "utf8"));
-    } catch (error) {
-      return { kind: "malformed", reason: reasonOf(error) };
-    }
+    const sizeOf = (name: string) =>
+      stat(join(dir, name)).then(
+        (found) => (found.isFile() ? found.size : undefined),
+        () => undefined,
+      );
+    const sizes = new Map([
+      [RESULT_MODEL, await sizeOf(RESULT_MODEL)],
+      [RESULT_FILE, await sizeOf(RESULT_FILE)],
+    ]);
+    const refused = checkedSizes(`in ${dir}`, (name) => sizes.get(name));
+    return refused ?? parseResult(await readFile(join(dir, RESULT_FILE), "utf8"));
   }
 
   async model(run: TrainingRun): Promise<string> {
@@ -86,6 +89,19 @@ export class FolderResults implements Results {
   #folder(run: TrainingRun): string {
     return join(this.#dir, run.runId, `${jobAttemptOf(run)}`);
   }
+}
+
+/** Null: both files are there, and are not too large. `where` is for people. */
+export function checkedSizes(where: string, sizeOf: (name: string) => number | undefined): ReadResult | null {
+  for (const [name, bytesMax] of [
+    [RESULT_MODEL, packageLimits.fileBytesMax],
+    [RESULT_FILE, RESULT_BYTES_MAX],
+  ] as const) {
+    const bytes = sizeOf(name);
+    if (bytes === undefined) return { kind: "malformed", reason: `there is no ${name} ${where}` };
+    if (bytes === 0 || bytes > bytesMax) return { kind: "malformed", reason: `${name} ${where} has ${bytes} bytes` };
+  }
+  return null;
 }
 
 export function parseResult(text: string): ReadResult {

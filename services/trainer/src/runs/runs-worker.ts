@@ -66,6 +66,8 @@ export type RunsWorkerOptions = {
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  /** Who is shown every training as it changes, and all of them at a takeover. */
+  readonly watcher?: { note(run: TrainingRun): void; noteAll(runs: Iterable<TrainingRun>): void } | undefined;
 };
 
 type Underway = { readonly effect: Effect; readonly stop: AbortController; readonly ended: Promise<void> };
@@ -102,6 +104,7 @@ export class RunsWorker extends OwnedPartition<Memory> {
       onRebuilt: ({ runs }, ms) => {
         const open = [...runs.values()].filter((run) => !isEnded(run)).length;
         telemetry.emit(runsTakenOver, { runs: runs.size, open, ms });
+        options.watcher?.noteAll(runs.values());
       },
       onForgotten: ({ code, reason, memory }) => {
         memory.stop.abort();
@@ -320,7 +323,7 @@ export class RunsWorker extends OwnedPartition<Memory> {
 
   /** The records of transitions, in one send; memory has them once Kafka has. */
   async #write(memory: Memory, changes: readonly Changed[], dataset?: Dataset): Promise<void> {
-    const { clock, telemetry } = this.#options;
+    const { clock, telemetry, watcher } = this.#options;
     const now = clock.now();
     await this.send(memory, () => [
       ...(dataset === undefined ? [] : [datasetRecord(dataset, now)]),
@@ -328,6 +331,7 @@ export class RunsWorker extends OwnedPartition<Memory> {
     ]);
     for (const { run, event } of changes) {
       memory.runs.set(run.runId, run);
+      watcher?.note(run);
       const { runId, model, trigger, phase, message: reason } = run;
       telemetry.emit(runChanged, { runId, version: `${run.version}`, model, trigger, kind: event.kind, phase, reason });
     }

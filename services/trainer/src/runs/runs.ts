@@ -7,6 +7,7 @@ import type { Telemetry } from "@tributary/telemetry";
 import { runSettingsOf, scheduleOf, type TrainerConfig } from "../config.ts";
 import { DATASETS, type Datasets } from "../datasets/port.ts";
 import { lookFailed } from "../events.ts";
+import { MLFLOW, type MlflowRecorder } from "../mlflow/recorder.ts";
 import { RunsSink } from "../sinks.ts";
 import { TrainerEffects } from "./effects.ts";
 import { RunsWorker } from "./runs-worker.ts";
@@ -31,6 +32,7 @@ export class Runs extends HeldPartitions<RunsWorker> implements OnApplicationBoo
     reader: KafkaReader,
     fence: RunsSink,
     effects: TrainerEffects,
+    @Inject(MLFLOW) private readonly mlflow: MlflowRecorder | null,
   ) {
     const { limits, packing, triggers, modelRegistry } = config;
     const schedule = triggers.schedule === null ? undefined : scheduleOf(triggers.schedule);
@@ -51,6 +53,7 @@ export class Runs extends HeldPartitions<RunsWorker> implements OnApplicationBoo
       clock,
       random,
       telemetry,
+      ...(mlflow !== null && { watcher: mlflow }),
     };
     super(() => new RunsWorker(options));
     telemetry.gauge(
@@ -78,6 +81,7 @@ export class Runs extends HeldPartitions<RunsWorker> implements OnApplicationBoo
   onApplicationBootstrap(): void {
     const { clock, config } = this;
     const everyMs = config.limits.lookEveryMs;
+    this.mlflow?.start();
     this.#ended = repeat(() => this.look(), { clock, everyMs, signal: this.#stop.signal });
   }
 
@@ -85,6 +89,7 @@ export class Runs extends HeldPartitions<RunsWorker> implements OnApplicationBoo
     this.#stop.abort();
     await this.onRevoked();
     await this.#ended;
+    await this.mlflow?.close();
   }
 
   async look(): Promise<void> {

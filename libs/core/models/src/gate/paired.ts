@@ -23,6 +23,20 @@ export function paired(candidate: readonly boolean[], champion: readonly boolean
   return { frames: candidate.length, candidate: a / frames, champion: b / frames, lost, won };
 }
 
+/** All frames of pairs that have none in common. */
+export function pooled(pairs: readonly Pair[]): Pair {
+  const sum = (of: (pair: Pair) => number) => pairs.reduce((total, pair) => total + of(pair), 0);
+  const frames = sum((pair) => pair.frames);
+  const share = (of: (pair: Pair) => number) => sum((pair) => pair.frames * of(pair)) / Math.max(1, frames);
+  return {
+    frames,
+    candidate: share(({ candidate }) => candidate),
+    champion: share(({ champion }) => champion),
+    lost: sum(({ lost }) => lost),
+    won: sum(({ won }) => won),
+  };
+}
+
 /** One-sided exact McNemar: how likely so few wins are when either is as likely to win. */
 export const mcNemarP = (lost: number, won: number): number => (lost === 0 ? 1 : binomialCdf(won, lost + won, 0.5));
 

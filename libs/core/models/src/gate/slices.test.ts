@@ -65,6 +65,44 @@ describe("old slices", () => {
     ]);
   });
 
+  describe("S4: slices with too few frames", () => {
+    const with112 = (base: number, small: number, frames = 112) =>
+      verdictsOf((random) => ({
+        old: [
+          drawn(random, "base", 5_000, base, 0.03),
+          drawn(random, "site=north", frames, small, Math.max(0.03, -small)),
+        ],
+        drifted: [],
+      }));
+
+    test("do not hold a candidate that is equal, and are named", () => {
+      expect(with112(0, 0).passed).toBeGreaterThan(0.8);
+      const random = seededRandom(1);
+      const small = ["north", "south"].map((at) => drawn(random, `site=${at}`, 112, 0, 0.03));
+      const lines = sliceLines({ old: [drawn(random, "base", 5_000, 0, 0.03), ...small], drifted: [] }, marginDefaults);
+      expect(lines.map(({ name }) => name)).toEqual([
+        ...["old slice base", "old slice site=north", "old slice site=south"],
+        "old slice base with site=north, site=south",
+      ]);
+      expect(lines.at(-1)).toMatchObject({ slice: { frames: 5_224, pooled: ["site=north", "site=south"] } });
+      expect(lines[1]).toMatchObject({ found: expect.stringContaining("judged together with base") });
+    });
+
+    test("hold or fail one that loses there, and hide no loss of base", () => {
+      expect(with112(0, -0.06).passed).toBeLessThan(0.2);
+      expect(with112(0, -0.15).passed).toBeLessThan(0.01);
+      expect(with112(-0.01, 0.03).passed).toBeLessThan(0.08);
+    });
+
+    test("are held where base has too few as well", () => {
+      const few = (random: Random) => ({
+        old: ["base", "site=north"].map((name) => drawn(random, name, 112, 0)),
+        drifted: [],
+      });
+      expect(verdictsOf(few).passed).toBe(0);
+    });
+  });
+
   test("S2: a loss on one of four slices is not hidden by the others", () => {
     const one = (random: Random) => ({
       old: [

@@ -14,7 +14,10 @@
  * S2. All slices must pass. Such a test (intersection-union, Berger 1982) keeps its level without a correction: to pass, a harmful
  *     candidate must pass the very slice that it harms. Each slice more makes passing harder, never easier.
  * S3. An old slice fails as all frames of a candidate of a person do: a loss beyond `accuracy` that chance does not explain, where
- *     slices share their level (Holm 1979). So nothing passes by slices that would fail without them on one slice. */
+ *     slices share their level (Holm 1979). So nothing passes by slices that would fail without them on one slice.
+ * S4. A slice beside `base` with too few frames for `sliceMax` would hold every candidate, as the frames do that a training brought. It
+ *     is judged together with `base` and the other slices like it: by a line of all their frames, as an old slice is judged, beside `base`'s own.
+ *     Its own line still fails by S3, and is unsure where its estimated loss exceeds `sliceMax`. */
 import {
   binomialCdf,
   holmAdjusted,
@@ -24,7 +27,7 @@ import {
   nonInferiorityP,
   tangoLower,
 } from "@tributary/statistics";
-import { mcNemarP, type Pair, percent } from "./paired.ts";
+import { mcNemarP, type Pair, percent, pooled } from "./paired.ts";
 
 /** What both answered on the frames of one slice; its name is base, or KEY=VALUE. */
 export type Slice = Pair & { readonly name: string };
@@ -63,6 +66,8 @@ export type SliceEvidence = {
   readonly lower: number;
   /** Frames with which a model that is equal passes as often as planned; null of drifted slices. */
   readonly framesNeeded: number | null;
+  /** Names of slices that are too small to be judged alone (S4): of such a slice its own, of the line of all of them each. */
+  readonly pooled?: readonly string[];
 };
 
 export type SliceLine = {
@@ -81,6 +86,10 @@ export function marginOf(frames: number, discordance: number, margins: SliceMarg
   return Math.max(margins.sliceMin, nonInferiorityMargin(frames, planOf(discordance, margins)));
 }
 
+const NAMED_MAX = 3;
+
+const discordanceOf = ({ frames, won, lost }: Pair): number => (won + lost) / Math.max(1, frames);
+
 const planOf = (discordance: number, { discordance: planned, alpha, power }: SliceMargins): NonInferiorityPlan => ({
   discordance: Math.min(discordance, planned),
   alpha,
@@ -88,17 +97,50 @@ const planOf = (discordance: number, { discordance: planned, alpha, power }: Sli
 });
 
 export function sliceLines({ old, drifted }: Slices, margins: SliceMargins): readonly SliceLine[] {
-  const losses = holmAdjusted(old.map(({ lost, won }) => mcNemarP(lost, won)));
-  return [
-    ...old.map((slice, i) => oldLine(slice, losses[i] as number, margins)),
-    ...drifted.map((slice) => driftedLine(slice, margins)),
-  ];
+  const small = old.filter((slice) => isSmall(slice, margins));
+  const judged = small.length === 0 ? old : [...old, poolOf(old, small)];
+  const losses = holmAdjusted(judged.map(({ lost, won }) => mcNemarP(lost, won)));
+  const lines = judged.map((slice, i): SliceLine => {
+    const lossP = losses[i] as number;
+    if (small.includes(slice)) return smallLine(slice, lossP, margins);
+    const line = oldLine(slice, lossP, margins);
+    return i < old.length ? line : { ...line, slice: { ...line.slice, pooled: small.map(({ name }) => name) } };
+  });
+  return [...lines, ...drifted.map((slice) => driftedLine(slice, margins))];
+}
+
+const BASE = "base";
+
+/** S4. One without frames is unsure by itself. */
+const isSmall = (slice: Slice, margins: SliceMargins): boolean =>
+  slice.name !== BASE && slice.frames > 0 && marginOf(slice.frames, discordanceOf(slice), margins) > margins.sliceMax;
+
+/** S4. What it says of its own frames; the line of the pool has the proof. */
+function smallLine(pair: Slice, lossP: number, margins: SliceMargins): SliceLine {
+  const line = oldLine(pair, lossP, margins);
+  const loss = pair.champion - pair.candidate;
+  const isLosing = loss > margins.sliceMax;
+  const why = isLosing ? `; it loses ${points(loss)} here by estimate, more than ${points(margins.sliceMax)}` : "";
+  return {
+    ...line,
+    verdict: line.verdict === "failed" ? "failed" : isLosing ? "unsure" : "passed",
+    found: `${line.found}; so it is judged together with ${BASE}${why}`,
+    slice: { ...line.slice, pooled: [pair.name] },
+  };
+}
+
+/** S4. With `base`'s frames, if there are any. */
+function poolOf(old: readonly Slice[], small: readonly Slice[]): Slice {
+  const base = old.filter(({ name }) => name === BASE);
+  const names = small.map(({ name }) => name);
+  const some = names.length > NAMED_MAX ? `${names.length} small slices` : names.join(", ");
+  return { ...pooled([...base, ...small]), name: base.length === 0 ? some : `${BASE} with ${some}` };
 }
 
 function oldLine(pair: Slice, lossP: number, margins: SliceMargins): SliceLine {
   const { name, frames, won, lost } = pair;
   const counts = { won, lost, items: frames };
-  const discordance = (won + lost) / Math.max(1, frames);
+  const discordance = discordanceOf(pair);
   const margin = marginOf(frames, discordance, margins);
   const p = nonInferiorityP(counts, margin);
   const lower = tangoLower(counts, margins.alpha);

@@ -11,6 +11,8 @@ export type BatchFrame = {
   /** Number among the slice's, or among the base's, frames of TRAIN. */
   readonly index: number;
   readonly isSlice: boolean;
+  /** A base photo that is to look like the slice's frames. */
+  readonly isMatched: boolean;
   readonly augmentation: Augmentation;
 };
 
@@ -33,9 +35,10 @@ export function batchPlan(frames: PlannedFrames, recipe: Recipe, seed: string): 
     steps,
     batchAt: (step) => {
       const random = seededRandom(hashOf(`${seed}\naugment\n${step}`));
-      const frame = (isSlice: boolean) => (index: number) => ({
+      const frame = (isSlice: boolean) => (index: number, place: number) => ({
         index,
         isSlice,
+        isMatched: !isSlice && place < recipe.matchedFramesPerBatch,
         augmentation: drawAugmentation(random, recipe),
       });
       return [

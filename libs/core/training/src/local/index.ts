@@ -3,5 +3,6 @@ export { type AdamState, adamStep, learningRateAt, type Parameters, startAdam } 
 export { augment, type PictureSize } from "./augment.ts";
 export { type BatchFrame, batchPlan, drawSome } from "./batches.ts";
 export { type BlendAccuracy, blended, chooseBlend } from "./blend.ts";
+export { type ChannelMatch, channelMatch, channelStatistics, matchChannels } from "./channel-match.ts";
 export { missingFrames } from "./enough.ts";
 export { distilled, truth } from "./targets.ts";

@@ -6,10 +6,13 @@ import {
   adamStep,
   batchPlan,
   blended,
+  channelMatch,
+  channelStatistics,
   chooseBlend,
   distilled,
   drawSome,
   learningRateAt,
+  matchChannels,
   missingFrames,
   splitAccuracy,
   startAdam,
@@ -177,6 +180,25 @@ describe("blend", () => {
     expect(chosen.blend).toBe(0.2);
     expect(chosen.note).toMatch(/more than 0.30 points.*0.2, costs 4.00/);
   });
+});
+
+test("base photos are given the brightness and contrast of the slice, rank by rank", () => {
+  const random = seededRandom(3);
+  const photo = (light: number, spread: number) =>
+    Uint8Array.from({ length: 300 }, () => Math.max(0, Math.min(255, light + spread * (random() - 0.5))));
+  const base = Array.from({ length: 200 }, () => photo(100 + 80 * random(), 60 + 40 * random()));
+  const dark = base.map((pixels) => pixels.map((value) => value / 2));
+  const statistics = (all: readonly Uint8Array[]) => all.map((pixels) => channelStatistics(pixels, 3));
+  const match = channelMatch(statistics(base), statistics(dark));
+  for (const [i, pixels] of base.entries()) {
+    const [own, wanted] = [matchChannels(pixels, 3, match), dark[i] as Uint8Array].map((one) =>
+      channelStatistics(one, 3),
+    );
+    expect(Math.abs((own?.means[1] ?? 0) - (wanted?.means[1] ?? 0))).toBeLessThan(2);
+    expect(Math.abs((own?.deviations[1] ?? 0) - (wanted?.deviations[1] ?? 0))).toBeLessThan(2);
+  }
+  const grey = new Uint8Array(300).fill(128);
+  expect(matchChannels(grey, 3, match).every((value) => value >= 40 && value <= 100)).toBe(true);
 });
 
 test("accuracies are by class, without the classes that have no frame", () => {

@@ -9,7 +9,7 @@ import { mains } from "@tributary/stack";
 import { repositoryRoot, sabotaged } from "@tributary/testing";
 
 const folder = join(repositoryRoot, "lab/sabotage");
-const { agent, bridge, driftMonitor, rolloutManager } = mains;
+const { agent, bridge, driftMonitor, rolloutManager, trainer } = mains;
 const sabotages: Readonly<Record<string, readonly [program: string, ...replaced: string[]]>> = {
   "early-puback": [bridge, "Ingest of edge/bridge/dist/ingest.js"],
   "unverified-slots": [agent, "openSlot of edge/agent/dist/updates/boot.js"],
@@ -22,6 +22,17 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
   ],
   "commit-before-stored": [driftMonitor, "PartitionWorker of services/drift-monitor/dist/partition-worker.js"],
   "die-while-opening": [driftMonitor, "decideVerdicts of libs/core/drift/dist/decide-verdicts.js"],
+  "die-in-training": [
+    trainer,
+    "RunsSink of services/trainer/dist/sinks.js",
+    "TrainerEffects of services/trainer/dist/runs/effects.js",
+  ],
+  "forget-started-jobs": [
+    trainer,
+    "LocalBackend of services/trainer/dist/backends/local.js",
+    "RunsSink of services/trainer/dist/sinks.js",
+    "TrainerEffects of services/trainer/dist/runs/effects.js",
+  ],
   "wrong-clock": [agent],
 };
 

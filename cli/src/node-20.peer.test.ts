@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { repositoryRoot, startProgram, tempDir } from "@tributary/testing";
-import { node20 } from "../../../tools/peers.mjs";
+import { node20 } from "../../tools/peers.mjs";
 
 const at = (path: string) => join(repositoryRoot, path);
 
