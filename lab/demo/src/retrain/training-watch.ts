@@ -1,4 +1,4 @@
-/** Follows the trainings of a model at the gateway, as `tributary train status -w` does, and says what changes. */
+/** Follows the trainings of a model at the gateway, as `tributary train status -w` does, and writes what changes. */
 import type { GatewayClient, TrainingView } from "@tributary/api";
 import { reasonOf, systemClock } from "@tributary/kernel";
 
@@ -54,9 +54,9 @@ export class TrainingWatch {
   #report({ runId, phase, message, labelsHave, labelsWanted }: TrainingView): void {
     const labels = phase === "LABELLING" ? ` (${labelsHave} of ${labelsWanted} labels)` : "";
     const line = `training ${runId} ${phase}${labels}: ${message}`;
-    const before = this.#reported.get(runId);
-    const isSoon = before?.phase === phase && performance.now() - before.atMs < LOG_EVERY_MS;
-    if (before?.line === line || isSoon) return;
+    const reported = this.#reported.get(runId);
+    const isSoon = reported?.phase === phase && performance.now() - reported.atMs < LOG_EVERY_MS;
+    if (reported?.line === line || isSoon) return;
     this.#reported.set(runId, { line, phase, atMs: performance.now() });
     this.#log(line);
   }
