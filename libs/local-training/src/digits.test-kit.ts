@@ -145,6 +145,7 @@ export async function writeTraining(dir: string, outDir: string): Promise<LocalT
       ...recipeFor(100),
       batch: 24,
       sliceFramesPerBatch: 12,
+      matchedFramesPerBatch: 2,
       learningRateMax: 0.02,
       epochs: 30,
       flips: false,

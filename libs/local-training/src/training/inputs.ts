@@ -108,7 +108,11 @@ function checkJob({ recipe, runId, seed }: TrainingJob): void {
     [runId !== "" && seed !== "", "runId, seed"],
     [isWhole(recipe.batch, 2, 4_096), "recipe.batch"],
     [isWhole(recipe.sliceFramesPerBatch, 1, recipe.batch - 1), "recipe.sliceFramesPerBatch"],
-    [isWhole(recipe.matchedFramesPerBatch, 0, 4_096), "recipe.matchedFramesPerBatch"],
+    // Base photos as they were have to remain in every batch.
+    [
+      isWhole(recipe.matchedFramesPerBatch, 0, recipe.batch - recipe.sliceFramesPerBatch - 1),
+      "recipe.matchedFramesPerBatch",
+    ],
     [isBetween(recipe.learningRateMax, 1e-8, 1), "recipe.learningRateMax"],
     [isBetween(recipe.warmUpShare, 0, 1), "recipe.warmUpShare"],
     [isBetween(recipe.epochs, 1e-3, 1_000), "recipe.epochs"],

@@ -73,7 +73,7 @@ const places = somePlaces({ parent, results });
 const until = (id: string, kind: string) =>
   waitFor(async () => (await backend.status(id, whole)).kind === kind, {
     what: `${id} to be ${kind}`,
-    timeoutMs: 120_000,
+    timeoutMs: 400_000,
     everyMs: 200,
   });
 
@@ -93,7 +93,7 @@ test("a DAG run gets the order, is started once, and leaves a model that is read
   await backend.cancel(id, whole);
   expect(await backend.status(id, whole)).toEqual({ kind: "succeeded" });
   expect(await backend.status("tributary-never-1", whole)).toEqual({ kind: "unknown" });
-}, 300_000);
+}, 900_000);
 
 test("a DAG that does not exist is a person's, with Airflow's words", async () => {
   const auth = { username: "ada", password: { value: "s3cret" } };
