@@ -3,20 +3,17 @@
 // 1. The pool, which starts no whole stack, and beside it the guides, whose sessions mostly wait: for npm, pip and programs that start.
 //    They have the default ports, which no test of the pool uses. While the pool runs, the folder TRIBUTARY_TEST_POOL is there: a session
 //    that needs the machine to itself waits until it is gone.
-// 2. Stacks in which faults are made, and those with other people's programs: most of their time is that of an outage or of a start.
-//    They wait for states, however busy the machine is.
-// 3. Whole stacks alone, one at a time, with all processors to themselves.
+// 2. Whole stacks alone, one at a time, with all processors to themselves; and what starts as slowly as a stack.
 //
-// Files of a phase run as `--maxWorkers` says.
+// Files of the first phase run as `--maxWorkers` says.
 const { mkdtempSync, rmSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const { join } = require("node:path");
 const { default: TestRunner } = require("jest-runner");
 
 const BESIDE_THE_POOL = ["guides"];
-const SHARED = ["stack-drills", "stack-peers"];
-const ALONE = ["e2e", "long-drills"];
-const STACKS = [...BESIDE_THE_POOL, ...SHARED, ...ALONE];
+const ALONE = ["stack-drills", "stack-peers", "e2e", "long-drills"];
+const STACKS = [...BESIDE_THE_POOL, ...ALONE];
 /** Of the pool: jest starts large files first, but a file of these kinds takes long whatever its size, and should not be the last. */
 const SLOW = ["drills", "peers", "integration"];
 
@@ -33,7 +30,6 @@ module.exports = class PhasedRunner extends TestRunner {
     process.env.TRIBUTARY_TEST_POOL = running;
     const ofPool = run(pool).finally(() => rmSync(running, { recursive: true, force: true }));
     await Promise.all([ofPool, run(of(BESIDE_THE_POOL))]);
-    await run(of(SHARED));
     await run(of(ALONE), true);
   }
 };
