@@ -2,7 +2,7 @@
 import type { ModelVersion, TrainingDetail } from "@tributary/api";
 import type { DriftVerdict } from "@tributary/contracts";
 import type { Check } from "../rollout/run-case.ts";
-import type { Control, GateFound } from "./controls.ts";
+import type { Control, Gate } from "./controls.ts";
 import type { Figures } from "./judge.ts";
 import type { QueueLabels } from "./queue-labeller.ts";
 import { settings } from "./settings.ts";
@@ -33,15 +33,9 @@ export const percent = (share: number): string => `${(100 * share).toFixed(1)} %
 export function checksOf(
   found: Found,
   controls: readonly Control[],
-  cloud: GateFound | null,
   { seconds, devices }: { readonly seconds: number; readonly devices: number },
 ): readonly Check[] {
-  return [
-    ...loopChecks(found, devices),
-    ...figureChecks(found),
-    ...controlChecks(found, controls, cloud),
-    timeCheck(seconds),
-  ];
+  return [...loopChecks(found, devices), ...figureChecks(found), ...controlChecks(found, controls), timeCheck(seconds)];
 }
 
 function loopChecks(found: Found, devices: number): readonly Check[] {
@@ -72,7 +66,7 @@ function loopChecks(found: Found, devices: number): readonly Check[] {
   ];
 }
 
-function gateText(gate: GateFound["gate"] | null, resumedBy: string | null): string {
+function gateText(gate: Gate | null, resumedBy: string | null): string {
   if (gate === null) return "no gate";
   const lines = [...gate.failed, ...gate.unsure].join("; ") || "passed";
   return resumedBy === null ? lines : `${lines}; ${resumedBy} let it pass`;
@@ -100,22 +94,23 @@ function figureChecks({ figures, gains }: Found): readonly Check[] {
   ];
 }
 
-function controlChecks({ figures }: Found, controls: readonly Control[], cloud: GateFound | null): readonly Check[] {
-  const beaten = controls.map(
-    ({ name, figures: own }): Check => ({
-      name: `it regains more than ${name}`,
-      holds: figures.regained > own.regained,
-      found: `${percent(figures.regained)} against ${percent(own.regained)}`,
-    }),
-  );
-  if (controls.length === 0) return [];
-  const isStopped = cloud !== null && (!cloud.gate.passed || cloud.gate.unsure.length > 0);
-  const gate: Check = {
-    name: "the gate refuses what the cloud's labels alone made, or holds it",
-    holds: isStopped,
-    found: gateText(cloud?.gate ?? null, null),
-  };
-  return [...beaten, gate];
+/** A trade may regain more, at the others' cost. */
+function controlChecks({ figures }: Found, controls: readonly Control[]): readonly Check[] {
+  const beaten = controls
+    .filter(({ name }) => name !== "traded")
+    .map(
+      ({ name, figures: own }): Check => ({
+        name: `it regains more than ${name}`,
+        holds: figures.regained > own.regained,
+        found: `${percent(figures.regained)} against ${percent(own.regained)}`,
+      }),
+    );
+  const stopped = controls.flatMap(({ name, gate }): readonly Check[] => {
+    if (gate === null) return [];
+    const holds = !gate.passed || gate.unsure.length > 0;
+    return [{ name: `the gate refuses ${name}, or holds it for a person`, holds, found: gateText(gate, null) }];
+  });
+  return [...beaten, ...stopped];
 }
 
 const timeCheck = (seconds: number): Check => ({

@@ -21,7 +21,7 @@ import { DriftWatch } from "../drift/watch.ts";
 import { type PooledPhoto, readPool } from "../photos.ts";
 import { ReportedWatch } from "../rollout/watch.ts";
 import { channelGains } from "./channel-gains.ts";
-import { type Control, type ControlName, cloudCandidateAtGate, control, type GateFound } from "./controls.ts";
+import { type Control, control, controlNames } from "./controls.ts";
 import { checksOf, type Found } from "./findings.ts";
 import { Judge } from "./judge.ts";
 import { CLEAR, DUSK } from "./pool.ts";
@@ -84,10 +84,10 @@ export async function runRetrain(options: RetrainOptions) {
   try {
     const found = await mainRun(world);
     const seconds = Math.round((performance.now() - startedMs) / 1_000);
-    const { controls, cloud } = await controlsOf(world, found);
-    const checks = checksOf(found, controls, cloud, { seconds, devices: fleet.length });
+    const controls = await controlsOf(world, found);
+    const checks = checksOf(found, controls, { seconds, devices: fleet.length });
     const passed = checks.every(({ holds }) => holds);
-    return { passed, seconds, steps: world.steps, ...found, controls, cloud, checks };
+    return { passed, seconds, steps: world.steps, ...found, controls, checks };
   } finally {
     await reader.close();
     await stack.stop();
@@ -314,26 +314,18 @@ async function judgedChampion(world: World) {
   return { champion, manifestDigest, figures, gains };
 }
 
-async function controlsOf(
-  world: World,
-  { candidate }: Found,
-): Promise<{ readonly controls: readonly Control[]; readonly cloud: GateFound | null }> {
+async function controlsOf(world: World, { candidate }: Found): Promise<readonly Control[]> {
   const { options, stack, packageDir } = world;
-  if (!options.controls) return { controls: [], cloud: null };
+  if (!options.controls) return [];
   const { sites, log, signal, dir } = options;
   const trainer = new Trainer({ dir, sites, edgeDir: packageDir, cloudDir: cloudPackage, progress: log });
   const judge = await Judge.open(packageDir, sites);
-  const names: readonly ControlName[] = ["cloud labels alone", "last layer only", "random photos"];
+  const validationDir = await sites.folder("validation");
   const controls: Control[] = [];
-  let cloud: GateFound | null = null;
-  for (const name of names) {
+  for (const name of controlNames) {
     await timed(world, `control: ${name}`, async () => {
-      const { model, ...found } = await control(name, { dir, trainer, judge, log, signal });
-      controls.push(found);
-      if (name !== "cloud labels alone" || candidate === null) return;
-      const validation = await sites.folder("validation");
-      cloud = await cloudCandidateAtGate(stack, model, candidate, validation, { dir, trainer, judge, log, signal });
+      controls.push(await control(name, stack, candidate, { dir, trainer, judge, validationDir, log, signal }));
     });
   }
-  return { controls, cloud };
+  return controls;
 }
