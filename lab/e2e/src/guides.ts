@@ -24,6 +24,7 @@ export const sessions: readonly Session[] = [
     ],
   },
   { guides: ["docs/guides/deploy-to-k3s.md", "docs/guides/demo-rollout.md"] },
-  { guides: ["docs/guides/roll-out-a-model.md", "docs/guides/something-is-drifting.md"], isAlone: true },
   { guides: ["docs/guides/retrain.md"] },
+  // Last, as it waits for the others.
+  { guides: ["docs/guides/roll-out-a-model.md", "docs/guides/something-is-drifting.md"], isAlone: true },
 ];

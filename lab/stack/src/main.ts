@@ -152,7 +152,8 @@ async function started(options: StartOptions, { edge, cloud, camera, devices }: 
     packages: { edge: edge.dir, cloud: cloud.dir },
     rollouts: { quick: true },
     drift: {},
-    ...(options.training && { training: {} }),
+    // Somebody watches: the usual minute between looks at the labels is long.
+    ...(options.training && { training: { trainer: { limits: { labelsEveryMs: 10_000 } } } }),
     agents: {
       count: devices,
       photos,

@@ -5,8 +5,8 @@ export type Recipe = {
   readonly batch: number;
   /** How many of them are of the slice; the others are base photos. */
   readonly sliceFramesPerBatch: number;
-  /** How many base photos of a batch are given the slice's brightness and contrast, channel by channel (local/channel-match.ts); fewer
-   * than all, or the model forgets how the others look. */
+  /** How many base photos of a batch are made to look like the slice's frames (local/appearance.ts); fewer than all, or the model forgets
+   * how the others look. */
   readonly matchedFramesPerBatch: number;
   /** Peak of the learning rate of Adam (Kingma & Ba 2015); warm-up linear, then a cosine to 0. */
   readonly learningRateMax: number;

@@ -7,17 +7,17 @@ import { encodeGraph } from "@tributary/onnx";
 import { type GraphSession, type GraphTensor, openGraph } from "@tributary/onnx/graph-session";
 import { gradientGraph, lastLayer, type Trainable } from "@tributary/training/graph";
 import {
+  type AppearanceMatch,
   adamStep,
+  appearanceMatch,
+  appearanceOf,
   augment,
   type BatchFrame,
   batchPlan,
-  type ChannelMatch,
-  channelMatch,
-  channelStatistics,
   distilled,
   drawSome,
   learningRateAt,
-  matchChannels,
+  matchAppearance,
   type Parameters,
   startAdam,
   truth,
@@ -31,7 +31,7 @@ const CHECKPOINT_STEPS = 25;
 const CHECKPOINT_MS = 10_000;
 /** Writing takes at most a twentieth of the time. */
 const CHECKPOINT_SHARE = 20;
-/** Photos, and frames of the slice, whose channels are compared. */
+/** Photos, and frames of the slice, that are compared. */
 const MATCHED_BY = 2_000;
 /** Of the loss that is reported: about the last fifty steps. */
 const LOSS_DECAY = 0.98;
@@ -103,22 +103,22 @@ export function parameterFeeds({ parameters }: Trainable, values: Parameters): R
 type Batch = { readonly input: Float32Array; readonly target: Float32Array; readonly frames: number };
 
 /** Null: no base photo is to look like the slice. */
-async function matchOf({ frames, training }: Run): Promise<ChannelMatch | null> {
+async function matchOf({ frames, training }: Run): Promise<AppearanceMatch | null> {
   const { recipe, seed } = training.job;
   if (recipe.matchedFramesPerBatch === 0) return null;
   const of = (part: "baseTrain" | "sliceTrain") =>
     Promise.all(
-      drawSome(frames.count(part), MATCHED_BY, `${seed}\nchannels\n${part}`).map(async (index) =>
-        channelStatistics((await frames.read(part, index)).pixels, frames.size.channels),
+      drawSome(frames.count(part), MATCHED_BY, `${seed}\nappearance\n${part}`).map(async (index) =>
+        appearanceOf((await frames.read(part, index)).pixels, frames.size),
       ),
     );
-  return channelMatch(await of("baseTrain"), await of("sliceTrain"));
+  return appearanceMatch(await of("baseTrain"), await of("sliceTrain"));
 }
 
 async function batchOf(
   { frames, normaliser, inputs, training }: Run,
   planned: readonly BatchFrame[],
-  match: ChannelMatch | null,
+  match: AppearanceMatch | null,
 ): Promise<Batch> {
   const classes = inputs.trainable.classes;
   const target = new Float32Array(planned.length * classes);
@@ -129,7 +129,7 @@ async function batchOf(
       const { pixels, logits } = await frames.read(part, index);
       const own = isSlice ? truth(label, classes) : distilled(label, logits, training.job.recipe.distillation);
       target.set(own, i * classes);
-      const seen = isMatched && match !== null ? matchChannels(pixels, frames.size.channels, match) : pixels;
+      const seen = isMatched && match !== null ? matchAppearance(pixels, frames.size, match) : pixels;
       return augment(seen, frames.size, augmentation);
     }),
   );

@@ -4,15 +4,15 @@ import { recipeFor } from "../recipe.ts";
 import { type Augmentation, augment } from "./augment.ts";
 import {
   adamStep,
+  appearanceMatch,
+  appearanceOf,
   batchPlan,
   blended,
-  channelMatch,
-  channelStatistics,
   chooseBlend,
   distilled,
   drawSome,
   learningRateAt,
-  matchChannels,
+  matchAppearance,
   missingFrames,
   splitAccuracy,
   startAdam,
@@ -182,23 +182,57 @@ describe("blend", () => {
   });
 });
 
-test("base photos are given the brightness and contrast of the slice, rank by rank", () => {
+describe("base photos that are made to look like the slice", () => {
+  const size = { width: 16, height: 12, channels: 3 };
   const random = seededRandom(3);
-  const photo = (light: number, spread: number) =>
-    Uint8Array.from({ length: 300 }, () => Math.max(0, Math.min(255, light + spread * (random() - 0.5))));
-  const base = Array.from({ length: 200 }, () => photo(100 + 80 * random(), 60 + 40 * random()));
-  const dark = base.map((pixels) => pixels.map((value) => value / 2));
-  const statistics = (all: readonly Uint8Array[]) => all.map((pixels) => channelStatistics(pixels, 3));
-  const match = channelMatch(statistics(base), statistics(dark));
-  for (const [i, pixels] of base.entries()) {
-    const [own, wanted] = [matchChannels(pixels, 3, match), dark[i] as Uint8Array].map((one) =>
-      channelStatistics(one, 3),
+  /** Edges of random places and heights, in all channels. */
+  const photo = (light: number, spread: number) => {
+    const [column, row] = [2 + below(random, 12), 2 + below(random, 8)];
+    return Uint8Array.from({ length: 16 * 12 * 3 }, (_, i) => {
+      const [x, y] = [Math.floor(i / 3) % 16, Math.floor(i / 48)];
+      return light + spread * (Number(x < column) - Number(y < row)) + 3 * random();
+    });
+  };
+  const base = Array.from({ length: 200 }, () => photo(100 + 60 * random(), 20 + 20 * random()));
+  const seen = (views: readonly Uint8Array[]) => {
+    const of = (all: readonly Uint8Array[]) => all.map((pixels) => appearanceOf(pixels, size));
+    const match = appearanceMatch(of(base), of(views));
+    return base.map((pixels) => appearanceOf(matchAppearance(pixels, size, match), size));
+  };
+  const mean = (all: readonly number[]) => all.reduce((sum, value) => sum + value, 0) / all.length;
+
+  test("they get its brightness and contrast, rank by rank", () => {
+    const dark = base.map((pixels) => pixels.map((value) => value / 2));
+    for (const [i, own] of seen(dark).entries()) {
+      const wanted = appearanceOf(dark[i] as Uint8Array, size);
+      expect(Math.abs((own.means[1] as number) - (wanted.means[1] as number))).toBeLessThan(2);
+      expect(Math.abs((own.deviations[1] as number) - (wanted.deviations[1] as number))).toBeLessThan(2);
+    }
+  });
+
+  test("and its sharpness", () => {
+    const right = (i: number) => (Math.floor(i / 3) % 16 === 15 ? i : i + 3);
+    const soft = base.map((pixels) => pixels.map((value, i) => (value + (pixels[right(i)] as number)) / 2));
+    const roughness = (all: readonly { readonly roughness: number }[]) => mean(all.map((one) => one.roughness));
+    const [before, wanted] = [base, soft].map((all) => roughness(all.map((one) => appearanceOf(one, size))));
+    expect(wanted).toBeLessThan(0.85 * (before as number));
+    expect(Math.abs(roughness(seen(soft)) / (wanted as number) - 1)).toBeLessThan(0.05);
+  });
+
+  test("a picture of one colour is made as dark, and no number leaves its range", () => {
+    const views = base.map((pixels) =>
+      appearanceOf(
+        pixels.map((value) => value / 2),
+        size,
+      ),
     );
-    expect(Math.abs((own?.means[1] ?? 0) - (wanted?.means[1] ?? 0))).toBeLessThan(2);
-    expect(Math.abs((own?.deviations[1] ?? 0) - (wanted?.deviations[1] ?? 0))).toBeLessThan(2);
-  }
-  const grey = new Uint8Array(300).fill(128);
-  expect(matchChannels(grey, 3, match).every((value) => value >= 40 && value <= 100)).toBe(true);
+    const match = appearanceMatch(
+      base.map((pixels) => appearanceOf(pixels, size)),
+      views,
+    );
+    const grey = matchAppearance(new Uint8Array(16 * 12 * 3).fill(128), size, match);
+    expect(grey.every((value) => value >= 40 && value <= 100)).toBe(true);
+  });
 });
 
 test("accuracies are by class, without the classes that have no frame", () => {
