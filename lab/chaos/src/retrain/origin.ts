@@ -62,7 +62,8 @@ export const PREFIX = "origin.";
 export const BY = "ann";
 const SITE = "north";
 const DEVICES = 18;
-const FRAMES_A_DEVICE = 12;
+/** A device is in one split: enough of them for 100 frames of the gate. */
+const FRAMES_A_DEVICE = 16;
 const BASE_PHOTOS = 520;
 const VALIDATION_PHOTOS = 240;
 /** What is left of the light at the site. */

@@ -1,13 +1,22 @@
 /** Trainings without a fleet: each with the frames that its kind of drift and its control ask for. */
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { seededRandom } from "@tributary/kernel";
-import { progressLine, trainLocally } from "@tributary/local-training";
+import { type LocalTraining, type LocalTrainingProgress, progressLine, trainLocally } from "@tributary/local-training";
 import { loadPackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
 import { calibrate } from "@tributary/routing";
-import { DATASET_MANIFEST, RESULT_MODEL, type Recipe, recipeFor, type TrainingJob } from "@tributary/training";
+import {
+  DATASET_MANIFEST,
+  RESULT_FILE,
+  RESULT_MODEL,
+  type Recipe,
+  recipeFor,
+  type TrainingJob,
+  type TrainingResult,
+} from "@tributary/training";
 import { type SiteDrift, type SiteFrame, type SiteSets, siteFramesOf, writeDataset } from "./sets.ts";
 
 /** `retrained` is what is measured; the others are controls. */
@@ -43,7 +52,9 @@ const FRAMES = { train: 300, tune: 75, baseTrain: 20_000, cloud: 1_000 } as cons
 const LABELS = 600;
 export const WRONG_SHARE = 0.45;
 const BASE_TUNE = 2_000;
-const LIMITS = { threads: 2, memoryBytesMax: 3 * 2 ** 30, msMax: 60 * 60_000 };
+const PROGRESS_MS = 15_000;
+/** One thread: several trainings may run at once. */
+const LIMITS = { threads: 1, memoryBytesMax: 3 * 2 ** 30, msMax: 60 * 60_000 };
 
 export type TrainerOptions = {
   readonly dir: string;
@@ -70,7 +81,7 @@ export class Trainer {
   }
 
   async train(drift: SiteDrift, variant: Variant, seed: number): Promise<Trained> {
-    const { dir, edgeDir, progress } = this.#options;
+    const { dir, edgeDir } = this.#options;
     const name = `${drift}-${variant.replaceAll(/\W+/g, "-")}-${seed}`;
     const outDir = join(dir, name, "out");
     await mkdir(outDir, { recursive: true });
@@ -95,20 +106,37 @@ export class Trainer {
       seed: `bench ${seed}`,
       recipe,
     };
-    let reportedMs = performance.now();
-    const result = await trainLocally(
-      { job, parentDir: edgeDir, datasetDir, baseDir: await this.#baseDir(), outDir, limits: LIMITS },
-      {
-        onProgress: (at) => {
-          if (performance.now() - reportedMs < 15_000) return;
-          reportedMs = performance.now();
-          progress(`  ${progressLine(at)}`);
-        },
-      },
-    );
+    const result = await this.#trained(name, { job, datasetDir, outDir });
     const { blend = 1, cpuSeconds = 0, wallSeconds = 0 } = result;
     const labels = variant === "cloud labels alone" ? 0 : LABELS;
     return { model: await readFile(join(outDir, RESULT_MODEL)), blend, cpuSeconds, wallSeconds, labels };
+  }
+
+  /** What an earlier run made of the same job and frames, or a new one. */
+  async #trained(
+    name: string,
+    training: Pick<LocalTraining, "job" | "datasetDir" | "outDir">,
+  ): Promise<TrainingResult> {
+    const { edgeDir, progress } = this.#options;
+    const { job, datasetDir, outDir } = training;
+    const frames = await readFile(join(datasetDir, DATASET_MANIFEST));
+    const key = createHash("sha256").update(JSON.stringify(job)).update(frames).digest("hex");
+    const keyFile = join(outDir, "job.sha256");
+    if ((await readFile(keyFile, "utf8").catch(() => "")) === key) {
+      progress(`${name}: trained before`);
+      return JSON.parse(await readFile(join(outDir, RESULT_FILE), "utf8")) as TrainingResult;
+    }
+    let reportedMs = performance.now();
+    const onProgress = (at: LocalTrainingProgress) => {
+      if (performance.now() - reportedMs < PROGRESS_MS) return;
+      reportedMs = performance.now();
+      progress(`${name}: ${progressLine(at)}`);
+    };
+    const baseDir = await this.#baseDir();
+    await rm(keyFile, { force: true });
+    const result = await trainLocally({ ...training, parentDir: edgeDir, baseDir, limits: LIMITS }, { onProgress });
+    await writeFile(keyFile, key);
+    return result;
   }
 
   #baseDir(): Promise<string> {

@@ -13,6 +13,9 @@ export type Recipe = {
   readonly warmUpShare: number;
   /** Passes over the slice's frames. */
   readonly epochs: number;
+  /** Passes over base photos at most; steps end earlier then. A model that has seen the same few too often knows them by heart, and no
+   * longer what they stand for. */
+  readonly basePassesMax: number;
   /** Share of the deployed model's own answer in the target of a base photo (Hinton 2015). */
   readonly distillation: number;
   /** Pixels by which frames are moved at most. */
@@ -35,6 +38,7 @@ const recipeDefaults: Omit<Recipe, "epochs"> = {
   matchedFramesPerBatch: 32,
   learningRateMax: 5e-4,
   warmUpShare: 0.1,
+  basePassesMax: 10,
   distillation: 0.5,
   shiftMax: 2,
   flips: true,

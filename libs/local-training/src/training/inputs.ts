@@ -116,6 +116,7 @@ function checkJob({ recipe, runId, seed }: TrainingJob): void {
     [isBetween(recipe.learningRateMax, 1e-8, 1), "recipe.learningRateMax"],
     [isBetween(recipe.warmUpShare, 0, 1), "recipe.warmUpShare"],
     [isBetween(recipe.epochs, 1e-3, 1_000), "recipe.epochs"],
+    [isBetween(recipe.basePassesMax, 1e-3, 1_000), "recipe.basePassesMax"],
     [isBetween(recipe.distillation, 0, 1), "recipe.distillation"],
     [isWhole(recipe.shiftMax, 0, 64), "recipe.shiftMax"],
     [recipe.blends.length > 0 && recipe.blends.length <= 20, "recipe.blends"],

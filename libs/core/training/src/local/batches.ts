@@ -30,7 +30,9 @@ export function batchPlan(frames: PlannedFrames, recipe: Recipe, seed: string): 
   const baseCount = recipe.batch - sliceCount;
   const slice = new Passes(sliceFrames, `${seed}\nslice`);
   const base = new Passes(baseFrames, `${seed}\nbase`);
-  const steps = Math.max(1, Math.round((recipe.epochs * sliceFrames) / sliceCount));
+  const wanted = (recipe.epochs * sliceFrames) / sliceCount;
+  const most = (recipe.basePassesMax * baseFrames) / baseCount;
+  const steps = Math.max(1, Math.round(Math.min(wanted, most)));
   return {
     steps,
     batchAt: (step) => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { recipeFor } from "../recipe.ts";
+import { type Recipe, recipeFor } from "../recipe.ts";
 import { type Augmentation, augment } from "./augment.ts";
 import {
   adamStep,
@@ -20,7 +20,7 @@ import {
 } from "./index.ts";
 
 const SEEDS = [1, 2, 3, 4];
-const recipe = recipeFor(300);
+const recipe: Recipe = { ...recipeFor(300), basePassesMax: 1_000 };
 const below = (random: Random, max: number) => Math.floor(random() * max);
 
 describe("batches", () => {
@@ -43,6 +43,11 @@ describe("batches", () => {
       for (const counts of [seen.slice, seen.base]) expect(Math.max(...counts) - Math.min(...counts)).toBeLessThan(2);
     }
     expect(Math.abs(Math.min(...seen.slice) - recipe.epochs)).toBeLessThan(2);
+  });
+
+  test("few base photos end it early", () => {
+    const stepsOf = (baseFrames: number) => batchPlan({ sliceFrames: 300, baseFrames }, recipeFor(300), "run").steps;
+    expect([stepsOf(20_000), stepsOf(1_120)]).toEqual([450, 100]);
   });
 
   test.each(SEEDS)("seed %i: batches.ts B1: a step's batch is the same whatever was asked for before", (seed) => {
