@@ -71,6 +71,8 @@ const BRIGHTNESS = 0.3;
 const ARCHIVE_KILLS = 2;
 /** The time of a frame is judged, too; a busy machine must not decide. */
 const LATENCY_MS_MAX = 60_000;
+/** On so few frames it is mostly chance. */
+const CALIBRATION_ERROR = 0.5;
 const CALL_MS_MAX = 120_000;
 const AT_ONCE = 8;
 
@@ -81,7 +83,7 @@ export const registryConfig = (dir: string, kafka: object, port: number, model: 
   http: { port },
   log: { level: "info" },
   dataDir: join(dir, folders.registry),
-  gate: { corrupted: 0, latencySlaMs: { [model]: LATENCY_MS_MAX } },
+  gate: { corrupted: 0, latencySlaMs: { [model]: LATENCY_MS_MAX }, margins: { calibrationError: CALIBRATION_ERROR } },
 });
 
 export const archiveConfig = (dir: string, kafka: object, port: number): object => ({
