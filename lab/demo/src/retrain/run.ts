@@ -6,6 +6,7 @@
  * registry's champion and the first model, on photos that nothing else uses (sets.ts).
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { clientOf, type GatewayClient, gatewayClient, modelRegistryApi, type TrainingDetail } from "@tributary/api";
@@ -321,11 +322,16 @@ async function controlsOf(world: World, { candidate }: Found): Promise<readonly 
   const trainer = new Trainer({ dir, sites, edgeDir: packageDir, cloudDir: cloudPackage, progress: log });
   const judge = await Judge.open(packageDir, sites);
   const validationDir = await sites.folder("validation");
-  const controls: Control[] = [];
-  for (const name of controlNames) {
-    await timed(world, `control: ${name}`, async () => {
-      controls.push(await control(name, stack, candidate, { dir, trainer, judge, validationDir, log, signal }));
-    });
-  }
-  return controls;
+  const found = new Map<string, Control>();
+  const waiting = controlNames.values();
+  const next = async () => {
+    for (const name of waiting) {
+      await timed(world, `control: ${name}`, async () => {
+        found.set(name, await control(name, stack, candidate, { dir, trainer, judge, validationDir, log, signal }));
+      });
+    }
+  };
+  // Each is trained by one thread.
+  await Promise.all(Array.from({ length: availableParallelism() }, next));
+  return controlNames.flatMap((name) => found.get(name) ?? []);
 }

@@ -41,7 +41,7 @@ export const settings = {
   verdictMsMax: 240_000,
   labellingMsMax: 180_000,
   trainingMsMax: 1_200_000,
-  runMs: 1_200_000,
+  runMs: 1_800_000,
 } as const;
 
 export const differences: readonly Difference[] = [

@@ -66,6 +66,20 @@ describe("the validation gate", () => {
     expect(report.passed).toBe(true);
   });
 
+  test("gate.ts V7: of a candidate judged by slices, what is not proven of a class or damage is noted; what is proven fails", () => {
+    const input = drawn(1, () => 0.85);
+    const losing = (lost: number) => {
+      const champion = Array.from({ length: 100 }, () => true);
+      const corruptions = [{ name: "glare", champion, candidate: champion.map((_, i) => i >= lost) }];
+      const of = (slices?: GateInput["slices"]) =>
+        judgeGate({ ...input, corruptions, ...(slices && { slices }) }).lines.find(({ name }) => name === "glare");
+      return [of(), of({ old: [], drifted: [] })];
+    };
+    const noted = { verdict: "passed", found: expect.stringContaining("for people to note") };
+    expect(losing(3)).toMatchObject([{ verdict: "unsure" }, noted]);
+    expect(losing(20)).toMatchObject([{ verdict: "failed" }, { verdict: "failed" }]);
+  });
+
   test("a class too rare to fail is reported so, and one without frames has its line; neither fails the gate", () => {
     const common = drawn(1, () => 0.85, { labels: Array.from({ length: FRAMES }, (_, i) => i % 3) });
     const withOwls = (owls: number, isRight: boolean) => {

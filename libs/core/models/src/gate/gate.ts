@@ -11,7 +11,10 @@
  *     round. A candidate's own budget can only fail it: what a model declares is no measure of what the fleet needs. A bound
  *     that the champion breaks in the same round is the machine's fault: then a candidate fails by being slower than it.
  * V6. Damage under which the champion itself loses half of what it knows above the most frequent class does not
- *     distinguish models: a loss there is unsure. */
+ *     distinguish models: a loss there is unsure.
+ * V7. Of a candidate that is judged by slices, a loss of a class or under damage that is not proven is noted and does not make it
+ *     unsure: its slices are proven not worse, and of some fifteen such lines one exceeds its margin by chance in many equal
+ *     candidates. A class without a frame remains unsure. */
 import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";
 import { mcNemarP, type Pair, paired, percent } from "./paired.ts";
 import { type SliceEvidence, type SliceMargins, type Slices, sliceLines } from "./slices.ts";
@@ -109,16 +112,23 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
     const right = (model: Judged) => at.map((i) => model.right[i] === true);
     return { name, pair: paired(right(candidate), right(champion)) };
   });
+  const holds = (line: GateLine) => (input.slices === undefined ? line : noted(line));
   const lines: GateLine[] = [
     ...(input.slices === undefined ? [allFramesLine(whole, margins)] : sliceLines(input.slices, margins)),
-    ...lossLines("class", classLines, margins.perClass, margins.alpha),
+    ...lossLines("class", classLines, margins.perClass, margins.alpha).map(holds),
     calibrationLine(candidate, champion, margins),
-    ...robustnessLines(input, whole.champion, margins),
+    ...robustnessLines(input, whole.champion, margins).map(holds),
     ...speedLines(input, margins),
     goldenLine(input),
   ];
   const passed = lines.every(({ verdict }) => verdict !== "failed");
   return { passed, lines, untested: input.untested ?? [] };
+}
+
+/** V7 */
+function noted(line: GateLine): GateLine {
+  if (line.verdict !== "unsure" || line.candidate === null) return line;
+  return { ...line, verdict: "passed", found: `${line.found}; not proven: for people to note` };
 }
 
 /** Of a candidate that a person made: fails if it is proven worse. */
