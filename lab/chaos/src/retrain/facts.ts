@@ -4,6 +4,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Dataset, Model, ModelAliases, TrainingEvent, topics } from "@tributary/contracts";
 import { readTopic } from "@tributary/kafka";
+import { waitFor } from "@tributary/testing";
 import { folders } from "./origin.ts";
 import type { RetrainWorld } from "./world.ts";
 
@@ -33,6 +34,7 @@ export type Facts = {
 };
 
 const WORK_FOLDERS = ["scratch", "freezing", "base-sets"];
+const TIDY_MS_MAX = 60_000;
 
 export async function factsOf(world: RetrainWorld): Promise<Facts> {
   const processes = await world.processesLeft();
@@ -46,7 +48,8 @@ export async function factsOf(world: RetrainWorld): Promise<Facts> {
       ({ kind, md5 }) => (kind === "RETRAINING" ? [md5] : []),
     ),
     ...(await models(world)),
-    ...(await inFolders(join(world.dir, folders.trainer), world.trainers.pids())),
+    ...(await inFolders(join(world.dir, folders.trainer))),
+    leftovers: await leftovers(world),
     processes,
   };
 }
@@ -81,10 +84,7 @@ async function models(world: RetrainWorld): Promise<Pick<Facts, "candidates" | "
   };
 }
 
-async function inFolders(
-  dir: string,
-  pids: readonly number[],
-): Promise<Pick<Facts, "jobs" | "results" | "networks" | "leftovers">> {
+async function inFolders(dir: string): Promise<Pick<Facts, "jobs" | "results" | "networks">> {
   const results = await namesIn(join(dir, "results"));
   const attempts = await Promise.all(
     results.map(async (run) => (await namesIn(join(dir, "results", run))).map((attempt) => `${run}/${attempt}`)),
@@ -95,13 +95,17 @@ async function inFolders(
       return bytes === undefined ? [] : [createHash("sha256").update(bytes).digest("hex")];
     }),
   );
-  const left = await Promise.all(WORK_FOLDERS.map((folder) => leftIn(join(dir, folder), pids)));
-  return {
-    jobs: await namesIn(join(dir, "jobs")),
-    results: attempts.flat(),
-    networks: networks.flat(),
-    leftovers: left.flat(),
-  };
+  return { jobs: await namesIn(join(dir, "jobs")), results: attempts.flat(), networks: networks.flat() };
+}
+
+/** The last one that was killed may have died a moment ago: the one that takes its place tidies up as it starts. */
+async function leftovers({ dir, trainers }: RetrainWorld): Promise<readonly string[]> {
+  const folder = join(dir, folders.trainer);
+  const left = async () =>
+    (await Promise.all(WORK_FOLDERS.map((name) => leftIn(join(folder, name), trainers.pids())))).flat();
+  const isTidy = async () => (await left()).length === 0;
+  await waitFor(isTidy, { what: "no work in progress", timeoutMs: TIDY_MS_MAX, everyMs: 500 }).catch(() => undefined);
+  return left();
 }
 
 /** Of each process (work-folder.ts of the trainer): what it works on, or the folder of one that has ended. */
