@@ -8,6 +8,7 @@ import { dirname, join } from "node:path";
 import {
   channelGains,
   type Figures,
+  figuresLine,
   Judge,
   type SiteDrift,
   SiteSets,
@@ -68,7 +69,7 @@ async function run({ flags, progress }: BenchOptions): Promise<BenchReport> {
       const { model, ...trained } = await trainer.train(drift, variant, seed);
       const figures = await judge.figures(drift, model);
       trials[place] = { drift, variant, seed, figures, ...trained };
-      progress(`${name}: ${lineOf(figures)}`);
+      progress(`${name}: ${figuresLine(figures)}`);
     }
   };
   await Promise.all(Array.from({ length: availableParallelism() }, next));
@@ -88,9 +89,6 @@ function plannedTrials(isQuick: boolean): readonly Pick<Trial, "drift" | "varian
 
 const points = (share: number): string => `${share > 0 ? "+" : ""}${(100 * share).toFixed(2)}`;
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-
-const lineOf = ({ site, elsewhere, regained }: Figures): string =>
-  `site ${percent(site.before)} to ${percent(site.after)} (${percent(regained)} of the loss), elsewhere ${points(elsewhere.after - elsewhere.before)} points`;
 
 function reportOf(trials: readonly Trial[], gains: ReadonlyMap<SiteDrift, Figures>): BenchReport {
   const rows = trials.map(({ drift, variant, seed, figures, blend, cpuSeconds, wallSeconds, labels }) => [

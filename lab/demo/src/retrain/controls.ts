@@ -17,7 +17,7 @@ import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { cloudPackage, type Stack, tributary } from "@tributary/stack";
 import { packageWithSample } from "../drift/package.ts";
 import { CLASSES } from "../photos.ts";
-import type { Figures, Judge } from "./judge.ts";
+import { type Figures, figuresLine, type Judge } from "./judge.ts";
 import { settings } from "./settings.ts";
 import { type Trainer, type Variant, WRONG_SHARE } from "./trainer.ts";
 
@@ -54,6 +54,7 @@ export async function control(
   log(`control: ${name}`);
   const { model } = await trainer.train("dusk", name, 1);
   const figures = await judge.figures("dusk", model);
+  log(`control, ${name}: ${figuresLine(figures)}`);
   const gate = main !== null && AT_GATE.includes(name) ? await gateOf(name, model, stack, main, options) : null;
   return { name, figures, gate };
 }

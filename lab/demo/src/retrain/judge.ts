@@ -21,6 +21,14 @@ export type Figures = {
   readonly costBound: number;
 };
 
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+export function figuresLine({ site, elsewhere, regained }: Figures): string {
+  const change = (100 * (elsewhere.after - elsewhere.before)).toFixed(2);
+  const back = `${percent(site.before)} to ${percent(site.after)} (${percent(regained)} of the loss)`;
+  return `site ${back}, elsewhere ${change.startsWith("-") ? "" : "+"}${change} points`;
+}
+
 type Frames = { readonly pixels: readonly Uint8Array[]; readonly labels: readonly number[] };
 /** A factor for each channel of the pixels. */
 export type Gains = readonly [number, number, number];

@@ -24,7 +24,7 @@ import { ReportedWatch } from "../rollout/watch.ts";
 import { channelGains } from "./channel-gains.ts";
 import { type Control, control, controlNames } from "./controls.ts";
 import { checksOf, type Found } from "./findings.ts";
-import { Judge } from "./judge.ts";
+import { figuresLine, Judge } from "./judge.ts";
 import { CLEAR, DUSK } from "./pool.ts";
 import { labelQueue, type QueueLabels } from "./queue-labeller.ts";
 import type { SiteSets } from "./sets.ts";
@@ -311,7 +311,9 @@ async function judgedChampion(world: World) {
   await Promise.all(stack.light.map(({ part }) => part.stop()));
   const judge = await Judge.open(packageDir, options.sites);
   const figures = await judge.figures("dusk", deployed);
+  options.log(figuresLine(figures));
   const gains = await judge.gainFigures("dusk", await channelGains(options.sites, "dusk"));
+  options.log(`one gain per channel: ${figuresLine(gains)}`);
   return { champion, manifestDigest, figures, gains };
 }
 
