@@ -1,9 +1,9 @@
-/** The state that a run leaves in its folder for the next: Kafka's data, the registry, the devices and their models. A run of
- * another task must not use it: devices would continue with its models, and answers to its frames would arrive. */
+/** The state that a run leaves in its folder for the next: Kafka's data, the registry, kept frames and trainings, the devices and their
+ * models. A run of another task must not use it: devices would continue with its models, and answers to its frames would arrive. */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const LEFT = ["kafka", "registry", "root-keys", "devices", "devices.json", "logs"];
+const LEFT = ["kafka", "registry", "root-keys", "frame-archive", "trainer", "devices", "devices.json", "logs"];
 const CLASSES = "classes.json";
 export const EARLIER = "earlier";
 
