@@ -71,7 +71,7 @@ async function gateOf(
   const folder = join(dir, "control", suffix);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  const champion = await packageWithSample(join(folder, "champion"), join(dir, "package"), settings.sampling, name);
+  const champion = await packageWithSample(join(folder, "champion"), join(dir, "package"), settings.sampling, { name });
   const { digest, manifest } = await loadPackage(champion);
   const api = gatewayClient({ url: stack.gatewayUrl });
   await tributary(stack, "models", "push", champion, "--by", "demo");

@@ -72,7 +72,7 @@ export async function runRetrain(options: RetrainOptions) {
   const fleet = fleetOf(options.devices);
   const packageDir = join(options.dir, "package");
   rmSync(packageDir, { recursive: true, force: true });
-  await packageWithSample(packageDir, edgePackage, settings.sampling);
+  await packageWithSample(packageDir, edgePackage, settings.sampling, { deadlineMs: settings.deadlineMs });
   const { name: model } = (await loadPackage(packageDir)).manifest;
   // Before there are devices that it would slow down.
   await options.sites.folder("validation");
