@@ -15,5 +15,6 @@ export const marginsSchema = z.strictObject({
   sliceMin: share.default(marginDefaults.sliceMin),
   sliceMax: share.default(marginDefaults.sliceMax),
   discordance: z.number().min(0.001).max(1).default(marginDefaults.discordance),
+  contradicted: share.default(marginDefaults.contradicted),
   power: z.number().min(0.5).max(0.999).default(marginDefaults.power),
 }) satisfies z.ZodType<Margins>;

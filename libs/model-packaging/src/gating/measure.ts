@@ -4,6 +4,7 @@ import type { LoadedModel, ModelPackage } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import {
+  type Answers,
   beyondOwnLight,
   type GateInput,
   type Judged,
@@ -11,6 +12,7 @@ import {
   paired,
   type Slice,
   type Slices,
+  sureFrames,
   type Untested,
 } from "@tributary/models/gate";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
@@ -139,7 +141,8 @@ async function slicesOf(
   const frames = await validationFrames(dir, own.labels);
   progress(`${frames.length} frames of the slice ${name}`);
   const [a, b] = [await judged(candidate, frames), await judged(champion, frames)];
-  return { old, drifted: [{ name, ...paired(a.right, b.right) }] };
+  const labels = frames.map(({ label }) => label);
+  return { old, drifted: [{ name, ...paired(a.right, b.right), sure: sureFrames(a, b, labels) }] };
 }
 
 type Kinds = { readonly kinds: readonly Corruption[]; readonly untested: readonly Untested[] };
@@ -175,8 +178,9 @@ async function judged(
   model: LoadedModel,
   frames: readonly ValidationFrame[],
   read: (frame: ValidationFrame, i: number) => Promise<Uint8Array> = ({ path }) => readFile(path),
-): Promise<Judged> {
+): Promise<Judged & Answers> {
   const right: boolean[] = [];
+  const answers: number[] = [];
   const confidence: number[] = [];
   for (let from = 0; from < frames.length; from += BATCH) {
     const batch = frames.slice(from, from + BATCH);
@@ -186,10 +190,11 @@ async function judged(
       if (!result.ok) throw new Failure(result.code, "ask-a-person", `${frame.path}: ${result.message}`);
       const answer = calibrate(result.inference.logits, model.temperature);
       right.push(answer.labelIndex === frame.label);
+      answers.push(answer.labelIndex);
       confidence.push(answer.confidence);
     }
   }
-  return { right, confidence };
+  return { right, answers, confidence };
 }
 
 async function timed({ candidate, champion }: Both, frames: readonly ValidationFrame[], slowdown: number) {

@@ -269,6 +269,13 @@ test("the gate is open to a package's equal and closed to what breaks a margin, 
     { name: "old slice base with site=south", verdict: "unsure", slice: { frames: 128, pooled: ["site=south"] } },
     { name: "drifted slice drifted", verdict: "failed", slice: { frames: 128, won: 0, lost: 0 } },
   ]);
+  expect((JSON.parse(sliced.stdout) as typeof report).lines.filter(({ kind }) => kind === "labels")).toMatchObject([
+    {
+      name: "labels of drifted",
+      verdict: "passed",
+      found: expect.stringMatching(/^\d+ of \d+ frames that the champion/),
+    },
+  ]);
   expect(sliced.stderr).toContain("did not pass the gate: slice (drifted slice drifted)");
   expect(await readFile(join(folder, "gate.html"), "utf8")).toContain("<h2>Accuracy by slice</h2>");
 });

@@ -16,6 +16,7 @@
  *     unsure: its slices are proven not worse, and of some fifteen such lines one exceeds its margin by chance in many equal
  *     candidates. A class without a frame remains unsure. */
 import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";
+import { type LabelMargins, labelsLine } from "./labels.ts";
 import { mcNemarP, type Pair, paired, percent } from "./paired.ts";
 import { type SliceEvidence, type SliceMargins, type Slices, sliceLines } from "./slices.ts";
 
@@ -56,16 +57,17 @@ export type GateInput = {
   readonly golden: { readonly frames: number; readonly failed: readonly string[] };
 };
 
-export type Margins = SliceMargins & {
-  /** Losses of accuracy that are acceptable, as shares. */
-  readonly perClass: number;
-  readonly perCorruption: number;
-  /** ECE may be at most this, or at most the champion's and a third of this. */
-  readonly calibrationError: number;
-  /** Without an SLA: the candidate's p99 may be so many times the champion's. */
-  readonly latency: number;
-  readonly megabytes: number;
-};
+export type Margins = SliceMargins &
+  LabelMargins & {
+    /** Losses of accuracy that are acceptable, as shares. */
+    readonly perClass: number;
+    readonly perCorruption: number;
+    /** ECE may be at most this, or at most the champion's and a third of this. */
+    readonly calibrationError: number;
+    /** Without an SLA: the candidate's p99 may be so many times the champion's. */
+    readonly latency: number;
+    readonly megabytes: number;
+  };
 
 export const marginDefaults: Margins = {
   accuracy: 0.005,
@@ -79,9 +81,19 @@ export const marginDefaults: Margins = {
   sliceMax: 0.02,
   discordance: 0.1,
   power: 0.8,
+  contradicted: 0.25,
 };
 
-export type LineKind = "accuracy" | "slice" | "class" | "calibration" | "robustness" | "latency" | "memory" | "golden";
+export type LineKind =
+  | "accuracy"
+  | "slice"
+  | "labels"
+  | "class"
+  | "calibration"
+  | "robustness"
+  | "latency"
+  | "memory"
+  | "golden";
 export type GateLine = {
   readonly kind: LineKind;
   readonly name: string;
@@ -114,7 +126,7 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
   });
   const holds = (line: GateLine) => (input.slices === undefined ? line : noted(line));
   const lines: GateLine[] = [
-    ...(input.slices === undefined ? [allFramesLine(whole, margins)] : sliceLines(input.slices, margins)),
+    ...(input.slices === undefined ? [allFramesLine(whole, margins)] : linesOfSlices(input.slices, margins)),
     ...lossLines("class", classLines, margins.perClass, margins.alpha).map(holds),
     calibrationLine(candidate, champion, margins),
     ...robustnessLines(input, whole.champion, margins).map(holds),
@@ -123,6 +135,13 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
   ];
   const passed = lines.every(({ verdict }) => verdict !== "failed");
   return { passed, lines, untested: input.untested ?? [] };
+}
+
+function linesOfSlices(slices: Slices, margins: Margins): readonly GateLine[] {
+  const labels = slices.drifted.flatMap(({ name, sure }) =>
+    sure === undefined ? [] : [labelsLine(name, sure, margins)],
+  );
+  return [...sliceLines(slices, margins), ...labels];
 }
 
 /** V7 */

@@ -27,15 +27,21 @@ import {
   nonInferiorityP,
   tangoLower,
 } from "@tributary/statistics";
+import type { SureFrames } from "./labels.ts";
 import { mcNemarP, type Pair, percent, pooled } from "./paired.ts";
 
 /** What both answered on the frames of one slice; its name is base, or KEY=VALUE. */
 export type Slice = Pair & { readonly name: string };
 
+/** What the candidate was trained for. */
+export type DriftedSlice = Slice & {
+  /** Absent: nobody looked at the labels (labels.ts). */
+  readonly sure?: SureFrames;
+};
+
 export type Slices = {
   readonly old: readonly Slice[];
-  /** What the candidate was trained for. */
-  readonly drifted: readonly Slice[];
+  readonly drifted: readonly DriftedSlice[];
 };
 
 export type SliceMargins = {

@@ -1,0 +1,87 @@
+/** Wrong labels are found by the answers that both models are sure of; right ones are not accused. */
+import { describe, expect, test } from "@jest/globals";
+import { type Random, seededRandom } from "@tributary/kernel";
+import { judgeGate, marginDefaults } from "./gate.ts";
+import { labelsLine, sureFrames } from "./labels.ts";
+import { paired } from "./paired.ts";
+
+const SEEDS = 200;
+const FRAMES = 225;
+const CLASSES = 10;
+
+type Site = {
+  /** Of the champion where it is sure, and of the candidate wherever the champion errs: it learned from this site. */
+  readonly errs: number;
+  readonly corrects: number;
+  readonly wrongLabels: number;
+  readonly frames?: number;
+};
+
+const otherThan = (label: number, random: Random) => (label + 1 + Math.floor((CLASSES - 1) * random())) % CLASSES;
+
+function lineOf({ errs, corrects, wrongLabels, frames = FRAMES }: Site, seed: number) {
+  const random = seededRandom(seed);
+  const truths = Array.from({ length: frames }, () => Math.floor(CLASSES * random()));
+  const confidence = truths.map(() => (random() < 0.5 ? 0.95 : 0.6));
+  const champion = truths.map((truth) => (random() < errs ? otherThan(truth, random) : truth));
+  const candidate = champion.map((answer, i) => (random() < corrects ? (truths[i] as number) : answer));
+  const labels = truths.map((truth) => (random() < wrongLabels ? otherThan(truth, random) : truth));
+  return labelsLine(
+    "site=north",
+    sureFrames({ answers: candidate }, { answers: champion, confidence }, labels),
+    marginDefaults,
+  );
+}
+
+function verdicts(site: Site) {
+  const counts = { passed: 0, unsure: 0, failed: 0 };
+  for (let seed = 1; seed <= SEEDS; seed++) counts[lineOf(site, seed).verdict] += 1 / SEEDS;
+  return counts;
+}
+
+describe("labels of a drifted slice", () => {
+  test("right ones pass, also where drift makes the champion sure of wrong answers", () => {
+    expect(verdicts({ errs: 0.05, corrects: 0, wrongLabels: 0 }).passed).toBeCloseTo(1, 10);
+    expect(verdicts({ errs: 0.4, corrects: 0.7, wrongLabels: 0 }).passed).toBeGreaterThan(0.95);
+  });
+
+  test("of people who err now and then pass; 45 % wrong ones fail; of few frames they wait for a person", () => {
+    expect(verdicts({ errs: 0.05, corrects: 0, wrongLabels: 0.1 }).failed).toBe(0);
+    expect(verdicts({ errs: 0.05, corrects: 0, wrongLabels: 0.45 }).failed).toBeGreaterThan(0.99);
+    expect(verdicts({ errs: 0.05, corrects: 0, wrongLabels: 0.45, frames: 16 }).passed).toBeLessThan(0.15);
+  });
+
+  test("the line has the numbers, and says where to look", () => {
+    expect(lineOf({ errs: 0, corrects: 0, wrongLabels: 0.45 }, 1)).toMatchObject({
+      verdict: "failed",
+      found: expect.stringMatching(
+        /^\d+ of \d+ frames that the champion is sure of \(0\.9 or more\) and the candidate answers alike are labelled otherwise, at most 25 %; p .+: look at who labelled them, and how$/,
+      ),
+    });
+  });
+
+  test("it stops a candidate that is better in spite of its labels; without sure frames there is nothing to say", () => {
+    const right = Array.from({ length: 2_000 }, (_, i) => i % 10 !== 0);
+    const model = { right, confidence: right.map(() => 0.9), latenciesMs: [3], megabytes: 110 };
+    const base = { name: "base", ...paired(right, right) };
+    const better = { name: "site=north", frames: FRAMES, won: 30, lost: 5, candidate: 0.5, champion: 0.4 };
+    const gate = (sure: { frames: number; contradicted: number }) =>
+      judgeGate({
+        classes: ["cat", "dog"],
+        labels: right.map((_, i) => i % 2),
+        candidate: model,
+        champion: model,
+        slices: { old: [base], drifted: [{ ...better, sure }] },
+        corruptions: [],
+        latencyBudgetMs: 50,
+        latencySlaMs: null,
+        golden: { frames: 16, failed: [] },
+      });
+    expect(gate({ frames: 100, contradicted: 6 }).passed).toBe(true);
+    expect(gate({ frames: 0, contradicted: 0 }).passed).toBe(true);
+    const stopped = gate({ frames: 100, contradicted: 45 });
+    expect(stopped.lines.filter(({ verdict }) => verdict === "failed").map(({ name }) => name)).toEqual([
+      "labels of site=north",
+    ]);
+  });
+});
