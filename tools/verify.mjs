@@ -145,10 +145,18 @@ function count(result) {
       failures.push(`${name}: ${test.fullName} (${test.status})`);
     }
   }
-  const slow = result.testResults
-    .map((suite) => ({ name: suite.name.slice(root.length), ms: suite.endTime - suite.startTime }))
-    .sort((a, b) => b.ms - a.ms);
-  for (const { name, ms } of slow.slice(0, 8)) console.log(`  ${(ms / 1000).toFixed(1).padStart(6)} s  ${name}`);
+  const files = result.testResults.map((suite) => ({
+    name: suite.name.slice(root.length),
+    ms: suite.endTime - suite.startTime,
+    tests: suite.assertionResults.map(({ title, duration }) => ({ name: `  ${title}`, ms: duration ?? 0 })),
+  }));
+  const [longest, ...others] = slowest(files);
+  const lines = [longest, ...slowest(longest?.tests ?? []), ...others].filter(Boolean);
+  for (const { name, ms } of lines) console.log(`  ${(ms / 1000).toFixed(1).padStart(6)} s  ${name}`);
+}
+
+function slowest(timed) {
+  return timed.toSorted((a, b) => b.ms - a.ms).slice(0, 8);
 }
 
 function marked() {

@@ -43,6 +43,7 @@ export function retrainPicture(trials: readonly Point[], gains: ReadonlyMap<stri
       `<circle cx="${LEFT + 10 + 110 * i}" cy="${TOP - 14}" r="5" fill="${colour}"/><text x="${LEFT + 20 + 110 * i}" y="${TOP - 10}">${drift}</text>`,
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${LEFT + WIDTH + 130} ${TOP + HEIGHT + 50}" width="${LEFT + WIDTH + 130}" height="${TOP + HEIGHT + 50}" font-family="sans-serif" font-size="12" fill="#222">
+<title>Accuracy regained at a drifted site, by accuracy lost elsewhere</title>
 <rect width="100%" height="100%" fill="#fff"/>
 <text x="16" y="24" font-size="15">Share of the lost accuracy that is regained (filled: retrained; hollow: controls)</text>
 ${[...costs, ...shares, ...legend, ...marks].join("\n")}

@@ -321,7 +321,7 @@ async function controlsOf(world: World, { candidate }: Found): Promise<readonly 
   const { options, stack, packageDir } = world;
   if (!options.controls) return [];
   const { sites, log, signal, dir } = options;
-  const trainer = new Trainer({ dir, sites, edgeDir: packageDir, cloudDir: cloudPackage, progress: log });
+  const trainer = new Trainer({ dir, sites, edgeDir: packageDir, cloudDir: cloudPackage, progress: log, signal });
   const judge = await Judge.open(packageDir, sites);
   const validationDir = await sites.folder("validation");
   const found = new Map<string, Control>();

@@ -63,6 +63,7 @@ export type TrainerOptions = {
   readonly edgeDir: string;
   readonly cloudDir: string;
   readonly progress: (line: string) => void;
+  readonly signal?: AbortSignal;
 };
 
 export type Trained = {
@@ -118,7 +119,7 @@ export class Trainer {
     name: string,
     training: Pick<LocalTraining, "job" | "datasetDir" | "outDir">,
   ): Promise<TrainingResult> {
-    const { edgeDir, progress } = this.#options;
+    const { edgeDir, progress, signal } = this.#options;
     const { job, datasetDir, outDir } = training;
     const baseDir = await this.#baseDir();
     const key = createHash("sha256").update(JSON.stringify(job));
@@ -137,7 +138,8 @@ export class Trainer {
       progress(`${name}: ${progressLine(at)}`);
     };
     await rm(keyFile, { force: true });
-    const result = await trainLocally({ ...training, parentDir: edgeDir, baseDir, limits: LIMITS }, { onProgress });
+    const options = { onProgress, ...(signal !== undefined && { signal }) };
+    const result = await trainLocally({ ...training, parentDir: edgeDir, baseDir, limits: LIMITS }, options);
     await writeFile(keyFile, made);
     return result;
   }
