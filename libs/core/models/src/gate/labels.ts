@@ -56,6 +56,9 @@ export function labelsLine(
   const p = 1 - binomialCdf(contradicted - 1, frames, bound);
   const verdict = share <= bound ? "passed" : p <= alpha ? "failed" : "unsure";
   const counts = `${contradicted} of ${frames} ${sure} are labelled otherwise, at most ${Math.round(100 * bound)} %`;
-  const advice = verdict === "passed" ? "" : `; p ${p.toPrecision(2)}: look at who labelled them, and how`;
+  const advice =
+    verdict === "passed"
+      ? ""
+      : `; p ${p.toPrecision(2)}: these labels are wrong, or both models are; look at who labelled them, and how`;
   return { ...about, verdict, candidate: share, found: `${counts}${advice}` };
 }
