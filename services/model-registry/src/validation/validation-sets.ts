@@ -188,17 +188,20 @@ export class ValidationSets {
 
   async #checkComplete({ frames }: ValidationManifest): Promise<void> {
     const { blobs } = this;
-    const missing: string[] = [];
+    const stored = new Set<string>();
     await eachOf(frames, async ({ file, sha256: digest, bytes }) => {
       const size = await blobs.size(digest);
-      if (size === undefined) missing.push(`${file} (${digest})`);
-      else if (size !== bytes) {
+      if (size === undefined) return;
+      stored.add(digest);
+      if (size !== bytes) {
         const message = `${file}: its blob has ${size} bytes, the manifest lists ${bytes}`;
         throw new Failure("validation-digest-mismatch", "give-up", message);
       }
     });
+    const missing = frames.filter(({ sha256 }) => !stored.has(sha256));
     if (missing.length === 0) return;
-    const message = `the registry has no blob for ${someOf(missing)}: upload it first`;
+    const some = someOf(missing.map(({ file, sha256 }) => `${file} (${sha256})`));
+    const message = `the registry has no blob for ${some}: upload it first`;
     throw new Failure("validation-blobs-missing", "give-up", message);
   }
 
