@@ -50,6 +50,15 @@ describe("a verdict", () => {
     expect(due(world({ verdict: { modelDigest: "00".repeat(32) } }))).toEqual([]);
   });
 
+  test("counts frames since the median onset of its devices, not since the earliest, which is an estimate of before the change", () => {
+    const onsets = [-40, -1, 0, 2, 90].map((minutes) => NOW + minutes * 60_000);
+    const devices = onsets.map((since, i) => ({ deviceId: `d${i}`, cameras: [], since }));
+    const sinceOf = (verdict: Partial<DriftVerdict>) =>
+      triggersDue(world({ verdict }), NOW, runDefaults, digest)[0]?.run.since;
+    expect(sinceOf({ devices: devices.toReversed(), since: NOW - 40 * 60_000 })).toBe(NOW);
+    expect(sinceOf({ devices: [], since: NOW - 5 })).toBe(NOW - 5);
+  });
+
   test("rests after its training: a week, and a day where labels were missing", () => {
     const failed = world({ verdict: {}, runs: ended({ phase: "FAILED" }) });
     expect([due(failed, NOW + 6 * DAY), due(failed, NOW + 7 * DAY)]).toEqual([[], ["verdict:v"]]);

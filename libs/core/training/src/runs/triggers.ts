@@ -76,7 +76,7 @@ export function requestedBy(
 
 function verdictsDue(world: World): readonly Cause[] {
   return [...world.verdicts.values()].flatMap((verdict): Cause[] => {
-    const { verdictId, modelName: model, modelDigest, summary, since, devices } = verdict;
+    const { verdictId, modelName: model, modelDigest, summary, devices } = verdict;
     const isDue = verdict.state === "OPEN" && verdict.retrain && championOf(world, model)?.modelDigest === modelDigest; // T2
     if (!isDue) return [];
     return [
@@ -87,13 +87,18 @@ function verdictsDue(world: World): readonly Cause[] {
         by: SERVICE,
         reason: summary,
         slice: sliceOf(verdict),
-        since,
+        since: onsetOf(verdict),
         verdictId,
         devices: devices.map(({ deviceId }) => deviceId).slice(0, DEVICES_MAX),
       },
     ];
   });
 }
+
+/** Median of its devices: the verdict's own is the earliest, and of many estimates that is one of before the change, whose frames would
+ * be learned as if they were drifted. */
+const onsetOf = ({ since, devices }: DriftVerdict): Instant =>
+  devices.map((device) => device.since).toSorted((a, b) => a - b)[Math.floor(devices.length / 2)] ?? since;
 
 const sliceOf = ({ scopeKey, scopeValue }: DriftVerdict): string =>
   scopeKey === FLEET ? FLEET : `${scopeKey}=${scopeValue}`;
