@@ -1,7 +1,7 @@
 /** The stack's Kafka: a node of its own, which can be killed and restarts on the same port with the same data; or a cluster that
  * is there. */
 import { join } from "node:path";
-import { PARTITIONS } from "@tributary/contracts";
+import { PARTITIONS, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin } from "@tributary/kafka";
 import { freePort } from "@tributary/testing";
 import { type KafkaNode, startKafka } from "../../../tools/kafka.mjs";
@@ -15,7 +15,7 @@ export type KafkaOptions = {
   readonly brokers?: readonly string[];
   /** Of every topic; `tributary.` by default. */
   readonly prefix?: string;
-  /** Of topics that are keyed by device; as in production by default. */
+  /** Of topics that are keyed by device, unless an earlier run made them; as in production by default. */
   readonly partitions?: number;
   /** A proxy of the caller's on `advertisedPort`, in front of a second listener of the stack's own node on `port`. */
   readonly proxy?: { readonly port: number; readonly advertisedPort: number };
@@ -79,8 +79,13 @@ export class Kafka {
 
   async createTopics(): Promise<void> {
     const admin = new KafkajsAdmin({ ...this.block(), clientId: "local-stack" });
-    const { partitions = PARTITIONS } = this.#options;
-    await ensureTributaryTopics(admin, { partitions }).finally(() => admin.close());
+    try {
+      // A topic that is new in this version needs as many as those that its service reads beside it.
+      const [older] = await admin.describe([topics.predictions.name]);
+      await ensureTributaryTopics(admin, { partitions: older?.partitions ?? this.#options.partitions ?? PARTITIONS });
+    } finally {
+      await admin.close();
+    }
   }
 
   async kill(): Promise<void> {

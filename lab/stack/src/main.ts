@@ -22,6 +22,8 @@ import { watch } from "./watch.ts";
 /** Frames a second of a light device. */
 const LIGHT_FPS = 1;
 const LIGHT_DEVICES_A_PROCESS = 64;
+/** Of so few devices most of a deployment's 32 would be empty, and each costs Kafka and its readers at every fetch. */
+const PARTITIONS = 8;
 /** How long a person takes who labels a frame of the random sample. */
 const LABEL_DELAY_MS = 3_000;
 /** A run that is stopped leaves frames of its last seconds on their way. */
@@ -147,7 +149,7 @@ async function started(options: StartOptions, { edge, cloud, camera, devices }: 
     classes: edge.labels,
     supervised: true,
     wellKnownPorts: true,
-    ...(options.kafka && { kafka: { brokers: options.kafka } }),
+    kafka: options.kafka ? { brokers: options.kafka } : { partitions: PARTITIONS },
     ...(options.mqtt && { mqtt: externalOf(options.mqtt) }),
     packages: { edge: edge.dir, cloud: cloud.dir },
     rollouts: { quick: true },

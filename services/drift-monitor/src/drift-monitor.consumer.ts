@@ -1,5 +1,5 @@
 import { Inject, Injectable } from "@nestjs/common";
-import { DeadLetters, KafkajsSink, KafkajsSource, Lease } from "@tributary/kafka";
+import { BACKGROUND_ROUND_MS, DeadLetters, KafkajsSink, KafkajsSource, Lease } from "@tributary/kafka";
 import type { Random } from "@tributary/kernel";
 import { CRASH, type Crash, KAFKA, KafkaBatches, type KafkaConnection, RANDOM } from "@tributary/service-kit";
 import { GROUP } from "./config.ts";
@@ -18,7 +18,10 @@ export class DriftMonitorConsumer extends KafkaBatches {
   ) {
     const { clock, telemetry } = kafka;
     super({
-      source: (topics) => partitions.fenced(new KafkajsSource({ ...kafka, group: GROUP, topics, lease })),
+      source: (topics) =>
+        partitions.fenced(
+          new KafkajsSource({ ...kafka, group: GROUP, topics, lease, roundMsMin: BACKGROUND_ROUND_MS }),
+        ),
       events: partitions,
       deadLetters: new DeadLetters({ sink, group: GROUP, telemetry }),
       clock,

@@ -16,7 +16,7 @@ export { type GroupLag, KafkaInspector, type TopicState } from "./inspector.ts";
 export { SINK_CLOSED } from "./joining-sink.ts";
 export { type ClockReading, clockOffsetMs, KafkaClock } from "./kafka-clock.ts";
 export { KafkajsSink } from "./kafkajs-sink.ts";
-export { KafkajsSource } from "./kafkajs-source.ts";
+export { BACKGROUND_ROUND_MS, KafkajsSource } from "./kafkajs-source.ts";
 export { Lease } from "./lease.ts";
 export { partitionOf } from "./partition-of.ts";
 export { PlatformaticSink } from "./platformatic-sink.ts";

@@ -11,7 +11,7 @@
  *     partitions are committed together, every `COMMIT_EVERY_MS`: a commit costs Kafka as much as a batch does.
  * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer reliably,
  *     a supervisor does.
- * C7. A round of batches takes `ROUND_MS_MIN` at least: records that arrive meanwhile form one batch a partition, so that a
+ * C7. A round of batches takes `roundMsMin` at least: records that arrive meanwhile form one batch a partition, so that a
  *     producer of many small records causes a bounded number of requests (G13). */
 import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
@@ -40,6 +40,8 @@ export type KafkajsSourceOptions = KafkaConnection & {
   /** Partition numbers handled concurrently. */
   readonly concurrency?: number;
   readonly batchRecordsMax?: number;
+  /** 10 by default: answers wait for it. */
+  readonly roundMsMin?: number;
   /** Of this membership; its session is the time without a heartbeat after which the group gives a member up. */
   readonly lease?: Lease;
   /** How long a partition may be behind without moving before the process is given up. */
@@ -57,6 +59,8 @@ const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
 const LEASE_LOOK_MS = 250;
 const COMMIT_EVERY_MS = 250;
 const ROUND_MS_MIN = 10;
+/** `roundMsMin` of consumers for which no answer waits. */
+export const BACKGROUND_ROUND_MS = 100;
 /** Requests of Kafka's protocol that keep a member in its group. */
 const HEARTBEAT = 12;
 const SYNC_GROUP = 14;
@@ -314,7 +318,8 @@ export class KafkajsSource implements BatchSource {
         await this.#assigning;
         await this.#handOver(payload, handle);
       });
-      const restMs = startedAtMs + ROUND_MS_MIN - this.#clock.monotonicMs();
+      const { roundMsMin = ROUND_MS_MIN } = this.#options;
+      const restMs = startedAtMs + roundMsMin - this.#clock.monotonicMs();
       if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal).catch(() => {});
       if (this.#stop.signal.aborted) await this.#commitProcessed(); // kafkajs leaves the group once this returns
     } catch (error) {
