@@ -30,7 +30,7 @@ const trainingSchema = z.object({
   trigger: z.enum(["UNKNOWN", ...trainingTriggers]).describe("What asked for it."),
   causeKey: z
     .string()
-    .describe("At most one run of a cause is open: verdict:ID, labels:MODEL, schedule:MODEL, person:MODEL."),
+    .describe("At most one run of a cause is open: verdict:MODEL:SLICE, labels:MODEL, schedule:MODEL, person:MODEL."),
   verdictId: z.string().describe("Of VERDICT: the verdict of drift. Empty otherwise."),
   requestedBy: z.string(),
   reason: z.string().describe("Why it was asked for."),

@@ -9,7 +9,7 @@ export const someTrainingRun = (change: Partial<TrainingRun> = {}): TrainingRun 
   version: 4n,
   model: "edge",
   trigger: "VERDICT",
-  causeKey: "verdict:0123456789ab",
+  causeKey: "verdict:edge:site=north",
   verdictId: "0123456789ab",
   requestedBy: "trainer",
   reason: "Frames of site=north are lost since 00:00",

@@ -233,7 +233,7 @@ async function verdictOf({ stack, fleet, options }: World, drift: DriftWatch): P
 }
 
 async function runOf({ options }: World, trainings: TrainingWatch, { verdictId }: DriftVerdict): Promise<string> {
-  const isOwn = (run: { readonly causeKey: string }) => run.causeKey === `verdict:${verdictId}`;
+  const isOwn = (run: { readonly verdictId: string }) => run.verdictId === verdictId;
   const run = await untilFound(options, 60_000, "a training of the verdict", async () => {
     const found = trainings.runs.find(isOwn);
     return found?.phase === "QUEUED" ? undefined : found;

@@ -30,7 +30,7 @@ export const settings = {
   canaryPercent: 30,
   controlsPerCanary: 2,
   burnInMs: 15_000,
-  analysisMs: 600_000,
+  analysisMs: 1_200_000,
   lookEveryMs: 5_000,
   settleMs: 2_500,
   progressDeadlineMs: 300_000,
@@ -43,7 +43,7 @@ export const settings = {
   verdictMsMax: 240_000,
   labellingMsMax: 180_000,
   trainingMsMax: 1_200_000,
-  runMs: 2_400_000,
+  runMs: 3_000_000,
 } as const;
 
 export const differences: readonly Difference[] = [

@@ -6,6 +6,7 @@ import { candidateVersion, requestedBy, runDefaults, triggersDue, type World } f
 
 const NOW = 1_800_000_000_000;
 const DAY = 86_400_000;
+const CAUSE = "verdict:edge:site=north";
 const champion = someModel({ name: "edge", version: "1.4.0", pushedAt: NOW - 300 * DAY });
 const digest = (text: string): string => Buffer.from(text).toString("hex").padEnd(64, "0");
 
@@ -18,11 +19,13 @@ function world(change: Partial<World> & { readonly verdict?: Partial<DriftVerdic
     modelDigest,
     state: "OPEN",
     retrain: true,
+    scopeKey: "site",
+    scopeValue: "north",
     ...verdict,
   });
   return {
     runs: new Map(),
-    verdicts: new Map(verdict === undefined ? [] : [["v", one]]),
+    verdicts: new Map(verdict === undefined ? [] : [[one.verdictId, one]]),
     rollouts: new Map(),
     models: { names: () => ["edge"], byAlias: () => champion, get: () => champion },
     labelsSince: () => 0,
@@ -39,12 +42,12 @@ const ended = (change: Partial<TrainingRun>): ReadonlyMap<string, TrainingRun> =
     runDefaults,
     digest,
   );
-  return new Map([[run.runId, { ...run, causeKey: "verdict:v", endedAt: NOW, ...change }]]);
+  return new Map([[run.runId, { ...run, causeKey: CAUSE, verdictId: "v", endedAt: NOW, ...change }]]);
 };
 
 describe("a verdict", () => {
   test("is a reason while it is open, loses frames, and is about the champion", () => {
-    expect(due(world({ verdict: {} }))).toEqual(["verdict:v"]);
+    expect(due(world({ verdict: {} }))).toEqual([CAUSE]);
     expect(due(world({ verdict: { state: "CLOSED" } }))).toEqual([]);
     expect(due(world({ verdict: { retrain: false } }))).toEqual([]);
     expect(due(world({ verdict: { modelDigest: "00".repeat(32) } }))).toEqual([]);
@@ -61,10 +64,29 @@ describe("a verdict", () => {
 
   test("rests after its training: a week, and a day where labels were missing", () => {
     const failed = world({ verdict: {}, runs: ended({ phase: "FAILED" }) });
-    expect([due(failed, NOW + 6 * DAY), due(failed, NOW + 7 * DAY)]).toEqual([[], ["verdict:v"]]);
+    expect([due(failed, NOW + 6 * DAY), due(failed, NOW + 7 * DAY)]).toEqual([[], [CAUSE]]);
     const refused = world({ verdict: {}, runs: ended({ phase: "REFUSED" }) });
-    expect([due(refused, NOW + DAY / 2), due(refused, NOW + DAY)]).toEqual([[], ["verdict:v"]]);
+    expect([due(refused, NOW + DAY / 2), due(refused, NOW + DAY)]).toEqual([[], [CAUSE]]);
     expect(due(world({ verdict: {}, runs: ended({ endedAt: null }) }), NOW + 365 * DAY)).toEqual([]);
+  });
+
+  test("about the model that came out, at the same place, is the same cause; at another place it is another", () => {
+    const runs = ended({ phase: "SUCCEEDED" });
+    const next = { verdictId: "w" };
+    expect(due(world({ verdict: next, runs }), NOW + 6 * DAY)).toEqual([]);
+    expect(due(world({ verdict: next, runs }), NOW + 7 * DAY)).toEqual([CAUSE]);
+    expect(due(world({ verdict: { ...next, scopeValue: "south" }, runs }))).toEqual(["verdict:edge:site=south"]);
+  });
+
+  test("does not rest for a training that was cancelled, since the verdict before it closed; its own verdict does", () => {
+    const runs = ended({ phase: "CANCELLED" });
+    expect(due(world({ verdict: { verdictId: "w" }, runs }))).toEqual([CAUSE]);
+    expect(due(world({ verdict: {}, runs }), NOW + 6 * DAY)).toEqual([]);
+  });
+
+  test("and another one of the same place at the same time are one run", () => {
+    const both = ["v", "w"].flatMap((verdictId) => [...world({ verdict: { verdictId } }).verdicts]);
+    expect(due(world({ verdicts: new Map(both) }))).toEqual([CAUSE]);
   });
 });
 

@@ -1,8 +1,10 @@
 /**
- * Which trainings are due. A cause is a verdict of drift that loses frames, enough new labels of a model, a schedule, or a person.
+ * Which trainings are due. A cause is drift that loses frames of a model at a place, enough new labels of a model, a schedule, or a
+ * person.
  *
- * T1. Of a cause at most one run is open, and none starts in the cool-down after its end: the same verdict, however often it is
- *     written, is one run.
+ * T1. Of a cause at most one run is open, and none starts in the cool-down after its end: a verdict, however often it is written, is
+ *     one run, and so is the next one about the same place, which is about the model that came out of that run. Only a run that was
+ *     cancelled, as when its verdict closed, keeps no other verdict waiting.
  * T2. A verdict counts while it is open, of the model that is champion: about another package a training could do nothing.
  * T3. What is on a schedule does not start while a run of the model is open, nor for a moment that is
  *     over for more than a day or before the end of one that succeeded: an old champion is no reason when a trainer is set up.
@@ -48,9 +50,9 @@ type Cause = {
 /** New runs, each QUEUED. */
 export function triggersDue(world: World, now: Instant, settings: RunSettings, digest: Digester): readonly Changed[] {
   const causes = [...verdictsDue(world), ...modelsDue(world, now, settings)];
-  return causes
-    .filter(({ causeKey }) => mayStart(world, causeKey, now, settings))
-    .map((cause) => runOf(cause, now, settings, digest));
+  const due = causes.filter((cause) => mayStart(world, cause, now, settings));
+  const ofEach = new Map(due.map((cause) => [cause.causeKey, cause]));
+  return [...ofEach.values()].map((cause) => runOf(cause, now, settings, digest));
 }
 
 /** Throws a Failure that names what is in the way (T4). */
@@ -79,14 +81,15 @@ function verdictsDue(world: World): readonly Cause[] {
     const { verdictId, modelName: model, modelDigest, summary, devices } = verdict;
     const isDue = verdict.state === "OPEN" && verdict.retrain && championOf(world, model)?.modelDigest === modelDigest; // T2
     if (!isDue) return [];
+    const slice = sliceOf(verdict);
     return [
       {
         trigger: "VERDICT",
-        causeKey: `verdict:${verdictId}`,
+        causeKey: `verdict:${model}:${slice}`,
         model,
         by: SERVICE,
         reason: summary,
-        slice: sliceOf(verdict),
+        slice,
         since: onsetOf(verdict),
         verdictId,
         devices: devices.map(({ deviceId }) => deviceId).slice(0, DEVICES_MAX),
@@ -133,10 +136,11 @@ function modelsDue(world: World, now: Instant, settings: RunSettings): readonly 
 }
 
 /** T1 */
-function mayStart({ runs }: World, causeKey: string, now: Instant, settings: RunSettings): boolean {
+function mayStart({ runs }: World, { causeKey, verdictId = "" }: Cause, now: Instant, settings: RunSettings): boolean {
   return [...runs.values()].every((run) => {
     if (run.causeKey !== causeKey) return true;
     if (run.endedAt === null) return false;
+    if (run.phase === "CANCELLED" && run.verdictId !== verdictId) return true;
     const restMs = run.phase === "REFUSED" ? settings.refusedCooldownMs : settings.cooldownMs;
     return now >= run.endedAt + restMs;
   });
