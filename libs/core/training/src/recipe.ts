@@ -23,8 +23,8 @@ export type Recipe = {
   readonly flips: boolean;
   /** Shares of the new weights to choose from; the others are the deployed model's (Wortsman 2022). */
   readonly blends: readonly number[];
-  /** The blend may cost base photos of TUNE this much accuracy. Where the deployed model was trained on these photos it knows them, and
-   * the loss is overstated. */
+  /** The blend may cost base photos of TUNE this much accuracy, beside what the deployed model answers on frames that it does not know
+   * (local/blend.ts). */
   readonly baseLossMax: number;
   /** Base and slice frames that quantisation ranges are measured on, each. */
   readonly calibrationFrames: number;

@@ -52,6 +52,7 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
   const baseBefore = (first?.judged.baseTune ?? []).filter(({ label, before }) => label === before).length;
   const chosen = chooseBlend(measured, {
     baseBefore: baseBefore / run.frames.count("baseTune"),
+    validated: pkg.manifest.metrics.accuracy ?? null,
     baseLossMax: recipe.baseLossMax,
     sliceFrames: run.frames.count("sliceTune"),
   });

@@ -21,6 +21,8 @@ export type BlendAccuracy = { readonly blend: number; readonly slice: number; re
 export type BlendBounds = {
   /** Accuracy of the deployed model on base photos of TUNE. */
   readonly baseBefore: number;
+  /** Its accuracy on frames that it was not trained on, as its package states it; null: it does not. */
+  readonly validated: number | null;
   readonly baseLossMax: number;
   /** Frames of the slice that the blends were measured on. */
   readonly sliceFrames: number;
@@ -35,13 +37,19 @@ export type ChosenBlend = {
 /** Accuracies are quotients of counts: equal ones may differ in their last bit. */
 const TOLERANCE = 1e-9;
 
-/** The largest blend whose loss on base photos is at most `baseLossMax`, unless another is better on the slice by more than a
+/**
+ * The largest blend whose loss on base photos is at most `baseLossMax`, unless another is better on the slice by more than a
  * standard error of `sliceFrames` frames (the rule of Breiman et al. 1984, towards the weights that were trained): the slice has few
- * frames to tune on, and their best is mostly chance. Where none qualifies, the smallest: the gate judges it. */
+ * frames to tune on, and their best is mostly chance. Where none qualifies, the smallest: the gate judges it.
+ *
+ * Base photos are mostly those that the deployed model was trained on. It knows some by heart, and moving its weights loses that first, which
+ * no frame of the fleet would notice. So a blend is compared with what the deployed model does on frames that it does not know.
+ */
 export function chooseBlend(
   measured: readonly BlendAccuracy[],
-  { baseBefore, baseLossMax, sliceFrames }: BlendBounds,
+  { baseBefore: known, validated, baseLossMax, sliceFrames }: BlendBounds,
 ): ChosenBlend {
+  const baseBefore = Math.min(known, validated ?? known);
   const byBlend = measured.toSorted((a, b) => a.blend - b.blend);
   const allowed = byBlend.filter(({ base }) => baseBefore - base <= baseLossMax + TOLERANCE);
   const best = Math.max(...allowed.map(({ slice }) => slice));

@@ -168,7 +168,7 @@ describe("blend", () => {
     { blend: 0.8, slice: 0.8, base: 0.858 },
     { blend: 1, slice: 0.82, base: 0.85 },
   ];
-  const bounds = { baseBefore: 0.86, baseLossMax: 0.003, sliceFrames: 75 };
+  const bounds = { baseBefore: 0.86, validated: null, baseLossMax: 0.003, sliceFrames: 75 };
   const choose = (change: Partial<typeof bounds> = {}) => chooseBlend(measured, { ...bounds, ...change });
   test("the largest within the loss allowed on base photos, if the slice's frames do not distinguish it from the best", () => {
     expect(choose()).toEqual({ blend: 0.8, note: null });
@@ -179,6 +179,13 @@ describe("blend", () => {
   });
   test("a loss of exactly what is allowed is allowed, whatever its last bit", () => {
     expect(chooseBlend([{ blend: 1, slice: 1, base: 0.857 }], bounds).note).toBeNull();
+  });
+  test("what the deployed model knows by heart is no loss: base photos are compared with its validated accuracy, where that is lower", () => {
+    const forgetting = measured.map((one, i) => ({ ...one, base: 0.88 - 0.004 * i }));
+    const memorised = { ...bounds, baseBefore: 0.884 };
+    expect(chooseBlend(forgetting, memorised).blend).toBe(0.2);
+    expect(chooseBlend(forgetting, { ...memorised, validated: 0.865 }).blend).toBe(1);
+    expect(chooseBlend(forgetting, { ...memorised, validated: 0.95 }).blend).toBe(0.2);
   });
   test("none qualifies: the smallest, with a note", () => {
     const chosen = choose({ baseBefore: 0.9 });
