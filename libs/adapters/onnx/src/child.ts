@@ -9,7 +9,7 @@ import { Socket } from "node:net";
 import { type Inference, type InferenceResult, quantiseTensor } from "@tributary/inference";
 import { Failure, reasonOf } from "@tributary/kernel";
 import sharp from "sharp";
-import { moveCompilers, raiseThisProcess } from "./cores.ts";
+import { moveCompilers, moveOtherThreads, raiseThisProcess } from "./cores.ts";
 import { Normaliser, pictureStatistics } from "./normaliser.ts";
 import { decodePicture, type Picture } from "./preprocess.ts";
 import {
@@ -37,8 +37,6 @@ type Model = {
 
 const [backgroundCore = "", raised] = process.argv.slice(2);
 if (backgroundCore !== "") moveCompilers(backgroundCore);
-// With the threads that decode pictures, which a frame waits for as well.
-if (raised === "raised") raiseThisProcess();
 sharp.concurrency(1);
 sharp.cache(false);
 process.on("SIGINT", () => {});
@@ -90,6 +88,10 @@ async function load(init: ChildInit): Promise<void> {
   try {
     opened = await Session.load(init, opened);
     model = { init, session: opened, outputLength: init.classes, normaliser: new Normaliser(init.preprocessing) };
+    // With the threads that decode pictures, which a frame waits for as well. Not before: loading computes for a second, and would keep
+    // other models and the agent from the core that it shares with them.
+    if (raised === "raised") raiseThisProcess();
+    else if (backgroundCore !== "") moveOtherThreads(backgroundCore);
     pipe.write(encodeJson(messageKinds.ready, {}));
   } catch (error) {
     const code = error instanceof Failure ? error.code : "model-unloadable";

@@ -6,6 +6,9 @@
  *
  * Needs Linux, two cores and util-linux's taskset. Without them no thread is moved, and latencies vary more.
  *
+ * Q1. The last thread of a process to end still releases its entries in /proc when the parent is woken to reap it. A parent that
+ *     preempts it on that core, from a real-time class, waits for these in the kernel without sleeping, until Linux throttles it
+ *     after .95 s. So of a model's threads only the main one, which releases none, and raised ones are on the frames' cores.
  * Q2. Other programs run on the frames' cores too, and hold them just as long. A thread in a real-time class does not wait for
  *     them. That needs util-linux's chrt and a permission (CAP_SYS_NICE, or RLIMIT_RTPRIO of 1). */
 import { spawnSync } from "node:child_process";
@@ -46,11 +49,18 @@ export function separateThreads({ frames, background }: Cores): void {
   pin(String(process.pid), frames);
 }
 
-/** V8's own threads, which compile and collect garbage; Node names them since version 24. */
+/** V8's own threads, which compile and collect garbage, and the one that waits for a debugger; Node names them since version 24. */
 export function moveCompilers(core: string): void {
-  for (const thread of readdirSync("/proc/self/task")) {
-    if (/^(V8Worker|DelayedTask)/.test(nameOf(thread))) pin(thread, core);
-  }
+  moveThreads(core, /^(V8Worker|DelayedTask|SignalInspector)/);
+}
+
+/** All of this process but its main one (Q1). */
+export function moveOtherThreads(core: string): void {
+  moveThreads(core, /^(?!MainThread|node)/);
+}
+
+function moveThreads(core: string, named: RegExp): void {
+  for (const thread of readdirSync("/proc/self/task")) if (named.test(nameOf(thread))) pin(thread, core);
 }
 
 /** The calling worker thread. */
