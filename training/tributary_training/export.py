@@ -1,10 +1,11 @@
 """Turns a checkpoint into `model.onnx` beside the files that `tributary models pack` needs, and golden tensors.
 
     python -m tributary_training.export edge  [--out .work/export/edge-resnet8]
+    python -m tributary_training.export lite  [--out .work/export/edge-lite]
     python -m tributary_training.export cloud [--out .work/export/cloud-vgg]
 
 Input `input` float32[N, 3, 32, 32]; outputs `logits` float32[N, 10] and `features` float32[N, F]. Batch norms are
-folded into the convolutions. The edge model is quantised to int8 (static, QDQ, per channel), calibrated on training
+folded into the convolutions. The edge models are quantised to int8 (static, QDQ, per channel), calibrated on training
 frames; the cloud model stays fp32.
 """
 
@@ -26,8 +27,10 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .data import CLASSES, FRAME_SIDE, JPEG_QUALITY, MEAN, MODEL_SIDE, PACKAGE, SPLITS, STD, load_split, normalise, write_golden
-from .models import CloudNet, ResNet8
+from .models import CloudNet
+from .train import NETWORKS
 
+NAMES = {"edge": "edge-resnet8", "lite": "edge-lite", "cloud": "cloud-vgg"}
 OPSET = 17
 CALIBRATION_FRAMES = 1000
 
@@ -50,22 +53,22 @@ PREPROCESSOR = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network", choices=["edge", "cloud"])
+    parser.add_argument("network", choices=sorted(NAMES))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--work", type=Path, default=Path(".work"))
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    out = options.out or options.work / "export" / ("edge-resnet8" if options.network == "edge" else "cloud-vgg")
+    out = options.out or options.work / "export" / NAMES[options.network]
     out.mkdir(parents=True, exist_ok=True)
 
     saved = torch.load(options.work / f"{options.network}.pt", weights_only=True)
-    network = ResNet8() if options.network == "edge" else CloudNet()
+    network = NETWORKS[options.network]()
     network.load_state_dict(saved["network"])
     network.eval()
     folded = fold(network)
     model = out / "model.onnx"
-    if options.network == "edge":
+    if options.network != "cloud":
         with tempfile.TemporaryDirectory() as folder:
             floating = Path(folder) / "fp32.onnx"
             write_onnx(folded, floating)
@@ -86,7 +89,7 @@ def main() -> None:
         "frames": f"JPEG {FRAME_SIDE}x{FRAME_SIDE}, quality {JPEG_QUALITY}, 4:2:0",
         "network": type(network).__name__,
         "training": f"python -m tributary_training.train {options.network}, {saved['epoch']} of {saved['epochs']} epochs",
-        "numbers": "int8, static QDQ, per channel" if options.network == "edge" else "float32",
+        "numbers": "float32" if options.network == "cloud" else "int8, static QDQ, per channel",
     }
     (out / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")
     (out / "labels.json").write_text(json.dumps(CLASSES, indent=2) + "\n")
@@ -105,7 +108,7 @@ def main() -> None:
 def fold(network: nn.Module) -> nn.Module:
     """A copy whose batch norms are part of the convolutions before them."""
     network = copy.deepcopy(network).eval()
-    if isinstance(network, ResNet8):
+    if not isinstance(network, CloudNet):
         for name, module in list(network.named_modules()):
             if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], nn.BatchNorm2d):
                 parent, _, child = name.rpartition(".")

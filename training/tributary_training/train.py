@@ -1,6 +1,7 @@
-"""Trains one of the two networks. Resumable: a checkpoint is written after every epoch and picked up on the next run.
+"""Trains one of the three networks. Resumable: a checkpoint is written after every epoch and picked up on the next run.
 
     python -m tributary_training.train edge  [--epochs 40]
+    python -m tributary_training.train lite  [--epochs 24]
     python -m tributary_training.train cloud [--epochs 14]
 """
 
@@ -16,12 +17,16 @@ import torch
 import torch.nn.functional as F
 
 from .data import load_split, normalise
-from .models import CloudNet, ResNet8
+from .models import CloudNet, LiteNet, ResNet8
 
 RECIPES = {
     "edge": {"epochs": 40, "batch": 128, "optimizer": "adamw", "lr": 4e-3, "weight_decay": 1e-3, "smoothing": 0.05, "shift": 3},
+    "lite": {"epochs": 24, "batch": 128, "optimizer": "adamw", "lr": 8e-3, "weight_decay": 1e-4, "smoothing": 0.0, "shift": 2},
     "cloud": {"epochs": 14, "batch": 500, "optimizer": "sgd", "lr": 11.5, "weight_decay": 0.0153, "smoothing": 0.2, "shift": 2},
 }
+
+
+NETWORKS = {"edge": ResNet8, "lite": LiteNet, "cloud": CloudNet}
 
 
 def main() -> None:
@@ -40,7 +45,7 @@ def main() -> None:
     validation = load_split("validation", options.work / "data")
     images = tensor(train.frames)
     labels = torch.from_numpy(train.labels)
-    network = ResNet8() if options.network == "edge" else CloudNet()
+    network = NETWORKS[options.network]()
     network = network.to(memory_format=torch.channels_last)
     if isinstance(network, CloudNet):
         network.init_whitening(images[:5000])
