@@ -34,14 +34,14 @@ function kept(result: SimulationResult): SimulationResult {
 }
 
 describe("a fleet in the field: devices move, leave, are cut off, report late, twice or nonsense", () => {
-  test("10 seeds: an identical model is not rolled back more often than alpha allows", () => {
-    const results = seeds(10).map((seed) => kept(simulate({ seed, ...rough({}) })));
+  test("5 seeds: an identical model is not rolled back more often than alpha allows", () => {
+    const results = seeds(5).map((seed) => kept(simulate({ seed, ...rough({}) })));
     const back = results.filter(({ rollout }) => rollout?.aborted !== null).map(({ seed }) => seed);
-    expect(back.length).toBeLessThanOrEqual(3); // 4.5 % allowed: above 3 of 10 once in 1,400 suites.
-    expect(results.filter(({ phase }) => phase === "Healthy").length).toBeGreaterThan(2);
+    expect(back.length).toBeLessThanOrEqual(2); // 4.5 % allowed: above 2 of 5 once in 1,200 suites.
+    expect(results.filter(({ phase }) => phase === "Healthy").length).toBeGreaterThan(0);
   });
 
-  test.each(seeds(2))("seed %i: a model that is 5 points worse rolls back from the canary", (seed) => {
+  test.each(seeds(1))("seed %i: a model that is 5 points worse rolls back from the canary", (seed) => {
     const result = kept(simulate({ seed, ...rough({ harm: 0.05 }) }));
     expect(result.rollout?.aborted).toMatchObject({
       why: expect.stringContaining("against the control"),
@@ -74,7 +74,7 @@ describe("a fleet in the field: devices move, leave, are cut off, report late, t
     }
   });
 
-  test.each(seeds(2))(
+  test.each(seeds(1))(
     "seed %i: half of all commands are lost, and every reachable device follows in the end",
     (seed) => {
       const world = { ...calmWorld, lost: 0.5, candidate: { ...soundCandidate, harm: -0.02 } };
@@ -87,7 +87,7 @@ describe("a fleet in the field: devices move, leave, are cut off, report late, t
     },
   );
 
-  test.each(seeds(2))(
+  test.each(seeds(1))(
     "seed %i: two instances with wrong clocks, one behind: no event counts twice, no stale command",
     (seed) => {
       const worse = kept(simulate({ seed, ...rough({ harm: 0.05 }, racing) }));
@@ -179,7 +179,7 @@ test("a rollout in two widenings holds each of them to evidence", () => {
     metadata: { name: "wide" },
     spec: { model: "edge@2", strategy: { canary: { steps } }, pacing: { devicesPerMinute: 20 } },
   });
-  for (const seed of seeds(3)) {
+  for (const seed of seeds(1)) {
     const result = kept(simulate({ seed, ...rough({ harm: -0.02 }), spec }));
     expect(result.history.filter((kind) => kind === "analysed")).toHaveLength(2);
     expect(result.phase).toBe("Healthy");

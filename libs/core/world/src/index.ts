@@ -1,0 +1,3 @@
+export { fused, type Guard, guardStart, isWorse, learned, mixed, normalised, type Shares, weightOf } from "./fuse.ts";
+export { type Context, classesIn, type Factor, parseWorldTable, type WorldTable } from "./table.ts";
+export { trainWorld, type WorldFrame } from "./train.ts";

@@ -1,0 +1,2 @@
+export { ladderRules } from "./drive.ts";
+export { type LadderProperty, ladderProperties } from "./properties.ts";
