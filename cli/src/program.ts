@@ -20,6 +20,7 @@ import { trainCommand } from "./commands/train.ts";
 import type { Io } from "./context.ts";
 import { formats } from "./output.ts";
 import { topicsCommand } from "./topics.ts";
+import { worldCommand } from "./world/world-command.ts";
 
 /** The launcher of this program in a clone, built or not. */
 const LAUNCHER = fileURLToPath(new URL("../tributary.mjs", import.meta.url));
@@ -77,6 +78,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(driftCommand(io))
     .addCommand(trainCommand(io))
     .addCommand(datasetsCommand(io))
+    .addCommand(worldCommand(io))
     .addCommand(routerCommand(io))
     .addCommand(topicsCommand(io))
     .addCommand(dlqCommand(io))

@@ -204,10 +204,21 @@ function showDevice(device: Device, { output, io }: Context): void {
       ["Cameras", reported.cameras.join(", ")],
       ["Schemas read", reported.acceptedSchemas.join(", ")],
       ["Golden frames", goldenWords(device)],
+      ...drivingPairs(reported.driving ?? null),
       ...Object.entries(reported.slots).map(
         ([name, slot]) => [`Slot ${name}`, `${slot.modelName} ${slot.modelVersion} (${slot.modelDigest})`] as const,
       ),
     ],
     "  ",
   );
+}
+
+function drivingPairs(driving: NonNullable<Device["reported"]>["driving"]): readonly (readonly [string, string])[] {
+  if (driving === null) return [];
+  const { level, reason, since, isDegraded, lite } = driving;
+  const details = [reason, ...(since === null ? [] : [`since ${since}`]), ...(isDegraded ? ["degraded"] : [])];
+  return [
+    ["Level", `${level} (${details.join(", ")})`],
+    ["LITE", lite === null ? "none" : `${lite.modelName} ${lite.modelVersion} (${lite.modelDigest})`],
+  ];
 }

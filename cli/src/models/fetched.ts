@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { type ModelManifest, packageFiles, parseManifest } from "@tributary/inference";
+import { type ModelManifest, packageFiles, parseAnyManifest, parseManifest } from "@tributary/inference";
 import type { Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import type { ModelRegistry } from "../gateway.ts";
@@ -30,9 +30,12 @@ export async function fetchBlob(registry: ModelRegistry, digest: string): Promis
   return Buffer.concat(chunks);
 }
 
-export function manifestOf(bytes: Buffer, digest: string): ModelManifest {
+/** Of a classifier. */
+export const manifestOf = (bytes: Buffer, digest: string): ModelManifest => parsed(bytes, digest, parseManifest);
+
+function parsed<T>(bytes: Buffer, digest: string, parse: (json: unknown) => T): T {
   try {
-    return parseManifest(JSON.parse(bytes.toString("utf8")));
+    return parse(JSON.parse(bytes.toString("utf8")));
   } catch (error) {
     const message = `the manifest ${digest} cannot be read: ${error instanceof Error ? error.message : error}`;
     throw new CliError(exitCodes.failed, message);
@@ -42,7 +45,7 @@ export function manifestOf(bytes: Buffer, digest: string): ModelManifest {
 /** The loader of the folder checks every byte. */
 export async function fetchPackage(registry: ModelRegistry, digest: string, dir: string, io: Io): Promise<void> {
   const manifestBytes = await fetchBlob(registry, digest);
-  const files = Object.entries(manifestOf(manifestBytes, digest).files);
+  const files = Object.entries(parsed(manifestBytes, digest, parseAnyManifest).files);
   let done = 0;
   const progress = new Progress(io, () => `downloading: ${done} of ${files.length} files`);
   try {

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { packageFiles } from "@tributary/inference";
-import { loadPackage } from "@tributary/model-store";
+import { checkPackage } from "@tributary/model-store";
 import { Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
@@ -28,7 +28,7 @@ export const modelsPushCommand = (io: Io): Command =>
       if (options.wait && options.alias !== "challenger") {
         throw new CliError(exitCodes.usage, "--wait requires --alias challenger: only a challenger has a gate.");
       }
-      const { manifest, digest } = await loadPackage(dir);
+      const { manifest, digest } = await checkPackage(dir);
       const { size } = await stat(join(dir, packageFiles.manifest));
       const parts: Part[] = [
         ...Object.entries(manifest.files).map(([path, file]) => ({
@@ -49,7 +49,9 @@ export const modelsPushCommand = (io: Io): Command =>
         const known = examination === null ? ", already" : "";
         output.line(`${referenceOf(pushed)} is listed${known}: ${pushed.modelDigest}`);
         output.line(`Sent ${sent.files} of ${parts.length} files, ${megabytes(sent.bytes)} MB.`);
-        if (examination !== null) {
+        if (examination !== null && "cells" in examination) {
+          output.line(`Validated: a world model of ${examination.cells} contexts.`);
+        } else if (examination !== null) {
           const { golden, latency, opset } = examination;
           output.line(
             `Validated: opset ${opset}; ${golden.frames} golden frames reproduced, ${golden.equal} of them to the bit; ${latency.p95Ms.toFixed(1)} ms a frame (p95), its budget is ${latency.budgetMs} ms.`,

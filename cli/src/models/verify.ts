@@ -3,7 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Failure, reasonOf, systemClock } from "@tributary/kernel";
 import { runTask } from "@tributary/model-packaging";
-import { loadPackage } from "@tributary/model-store";
+import { checkPackage } from "@tributary/model-store";
 import { httpFetcher, openTrust } from "@tributary/tuf";
 import { Command } from "commander";
 import { type Io, outputOf } from "../context.ts";
@@ -91,7 +91,7 @@ async function verifyFolder(
   };
   let digest = "";
   const isWhole = await check("digest", async () => {
-    const pkg = await loadPackage(dir, wanted === undefined ? {} : { digest: wanted });
+    const pkg = await checkPackage(dir, wanted === undefined ? {} : { digest: wanted });
     digest = pkg.digest;
     return `${digest}, ${Object.keys(pkg.manifest.files).length} files match the manifest`;
   });
@@ -102,11 +102,13 @@ async function verifyFolder(
   }
   if (isWhole) {
     await check("golden frames", async () => {
-      const { manifest } = await loadPackage(dir);
+      const { manifest } = await checkPackage(dir);
       // Its latency is not checked: the package may be for other hardware.
       const hardwareClasses = { [manifest.hardwareClass]: 0 };
       const settings = { hardwareClasses, packageBytesMax: Number.MAX_SAFE_INTEGER, threads: options.threads };
-      const { golden, latency } = await runTask({ kind: "examine", dir, settings }, { msMax: EXAMINE_MS_MAX });
+      const found = await runTask({ kind: "examine", dir, settings }, { msMax: EXAMINE_MS_MAX });
+      if (found.kind === "world") return `none: a world model of ${found.cells} cells`;
+      const { golden, latency } = found;
       const exact = `${golden.equal} to the bit, ${golden.withinBand} within 2 of 255`;
       return `all ${golden.frames}: ${exact}; ${latency.p95Ms.toFixed(1)} ms a frame here (p95)`;
     });

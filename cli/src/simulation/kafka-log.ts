@@ -57,6 +57,7 @@ export async function* loggedFrames(reader: PartitionReader, range: LogRange): A
           cloudLabel: cloud?.label ?? null,
           costMicros: cloud?.costMicros ?? null,
           truth: truths.get(frameId) ?? null,
+          context: prediction.context,
         };
       }
     }

@@ -27,6 +27,8 @@ export const loggedLineSchema = z.strictObject({
   costMicros: z.number().nullable(),
   /** Ground truth; null if unknown. */
   truth: z.string().nullable(),
+  /** As the device logged it; null if unknown. */
+  context: z.string().nullable().default(null),
 });
 
 export type LoggedLine = z.output<typeof loggedLineSchema>;

@@ -1,10 +1,8 @@
 /** The agent as a process: real model, real camera program, real MQTT; through its public doors. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import {
   Classifications,
@@ -17,9 +15,8 @@ import {
 import { exitFlags } from "@tributary/kernel";
 import { completePolicy, parsePolicy } from "@tributary/routing";
 import { TinyBroker } from "@tributary/testing/devices";
+import { at, MAIN, type Running, startAgentProcess, until } from "./testing/agent-process.ts";
 
-const at = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
-const MAIN = at("edge/agent/dist/main.js");
 const topics = mqttTopics();
 const DEVICE = "cam-01";
 
@@ -38,35 +35,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-type Running = { readonly child: ChildProcess; readonly http: string; readonly exit: Promise<number | null> };
-
-async function start(cameras: string, more = "", dataDir = folder): Promise<Running> {
-  const file = join(folder, "agent.yaml");
-  writeFileSync(
-    file,
-    `deviceId: ${DEVICE}
-dataDir: ${dataDir}
-mqtt: { url: "${broker.url}", password: x }
-model: { package: ${at("models/edge-resnet8")} }
-predictions: { batchWaitMs: 100 }
-log: { level: warn }
-cameras: [${cameras}]
-${more}`,
-  );
-  const child = spawn(process.execPath, [...exitFlags, MAIN, "--config", file], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  children.push(child);
-  const exit = new Promise<number | null>((resolve) => child.once("close", resolve));
-  const port = await new Promise<number>((resolve, reject) => {
-    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
-      const event = JSON.parse(line);
-      if (event.event === "ready") resolve(event.ports.http);
-    });
-    exit.then((code) => reject(new Error(`ended with ${code}`)));
-  });
-  return { child, http: `http://127.0.0.1:${port}`, exit };
-}
+const start = async (cameras: string, more = "", dataDir = folder): Promise<Running> => {
+  const agent = await startAgentProcess({ folder, deviceId: DEVICE, mqttUrl: broker.url, cameras, more, dataDir });
+  children.push(agent.child);
+  return agent;
+};
 
 type Status = {
   readonly frames: number;
@@ -85,17 +58,6 @@ type Status = {
 };
 const statusOf = async (agent: Running): Promise<Status> =>
   (await fetch(`${agent.http}/v1/status`)).json() as Promise<Status>;
-
-async function until<T>(what: string, read: () => Promise<T> | T, holds: (value: T) => boolean): Promise<T> {
-  for (let i = 0; i < 500; i++) {
-    const value = await read();
-    if (holds(value)) return value;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(
-    `${what} did not come about: ${JSON.stringify(await read(), (_, v) => (typeof v === "bigint" ? String(v) : v))}`,
-  );
-}
 
 const upOf = (stream: "frames" | "predictions" | "reported") =>
   broker.received.filter(({ topic }) => topic === topics.up(DEVICE, stream)).map(({ payload }) => payload);
@@ -386,6 +348,7 @@ const finalAnswer = (cameraId: string, frameSeq: bigint): Classifications["answe
   sampleCorrectness: 0.6,
   samplePropensity: 0.1,
   sampleDrawn: false,
+  level: "FULL",
   capturedAt: null,
   latencyMs: 120,
   costMicros: 120n,

@@ -7,9 +7,13 @@
  * child process ends. A missing or broken outbox stops no local answer (G4); readiness reports it, and it is opened again. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { PERCEPTION, WORLD } from "@tributary/contracts";
+import type { Inference } from "@tributary/inference";
 import type { Clock } from "@tributary/kernel";
-import { readPackageFile } from "@tributary/model-store";
+import { readPackageFile, type WorldPackage } from "@tributary/model-store";
+import { calibrate } from "@tributary/routing/device";
 import type { Telemetry } from "@tributary/telemetry";
+import type { Conditions } from "@tributary/updates";
 import { AnswerFeed } from "./answer-feed.ts";
 import type { makeCamera } from "./cameras/camera.ts";
 import { Capture, type CapturePorts } from "./capture.ts";
@@ -17,6 +21,9 @@ import type { AgentConfig } from "./config.ts";
 import { Decider } from "./decider.ts";
 import { deviceTime, monotonicMs } from "./device-time.ts";
 import { Downlink } from "./downlink.ts";
+import { Driver, type LevelChange } from "./driving/driver.ts";
+import { Hook } from "./driving/hook.ts";
+import { Sensors, thermalZones } from "./driving/sensors.ts";
 import * as events from "./events.ts";
 import { GoldenCheck } from "./golden-check.ts";
 import type { HttpPorts } from "./http-server.ts";
@@ -27,15 +34,21 @@ import { outboxLimitsOf } from "./outbox/limits.ts";
 import type { StartOutboxThread } from "./outbox/outbox.ts";
 import type { Opened } from "./outbox/rows.ts";
 import { type LatencyOf, Pipeline } from "./pipeline.ts";
-import { Reports } from "./reports.ts";
-import { Slots } from "./slots.ts";
+import { Reports, slotStateOf } from "./reports.ts";
+import { type Slot, Slots } from "./slots.ts";
 import { traceFrame } from "./spans.ts";
-import { notReady, type StatusParts, statusOf } from "./status.ts";
+import { notReady, type StatusParts, statusOf, type WorldParts } from "./status.ts";
 import { Tally } from "./tally.ts";
 import { Triggers } from "./triggers.ts";
+import { ModelTrial } from "./updates/model-trial.ts";
+import type { Candidate } from "./updates/prove.ts";
 import type { UpdateStore } from "./updates/store.ts";
 import { Updater } from "./updates/updater.ts";
 import { type OpenLink, Uplink } from "./uplink.ts";
+import { ContextSource } from "./world/context.ts";
+import { type OpenedWorld, openWorld } from "./world/open-world.ts";
+import { World } from "./world/world.ts";
+import { WorldTrial } from "./world/world-trial.ts";
 
 /** Time for records in flight to be acknowledged. */
 const GRACE_MS = 1_000;
@@ -48,6 +61,8 @@ export type AgentPorts = {
   readonly outbox: StartOutboxThread;
   readonly runtime: ModelRuntime;
   readonly store: UpdateStore;
+  /** Of slot `world`; null: no context is configured. */
+  readonly worldStore: UpdateStore | null;
   readonly camera: typeof makeCamera;
   readonly link: OpenLink;
   readonly latencyMs: LatencyOf;
@@ -59,32 +74,49 @@ export class Agent implements HttpPorts {
   readonly #now: ReturnType<typeof deviceTime>;
   readonly #tally = new Tally();
   readonly #triggers = new Triggers();
-  readonly #decider = new Decider(randomBytes(32), this.#triggers);
+  readonly #decider: Decider;
   readonly feed: AnswerFeed;
   readonly #slots: Slots;
+  readonly #lite: Slot | null;
+  readonly #driver: Driver;
+  readonly #sensors: Sensors;
+  readonly #hook: Hook | null;
   readonly #outbox: OutboxKeeper;
   readonly #capture: Capture;
   readonly #golden: GoldenCheck;
-  readonly #updater: Updater;
+  readonly #world: (WorldParts & { readonly source: ContextSource; readonly updater: Updater<WorldPackage> }) | null;
+  #movedSlot: string = PERCEPTION;
+  readonly #trial: ModelTrial;
+  readonly #updater: Updater<Candidate>;
   readonly #reports: Reports;
   readonly #uplink: Uplink;
+  readonly #withDeadline: ReadonlySet<string>;
   #clockTimer: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | undefined;
 
   /** Throws Failure when no package can be used. Starts nothing. */
   static async open(config: AgentConfig, ports: AgentPorts): Promise<Agent> {
-    const agent = new Agent(config, ports, await Models.open(config, ports));
+    const { worldStore, telemetry } = ports;
+    const world =
+      config.world === undefined || worldStore === null
+        ? null
+        : await openWorld(worldStore, config.world.package, config.updates.backoff, telemetry);
+    const agent = new Agent(config, ports, await Models.open(config, ports), world);
     await agent.#outbox.open();
     agent.#policyApplied();
     agent.#reports.state();
     return agent;
   }
 
-  private constructor(config: AgentConfig, ports: AgentPorts, models: Models) {
+  private constructor(config: AgentConfig, ports: AgentPorts, models: Models, opened: OpenedWorld | null) {
     const { clock, telemetry } = ports;
     this.#config = config;
     this.#ports = ports;
     this.#now = deviceTime(config.clock);
+    this.#decider = new Decider(randomBytes(32), this.#triggers, config.driving.fallback);
+    this.#withDeadline = new Set(
+      config.cameras.flatMap(({ id, deadlineMs }) => (deadlineMs === undefined ? [] : [id])),
+    );
     this.feed = new AnswerFeed((code) => telemetry.emit(events.readerRefused, { code }));
     this.#slots = new Slots(models.first, (slot, failing) => {
       if (failing.code === "model-crashed") models.lost(slot, { ...failing, retryMs: 0 });
@@ -94,9 +126,18 @@ export class Agent implements HttpPorts {
       this.#tally.modelLosses += 1;
       this.#reports.ofModel(window, "model_losses", 1);
     };
+    this.#lite = models.lite;
+    this.#driver = this.#makeDriver();
+    this.#sensors = new Sensors(config.driving.sensors ?? thermalZones(), (refused) =>
+      telemetry.emit(events.sensorRefused, refused),
+    );
+    const { hook } = config.driving;
+    this.#hook = hook === undefined ? null : new Hook(hook, (reason) => telemetry.emit(events.hookFailed, { reason }));
     this.#outbox = this.#makeOutbox();
     this.#capture = this.#makeCapture(this.#makePipeline());
     this.#golden = this.#makeGoldenCheck();
+    this.#world = this.#makeWorld(opened);
+    this.#trial = this.#makeTrial(models);
     this.#updater = this.#makeUpdater(models);
     this.#reports = this.#makeReports();
     this.#uplink = new Uplink(config, this.#uplinkPorts(this.#makeDownlink()), clock, Math.random, ports.link);
@@ -104,12 +145,19 @@ export class Agent implements HttpPorts {
 
   start(): void {
     this.#reports.start();
-    const reportTime = () => this.#updater.report({ time: this.#now().wallMs });
+    const reportTime = () => this.#report({ time: this.#now().wallMs });
     reportTime();
     this.#clockTimer = setInterval(reportTime, CLOCK_REPORT_EVERY_MS);
     this.#updater.start();
+    this.#world?.updater.start();
+    this.#world?.source.start();
     this.#uplink.start();
     this.#capture.start();
+    if (this.#hasDeadlines) {
+      this.#driver.start();
+      const { sensorsEveryMs } = this.#config.driving;
+      this.#sensors.start(sensorsEveryMs, (reading) => this.#driver.observe({ kind: "reading", reading }));
+    }
     this.#golden.start();
   }
 
@@ -120,14 +168,18 @@ export class Agent implements HttpPorts {
 
   async #stop(): Promise<void> {
     this.#golden.stop();
+    this.#sensors.stop();
+    this.#driver.stop();
+    this.#hook?.stop();
     await this.#capture.stop();
     clearInterval(this.#clockTimer);
-    await this.#updater.stop();
+    this.#world?.source.stop();
+    await Promise.all([this.#updater.stop(), this.#world?.updater.stop()]);
     this.#reports.stop();
     await this.#outbox.flush();
     await this.#uplink.stop(GRACE_MS);
     await this.#outbox.close();
-    await this.#slots.close();
+    await Promise.all([this.#slots.close(), this.#lite?.runner.close()]);
     this.feed.close();
   }
 
@@ -140,6 +192,9 @@ export class Agent implements HttpPorts {
       deviceId: this.#config.deviceId,
       now: this.#now,
       slots: this.#slots,
+      driving: this.#hasDeadlines ? this.#driver : null,
+      lite: this.#lite,
+      world: this.#world,
       updater: this.#updater,
       outbox: this.#outbox,
       uplink: this.#uplink,
@@ -158,7 +213,7 @@ export class Agent implements HttpPorts {
   }
 
   conditions: HttpPorts["conditions"] = (met) => {
-    if (Object.keys(met).length > 0) this.#updater.report(met);
+    if (Object.keys(met).length > 0) this.#report(met);
     const { idle, parked } = this.#updater.conditions;
     return { idle, parked };
   };
@@ -218,21 +273,135 @@ export class Agent implements HttpPorts {
     this.telemetry.emit(events.policyApplied, { policyVersion: policy.policyVersion, from: origin });
   }
 
+  get #hasDeadlines(): boolean {
+    return this.#withDeadline.size > 0;
+  }
+
+  #makeWorld(opened: OpenedWorld | null) {
+    const config = this.#config;
+    if (opened === null || config.world === undefined) return null;
+    const { telemetry, clock } = this.#ports;
+    const reported = (state: { readonly code: string; readonly reason: string } | null) =>
+      telemetry.emit(events.contextChanged, state ?? { code: "", reason: "" });
+    const source = new ContextSource(config.world, clock, (state) => reported(state.context === null ? state : null));
+    const world = new World(opened.committed, {
+      context: () => source.now,
+      onTruth: (modelDigest, gainNats) => {
+        this.#reports.ofModel({ modelDigest }, "world_gain_nats", gainNats);
+        telemetry.emit(events.worldTruth, { gainNats });
+        parts.updater.answered(false);
+      },
+      onFailing: (failing) => parts.updater.failing(failing),
+      onUnusable: reported,
+    });
+    const updater = new Updater<WorldPackage>(opened.boot, {
+      deviceId: config.deviceId,
+      slot: WORLD,
+      onlyParked: true,
+      packageStore: opened.store.packageStore,
+      fetch: opened.store.fetch,
+      trial: new WorldTrial({
+        world,
+        dirOf: (digest) =>
+          digest === opened.factory.digest ? opened.factory.dir : opened.store.packageStore.packageDir(digest),
+        labels: () => this.#slots.active.pkg.labels,
+      }),
+      clock,
+      random: Math.random,
+      onChanged: () => this.#reports.state(),
+      onMoved: (status) => {
+        this.#movedSlot = WORLD;
+        telemetry.emit(events.updateMoved, status);
+      },
+    });
+    const parts = { source, world, updater, context: () => source.now };
+    return parts;
+  }
+
+  /** Its two updaters follow one generation: a slot that a desired state does not name stays as it is. */
+  #desired(payload: Buffer): void {
+    this.#updater.desired(payload);
+    this.#world?.updater.desired(payload);
+  }
+
+  #lastMoved() {
+    const updater = this.#movedSlot === WORLD && this.#world !== null ? this.#world.updater : this.#updater;
+    return { generation: this.#updater.generation, now: updater.now, slot: this.#movedSlot };
+  }
+
+  #report(met: Partial<Conditions>): void {
+    this.#updater.report(met);
+    this.#world?.updater.report(met);
+  }
+
+  /** For GET /v1/level; null: no camera has a deadline. */
+  level: HttpPorts["level"] = () => {
+    if (!this.#hasDeadlines) return null;
+    const { level, reason, levelMs, isDegraded } = this.#driver;
+    return { level, reason, sinceMs: levelMs, isDegraded, isMrmRequested: level === "SAFE" };
+  };
+
+  #makeDriver(): Driver {
+    return new Driver(this.#config, {
+      slots: this.#slots,
+      lite: this.#lite,
+      onChange: (change) => this.#levelChanged(change),
+      onMissed: (missed) => this.telemetry.emit(events.frameMissed, missed),
+    });
+  }
+
+  #levelChanged(change: LevelChange): void {
+    this.feed.level(change);
+    this.#hook?.run(change);
+    this.telemetry.emit(events.levelChanged, change);
+    this.#tally.levelChanges += 1;
+    this.#reports.state();
+  }
+
+  #drivingState(): ReturnType<ConstructorParameters<typeof Reports>[0]["driving"]> {
+    if (!this.#hasDeadlines) return null;
+    const { level, reason, levelMs, isDegraded } = this.#driver;
+    const { wallMs } = this.#now();
+    return {
+      level,
+      reason,
+      since: wallMs === null ? null : Math.round((wallMs - levelMs) / 1_000) * 1_000,
+      isDegraded,
+      lite: this.#lite && slotStateOf(this.#lite.pkg),
+    };
+  }
+
   #makePipeline(): Pipeline {
     const { deviceId, arm } = this.#config;
     const { telemetry, latencyMs } = this.#ports;
     return new Pipeline({ deviceId, arm }, this.#decider, {
-      infer: (jpeg) => this.#slots.infer(jpeg),
+      infer: async (frame) => {
+        if (this.#withDeadline.has(frame.cameraId)) return this.#driver.infer(frame);
+        return { ...(await this.#slots.infer(frame.jpeg)), level: "FULL" };
+      },
       outbox: this.#outbox,
+      isDegraded: () => this.#driver.isDegraded,
+      inContext: (logits, slot) => {
+        const { temperature } = slot.policy.policy;
+        return this.#world?.world.inContext(logits, temperature, slot.pkg.labels) ?? { logits, ...ALONE };
+      },
+      context: () => {
+        const state = this.#world?.context();
+        return state?.context == null ? null : state.text;
+      },
       latencyMs,
       trace: (frame) => traceFrame(telemetry.tracer, frame),
       onAnswer: (answer, inference, slot, jpeg) => {
         this.feed.answer(answer);
         this.#tally.answered(answer);
-        this.#reports.answered(slot, answer, inference);
+        this.#driver.answered(answer);
+        const own = answer.worldDigest === null ? answer : { ...answer, ...perceptionOf(slot, inference) };
+        this.#reports.answered(slot, own, inference);
         telemetry.emit(events.frameAnswered, answer);
         if (answer.frameSeq === null) telemetry.emit(events.frameUnrecorded, answer);
-        this.#updater.answered(slot, answer, inference, jpeg);
+        if (answer.level !== "FULL") return;
+        const isSlow = this.#trial.answered(this.#updater.onTrial, slot, own, inference, jpeg);
+        if (isSlow !== null) this.#updater.answered(isSlow);
       },
       onUnreadable: (unreadable) => {
         this.#tally.unreadable += 1;
@@ -247,11 +416,14 @@ export class Agent implements HttpPorts {
       makeCamera: camera,
       now: this.#now,
       bootId: () => this.#outbox.bootId ?? "0",
-      process: (frame) => this.#golden.cameraFrame(() => pipeline.process(frame)),
+      process: (frame, hasDeadline) => this.#golden.cameraFrame(() => pipeline.process(frame), hasDeadline),
       onSkipped: (cameraId) => telemetry.emit(events.frameSkipped, { cameraId }),
       events: {
         onStarted: (cameraId) => telemetry.emit(events.cameraStarted, { cameraId }),
-        onEnded: (ended) => telemetry.emit(events.cameraEnded, ended),
+        onEnded: (ended) => {
+          if (ended.retryMs === null) this.#driver.cameraEnded(ended.cameraId);
+          telemetry.emit(events.cameraEnded, ended);
+        },
         onRefused: (refused) => telemetry.emit(events.cameraRefused, refused),
       },
     };
@@ -273,16 +445,11 @@ export class Agent implements HttpPorts {
     });
   }
 
-  #makeUpdater(models: Models): Updater {
+  #makeTrial(models: Models): ModelTrial {
     const { telemetry } = this.#ports;
-    return new Updater(models.boot, {
-      ...models.updaterPorts(this.#slots),
+    return new ModelTrial({
+      ...models.trialPorts(this.#slots),
       isBusy: () => this.#capture.isBusy,
-      onChanged: () => {
-        this.#golden.slotChanged();
-        this.#reports.state();
-      },
-      onMoved: (status) => telemetry.emit(events.updateMoved, status),
       onShadowed: ({ pkg, window }, { agrees, latencyMs }) => {
         this.#reports.ofModel(window, "shadow_agreed", agrees ? 1 : 0);
         this.#reports.ofModel(window, "shadow_latency_ms", latencyMs);
@@ -291,12 +458,31 @@ export class Agent implements HttpPorts {
     });
   }
 
+  #makeUpdater(models: Models): Updater<Candidate> {
+    return new Updater(models.boot, {
+      ...models.updaterPorts(),
+      slot: PERCEPTION,
+      onlyParked: false,
+      trial: this.#trial,
+      onChanged: () => {
+        this.#golden.slotChanged();
+        this.#reports.state();
+      },
+      onMoved: (status) => {
+        this.#movedSlot = PERCEPTION;
+        this.telemetry.emit(events.updateMoved, status);
+      },
+    });
+  }
+
   #makeReports(): Reports {
     return new Reports({
       config: this.#config,
       slot: () => this.#slots.active,
-      update: () => this.#updater,
+      update: () => this.#lastMoved(),
+      world: () => this.#world?.world.active ?? null,
       golden: () => this.#golden.last,
+      driving: () => this.#drivingState(),
       outbox: this.#outbox,
       now: this.#now,
       health: () => ({
@@ -310,6 +496,7 @@ export class Agent implements HttpPorts {
         frames_unrecorded: this.#tally.unrecorded,
         frames_skipped: this.#capture.skipped,
         model_losses: this.#tally.modelLosses,
+        ...(this.#hasDeadlines && this.#tally.byLevel()),
       }),
     });
   }
@@ -318,12 +505,15 @@ export class Agent implements HttpPorts {
     return new Downlink({
       deviceId: this.#config.deviceId,
       slots: this.#slots,
-      onDesired: (payload) => this.#updater.desired(payload),
+      onDesired: (payload) => this.#desired(payload),
+      onTruth: (frameId, label) => this.#world?.world.truth(frameId, label),
       onSampleKey: (key) => {
         this.#decider.useSampleKey(key);
         this.#outbox.keepSampleKey(key);
       },
       onCheck: (requestedAt) => this.#golden.requested(requestedAt),
+      bootId: () => this.#outbox.bootId,
+      onCloudAnswer: (cameraId, answer) => this.#driver.cloudAnswered(cameraId, answer),
       feed: this.feed,
       tally: this.#tally,
       telemetry: this.telemetry,
@@ -357,4 +547,12 @@ export class Agent implements HttpPorts {
       tracer: telemetry.tracer,
     };
   }
+}
+
+const ALONE = { worldDigest: null, remember: () => undefined };
+
+/** What perception says by itself: drift is measured by that, and another model compared with it. */
+function perceptionOf({ policy: { policy } }: Slot, { logits }: Inference) {
+  const { labelIndex, confidence, margin, entropy } = calibrate(logits, policy.temperature);
+  return { label: policy.labels[labelIndex] as string, confidence, margin, entropy };
 }

@@ -1,9 +1,11 @@
 /**
- * Local readers of answers, as server-sent events: `answer` at once, `final` when the cloud's answer arrived.
+ * Local readers of answers, as server-sent events: `answer` at once, `final` when the cloud's answer arrived, `level` when another one was
+ * entered.
  *
  * The number of readers and each one's buffer are bounded; one that does not read is closed and counted. None slows a frame
  * (G4, G9). */
 import type { ServerResponse } from "node:http";
+import type { LevelChange } from "./driving/driver.ts";
 import type { LocalAnswer } from "./pipeline.ts";
 
 const READERS_MAX = 32;
@@ -29,6 +31,10 @@ export class AnswerFeed {
   answer(answer: LocalAnswer): void {
     this.#latest.set(answer.cameraId, answer);
     this.#send("answer", answer);
+  }
+
+  level(change: LevelChange): void {
+    this.#send("level", change);
   }
 
   final(answer: unknown): void {

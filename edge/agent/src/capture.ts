@@ -1,4 +1,5 @@
-/** Cameras, their queues of frames, and the loop that takes frames out for the model, one at a time. */
+/** Cameras, their queues of frames, and the loops that take frames out for the model: one for all cameras, and one for each that has a
+ * deadline. */
 import type { Clock } from "@tributary/kernel";
 import type { CameraContext, makeCamera } from "./cameras/camera.ts";
 import { type CameraFrame, FrameQueue, FrameQueues } from "./cameras/frame-queue.ts";
@@ -9,12 +10,16 @@ export type CapturePorts = Pick<CameraContext, "events" | "bootId"> & {
   readonly makeCamera: typeof makeCamera;
   readonly now: () => Captured;
   readonly onSkipped: (cameraId: string) => void;
-  /** Resolves when its answer is published. */
-  readonly process: (frame: CameraFrame) => Promise<unknown>;
+  /** Resolves when its answer is published. Frames of a camera with a deadline do not wait for another camera's. */
+  readonly process: (frame: CameraFrame, hasDeadline: boolean) => Promise<unknown>;
 };
 
 /** Frames in the queues when the cameras have stopped are still answered. */
 const LAST_FRAMES_MS = 5_000;
+const newestOnly = { framesMax: 1, whenFull: "skip" } as const;
+
+/** Cameras whose frames are answered one after another. */
+type Lane = { readonly queues: readonly FrameQueue[]; readonly hasDeadline: boolean };
 
 export class Capture {
   readonly queues: readonly FrameQueue[];
@@ -22,16 +27,26 @@ export class Capture {
   readonly #process: CapturePorts["process"];
   readonly #clock: Clock;
   readonly #noMore = new AbortController();
-  #working: Promise<void> = Promise.resolve();
+  readonly #lanes: readonly Lane[];
+  #working: Promise<unknown> = Promise.resolve();
 
   constructor({ cameras, limits }: Pick<AgentConfig, "cameras" | "limits">, ports: CapturePorts, clock: Clock) {
     const { events, bootId, now, onSkipped } = ports;
     this.#process = ports.process;
     this.#clock = clock;
-    this.queues = cameras.map(
-      ({ id, queueFramesMax, whenFull }) =>
-        new FrameQueue({ cameraId: id, framesMax: queueFramesMax, whenFull }, now, () => onSkipped(id)),
+    this.queues = cameras.map(({ id, queueFramesMax, whenFull, deadlineMs }) => {
+      // Of a camera with a deadline only the present counts.
+      const limits = deadlineMs === undefined ? { framesMax: queueFramesMax, whenFull } : newestOnly;
+      return new FrameQueue({ cameraId: id, ...limits }, now, () => onSkipped(id));
+    });
+    const withDeadline = new Set(cameras.flatMap(({ id, deadlineMs }) => (deadlineMs === undefined ? [] : [id])));
+    const [own, shared] = [true, false].map((is) =>
+      this.queues.filter(({ cameraId }) => withDeadline.has(cameraId) === is),
     );
+    this.#lanes = [
+      ...(own ?? []).map((queue): Lane => ({ queues: [queue], hasDeadline: true })),
+      { queues: shared ?? [], hasDeadline: false },
+    ];
     this.cameras = cameras.map((camera, i) =>
       ports.makeCamera(camera, {
         queue: this.queues[i] as FrameQueue,
@@ -53,7 +68,7 @@ export class Capture {
   }
 
   start(): void {
-    this.#working = this.#work();
+    this.#working = Promise.all(this.#lanes.map((lane) => this.#work(lane)));
     for (const camera of this.cameras) camera.start();
   }
 
@@ -64,12 +79,12 @@ export class Capture {
     await Promise.race([this.#working, this.#clock.sleep(LAST_FRAMES_MS)]);
   }
 
-  async #work(): Promise<void> {
-    const frames = new FrameQueues(this.queues);
+  async #work({ queues, hasDeadline }: Lane): Promise<void> {
+    const frames = new FrameQueues(queues);
     const { signal } = this.#noMore;
     for (let frame = await frames.next(signal); frame !== undefined; frame = await frames.next(signal)) {
       try {
-        await this.#process(frame);
+        await this.#process(frame, hasDeadline);
       } catch (error) {
         if (signal.aborted) return; // The model was closed meanwhile.
         throw error;

@@ -3,6 +3,7 @@
 export { Agent, type AgentPorts } from "./agent.ts";
 export type { Camera, CameraContext } from "./cameras/camera.ts";
 export { type AgentConfig, agentConfig } from "./config.ts";
+export { type Measured, measured, type Promised } from "./driving/lite.ts";
 export { goldenMismatch, type LoadedPackage, type ModelRuntime } from "./model-runtime.ts";
 export { inMemory } from "./outbox/memory.ts";
 export { openPhotoFolder } from "./photo-folder.ts";
@@ -14,3 +15,4 @@ export { PackageStore } from "./updates/package-store.ts";
 export type { UpdateStore } from "./updates/store.ts";
 export { openModelRegistryTrust } from "./updates/trust.ts";
 export { mqttLink, type OpenLink } from "./uplink.ts";
+export { World } from "./world/world.ts";

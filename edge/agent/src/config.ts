@@ -1,6 +1,7 @@
 /** The agent's one YAML file. */
 import { httpBlock, logBlock } from "@tributary/config";
 import { PACKET_BYTES_MAX } from "@tributary/contracts";
+import { ladderDefaults } from "@tributary/driving";
 import { isValidId } from "@tributary/kernel";
 import { z } from "zod";
 
@@ -17,6 +18,9 @@ const shared = {
   id,
   /** Frames that wait for the model. */
   queueFramesMax: whole(1, 256).default(4),
+  /** Within this time after its capture a frame is answered, if need be by LITE or with the last label: `driving`. Only the newest
+   * frame waits then, and nothing else of the agent is waited for. */
+  deadlineMs: whole(10, 60_000).optional(),
 };
 
 /** `skip`: the newest frame wins and skipped ones are counted. `wait`: the source is paused, and no frame is skipped. */
@@ -59,6 +63,85 @@ const sheetCamera = z.strictObject({
   whenFull: whenFull.default("wait"),
 });
 
+/** A file or a program whose output holds the value. */
+const sensor = z
+  .strictObject({
+    /** `celsius`: a temperature. `throttled`: bits, as `vcgencmd get_throttled` and Raspberry Pi's kernel write them. */
+    kind: z.enum(["celsius", "throttled"]),
+    file: path.optional(),
+    command: z.array(z.string()).min(1).optional(),
+    /** What a number is multiplied by: .001 where a file has millidegrees. */
+    scale: z.number().positive().default(1),
+  })
+  .refine(({ file, command }) => (file === undefined) !== (command === undefined), "expected either file or command");
+
+/** How cameras with a deadline are answered. Times are of the ladder (libs/core/driving). */
+const driving = z
+  .strictObject({
+    /** The small model that stands in for the full one, of the same labels, resident beside it. */
+    lite: z
+      .strictObject({
+        package: path,
+        /** A JPEG as the cameras make them, by which its worst time is measured; by default its golden frames. */
+        picture: path.optional(),
+      })
+      .optional(),
+    /** Of any `of` consecutive frames at least `met` are answered in time by a model. */
+    firm: z
+      .strictObject({ met: whole(1, 32), of: whole(2, 32) })
+      .refine(({ met, of }) => met < of, "met is not below of")
+      .default(ladderDefaults.firm),
+    dwellMs: whole(0, 3_600_000).default(ladderDefaults.dwellMs),
+    recoverMs: whole(0, 3_600_000).default(ladderDefaults.recoverMs),
+    probeEveryMs: whole(10, 60_000).default(ladderDefaults.probeEveryMs),
+    heat: z
+      .strictObject({
+        hotFrom: z.number().min(0).max(150).default(ladderDefaults.heat.hotFrom),
+        coolBelow: z.number().min(0).max(150).default(ladderDefaults.heat.coolBelow),
+        coolMs: whole(0, 3_600_000).default(ladderDefaults.heat.coolMs),
+      })
+      .refine(({ hotFrom, coolBelow }) => coolBelow < hotFrom, "coolBelow is not below hotFrom")
+      .prefault({}),
+    /** Frames that go to the cloud while the hardware is degraded. */
+    fallback: z
+      .strictObject({
+        perSecondMax: z.number().positive().max(100).default(2),
+        deadlineMs: whole(50, 60_000).default(1_000),
+      })
+      .prefault({}),
+    /** By default each /sys/class/thermal/thermal_zone that there is. */
+    sensors: z.array(sensor).max(32).optional(),
+    sensorsEveryMs: whole(100, 60_000).default(1_000),
+    /** Equal pictures, one after another, from which on a camera counts as frozen; 0: never. */
+    frozenFrames: whole(0, 10_000).default(3),
+    /** Without a frame for so long a camera counts as silent; one with `fps` at the earliest after three periods. */
+    silentMs: whole(50, 600_000).default(1_000),
+    /** A program that is started at each change of the level, with TRIBUTARY_LEVEL and others in its environment. No shell. */
+    hook: z.array(z.string()).min(1).optional(),
+  })
+  .prefault({});
+
+/** The world model: slot `world`, whose table says how often each class is seen in a context. */
+const world = z
+  .strictObject({
+    /** A new device's first one, as `tributary world init` makes it. */
+    package: path,
+    /** A JSON object of words and numbers, and `at`, when it was so: of a file, or of a program on this device by HTTP. */
+    context: z
+      .strictObject({
+        file: path.optional(),
+        url: z
+          .string()
+          .regex(/^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?\//, "expected http://127.0.0.1:PORT/...")
+          .optional(),
+      })
+      .refine(({ file, url }) => (file === undefined) !== (url === undefined), "expected either file or url"),
+    everyMs: whole(50, 600_000).default(1_000),
+    /** An older one is not used. */
+    ageMsMax: whole(100, 86_400_000).default(10_000),
+  })
+  .optional();
+
 const camera = z.discriminatedUnion("kind", [folderCamera, commandCamera, sheetCamera]);
 
 export const agentConfig = z
@@ -86,7 +169,13 @@ export const agentConfig = z
     }),
     http: httpBlock.prefault({}),
     log: logBlock.prefault({}),
-    model: z.strictObject({ package: path, threads: whole(1, 64).default(1) }),
+    model: z.strictObject({
+      package: path,
+      threads: whole(1, 64).default(1),
+      /** A model's process that does not answer for so long is killed, and started again. By default 20 s; where a camera has a
+       * deadline, 20 of the shortest and at least 1 s. */
+      answerMsMax: whole(100, 600_000).optional(),
+    }),
     /** Where newer models come from; without it, desired states are refused. */
     models: z
       .strictObject({
@@ -113,6 +202,8 @@ export const agentConfig = z
      * such rule, for machines that several agents share. */
     cores: z.enum(["separate", "shared"]).default("separate"),
     cameras: z.array(camera).max(64).default([]),
+    driving,
+    world,
     outbox: z
       .strictObject({
         bytesMax: whole(1 << 20, 2 ** 40).default(256 << 20),
@@ -149,3 +240,10 @@ export const agentConfig = z
 
 export type AgentConfig = z.output<typeof agentConfig>;
 export type CameraConfig = AgentConfig["cameras"][number];
+export type DrivingConfig = AgentConfig["driving"];
+
+/** The shortest deadline of a camera; null: none has one. */
+export function shortestDeadlineOf({ cameras }: Pick<AgentConfig, "cameras">): number | null {
+  const deadlines = cameras.flatMap(({ deadlineMs }) => (deadlineMs === undefined ? [] : [deadlineMs]));
+  return deadlines.length === 0 ? null : Math.min(...deadlines);
+}

@@ -16,17 +16,29 @@ import {
 } from "@tributary/routing/device";
 import type { Triggers } from "./triggers.ts";
 
-export type Decided = { readonly calibrated: Calibrated; readonly decision: DeviceDecision; readonly label: string };
+export type Decided = {
+  readonly calibrated: Calibrated;
+  readonly decision: DeviceDecision;
+  readonly label: string;
+  /** Within which a final answer is wanted. */
+  readonly deadlineMs: number;
+};
+
+/** Of FALLBACK frames: how many a second, of all cameras together, and their own deadline. */
+export type FallbackSettings = { readonly perSecondMax: number; readonly deadlineMs: number };
 
 export class Decider {
   /** Made once: it would cost 15 µs for each draw. */
   #sampleKey: KeyObject;
   readonly #triggers: Triggers;
   #bucket: Bucket | undefined;
+  readonly #fallback: FallbackSettings;
+  #fallbackAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(sampleKey: Uint8Array, triggers: Triggers) {
+  constructor(sampleKey: Uint8Array, triggers: Triggers, fallback: FallbackSettings) {
     this.#sampleKey = createSecretKey(sampleKey);
     this.#triggers = triggers;
+    this.#fallback = fallback;
   }
 
   /** The outbox's, once there is one. */
@@ -35,18 +47,31 @@ export class Decider {
   }
 
   /** `frameId` as text: the input of the keyed draw. */
-  decide(logits: Float32Array, policy: RoutingPolicy, cameraId: string, frameId: string, nowMs: number): Decided {
+  decide(
+    logits: Float32Array,
+    policy: RoutingPolicy,
+    {
+      cameraId,
+      frameId,
+      isDegraded,
+    }: { readonly cameraId: string; readonly frameId: string; readonly isDegraded: boolean },
+    nowMs: number,
+  ): Decided {
+    const isFallback = isDegraded && nowMs - this.#fallbackAtMs >= 1_000 / this.#fallback.perSecondMax;
     const calibrated = calibrate(logits, policy.temperature);
     this.#bucket ??= bucketInit(bucketSettingsOf(policy));
     const decision = decideOnDevice({
       policy,
       calibrated,
       externalTrigger: this.#triggers.take(cameraId, nowMs),
+      isFallback,
       draw: (propensity) => sampleDraw(createHmac("sha256", this.#sampleKey).update(frameId).digest(), propensity),
       bucket: this.#bucket,
       nowMs,
     });
     this.#bucket = decision.bucket;
-    return { calibrated, decision, label: policy.labels[calibrated.labelIndex] as string };
+    if (decision.reason === "FALLBACK") this.#fallbackAtMs = nowMs;
+    const deadlineMs = decision.reason === "FALLBACK" ? this.#fallback.deadlineMs : policy.deadlineMs;
+    return { calibrated, decision, deadlineMs, label: policy.labels[calibrated.labelIndex] as string };
   }
 }

@@ -4,6 +4,7 @@ import { Classifications, ContractError, DeviceAcks, type UplinkStream, uplinkSt
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { AnswerFeed } from "./answer-feed.ts";
+import type { CloudAnswer } from "./driving/driver.ts";
 import * as events from "./events.ts";
 import type { SeqRange } from "./outbox/rows.ts";
 import type { Slots } from "./slots.ts";
@@ -20,6 +21,11 @@ export type DownlinkPorts = {
   readonly onSampleKey: (key: Uint8Array) => void;
   /** When the check of the golden frames was requested. */
   readonly onCheck: (requestedAt: number) => void;
+  /** Of the present boot. */
+  readonly onCloudAnswer: (cameraId: string, answer: CloudAnswer) => void;
+  readonly bootId: () => string | null;
+  /** The same, of frames that the random sample drew. */
+  readonly onTruth: (frameId: string, label: string) => void;
   readonly feed: AnswerFeed;
   readonly tally: Tally;
   readonly telemetry: Telemetry;
@@ -75,7 +81,7 @@ export class Downlink {
   }
 
   results(payload: Buffer): void {
-    const { deviceId, feed, tally, telemetry } = this.#ports;
+    const { deviceId, feed, tally, telemetry, onCloudAnswer, onTruth } = this.#ports;
     this.#use("results", () => {
       const { answers, bootId } = Classifications.decodeSingleObject(payload);
       for (const { costMicros, frameSeq, ...answer } of answers) {
@@ -83,6 +89,14 @@ export class Downlink {
         telemetry.emit(events.finalAnswerReceived, answer);
         const frameId = `${deviceId}:${bootId}:${answer.cameraId}:${frameSeq}`;
         traceResult(telemetry.tracer, frameId, answer.traceparent);
+        if (answer.source === "CLOUD" && String(bootId) === this.#ports.bootId()) {
+          if (answer.sampleDrawn) onTruth(frameId, answer.label);
+          onCloudAnswer(answer.cameraId, {
+            label: answer.label,
+            confidence: answer.confidence,
+            frameSeq: Number(frameSeq),
+          });
+        }
         feed.final({ frameId, ...answer, frameSeq: Number(frameSeq), costMicros: Number(costMicros) });
       }
     });

@@ -329,3 +329,78 @@ export const readerRefused = defineEvent<{ code: string }>({
     labels: ["code"],
   },
 });
+
+export const liteMeasured = defineEvent<{
+  name: string;
+  version: string;
+  deadlineMs: number;
+  medianMs: number;
+  worstMs: number;
+  longestMs: number;
+  memoryMiB: number;
+  pictureBytes: number;
+}>({
+  name: "lite_measured",
+  level: "info",
+  message: (e) =>
+    `LITE is ${e.name} ${e.version}: ${e.worstMs.toFixed(1)} ms at worst, ${e.medianMs.toFixed(1)} ms in the median, ${e.longestMs.toFixed(1)} ms the longest, of a deadline of ${e.deadlineMs} ms; ${e.memoryMiB} MiB of memory`,
+});
+
+export const levelChanged = defineEvent<{ from: string; to: string; reason: string }>({
+  name: "level_changed",
+  level: "warn",
+  message: (e) =>
+    `${e.from} to ${e.to}: ${e.reason}${e.to === "SAFE" ? "; a minimal-risk manoeuvre is requested" : ""}`,
+  counter: {
+    name: "tributary_agent_level_changes_total",
+    help: "Changes of the level at which frames with a deadline are answered",
+    labels: ["to", "reason"],
+  },
+});
+
+export const frameMissed = defineEvent<{ cameraId: string; cause: string }>({
+  name: "frame_missed",
+  level: "debug",
+  message: (e) => `${e.cameraId}: no answer of a model in time: ${e.cause}`,
+  counter: {
+    name: "tributary_agent_frames_missed_total",
+    help: "Frames with a deadline that no model answered in time",
+    labels: ["cameraId", "cause"],
+  },
+});
+
+export const sensorRefused = defineEvent<{ sensor: string; reason: string }>({
+  name: "sensor_refused",
+  level: "warn",
+  message: (e) => `${e.sensor}: ${e.reason}; it changes no level`,
+  counter: {
+    name: "tributary_agent_sensors_refused_total",
+    help: "Times a sensor of the hardware could not be read any more",
+    labels: ["sensor"],
+  },
+});
+
+export const hookFailed = defineEvent<{ reason: string }>({
+  name: "hook_failed",
+  level: "error",
+  message: (e) => `driving.hook: ${e.reason}`,
+  counter: { name: "tributary_agent_hook_failures_total", help: "Times the program for level changes failed" },
+});
+
+export const contextChanged = defineEvent<{ code: string; reason: string }>({
+  name: "context_changed",
+  level: "warn",
+  message: (e) => (e.code === "" ? "the context is known again" : `${e.code}: ${e.reason}; perception goes on without`),
+  counter: {
+    name: "tributary_agent_context_losses_total",
+    help: "Times the context of the world model was lost, or could not be used by it",
+    labels: ["code"],
+    value: (e) => (e.code === "" ? 0 : 1),
+  },
+});
+
+export const worldTruth = defineEvent<{ gainNats: number }>({
+  name: "world_truth",
+  level: "debug",
+  message: (e) => `the world model made an answer of the cloud more likely, by ${e.gainNats.toFixed(3)} nats`,
+});

@@ -81,9 +81,10 @@ export class GoldenCheck {
     if (this.#slot !== undefined) this.#begin("command");
   }
 
-  /** Answers a camera frame, after the golden frame in progress (C1). */
-  async cameraFrame<T>(answer: () => Promise<T>): Promise<T> {
-    if (this.#current !== undefined) await this.#current;
+  /** Answers a camera frame, after the golden frame in progress (C1); one with a deadline does not wait for that: where the model is still
+   * busy with it, another level answers. */
+  async cameraFrame<T>(answer: () => Promise<T>, hasDeadline = false): Promise<T> {
+    if (this.#current !== undefined && !hasDeadline) await this.#current;
     this.#isAnswering = true;
     try {
       return await answer();

@@ -18,6 +18,8 @@ export type HttpPorts = {
   readonly status: () => unknown;
   /** What is wrong; nothing when it is ready. */
   readonly notReady: () => readonly string[];
+  /** The level of the ladder; null: no camera has a deadline. */
+  readonly level: () => object | null;
   /** False when there is no such camera. */
   readonly trigger: (cameraId: string, trigger: Trigger) => boolean;
   /** Sets the device's conditions; those that are left out stay. Returns all. */
@@ -79,6 +81,13 @@ async function route(
       break;
     case "/v1/latest":
       if (isGet) return latest(response, ports.feed, url.searchParams.get("cameraId"));
+      break;
+    case "/v1/level":
+      if (isGet) {
+        const level = ports.level();
+        if (level !== null) return json(response, 200, level);
+        return refuse(response, 404, "no-deadline", "no camera has a deadline (cameras[].deadlineMs)");
+      }
       break;
     case "/v1/status":
       if (isGet) return json(response, 200, ports.status());

@@ -2,9 +2,10 @@
 import type { LoadedModel, ModelPackage } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
-import { type Cores, checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
-import type { AgentConfig } from "./config.ts";
+import { type Cores, checkGoldenFrames, type HostLimits, OnnxModelHost } from "@tributary/onnx";
+import { type AgentConfig, shortestDeadlineOf } from "./config.ts";
 import { isRaised } from "./cores.ts";
+import { type Measured, measured, type Promised } from "./driving/lite.ts";
 import { medianTooSlow } from "./updates/latency.ts";
 
 export type LoadedPackage = { readonly pkg: ModelPackage; readonly model: LoadedModel };
@@ -18,16 +19,22 @@ export interface ModelRuntime {
   goldenMismatch(loaded: LoadedPackage): Promise<string | null>;
   /** Why it is too slow for this device; null: it is not. */
   tooSlow(loaded: LoadedPackage): Promise<string | null>;
+  /** What it takes on this device, for this picture or its golden frames. Rejects with a Failure. */
+  measured(loaded: LoadedPackage, picture: string | undefined, promised: Promised): Promise<Measured>;
 }
 
 /** Each model in a process of its own. */
 export class OwnProcesses implements ModelRuntime {
   readonly #config: AgentConfig["model"];
   readonly #cores: Cores | null;
+  readonly #limits: Partial<HostLimits>;
 
-  constructor(config: AgentConfig["model"], cores: Cores | null) {
-    this.#config = config;
+  constructor(config: Pick<AgentConfig, "model" | "cameras">, cores: Cores | null) {
+    this.#config = config.model;
     this.#cores = cores;
+    const deadlineMs = shortestDeadlineOf(config);
+    const answerMsMax = config.model.answerMsMax ?? (deadlineMs === null ? undefined : answerMsMaxOf(deadlineMs));
+    this.#limits = answerMsMax === undefined ? {} : { answerMsMax };
   }
 
   async load(dir: string, digest: Digest | null, loadedFor: LoadedFor): Promise<LoadedPackage> {
@@ -37,7 +44,7 @@ export class OwnProcesses implements ModelRuntime {
     const host = new OnnxModelHost(async (folder) => {
       pkg = await loadPackage(folder, digest === null ? {} : { digest });
       return pkg;
-    });
+    }, this.#limits);
     const model = await host.load(dir, { threads: this.#config.threads, ...apart });
     return { pkg: pkg as ModelPackage, model };
   }
@@ -49,7 +56,14 @@ export class OwnProcesses implements ModelRuntime {
   tooSlow({ pkg, model }: LoadedPackage): Promise<string | null> {
     return medianTooSlow(model, pkg);
   }
+
+  measured(loaded: LoadedPackage, picture: string | undefined, promised: Promised): Promise<Measured> {
+    return measured(loaded, picture, promised);
+  }
 }
+
+/** Another process answers sooner than one that hangs; loading one takes about a second. */
+const answerMsMaxOf = (deadlineMs: number): number => Math.max(1_000, 20 * deadlineMs);
 
 export async function goldenMismatch(
   pkg: ModelPackage,

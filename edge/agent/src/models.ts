@@ -5,13 +5,15 @@ import { type Clock, type Digest, Failure, reasonOf } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import type { Telemetry } from "@tributary/telemetry";
 import { type Boot, type DurableState, type PackageRef, updateLimits } from "@tributary/updates";
-import type { AgentConfig } from "./config.ts";
+import { type AgentConfig, shortestDeadlineOf } from "./config.ts";
+import { mustBeFastEnough, mustHaveLabelsOf } from "./driving/lite.ts";
 import * as events from "./events.ts";
 import { ModelKeeper } from "./model-keeper.ts";
 import type { LoadedPackage, ModelRuntime } from "./model-runtime.ts";
 import { PolicyKeeper } from "./policy-keeper.ts";
 import { Slot, type Slots } from "./slots.ts";
 import { openSlot } from "./updates/boot.ts";
+import type { ModelTrialPorts } from "./updates/model-trial.ts";
 import { prove } from "./updates/prove.ts";
 import type { UpdateStore } from "./updates/store.ts";
 import type { UpdaterPorts } from "./updates/updater.ts";
@@ -38,7 +40,10 @@ export class Models {
     this.#ports = ports;
   }
 
-  /** Throws Failure when no package can be used. */
+  /** The model that stands in for frames with a deadline; null: there is none. */
+  lite: Slot | null = null;
+
+  /** Throws Failure when no package can be used, or LITE does not fit the model or the deadline. */
   static async open(config: AgentConfig, ports: ModelsPorts): Promise<Models> {
     const models = new Models(config, ports);
     const { telemetry, runtime } = ports;
@@ -63,7 +68,27 @@ export class Models {
     });
     const limits = { ...updateLimits, backoff: config.updates.backoff };
     models.#boot = { durable, factory, running: models.#first.pkg.digest, limits };
+    models.lite = await models.#openLite(models.#first);
     return models;
+  }
+
+  async #openLite({ pkg }: Slot): Promise<Slot | null> {
+    const { cameras, driving } = this.#config;
+    const deadlineMs = shortestDeadlineOf({ cameras });
+    if (deadlineMs === null || driving.lite === undefined) return null;
+    const promised = { deadlineMs, firm: driving.firm };
+    const lite = await this.#open(driving.lite.package, null);
+    try {
+      mustHaveLabelsOf(pkg, lite.pkg);
+      const measured = await this.#ports.runtime.measured(loadedIn(lite), driving.lite.picture, promised);
+      mustBeFastEnough(lite, measured, promised);
+      const { name, version } = lite.pkg.manifest;
+      this.#ports.telemetry.emit(events.liteMeasured, { name, version, deadlineMs, ...measured });
+      return lite;
+    } catch (error) {
+      await lite.runner.close();
+      throw error;
+    }
   }
 
   get first(): Slot {
@@ -79,20 +104,30 @@ export class Models {
     this.onLost(slot);
   }
 
-  updaterPorts(slots: Slots): Omit<UpdaterPorts, "isBusy" | "onChanged" | "onMoved" | "onShadowed"> {
-    const { clock, runtime, store } = this.#ports;
+  updaterPorts(): Pick<UpdaterPorts<unknown>, "deviceId" | "packageStore" | "fetch" | "clock" | "random"> {
+    const { clock, store } = this.#ports;
     const { packageStore, fetch } = store;
-    const { deviceId, model, updates } = this.#config;
+    return { deviceId: this.#config.deviceId, packageStore, fetch, clock, random: Math.random };
+  }
+
+  trialPorts(slots: Slots): Omit<ModelTrialPorts, "isBusy" | "onShadowed"> {
+    const { clock, runtime, store } = this.#ports;
+    const { packageStore } = store;
+    const { model, updates } = this.#config;
     return {
-      deviceId,
-      packageStore,
-      fetch,
       slots,
       clock,
-      random: Math.random,
-      prove: ({ digest }, anySpeed, signal) => {
+      prove: async ({ digest }, anySpeed, signal) => {
         const dir = digest === this.boot.factory.digest ? model.package : packageStore.packageDir(digest);
-        return prove({ dir, digest, memoryBytesMin: updates.memoryBytesMin, anySpeed, sha256Hex }, runtime, signal);
+        const options = { dir, digest, memoryBytesMin: updates.memoryBytesMin, anySpeed, sha256Hex };
+        const candidate = await prove(options, runtime, signal);
+        try {
+          if (this.lite !== null) mustHaveLabelsOf(candidate.slot.pkg, this.lite.pkg);
+        } catch (error) {
+          await candidate.model.close();
+          throw error;
+        }
+        return candidate;
       },
       keep: (slot, candidate) => this.#keeperOf({ pkg: slot.pkg, model: candidate.model }, slot.pkg.dir, () => slot),
     };

@@ -9,9 +9,11 @@ import type { Inference } from "@tributary/inference";
 import type { CameraFrame } from "./cameras/frame-queue.ts";
 import type { Decided, Decider } from "./decider.ts";
 import { monotonicMs } from "./device-time.ts";
+import type { AnswerLevel, Leveled } from "./driving/driver.ts";
 import type { DecidedBy, OutboxItem, PredictionBody } from "./outbox/rows.ts";
-import type { Inferred, Slot } from "./slots.ts";
+import type { Slot } from "./slots.ts";
 import type { DecidedFrame } from "./spans.ts";
+import type { InContext } from "./world/world.ts";
 
 export type LocalAnswer = {
   /** Null: answered here only. */
@@ -33,6 +35,10 @@ export type LocalAnswer = {
   readonly capturedAt: number | null;
   readonly modelDigest: string;
   readonly policyVersion: string;
+  /** What answered: STALE is the camera's last label again. */
+  readonly level: AnswerLevel;
+  /** The world model that the label is of as well; null: of perception alone. */
+  readonly worldDigest: string | null;
 };
 
 export type Identity = { readonly deviceId: string; readonly arm: string };
@@ -41,9 +47,15 @@ export type LatencyOf = (frame: CameraFrame, inference: Inference, nowMs: number
 export const sinceCapture: LatencyOf = ({ captured }, _, nowMs) => nowMs - captured.monotonicMs;
 
 export type PipelinePorts = {
-  /** Of the active model, which every field of the answer is of (slots.ts N1). */
-  readonly infer: (jpeg: Uint8Array) => Promise<Inferred>;
+  /** Of one model, which every field of the answer is of (slots.ts N1). */
+  readonly infer: (frame: CameraFrame) => Promise<Leveled>;
   readonly outbox: { readonly hasRoom: boolean; readonly bootId: string | null; append(item: OutboxItem): void };
+  /** A model's answer in the present context (world.ts). */
+  readonly inContext: (logits: Float32Array, slot: Slot) => InContext;
+  /** As in predictions; null: not known. */
+  readonly context: () => string | null;
+  /** The hardware cannot be relied on, so some frames go to the cloud for that reason. */
+  readonly isDegraded: () => boolean;
   /** What the answer took, in ms. */
   readonly latencyMs: LatencyOf;
   /** Begins the trace of a frame that is sent. */
@@ -70,10 +82,10 @@ export class Pipeline {
     this.#ports = ports;
   }
 
-  /** Null when the frame could not be read. One call at a time. */
+  /** Null when the frame could not be read. One call a camera at a time. */
   async process(frame: CameraFrame): Promise<LocalAnswer | null> {
     const inferFromMs = monotonicMs();
-    const { slot, result } = await this.#ports.infer(frame.jpeg);
+    const { slot, result, level, replacement } = await this.#ports.infer(frame);
     if (!result.ok) {
       this.#ports.onUnreadable({ cameraId: frame.cameraId, code: result.code, reason: result.message });
       return null;
@@ -86,9 +98,18 @@ export class Pipeline {
     const nextSeq = (this.#frameSeqs.get(frame.cameraId) ?? 0) + 1;
     const frameId = `${deviceId}:${bootId}:${frame.cameraId}:${nextSeq}`;
     const nowMs = monotonicMs();
-    const decided = this.#decider.decide(result.inference.logits, policy, frame.cameraId, frameId, nowMs);
+    const { logits } = result.inference;
+    const isFresh = level === "FULL" || level === "LITE";
+    const seen = isFresh ? this.#ports.inContext(logits, slot) : null;
+    const decided = this.#decider.decide(
+      seen?.logits ?? logits,
+      policy,
+      { cameraId: frame.cameraId, frameId, isDegraded: this.#ports.isDegraded() },
+      nowMs,
+    );
     if (isRecorded) this.#frameSeqs.set(frame.cameraId, nextSeq);
-    const { calibrated, decision, label } = decided;
+    const { calibrated, decision } = decided;
+    const { label, confidence } = replacement ?? { label: decided.label, confidence: calibrated.confidence };
     const answer: LocalAnswer = {
       frameId: isRecorded ? frameId : null,
       deviceId,
@@ -96,7 +117,7 @@ export class Pipeline {
       cameraId: frame.cameraId,
       frameSeq: isRecorded ? nextSeq : null,
       label,
-      confidence: calibrated.confidence,
+      confidence,
       margin: calibrated.margin,
       entropy: calibrated.entropy,
       score: decision.score,
@@ -107,7 +128,10 @@ export class Pipeline {
       capturedAt: frame.captured.wallMs,
       modelDigest: slot.pkg.digest,
       policyVersion: policy.policyVersion,
+      level,
+      worldDigest: seen?.worldDigest ?? null,
     };
+    if (isRecorded && decision.sampleDrawn) seen?.remember(frameId);
     this.#ports.onAnswer(answer, result.inference, slot, frame.jpeg);
     if (!isRecorded) return answer;
     const traced = { ...answer, frameId, capturedMs: frame.captured.monotonicMs, inferFromMs, inferredMs: nowMs };
@@ -129,19 +153,22 @@ export class Pipeline {
     const body: PredictionBody = {
       cameraId: frame.cameraId,
       frameSeq: seq,
-      label: decided.label,
-      confidence: calibrated.confidence,
+      label: answer.label,
+      confidence: answer.confidence,
       margin: calibrated.margin,
       entropy: calibrated.entropy,
       score: decision.score,
       latencyMs: answer.latencyMs,
       capturedAt: frame.captured.wallMs,
       reason: decision.reason,
-      deadlineMs: policy.deadlineMs,
+      deadlineMs: decided.deadlineMs,
       sampleCorrectness: decision.sampleCorrectness,
       samplePropensity: decision.samplePropensity,
       sampleDrawn: decision.sampleDrawn,
       wouldSend: decision.wouldSend,
+      level: answer.level,
+      worldDigest: answer.worldDigest,
+      context: this.#ports.context(),
     };
     return {
       kind: "frame",

@@ -11,8 +11,10 @@ import {
   type DeviceReported,
   PERCEPTION,
   RoutingPolicy,
+  WORLD,
 } from "@tributary/contracts";
 import type { Inference } from "@tributary/inference";
+import type { WorldPackage } from "@tributary/model-store";
 import type { AgentConfig } from "./config.ts";
 import { monotonicMs } from "./device-time.ts";
 import type { GoldenReport } from "./golden-check.ts";
@@ -36,9 +38,13 @@ const REASON_LENGTH_MAX = 1_000;
 export type ReportsPorts = {
   readonly config: AgentConfig;
   readonly slot: () => Slot;
-  readonly update: () => { readonly generation: bigint; readonly now: UpdateNow | null };
+  /** Of the slot that moved last. */
+  readonly update: () => { readonly generation: bigint; readonly now: UpdateNow | null; readonly slot: string };
+  /** The world model in use; null: none. */
+  readonly world: () => Pick<WorldPackage, "digest" | "manifest"> | null;
   /** Of the active model. */
   readonly golden: () => GoldenReport | null;
+  readonly driving: () => DeviceReported["driving"];
   readonly outbox: Pick<OutboxKeeper, "hasRoomForReports" | "append">;
   readonly now: () => Captured;
   /** Readings of the moment, by metric name. */
@@ -80,14 +86,20 @@ export class Reports {
     this.closeWindow();
   }
 
+  /** A repeated label says nothing of a model. */
   answered(slot: Slot, answer: LocalAnswer, inference: Inference): void {
+    if (answer.level === "STALE" || answer.level === "CLOUD") return;
+    if (answer.level === "LITE") {
+      this.#windows.answeredBeside(slot.window, answer, inference);
+      return;
+    }
     const { temperature } = slot.policy.policy;
     if (!this.#windows.fits(slot.window, temperature)) this.closeWindow();
     this.#windows.answered(slot.window, temperature, answer, inference);
   }
 
   /** Of a model, beside its answers. */
-  ofModel(model: WindowModel, name: string, value: number): void {
+  ofModel(model: Pick<WindowModel, "modelDigest">, name: string, value: number): void {
     this.#windows.ofModel(model, name, value);
   }
 
@@ -106,7 +118,8 @@ export class Reports {
   state(): void {
     const { config, outbox } = this.#ports;
     const { pkg, policy, goldenPassed } = this.#ports.slot();
-    const { generation, now: update } = this.#ports.update();
+    const { generation, now: update, slot } = this.#ports.update();
+    const world = this.#ports.world();
     // A device that waits for down/acks reports it: a bridge warns of devices behind a foreign broker that do not.
     const accepted = [
       RoutingPolicy,
@@ -114,18 +127,18 @@ export class Reports {
       DeviceDesired,
       ...(config.mqtt.acks === "kafka" ? [DeviceAcks] : []),
     ];
-    const slot = { modelDigest: pkg.digest, modelName: pkg.manifest.name, modelVersion: pkg.manifest.version };
     const state: State = {
       agentVersion: AGENT_VERSION,
       hardwareClass: config.hardwareClass,
       generation,
-      slots: { [PERCEPTION]: slot },
+      slots: { [PERCEPTION]: slotStateOf(pkg), ...(world && { [WORLD]: slotStateOf(world) }) },
       policyVersion: policy.policy.policyVersion,
       acceptedSchemas: accepted.flatMap((codec) => codec.versions.map((v) => v.fingerprint)),
       cameras: config.cameras.map(({ id }) => id),
-      update: update && updateReportOf(update),
+      update: update && updateReportOf(update, slot),
       goldenPassed,
       golden: this.#ports.golden(),
+      driving: this.#ports.driving(),
     };
     const [all, butProgress] = [reportBody(state), reportBody({ ...state, update: update && milestone(update) })];
     if (all === this.#reportedState) {
@@ -154,11 +167,20 @@ export class Reports {
   }
 }
 
+export const slotStateOf = ({
+  digest,
+  manifest: { name, version },
+}: Pick<WorldPackage | Slot["pkg"], "digest" | "manifest">) => ({
+  modelDigest: digest,
+  modelName: name,
+  modelVersion: version,
+});
+
 type State = Omit<DeviceReported, "deviceId" | "bootId" | "seq" | "clockState">;
 
-const updateReportOf = (update: UpdateNow): NonNullable<DeviceReported["update"]> => ({
+const updateReportOf = (update: UpdateNow, slot: string): NonNullable<DeviceReported["update"]> => ({
   ...update,
-  slot: PERCEPTION,
+  slot,
   reason: update.reason.slice(0, REASON_LENGTH_MAX),
   bytesDone: BigInt(update.bytesDone),
   bytesAll: BigInt(update.bytesAll),

@@ -1,5 +1,6 @@
 /** The agent of one device, as it ships: an outbox on the disk, models in processes of their own, HTTP for local programs. */
 import type { Server } from "node:http";
+import { join } from "node:path";
 import { type Clock, systemClock } from "@tributary/kernel";
 import type { Cores } from "@tributary/onnx";
 import type { Telemetry } from "@tributary/telemetry";
@@ -37,8 +38,10 @@ export async function startAgent(
     telemetry,
     clock,
     outbox: (options, handlers) => inWorker({ ...options, ...background }, handlers),
-    runtime: new OwnProcesses(config.model, cores),
+    runtime: new OwnProcesses(config, cores),
     store: diskStore(config, cores),
+    worldStore:
+      config.world === undefined ? null : diskStore({ ...config, dataDir: join(config.dataDir, "world") }, cores),
     camera: cameraOf,
     link: mqttLink,
     latencyMs: sinceCapture,

@@ -1,20 +1,29 @@
 /** `/v1/status`, the health of the agent, and its gauges. */
+import { levels } from "@tributary/driving";
 import type { Telemetry } from "@tributary/telemetry";
 import type { Capture } from "./capture.ts";
+import type { Driver } from "./driving/driver.ts";
 import type { GoldenCheck } from "./golden-check.ts";
 import type { Captured } from "./outbox/age.ts";
 import type { OutboxKeeper } from "./outbox/keeper.ts";
 import { AGENT_VERSION } from "./reports.ts";
-import type { Slots } from "./slots.ts";
+import type { Slot, Slots } from "./slots.ts";
 import type { Tally } from "./tally.ts";
 import type { Updater } from "./updates/updater.ts";
 import type { Uplink } from "./uplink.ts";
+import type { ContextState } from "./world/context.ts";
+import type { World } from "./world/world.ts";
 
 export type StatusParts = {
   readonly deviceId: string;
   readonly now: () => Captured;
   readonly slots: Slots;
-  readonly updater: Updater;
+  /** Null: no camera has a deadline. */
+  readonly driving: Driver | null;
+  readonly lite: Slot | null;
+  /** Null: none is configured. */
+  readonly world: WorldParts | null;
+  readonly updater: Pick<Updater<unknown>, "durable" | "generation" | "conditions" | "now">;
   readonly outbox: OutboxKeeper;
   readonly uplink: Uplink;
   readonly capture: Capture;
@@ -44,6 +53,22 @@ export const statusOf = (parts: StatusParts) => {
       /** The last check on the path of camera frames; null: none of this model so far. */
       golden: golden.last && { at: golden.last.at, frames: golden.last.frames, failed: golden.last.failed },
     },
+    driving: parts.driving && {
+      level: parts.driving.level,
+      reason: parts.driving.reason,
+      levelMs: parts.driving.levelMs,
+      isDegraded: parts.driving.isDegraded,
+      /** Frames by what answered them. */
+      frames: tally.levels,
+      changes: tally.levelChanges,
+      lite: parts.lite && {
+        name: parts.lite.pkg.manifest.name,
+        version: parts.lite.pkg.manifest.version,
+        digest: parts.lite.pkg.digest,
+        pid: parts.lite.runner.current?.pid ?? null,
+      },
+    },
+    world: parts.world && worldOf(parts.world),
     generation: Number(updater.generation),
     /** How far the last desired state is; null: there was none. */
     update: updateOf(updater),
@@ -75,7 +100,27 @@ export const statusOf = (parts: StatusParts) => {
   };
 };
 
-function updateOf({ now }: Updater) {
+export type WorldParts = {
+  readonly world: World;
+  readonly context: () => ContextState;
+  readonly updater: Pick<Updater<unknown>, "now">;
+};
+
+function worldOf({ world, context, updater }: WorldParts) {
+  const state = context();
+  const { active } = world;
+  return {
+    model: { name: active.manifest.name, version: active.manifest.version, digest: active.digest },
+    weight: world.weight,
+    truths: world.truths,
+    /** Why perception answers without it; null: it does not. */
+    unusable: state.context === null ? { code: state.code, reason: state.reason } : world.unusable,
+    context: state.context === null ? { code: state.code, reason: state.reason } : state.context,
+    update: updateOf(updater),
+  };
+}
+
+function updateOf({ now }: Pick<StatusParts["updater"], "now">) {
   return now && { ...now, generation: Number(now.generation) };
 }
 
@@ -87,7 +132,8 @@ export const notReady = ({ slots, outbox }: StatusParts): readonly string[] => [
   ...(outbox.stats.stalled ? [`outbox: the disk is full; ${outbox.uncommitted} items wait in memory`] : []),
 ];
 
-export function exportGauges(telemetry: Telemetry, { outbox, uplink, slots, updater, golden }: StatusParts): void {
+export function exportGauges(telemetry: Telemetry, parts: StatusParts): void {
+  const { outbox, uplink, slots, updater, golden, driving } = parts;
   const gauge = (name: string, help: string, read: () => number) =>
     telemetry.gauge({ name: `tributary_agent_${name}`, help }, read);
   gauge("outbox_bytes", "Bytes the outbox holds", () => outbox.stats.bytes);
@@ -103,5 +149,10 @@ export function exportGauges(telemetry: Telemetry, { outbox, uplink, slots, upda
   gauge("golden_frames_failed", "Golden frames of the active model that its last check did not reproduce", () => {
     return golden.last?.failed ?? 0;
   });
+  // Without a camera with a deadline too: a metric that is missing is no alert.
+  gauge("driving_level", "Level of cameras with a deadline: 0 FULL, or none has one, 1 LITE, 2 STALE, 3 SAFE", () =>
+    driving === null ? 0 : levels.indexOf(driving.level),
+  );
+  gauge("driving_degraded", "1 while the hardware counts as degraded", () => (driving?.isDegraded === true ? 1 : 0));
   gauge("desired_generation", "Generation of the desired state it follows", () => Number(updater.generation));
 }

@@ -1,4 +1,5 @@
 /** Running totals of this boot, for `/v1/status`. */
+import type { AnswerLevel } from "./driving/driver.ts";
 import type { Dropped } from "./outbox/rows.ts";
 import type { LocalAnswer } from "./pipeline.ts";
 
@@ -12,6 +13,8 @@ export class Tally {
   sentRecords = 0;
   sentBytes = 0;
   modelLosses = 0;
+  levelChanges = 0;
+  readonly levels: Record<AnswerLevel, number> = { FULL: 0, LITE: 0, STALE: 0, CLOUD: 0 };
   readonly queued: Record<string, number> = {};
   /** By why they are not sent, whatever the reason for which they were to be. */
   readonly dropped: Record<string, number> = {};
@@ -23,11 +26,18 @@ export class Tally {
 
   answered(answer: LocalAnswer): void {
     this.frames += 1;
+    this.levels[answer.level] += 1;
     this.#latencies[this.#latencyCount++ % LATENCIES_KEPT] = answer.latencyMs;
     if (answer.frameSeq === null) this.unrecorded += 1;
     if (answer.escalation === "NONE") this.kept += 1;
     else if (answer.escalation === "QUEUED") add(this.queued, answer.reason, 1);
     else add(this.dropped, answer.dropReason, 1);
+  }
+
+  /** Totals as metrics of the device. */
+  byLevel(): Readonly<Record<string, number>> {
+    const { FULL, LITE, STALE, CLOUD } = this.levels;
+    return { frames_full: FULL, frames_lite: LITE, frames_stale: STALE + CLOUD, level_changes: this.levelChanges };
   }
 
   outboxDropped({ dropReason, reason, count }: Dropped): void {

@@ -36,7 +36,7 @@ export type WindowModel = {
   readonly latencyBudgetMs: number;
 };
 
-type OfModel = { readonly model: WindowModel; readonly metrics: MomentsByName };
+type OfModel = { readonly model: Pick<WindowModel, "modelDigest">; readonly metrics: MomentsByName };
 
 type OfCamera = {
   readonly cameraId: string;
@@ -76,21 +76,25 @@ export class Windows {
 
   /** `temperature`: by which the answer was computed. */
   answered(model: WindowModel, temperature: number, answer: LocalAnswer, inference: Inference): void {
-    const of = this.#of(model);
-    if (of === undefined) return;
-    const moments = of.metrics;
+    this.answeredBeside(model, answer, inference);
+    const camera = this.#ofCamera(answer.cameraId, model, temperature);
+    if (camera !== undefined) observe(camera.sketch, model.reference, { ...answer, picture: inference.picture });
+  }
+
+  /** By a model that stands in for the camera's own, whose sketch it is no part of (V1). */
+  answeredBeside(model: WindowModel, answer: LocalAnswer, inference: Inference): void {
+    const moments = this.#of(model)?.metrics;
+    if (moments === undefined) return;
     moments.add("answer_latency_ms", answer.latencyMs);
     moments.add("inference_latency_ms", inference.timingsMs.preprocess + inference.timingsMs.run);
     moments.add("confidence", answer.confidence);
     moments.add("escalated", answer.escalation === "QUEUED" ? 1 : 0);
     moments.add("dropped", answer.escalation === "DROPPED" ? 1 : 0);
     moments.add("sla_missed", answer.latencyMs > model.latencyBudgetMs ? 1 : 0);
-    const camera = this.#ofCamera(answer.cameraId, model, temperature);
-    if (camera !== undefined) observe(camera.sketch, model.reference, { ...answer, picture: inference.picture });
   }
 
   /** Of a model, beside its answers. */
-  ofModel(model: WindowModel, name: string, value: number): void {
+  ofModel(model: Pick<WindowModel, "modelDigest">, name: string, value: number): void {
     this.#of(model)?.metrics.add(name, value);
   }
 
@@ -125,7 +129,7 @@ export class Windows {
     return closed;
   }
 
-  #of(model: WindowModel): OfModel | undefined {
+  #of(model: Pick<WindowModel, "modelDigest">): OfModel | undefined {
     // One model nearly always, so the first look finds it.
     for (const of of this.#ofModels) if (of.model.modelDigest === model.modelDigest) return of;
     if (this.#ofModels.length >= MODELS_MAX) return undefined;

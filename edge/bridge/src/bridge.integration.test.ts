@@ -422,6 +422,7 @@ describe("with Kafka there", () => {
       update: null,
       goldenPassed: null,
       golden: null,
+      driving: null,
     };
     await device.publishAsync(down.up("b", "reported"), uplinkStreams.reported.codec.encodeSingleObject(reported), {
       qos: 1,

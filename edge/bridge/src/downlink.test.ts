@@ -18,6 +18,7 @@ const reported = (modelDigest: string, acceptedSchemas: readonly string[] = []):
   update: null,
   goldenPassed: null,
   golden: null,
+  driving: null,
 });
 
 describe("the policy of a device", () => {

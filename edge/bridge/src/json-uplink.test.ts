@@ -78,6 +78,7 @@ describe("a device that speaks only JSON", () => {
       samplePropensity: 0,
       sampleDrawn: false,
       traceparent: null,
+      level: "FULL",
     });
     expect(recordOf("frames", payload).seq).toBe(digest);
     expect(recordOf("frames", { image, capturedAt: 1 }).seq).not.toBe(digest);

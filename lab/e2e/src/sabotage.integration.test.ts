@@ -9,7 +9,7 @@ import { mains } from "@tributary/stack";
 import { repositoryRoot, sabotaged } from "@tributary/testing";
 
 const folder = join(repositoryRoot, "lab/sabotage");
-const { agent, bridge, driftMonitor, rolloutManager, trainer } = mains;
+const { agent, bridge, driftMonitor, lightDevices, rolloutManager, router, trainer } = mains;
 const sabotages: Readonly<Record<string, readonly [program: string, ...replaced: string[]]>> = {
   "early-puback": [bridge, "Ingest of edge/bridge/dist/ingest.js"],
   "unverified-slots": [agent, "openSlot of edge/agent/dist/updates/boot.js"],
@@ -34,6 +34,8 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
     "TrainerEffects of services/trainer/dist/runs/effects.js",
   ],
   "wrong-clock": [agent],
+  "apply-while-driving": [lightDevices, "Updater of edge/agent/dist/updates/updater.js"],
+  "fallback-from-fleet-budget": [router, "Admission of libs/core/routing/dist/settlement/admission.js"],
 };
 
 const run = (...args: string[]) => {

@@ -16,18 +16,20 @@ type Manifest = {
   readonly spec: {
     readonly selector?: Record<string, unknown>;
     readonly template?: { readonly spec: PodSpec };
+    readonly suspend?: boolean;
+    readonly jobTemplate?: { readonly spec: { readonly template: { readonly spec: PodSpec } } };
     readonly ports?: readonly { readonly targetPort: string }[];
   };
 };
-type PodSpec = {
-  readonly containers: readonly {
-    readonly image: string;
-    readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
-    readonly securityContext: Record<string, unknown>;
-    readonly livenessProbe?: { readonly httpGet: { readonly port: string } };
-    readonly readinessProbe?: { readonly httpGet: { readonly port: string } };
-  }[];
+type Container = {
+  readonly image: string;
+  readonly args?: readonly string[];
+  readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
+  readonly securityContext: Record<string, unknown>;
+  readonly livenessProbe?: { readonly httpGet: { readonly port: string } };
+  readonly readinessProbe?: { readonly httpGet: { readonly port: string } };
 };
+type PodSpec = { readonly initContainers?: readonly Container[]; readonly containers: readonly Container[] };
 type Compose = {
   readonly services: Record<
     string,
@@ -192,6 +194,25 @@ describe("k8s", () => {
     };
     expect(configMapGenerator).toContainEqual({ name, files: [`config/${name}.yaml`] });
     expect(images.map((image) => image.name)).toContain(container?.image);
+  });
+
+  test("the weekly training of a world model is off, and its commands have the options that it gives", async () => {
+    const { suspend, jobTemplate } = find("CronJob", "world-training")?.spec ?? {};
+    expect(suspend).toBe(true);
+    const { initContainers = [], containers = [] } = jobTemplate?.spec.template.spec ?? {};
+    const both = [...initContainers, ...containers];
+    expect(both.map(({ image, args = [] }) => [image, ...args.slice(0, 3)])).toEqual([
+      ["tributary/tools", "world", "train", "/work/world"],
+      ["tributary/tools", "models", "push", "/work/world"],
+    ]);
+    for (const { args = [], securityContext } of both) {
+      expect(securityContext).toMatchObject({ readOnlyRootFilesystem: true, allowPrivilegeEscalation: false });
+      const help = [...exitFlags, mainOf.tools, ...args.slice(0, 2), "--help"];
+      const { stdout } = await promisify(execFile)(process.execPath, help);
+      for (const option of args.slice(3)) expect(stdout).toContain(`${option.split("=")[0]} <`);
+    }
+    const { resources } = parse(read("k8s/base/kustomization.yaml")) as { resources: string[] };
+    expect(resources).toContain("world-training.yaml");
   });
 
   test.each(["bridge", "model-registry", "frame-archive", "trainer"])(

@@ -1,5 +1,7 @@
 /** Light devices of the stack: registered like any other, and run many to a process (light-devices/main.ts). */
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Failure } from "@tributary/kernel";
 import { type DeviceWorld, MQTT_BACKOFF } from "./agents.ts";
 import type { Credentials, Place } from "./devices.ts";
 import type { Launcher } from "./launcher.ts";
@@ -18,6 +20,10 @@ export type LightOptions = {
   readonly photos: string;
   readonly batchWaitMs: number;
   readonly windowMs: number;
+  /** Their cameras have a deadline, and this small model stands in. */
+  readonly driving?: { readonly deadlineMs: number; readonly lite: string; readonly ladder?: object };
+  /** Folder of their first world model; contexts come with their scenes. */
+  readonly world?: string;
 };
 
 export type LightDeviceOptions = Partial<Place> & {
@@ -51,6 +57,10 @@ export async function makeLightProcesses(
   { devices, edgePackage, mqtt, models }: DeviceWorld,
 ): Promise<readonly LightProcess[]> {
   const wanted = devicesOf(options);
+  if (options.driving !== undefined) {
+    mkdirSync(sensorsDir(launcher), { recursive: true });
+    for (const { deviceId } of wanted) writeFileSync(join(sensorsDir(launcher), deviceId), "45000");
+  }
   const credentials: DeviceBlock[] = [];
   for (let from = 0; from < wanted.length; from += REGISTERED_AT_ONCE) {
     const some = wanted
@@ -70,6 +80,10 @@ export async function makeLightProcesses(
         photos: options.photos,
         fps: options.fps,
         build,
+        ...(options.driving && { driving: { deadlineMs: options.driving.deadlineMs, sensors: sensorsDir(launcher) } }),
+        ...(options.world && {
+          world: { package: options.world, contexts: join(launcher.dir, "devices", "contexts") },
+        }),
         agent: {
           dataDir: join(launcher.dir, "devices", name),
           hardwareClass: "x64",
@@ -77,6 +91,9 @@ export async function makeLightProcesses(
           mqtt: { url: mqtt.url, connectTimeoutMs: 20_000, backoff: MQTT_BACKOFF },
           model: { package: edgePackage },
           ...(models && { models: { ...models, bytesPerSecondMax: BYTES_PER_SECOND_MAX } }),
+          ...(options.driving && {
+            driving: { lite: { package: options.driving.lite }, sensorsEveryMs: 1_000, ...options.driving.ladder },
+          }),
           updates: { memoryBytesMin: 0 },
           outbox: { bytesMax: OUTBOX_BYTES_MAX },
           predictions: { batchWaitMs: options.batchWaitMs },
@@ -93,6 +110,28 @@ export async function makeLightProcesses(
     }),
   );
 }
+
+/** Asks the processes of these devices for something (light-devices/main.ts). */
+export async function askLight(
+  light: readonly LightProcess[],
+  path: string,
+  deviceIds: readonly string[],
+  body: object,
+): Promise<void> {
+  for (const { part, deviceIds: own, url } of light) {
+    const devices = deviceIds.filter((deviceId) => own.includes(deviceId));
+    if (devices.length === 0) continue;
+    const response = await fetch(`${url}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ devices, ...body }),
+    });
+    if (!response.ok) throw new Failure("light-refused", "give-up", `${part.name}: ${await response.text()}`);
+  }
+}
+
+/** A file of each device has its temperature in millidegrees. */
+const sensorsDir = ({ dir }: Launcher): string => join(dir, "devices", "temperatures");
 
 type DeviceBlock = {
   readonly process: string;

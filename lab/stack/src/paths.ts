@@ -19,6 +19,8 @@ export const mains = {
 } as const;
 
 export const edgePackage: string = at("models/edge-resnet8");
+/** Stands in for it where a camera has a deadline. */
+export const litePackage: string = at("models/edge-lite");
 export const cloudPackage: string = at("models/cloud-vgg");
 export const samples: string = at("samples/cifar10-test");
 /** Everything `npm start` writes; elsewhere for tests, which run beside a person's stack. */

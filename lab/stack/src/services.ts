@@ -16,6 +16,8 @@ import { makeTrainingServices, type TrainingOptions, type TrainingServices } fro
 export type ServicesOptions = {
   /** Instances; one by default. */
   readonly routers?: number;
+  /** More blocks of the routers' configuration. */
+  readonly router?: object;
   /** Instances; one by default. */
   readonly classifiers?: number;
   /** Blocks of the classifiers' configuration, `targets` among them with one named `default`; the local cloud model by default. */
@@ -57,7 +59,13 @@ export class Services {
       readonly training?: TrainingOptions;
     },
   ): Promise<Services> {
-    const { routers = 1, classifiers = 1, cloud = localCloud(packages.cloud), schemaRegistry } = options.services ?? {};
+    const {
+      routers = 1,
+      classifiers = 1,
+      cloud = localCloud(packages.cloud),
+      schemaRegistry,
+      router,
+    } = options.services ?? {};
     const shared = (i = 0) => ({
       kafka: kafka.block(i),
       log: { level: "info" },
@@ -84,7 +92,7 @@ export class Services {
     const gatewayPort = await launcher.port("the gateway", 8080);
     return new Services({
       mqtt: await makeBridges(launcher, shared(), options.mqtt),
-      routers: await several("router", mains.router, routers, { target: TARGET, ...packagesOfDevices }),
+      routers: await several("router", mains.router, routers, { target: TARGET, ...packagesOfDevices, ...router }),
       classifiers: await several("cloud-classifier", mains.classifier, classifiers, cloud),
       gateway: await launcher.service("gateway", mains.gateway, () => ({ ...shared(), ...urls }), gatewayPort),
       rollouts,

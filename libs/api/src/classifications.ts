@@ -51,6 +51,9 @@ export const answerSchema = z.object({
   sampleCorrectness: probability.describe("q"),
   samplePropensity: probability.describe("pi"),
   sampleDrawn: z.boolean(),
+  level: z
+    .enum(["UNKNOWN", "FULL", "LITE", "STALE", "CLOUD"])
+    .describe("What answered it on the device: its model, LITE, or the camera's last label (STALE, CLOUD)."),
   capturedAt: z.string().nullable().describe("By the device's clock, if it knew."),
   latencyMs: z.number().describe("Capture to this answer."),
   costMicros: z.number(),

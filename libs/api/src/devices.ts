@@ -57,6 +57,17 @@ const goldenSchema = z.object({
   failed: z.number().int().describe("Those that were not reproduced."),
 });
 
+const drivingSchema = z.object({
+  level: z.enum(["UNKNOWN", "FULL", "LITE", "STALE", "SAFE"]).describe("SAFE: a minimal-risk manoeuvre is requested."),
+  reason: z.string().describe("Why the level was entered, e.g. full-hangs, hot, frame-late, camera-frozen, recovered."),
+  since: z.string().nullable().describe("When, by the device's clock."),
+  isDegraded: z.boolean().describe("Some of its frames go to the cloud for that reason (FALLBACK)."),
+  lite: z
+    .object({ modelDigest: z.string(), modelName: z.string(), modelVersion: z.string() })
+    .nullable()
+    .describe("The small model that stands in."),
+});
+
 /** A device as the public API shows it: never its password's hash. */
 const deviceSchema = z.object({
   deviceId: z.string(),
@@ -95,6 +106,7 @@ const deviceSchema = z.object({
       golden: goldenSchema
         .nullable()
         .describe("Its last run of the golden frames; null: none yet, or its agent does not report them."),
+      driving: drivingSchema.nullable().describe("Of a device whose cameras have deadlines."),
       reportedAt: z.string(),
     })
     .nullable()

@@ -25,11 +25,14 @@ const registeredVersionSchema = modelVersionSchema.extend({
 });
 export type RegisteredVersion = z.output<typeof registeredVersionSchema>;
 
-const examinationSchema = z.looseObject({
-  opset: z.number(),
-  golden: z.looseObject({ frames: z.number(), equal: z.number() }),
-  latency: z.looseObject({ p95Ms: z.number(), budgetMs: z.number() }),
-});
+const examinationSchema = z.union([
+  z.looseObject({
+    opset: z.number(),
+    golden: z.looseObject({ frames: z.number(), equal: z.number() }),
+    latency: z.looseObject({ p95Ms: z.number(), budgetMs: z.number() }),
+  }),
+  z.looseObject({ kind: z.literal("world"), cells: z.number().describe("Contexts that it has counts of.") }),
+]);
 
 const pushBody = z.strictObject({ manifestDigest: digest, by });
 export type PushRequest = z.output<typeof pushBody>;

@@ -1,2 +1,4 @@
-/** The slot whose model classifies the frames of cameras: today's agents have no other. */
+/** The slot whose model classifies the frames of cameras. */
 export const PERCEPTION = "perception";
+/** Its package is a table that says how often each class is seen in a context. */
+export const WORLD = "world";

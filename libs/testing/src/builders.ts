@@ -59,6 +59,9 @@ export const somePrediction = (change: Partial<EdgePrediction> = {}): EdgePredic
   samplePropensity: 0.02,
   sampleDrawn: false,
   wouldSend: null,
+  level: "FULL",
+  worldDigest: null,
+  context: null,
   ...change,
 });
 
@@ -100,6 +103,7 @@ export const someFrame = (change: Partial<EdgeFrame> = {}): EdgeFrame => ({
   sampleCorrectness: 0.5,
   samplePropensity: 0.05,
   sampleDrawn: false,
+  level: "FULL",
   traceparent: null,
   ...change,
 });
@@ -119,6 +123,7 @@ export const someReported = (change: Partial<DeviceReported> = {}): DeviceReport
   update: null,
   goldenPassed: true,
   golden: null,
+  driving: null,
   ...change,
 });
 
@@ -203,6 +208,7 @@ export const someAnswer = (change: Partial<FinalAnswer> = {}): FinalAnswer => ({
   sampleCorrectness: 0.9,
   samplePropensity: 0.02,
   sampleDrawn: false,
+  level: "FULL",
   capturedAt: null,
   latencyMs: 130,
   costMicros: 0n,

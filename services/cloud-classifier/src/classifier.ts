@@ -121,7 +121,7 @@ export class Classifier implements OnApplicationShutdown {
     const known = this.targets.has(target) || this.#routes.has(target) ? target : "unknown";
     telemetry.emit(requestSettled, {
       target: answeredBy ?? known,
-      lane,
+      lane: lane === "high" && request.reason === "FALLBACK" ? "fallback" : lane,
       outcome,
       code,
       latencyMs,

@@ -2,14 +2,16 @@
  * Chooses what the backend runs next. Pure: time is an argument, the caller owns the clock and the backend. Deadlines are
  * wall-clock times, waits are monotonic, so a clock that jumps delays nothing.
  *
- * The high lane is always served first, and a batch holds one lane: no urgent item waits for a batch to fill. A batch leaves
+ * Lanes are served in their order, and a batch holds one lane: no urgent item waits for a batch to fill. `fallback` has the FALLBACK frames of
+ * the high topic: they never keep a PRIORITY frame waiting. A batch leaves
  * when it is full or when its oldest item has waited `waitMs`; items leave in order of arrival. An item whose deadline has
  * passed leaves as expired, not in a batch, unless it is `keepExpired`. Items and bytes are bounded (G9): at the bound an
- * item of the normal lane is shed, unless it is `keepExpired`, and the others wait.
+ * item is shed, unless it is of the high lane or `keepExpired`: those wait.
  */
 import type { Instant } from "@tributary/kernel";
 
-export type Lane = "high" | "normal";
+const lanes = ["high", "fallback", "normal"] as const;
+export type Lane = (typeof lanes)[number];
 
 export type BatcherLimits = {
   readonly batchMax: number;
@@ -42,7 +44,7 @@ export type Taken<T> = {
 
 export class MicroBatcher<T> {
   readonly #limits: BatcherLimits;
-  readonly #lanes: Record<Lane, Queued<T>[]> = { high: [], normal: [] };
+  readonly #lanes: Record<Lane, Queued<T>[]> = { high: [], fallback: [], normal: [] };
   #bytes = 0;
 
   constructor(limits: BatcherLimits) {
@@ -50,7 +52,7 @@ export class MicroBatcher<T> {
   }
 
   get frames(): number {
-    return this.#lanes.high.length + this.#lanes.normal.length;
+    return lanes.reduce((sum, lane) => sum + this.#lanes[lane].length, 0);
   }
 
   get bytes(): number {
@@ -68,11 +70,10 @@ export class MicroBatcher<T> {
   }
 
   take(now: Moment): Taken<T> {
-    const expired = [...this.#expire("high", now.wall), ...this.#expire("normal", now.wall)];
-    const lane: Lane = this.#lanes.high.length > 0 ? "high" : "normal";
-    const queue = this.#lanes[lane];
-    const oldest = queue[0];
-    if (oldest === undefined) return { batch: [], expired };
+    const expired = lanes.flatMap((lane) => this.#expire(lane, now.wall));
+    const queue = lanes.map((lane) => this.#lanes[lane]).find(({ length }) => length > 0);
+    const oldest = queue?.[0];
+    if (queue === undefined || oldest === undefined) return { batch: [], expired };
     const dueAtMs = oldest.queuedAtMs + this.#limits.waitMs;
     if (queue.length < this.#limits.batchMax && now.monotonicMs < dueAtMs) {
       return { batch: [], expired, nextAtMs: dueAtMs };
@@ -82,7 +83,7 @@ export class MicroBatcher<T> {
 
   /** Everything, for a shutdown. */
   drain(): readonly Queued<T>[] {
-    return this.#leave([...this.#lanes.high.splice(0), ...this.#lanes.normal.splice(0)]);
+    return this.#leave(lanes.flatMap((lane) => this.#lanes[lane].splice(0)));
   }
 
   #expire(lane: Lane, now: Instant): readonly Queued<T>[] {

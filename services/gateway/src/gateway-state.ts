@@ -4,7 +4,7 @@
  */
 import { type BeforeApplicationShutdown, Inject, Injectable, type OnModuleInit } from "@nestjs/common";
 import type { Answer } from "@tributary/api";
-import { topics } from "@tributary/contracts";
+import { type DeviceReported, topics } from "@tributary/contracts";
 import { type FollowContext, follow, followAll, KafkaReader } from "@tributary/kafka";
 import type { Clock, Random } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
@@ -22,6 +22,10 @@ import { LabelTable } from "./labels/label-table.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
 import { RolloutTable } from "./rollouts/rollout-table.ts";
 import { TrainingTable } from "./trainings/training-table.ts";
+
+const LEVELS = ["FULL", "LITE", "STALE", "SAFE"] as const satisfies readonly NonNullable<
+  DeviceReported["driving"]
+>["level"][];
 
 @Injectable()
 export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
@@ -59,6 +63,14 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
     gauge("open_trainings", "Trainings that have not ended", () => trainings.open);
     gauge("archived_frames", "Archived frames remembered for the label queue", () => archived.count);
     gauge("devices", "Devices registered", () => devices.count);
+    const byLevel = {
+      name: "tributary_gateway_devices_at_level",
+      help: "Active devices whose cameras have deadlines, by the level that they reported last",
+      labels: ["level"],
+    };
+    telemetry.gauge(byLevel, () =>
+      LEVELS.map((level) => ({ labels: { level }, value: this.devices.countAtLevel(level) })),
+    );
   }
 
   /** True, or what is still missing. */

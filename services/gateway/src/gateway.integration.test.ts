@@ -161,6 +161,7 @@ describe("devices", () => {
       update: null,
       goldenPassed: null,
       golden: { at: 1_700_000_000_000, modelDigest: "ab".repeat(32), frames: 8, failed: 1, logits: [1, 2] },
+      driving: null,
     });
     const device = await waitFor(
       async () => {

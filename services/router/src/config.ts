@@ -10,6 +10,7 @@ import {
   type AdmissionSettings,
   admissionDefaults,
   cloudHealthDefaults,
+  fallbackDefaults,
   type SettlementLimits,
   settlementLimits,
   shareDefaults,
@@ -53,6 +54,13 @@ export const configSchema = z.strictObject({
       /** The same of draws that its key does not confirm: those of agents of earlier versions. */
       unverifiedDrawShareMax: share.default(shareDefaults.unverifiedShareMax),
       devicesMax: positive.default(shareDefaults.devicesMax),
+    })
+    .prefault({}),
+  /** FALLBACK frames of devices whose hardware is degraded, beside the budget. */
+  fallback: z
+    .strictObject({
+      fleetShareMax: share.default(fallbackDefaults.fleetShareMax),
+      perDevicePerSecondMax: z.number().positive().max(1_000).default(fallbackDefaults.perSecondMax),
     })
     .prefault({}),
   cloud: z
@@ -142,7 +150,13 @@ export const relearnSettingsOf = ({ learning }: Pick<RouterConfig, "learning">):
   shareStepMin: learning.shareStepMin,
 });
 
-export const admissionSettingsOf = ({ budget, cloud, experiment, fairness }: RouterConfig): AdmissionSettings => ({
+export const admissionSettingsOf = ({
+  budget,
+  cloud,
+  experiment,
+  fairness,
+  fallback,
+}: RouterConfig): AdmissionSettings => ({
   arms: experiment?.arms ?? noExperiment.arms,
   budget: {
     share: budget.fleetShareMax,
@@ -168,6 +182,7 @@ export const admissionSettingsOf = ({ budget, cloud, experiment, fairness }: Rou
     unverifiedShareMax: fairness.unverifiedDrawShareMax,
     devicesMax: fairness.devicesMax,
   },
+  fallback: { fleetShareMax: fallback.fleetShareMax, perSecondMax: fallback.perDevicePerSecondMax },
 });
 
 export const settlementLimitsOf = ({ limits }: RouterConfig): SettlementLimits => ({

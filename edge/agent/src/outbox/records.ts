@@ -16,10 +16,11 @@ export type Sender = { readonly deviceId: string; readonly bootId: bigint; reado
 const clockStateOf = (wallMs: number | null) => (wallMs === null ? "UNSYNCHRONIZED" : "SYNCHRONIZED");
 
 export function frameRecord(sender: Sender, row: FrameRow, jpeg: Uint8Array, now: DeviceTime): Uint8Array {
-  const { latencyMs: _, wouldSend: __, ...body } = row.body;
+  const { latencyMs: _, wouldSend: __, worldDigest: ___, context: ____, ...body } = row.body;
   return EdgeFrame.encodeSingleObject({
     ...sender,
     ...body,
+    level: body.level ?? "FULL",
     frameSeq: BigInt(body.frameSeq),
     ageMs: reportedAgeMs(ageOf(row.captured, now), row.body.deadlineMs),
     clockState: clockStateOf(row.captured.wallMs),
@@ -41,7 +42,11 @@ export function predictionsRecord(
     clockState: clockStateOf(now.wallMs),
     predictions: rows.map((row) => ({
       ...row.body,
-      wouldSend: row.body.wouldSend ?? null, // An earlier version of the agent wrote the row.
+      // An earlier version of the agent wrote the row.
+      wouldSend: row.body.wouldSend ?? null,
+      level: row.body.level ?? "FULL",
+      worldDigest: row.body.worldDigest ?? null,
+      context: row.body.context ?? null,
       frameSeq: BigInt(row.body.frameSeq),
       ageMs: reportedAgeMs(ageOf(row.captured, now), row.body.deadlineMs),
       escalation: row.escalation,

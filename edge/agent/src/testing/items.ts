@@ -48,6 +48,9 @@ export function frameItem(spec: FrameSpec): FrameItem {
     samplePropensity: 0.05,
     sampleDrawn: spec.drawn ?? false,
     wouldSend: null,
+    worldDigest: null,
+    context: null,
+    level: "FULL",
   };
   const policyVersion = spec.policyVersion ?? "c".repeat(64);
   const isQueued = reason !== "NONE";

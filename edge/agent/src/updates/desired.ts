@@ -1,17 +1,17 @@
 /** Validates the messages on `down/desired`. */
-import { DeviceDesired, PERCEPTION } from "@tributary/contracts";
+import { DeviceDesired } from "@tributary/contracts";
 import { Failure, isDigest } from "@tributary/kernel";
 import { type Desired, isMaintenanceWindow, type Wanted } from "@tributary/updates";
 
 const FRAMES_MAX = 1_000_000;
 const WINDOWS_MAX = 32;
 
-/** Throws Failure or ContractError. Slots that this agent does not have are ignored. */
-export function parseDesired(payload: Uint8Array, deviceId: string): Desired {
+/** What it says of one slot. Throws Failure or ContractError. Slots that this agent does not have are ignored. */
+export function parseDesired(payload: Uint8Array, deviceId: string, slotName: string): Desired {
   const desired = DeviceDesired.decodeSingleObject(payload);
   if (desired.deviceId !== deviceId) throw refuse("desired-of-another", `it is for ${desired.deviceId}`);
   if (desired.generation <= 0n) throw refuse("desired-invalid", `generation ${desired.generation} is not positive`);
-  const slot = Object.hasOwn(desired.slots, PERCEPTION) ? desired.slots[PERCEPTION] : undefined;
+  const slot = Object.hasOwn(desired.slots, slotName) ? desired.slots[slotName] : undefined;
   if (slot === undefined) return { generation: desired.generation, wanted: null };
   const {
     modelDigest: digest,

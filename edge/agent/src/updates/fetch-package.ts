@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fitsHardware, type PackageFile, packageFiles } from "@tributary/inference";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
-import { loadPackage } from "@tributary/model-store";
+import { checkPackage } from "@tributary/model-store";
 import { type ListedModel, type TrustedModels, verifyManifest } from "@tributary/tuf";
 import type { PackageRef, Progress } from "@tributary/updates";
 import { diskFullOr, download, Pace } from "./download.ts";
@@ -72,7 +72,7 @@ async function bring(options: FetchOptions, ports: FetchPorts, signal: AbortSign
   await dropUnlisted(dir, manifest.files);
   for (const [path, file] of Object.entries(manifest.files)) await download(from, file, join(dir, path), signal);
   report("VERIFYING");
-  await loadPackage(dir, { digest });
+  await checkPackage(dir, { digest });
   await syncFolders(dir);
   signal.throwIfAborted();
   await packageStore.place(digest);
@@ -118,7 +118,7 @@ async function isThere(packageStore: PackageStore, digest: string): Promise<bool
   const dir = packageStore.packageDir(digest);
   if (!(await packageStore.packages()).includes(digest)) return false;
   try {
-    await loadPackage(dir, { digest });
+    await checkPackage(dir, { digest });
     return true;
   } catch {
     await rm(dir, { recursive: true, force: true });

@@ -27,7 +27,7 @@ async function proveAnd(onLoaded: () => void) {
     return "";
   };
   const options = { dir: dir.path, digest, memoryBytesMin: 0, anySpeed: false, sha256Hex };
-  const runtime = new OwnProcesses({ package: dir.path, threads: 1 }, null);
+  const runtime = new OwnProcesses({ model: { package: dir.path, threads: 1 }, cameras: [] }, null);
   return prove(options, runtime, new AbortController().signal);
 }
 

@@ -6,6 +6,8 @@ import { type Clock, Failure, seededRandom } from "@tributary/kernel";
 import { type Done, type DurableState, emptyDurableState, type UpdateStatus, updateLimits } from "@tributary/updates";
 import type { LocalAnswer } from "../pipeline.ts";
 import { bareRunner, Slot, Slots } from "../slots.ts";
+import { ModelTrial } from "./model-trial.ts";
+import type { Candidate } from "./prove.ts";
 import { Updater } from "./updater.ts";
 
 const digestOf = (letter: string) => letter.repeat(64);
@@ -25,9 +27,11 @@ class World {
   readonly fetched = new Set<string>();
   readonly statuses: UpdateStatus[] = [];
   readonly slots: Slots;
-  readonly updater: Updater;
+  readonly trial: ModelTrial;
+  readonly updater: Updater<Candidate>;
   disk: DurableState;
   writesFail = false;
+  onWrite: (durable: DurableState) => void = () => undefined;
   kept = 0;
 
   constructor(seed: number, disk: DurableState = emptyDurableState) {
@@ -40,31 +44,10 @@ class World {
     };
     this.slots = new Slots(this.slotOf(FACTORY.digest), (_, failing) => this.updater.failing(failing));
     const boot = { durable: disk, factory: FACTORY, running: FACTORY.digest, limits: updateLimits };
-    this.updater = new Updater(boot, {
-      deviceId: "cam",
+    this.trial = new ModelTrial({
       slots: this.slots,
       clock,
-      random,
       isBusy: () => false,
-      packageStore: {
-        write: async (durable) => {
-          if (this.writesFail) throw new Failure("slots-unwritable", "retry", "full");
-          this.disk = durable;
-        },
-        prune: async (keep) => {
-          for (const digest of this.fetched) if (!keep.includes(digest)) this.fetched.delete(digest);
-        },
-      },
-      fetch: async ({ digest }, onProgress, signal) => {
-        onProgress({ phase: "DOWNLOADING", bytesDone: 1, bytesAll: 2 });
-        try {
-          await this.later("fetch", signal, () => this.fetched.add(digest));
-          return { ok: true } satisfies Done;
-        } catch (error) {
-          const { code } = error as Failure;
-          return { ok: false, code, reason: "no", retry: code === "package-digest-mismatch" ? "never" : "many" };
-        }
-      },
       prove: async ({ digest }, _anySpeed, signal) => {
         expect(digest === FACTORY.digest || this.fetched.has(digest)).toBe(true);
         const slot = this.slotOf(digest);
@@ -81,8 +64,36 @@ class World {
         this.kept += 1;
         return slot.runner;
       },
-      onChanged: () => undefined,
       onShadowed: () => undefined,
+    });
+    this.updater = new Updater(boot, {
+      deviceId: "cam",
+      slot: "perception",
+      onlyParked: false,
+      trial: this.trial,
+      clock,
+      random,
+      packageStore: {
+        write: async (durable) => {
+          if (this.writesFail) throw new Failure("slots-unwritable", "retry", "full");
+          this.onWrite(durable);
+          this.disk = durable;
+        },
+        prune: async (keep) => {
+          for (const digest of this.fetched) if (!keep.includes(digest)) this.fetched.delete(digest);
+        },
+      },
+      fetch: async ({ digest }, onProgress, signal) => {
+        onProgress({ phase: "DOWNLOADING", bytesDone: 1, bytesAll: 2 });
+        try {
+          await this.later("fetch", signal, () => this.fetched.add(digest));
+          return { ok: true } satisfies Done;
+        } catch (error) {
+          const { code } = error as Failure;
+          return { ok: false, code, reason: "no", retry: code === "package-digest-mismatch" ? "never" : "many" };
+        }
+      },
+      onChanged: () => undefined,
       onMoved: (statuses) => void this.statuses.push(statuses),
     });
   }
@@ -133,7 +144,9 @@ class World {
   async frame(): Promise<void> {
     const { slot, result } = await this.slots.infer(new Uint8Array());
     expect(result.ok).toBe(true);
-    this.updater.answered(slot, { label: "1" } as LocalAnswer, inference, new Uint8Array());
+    const answer = { label: "1" } as LocalAnswer;
+    const isSlow = this.trial.answered(this.updater.onTrial, slot, answer, inference, new Uint8Array());
+    if (isSlow !== null) this.updater.answered(isSlow);
   }
 
   async settle(): Promise<void> {
@@ -287,6 +300,31 @@ describe("updater", () => {
     expect(world.updater.conditions).toMatchObject({ parked: true, time: 5 });
     await world.settle();
     expect(world.updater.now).toMatchObject({ generation: 7n });
+  });
+
+  test("a condition that ends while the switch is written switches nothing, and counts as no failure", async () => {
+    const world = new World(1);
+    world.updater.start();
+    await turns();
+    world.want(1, "a", { condition: "PARKED" });
+    world.updater.report({ parked: true });
+    world.onWrite = ({ trial }) => {
+      if (trial !== null) world.updater.report({ parked: false });
+    };
+    for (let flap = 0; flap < 20; flap++) {
+      for (let i = 0; i < 5; i++) {
+        await turns();
+        world.waiting[0]?.end(false);
+        await world.frame();
+        expect([flap, world.slots.active.pkg.digest]).toEqual([flap, FACTORY.digest]);
+      }
+      expect(world.updater.now).toMatchObject({ phase: "WAITING", code: "condition-parked" });
+      world.updater.report({ parked: true });
+    }
+    expect(world.updater.durable).toMatchObject({ trial: null, trials: 1, outcome: null });
+    world.onWrite = () => undefined;
+    await world.settle();
+    expect(world.updater.now).toMatchObject({ phase: "COMMITTED" });
   });
 
   test("a package that is no longer desired is deleted before the next is fetched", async () => {

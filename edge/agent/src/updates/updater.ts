@@ -8,7 +8,6 @@
  * A revert happens before any wait: from the next frame on the committed model answers.
  */
 
-import type { Inference } from "@tributary/inference";
 import type { Clock } from "@tributary/kernel";
 import { Failure, type Random } from "@tributary/kernel";
 import {
@@ -16,6 +15,7 @@ import {
   type ActionKind,
   type Boot,
   bootUpdates,
+  CONDITION_ENDED,
   type Conditions,
   type Desired,
   type Done,
@@ -26,29 +26,42 @@ import {
   stopped,
   type UpdateStatus,
   type Updates,
+  unmet,
   updateStatusOf,
   type Wanted,
 } from "@tributary/updates";
-import type { LocalAnswer } from "../pipeline.ts";
-import type { Runner, Slot, Slots } from "../slots.ts";
 import { parseDesired } from "./desired.ts";
 import { doneOf } from "./done.ts";
-import type { Candidate } from "./prove.ts";
-import { Shadow, type Shadowed } from "./shadow.ts";
 import type { UpdateStore } from "./store.ts";
 
-export type UpdaterPorts = {
-  readonly deviceId: string;
-  readonly packageStore: Pick<UpdateStore["packageStore"], "write" | "prune">;
-  readonly slots: Slots;
-  readonly fetch: UpdateStore["fetch"];
+/** What is done with a package of a slot, `C` once it is proved. */
+export type Trial<C> = {
   /** `anySpeed`: however slow it is. */
-  readonly prove: (wanted: Wanted, anySpeed: boolean, signal: AbortSignal) => Promise<Candidate>;
-  /** Takes a loaded model over, to load it again when it is lost. */
-  readonly keep: (slot: Slot, candidate: Candidate) => Runner;
-  readonly isBusy: () => boolean;
+  prove(wanted: Wanted, anySpeed: boolean, signal: AbortSignal): Promise<C>;
+  /** It ended by itself. */
+  isGone(candidate: C): boolean;
+  /** Runs it beside the active one. */
+  shadow(candidate: C, frames: number, signal: AbortSignal): Promise<void>;
+  /** It answers from the next frame on. */
+  switchTo(candidate: C): void;
+  /** The committed one answers again. */
+  restore(): void;
+  /** Before it is committed: from now on it is loaded again after a loss. May be called twice. */
+  keep(candidate: C): void;
+  commit(): void;
+  /** It was proved, and is not wanted. */
+  drop(candidate: C): Promise<void>;
+};
+
+export type UpdaterPorts<C> = {
+  readonly deviceId: string;
+  readonly slot: string;
+  /** It is switched to only while the device is parked, whatever is wanted. */
+  readonly onlyParked: boolean;
+  readonly packageStore: Pick<UpdateStore["packageStore"], "write" | "prune">;
+  readonly fetch: UpdateStore["fetch"];
+  readonly trial: Trial<C>;
   readonly onChanged: () => void;
-  readonly onShadowed: (slot: Slot, shadowed: Shadowed) => void;
   readonly onMoved: (status: UpdateStatus) => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -59,18 +72,15 @@ const NOTHING: Progress = { phase: "WAITING", bytesDone: 0, bytesAll: 0 };
 /** What `reported.update` holds. */
 export type UpdateNow = UpdateStatus & { readonly bytesDone: number; readonly bytesAll: number };
 
-export class Updater {
-  readonly #ports: UpdaterPorts;
+export class Updater<C> {
+  readonly #ports: UpdaterPorts<C>;
   #state: Updates;
   #first: Step | undefined;
   #progress: Progress = NOTHING;
   #written = "";
   #acting: { readonly abort: AbortController; readonly over: Promise<void> } | undefined;
-  #candidate: Candidate | undefined;
-  #onTrial: Candidate | undefined;
-  /** The model on trial that is reloaded after a loss. */
-  #kept: Candidate | undefined;
-  #shadow: Shadow | undefined;
+  #candidate: C | undefined;
+  #onTrial: C | undefined;
   /** A failure of the model on trial that came while the state machine ran another action. */
   #failing: { readonly code: string; readonly reason: string } | undefined;
   #reportedPhase = "";
@@ -79,7 +89,7 @@ export class Updater {
   /** The newest that came before the first step was taken. */
   #early: Desired | undefined;
 
-  constructor(boot: Boot, ports: UpdaterPorts) {
+  constructor(boot: Boot, ports: UpdaterPorts<C>) {
     this.#ports = ports;
     this.#first = bootUpdates(boot);
     this.#state = this.#first.state;
@@ -121,7 +131,9 @@ export class Updater {
 
   /** Throws Failure or ContractError for what cannot be used, and for a generation older than the last one. */
   desired(payload: Uint8Array): void {
-    const desired = parseDesired(payload, this.#ports.deviceId);
+    const { deviceId, slot, onlyParked } = this.#ports;
+    const { generation, wanted } = parseDesired(payload, deviceId, slot);
+    const desired: Desired = { generation, wanted: wanted && onlyParked ? { ...wanted, condition: "PARKED" } : wanted };
     if (desired.generation < this.generation) {
       const what = `generation ${desired.generation} is older than ${this.generation}, which was here`;
       throw new Failure("desired-older", "give-up", what);
@@ -134,13 +146,14 @@ export class Updater {
     this.#send({ kind: "conditions", met: { ...this.#state.conditions, ...met } });
   }
 
-  /** Called after a frame's answer is published. Returns at once without an update. */
-  answered(slot: Slot, answer: LocalAnswer, inference: Inference, jpeg: Uint8Array): void {
-    if (this.#shadow !== undefined) this.#shadow.offer(jpeg, answer.label);
-    else if (this.#onTrial?.slot === slot && this.#state.stage.kind === "probation") {
-      const ms = inference.timingsMs.preprocess + inference.timingsMs.run;
-      this.#send({ kind: "answered", isSlow: ms > slot.pkg.manifest.latencyBudgetMs });
-    }
+  /** What is switched to, and not committed yet. */
+  get onTrial(): C | undefined {
+    return this.#onTrial;
+  }
+
+  /** A frame was answered by what is on trial. */
+  answered(isSlow: boolean): void {
+    if (this.#state.stage.kind === "probation") this.#send({ kind: "answered", isSlow });
   }
 
   failing(failing: { readonly code: string; readonly reason: string }): void {
@@ -155,7 +168,7 @@ export class Updater {
     const durable = stopped(this.#state);
     // Unwritten, this stop counts as one try more.
     if (durable !== null) await this.#ports.packageStore.write(durable).catch(() => undefined);
-    await this.#candidate?.model.close();
+    await this.#drop();
   }
 
   #send(input: Input): void {
@@ -199,13 +212,13 @@ export class Updater {
   }
 
   #revert(): void {
-    this.#ports.slots.restore();
+    this.#ports.trial.restore();
     this.#onTrial = undefined;
     this.#failing = undefined;
   }
 
   async #act(action: Action, signal: AbortSignal): Promise<Done> {
-    if (action.kind === "commit") this.#keepTrial();
+    if (action.kind === "commit" && this.#onTrial !== undefined) this.#ports.trial.keep(this.#onTrial);
     await this.#write(action);
     switch (action.kind) {
       case "wait":
@@ -215,7 +228,7 @@ export class Updater {
         await this.#prune();
         return this.#fetch(action.wanted, signal);
       case "prove":
-        this.#candidate = await this.#ports.prove(action.wanted, action.wasActive, signal);
+        this.#candidate = await this.#ports.trial.prove(action.wanted, action.wasActive, signal);
         return { ok: true };
       case "shadow":
         return this.#shadowOf(action.frames, signal);
@@ -225,7 +238,7 @@ export class Updater {
       case "switch":
         return this.#switch();
       case "commit":
-        this.#ports.slots.commit();
+        this.#ports.trial.commit();
         this.#onTrial = undefined;
         await this.#prune();
         return { ok: true };
@@ -255,27 +268,26 @@ export class Updater {
   async #shadowOf(frames: number, signal: AbortSignal): Promise<Done> {
     const candidate = this.#candidate;
     if (candidate === undefined) return { ok: false, code: "model-crashed", reason: "it is gone", retry: "never" };
-    const { isBusy, onShadowed, clock } = this.#ports;
-    this.#shadow = new Shadow(candidate.model, frames, {
-      isBusy,
-      clock,
-      onShadowed: (shadowed) => onShadowed(candidate.slot, shadowed),
-    });
     try {
-      await this.#shadow.run(signal);
+      await this.#ports.trial.shadow(candidate, frames, signal);
       return { ok: true };
     } catch (error) {
       await this.#drop();
       throw error;
-    } finally {
-      this.#shadow = undefined;
     }
   }
 
-  #switch(): Done {
+  async #switch(): Promise<Done> {
+    // The write took a while: a device that drives by now switches nothing. (machine.ts U7)
+    const what = unmet(this.#state);
+    if (what !== null) {
+      await this.#drop();
+      const reason = `its condition (${what}) ended before the switch`;
+      return { ok: false, code: CONDITION_ENDED, reason, retry: "many" };
+    }
     const candidate = this.#candidate;
     this.#candidate = undefined;
-    if (candidate?.slot.runner.current === undefined) {
+    if (candidate === undefined || this.#ports.trial.isGone(candidate)) {
       return {
         ok: false,
         code: "model-crashed",
@@ -285,22 +297,14 @@ export class Updater {
     }
     this.#onTrial = candidate;
     this.#failing = undefined;
-    this.#ports.slots.switchTo(candidate.slot);
+    this.#ports.trial.switchTo(candidate);
     return { ok: true };
-  }
-
-  /** From here on it is reloaded after a loss, like any model. */
-  #keepTrial(): void {
-    const trial = this.#onTrial;
-    if (trial === undefined || trial === this.#kept) return; // A commit may be tried again.
-    trial.slot.runner = this.#ports.keep(trial.slot, trial);
-    this.#kept = trial;
   }
 
   async #drop(): Promise<void> {
     const candidate = this.#candidate;
     this.#candidate = undefined;
-    await candidate?.model.close();
+    if (candidate !== undefined) await this.#ports.trial.drop(candidate);
   }
 
   async #write({ kind, durable }: Action): Promise<void> {

@@ -52,7 +52,16 @@ test("devices of one process fetch once and switch each for itself; a lost conne
     const store = await openSharedStore(configs[0] as (typeof configs)[number]);
     const runtime = new SharedModels();
     for (const config of configs)
-      light.push(await openLightDevice(config, { telemetry, runtime, store, take: async () => photo, fps: 20 }));
+      light.push(
+        await openLightDevice(config, {
+          telemetry,
+          runtime,
+          store,
+          worldStore: null,
+          take: async () => photo,
+          fps: 20,
+        }),
+      );
     for (const { agent } of light) agent.start();
 
     await waitFor(() => DEVICES.every((id) => batches(id).length > 0), { what: "predictions" });

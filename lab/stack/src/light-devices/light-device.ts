@@ -16,7 +16,7 @@ import { systemClock } from "@tributary/kernel";
 import { type Build, sentBy } from "./build.ts";
 import { PhotoCamera } from "./photo-camera.ts";
 
-type LightDevicePorts = Pick<AgentPorts, "telemetry" | "runtime" | "store"> & {
+type LightDevicePorts = Pick<AgentPorts, "telemetry" | "runtime" | "store" | "worldStore"> & {
   readonly take: () => Promise<Buffer>;
   readonly fps: number;
   /** Today's where undefined. */
@@ -32,7 +32,7 @@ export type LightDevice = {
 const ofFrame: LatencyOf = (_, { timingsMs }) => timingsMs.preprocess + timingsMs.run;
 
 export async function openLightDevice(config: AgentConfig, ports: LightDevicePorts): Promise<LightDevice> {
-  const { telemetry, take, fps, runtime, store, build } = ports;
+  const { telemetry, take, fps, runtime, store, worldStore, build } = ports;
   const { deviceId, mqtt } = config;
   let isSilent = false;
   const link: OpenLink = (...args) => {
@@ -53,6 +53,7 @@ export async function openLightDevice(config: AgentConfig, ports: LightDevicePor
   const agent = await Agent.open(config, {
     runtime,
     store,
+    worldStore,
     link,
     clock: systemClock,
     outbox: inMemory,

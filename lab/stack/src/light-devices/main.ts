@@ -1,8 +1,10 @@
 /** Many light devices in one process, for demos and load tests: each is the agent, with real messages over real MQTT, real photos and
  * a real model, but without a process and a disk of its own. */
 import "@tributary/agent/small-heap";
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { agentConfig, type UpdateStore } from "@tributary/agent/compose";
 import { configOrExit, httpBlock, logBlock } from "@tributary/config";
 import { isValidId, reasonOf, systemClock } from "@tributary/kernel";
@@ -16,9 +18,13 @@ import { SharedModels } from "./shared-models.ts";
 import { openSharedStore } from "./shared-store.ts";
 
 const BODY_BYTES_MAX = 65_536;
+const CONTEXT_EVERY_MS = 500;
+const CONTEXT_AGE_MS_MAX = 86_400_000;
 
 const fps = z.number().positive().max(100);
-const scene = { view: z.string().optional(), classes: z.array(z.string()).min(1).optional() };
+/** Where it is, as its surroundings know it: the context of a world model. */
+const context = z.record(z.string(), z.union([z.string(), z.number()])).optional();
+const scene = { view: z.string().optional(), classes: z.array(z.string()).min(1).optional(), context };
 const device = z.strictObject({
   deviceId: z.string().refine(isValidId, "expected letters, digits, - and _; at most 64"),
   password: z.string().min(1),
@@ -39,8 +45,12 @@ const configSchema = z.strictObject({
   fps: fps.default(1),
   /** Of the agent; today's by default. */
   build: buildSchema.optional(),
+  /** Where cameras have a deadline: it, and a folder for the devices' temperatures. */
+  driving: z.strictObject({ deadlineMs: z.number().int().positive(), sensors: z.string().min(1) }).optional(),
+  /** Where devices have a world model: their first one, and a folder for their contexts. */
+  world: z.strictObject({ package: z.string().min(1), contexts: z.string().min(1) }).optional(),
   /** What the devices' configurations (edge/agent/src/config.ts) have in common. */
-  agent: z.looseObject({ mqtt: z.looseObject({}) }),
+  agent: z.looseObject({ mqtt: z.looseObject({}), driving: z.looseObject({}).optional() }),
   devices: z.array(device).min(1).max(256),
 });
 
@@ -48,6 +58,8 @@ const configSchema = z.strictObject({
 const devicesSchema = z.array(z.string()).max(256);
 const silenceSchema = z.strictObject({ devices: devicesSchema });
 const sceneSchema = z.strictObject({ devices: devicesSchema, ...scene });
+const celsiusSchema = z.strictObject({ devices: devicesSchema, celsius: z.number().min(-40).max(150) });
+const conditionsSchema = z.strictObject({ devices: devicesSchema, parked: z.boolean() });
 const slowSchema = z.strictObject({ digest: z.string(), ms: z.number().min(0).max(60_000) });
 
 const config = configOrExit({
@@ -83,22 +95,51 @@ try {
   fail(error);
 }
 
+function contextOf(dir: string, deviceId: string): string {
+  return join(dir, `${deviceId}.json`);
+}
+
+/** It holds until the next one: a day, by the agents' configuration. */
+function writeContext(deviceId: string, { context }: Scene): void {
+  if (config.world === undefined || context === undefined) return;
+  const file = contextOf(config.world.contexts, deviceId);
+  writeFileSync(`${file}.next`, JSON.stringify({ at: Date.now(), ...context }));
+  renameSync(`${file}.next`, file);
+}
+
 async function openDevices(
   pool: PhotoPool,
   scenes: ReadonlyMap<string, Scene>,
   runtime: SharedModels,
 ): Promise<ReadonlyMap<string, LightDevice>> {
-  const { agent, photos, build } = config;
+  const { agent, photos, build, driving, world } = config;
   const devices = new Map<string, LightDevice>();
   let store: UpdateStore | undefined;
+  let worldStore: UpdateStore | null = null;
+  if (world !== undefined) mkdirSync(world.contexts, { recursive: true });
   for (const { deviceId, password, seed, fps = config.fps } of config.devices) {
+    writeContext(deviceId, scenes.get(deviceId) ?? {});
     // One frame waits at most: a slow model answers fewer frames, and no queue grows (G9).
-    const camera = { id: "cam", kind: "folder", folder: photos, fps, whenFull: "skip", queueFramesMax: 1 };
+    const camera = {
+      ...{ id: "cam", kind: "folder", folder: photos, fps, whenFull: "skip", queueFramesMax: 1 },
+      ...(driving && { deadlineMs: driving.deadlineMs }),
+    };
     const mqtt = { ...agent.mqtt, password };
-    const one = agentConfig.parse({ ...agent, deviceId, mqtt, cameras: [camera] });
+    const sensors = driving && [{ kind: "celsius", file: join(driving.sensors, deviceId), scale: 0.001 }];
+    const own = driving && { driving: { ...agent.driving, sensors } };
+    const inWorld = world && {
+      world: {
+        package: world.package,
+        context: { file: contextOf(world.contexts, deviceId) },
+        everyMs: CONTEXT_EVERY_MS,
+        ageMsMax: CONTEXT_AGE_MS_MAX,
+      },
+    };
+    const one = agentConfig.parse({ ...agent, ...own, ...inWorld, deviceId, mqtt, cameras: [camera] });
     store ??= await openSharedStore(one);
+    if (world !== undefined) worldStore ??= await openSharedStore({ ...one, dataDir: join(one.dataDir, "world") });
     const take = pool.camera(seed, () => scenes.get(deviceId) ?? {});
-    devices.set(deviceId, await openLightDevice(one, { telemetry, runtime, store, take, fps, build }));
+    devices.set(deviceId, await openLightDevice(one, { telemetry, runtime, store, worldStore, take, fps, build }));
   }
   return devices;
 }
@@ -115,7 +156,20 @@ function serve(devices: ReadonlyMap<string, LightDevice>, scenes: Map<string, Sc
     },
     "/v1/scene": (body) => {
       const { devices: changed, ...scene } = sceneSchema.parse(body);
-      for (const deviceId of changed) scenes.set(deviceId, scene);
+      for (const deviceId of changed) {
+        scenes.set(deviceId, scene);
+        writeContext(deviceId, scene);
+      }
+    },
+    "/v1/conditions": (body) => {
+      const { devices: changed, parked } = conditionsSchema.parse(body);
+      for (const deviceId of changed) devices.get(deviceId)?.agent.conditions({ parked });
+    },
+    "/v1/celsius": (body) => {
+      const { devices: changed, celsius } = celsiusSchema.parse(body);
+      const { driving } = config;
+      if (driving === undefined) throw new Error("no camera has a deadline, so no temperature is read");
+      for (const deviceId of changed) writeFileSync(join(driving.sensors, deviceId), `${celsius * 1_000}`);
     },
     "/v1/slow": (body) => {
       const { digest, ms } = slowSchema.parse(body);

@@ -16,6 +16,8 @@ export type Scene = {
   readonly view?: string | undefined;
   /** Nearly all photos are of these classes. */
   readonly classes?: readonly string[] | undefined;
+  /** Where it sees that; no photo depends on it. */
+  readonly context?: Readonly<Record<string, string | number>> | undefined;
 };
 
 /** How much more often a device sees its favourite class. */

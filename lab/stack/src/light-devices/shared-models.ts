@@ -9,7 +9,15 @@
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { goldenMismatch, type LoadedPackage, type ModelRuntime, medianTooSlow } from "@tributary/agent/compose";
+import {
+  goldenMismatch,
+  type LoadedPackage,
+  type Measured,
+  type ModelRuntime,
+  measured,
+  medianTooSlow,
+  type Promised,
+} from "@tributary/agent/compose";
 import type { InferenceResult, InferenceWant, LoadedModel, ModelHost, ModelPackage } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
@@ -59,6 +67,11 @@ export class SharedModels implements ModelRuntime {
     return this.#sharedOf(pkg).tooSlow();
   }
 
+  /** Once for all devices. */
+  measured({ pkg }: LoadedPackage, picture: string | undefined, promised: Promised): Promise<Measured> {
+    return this.#sharedOf(pkg).measured(picture, promised);
+  }
+
   /** From now on this model takes so much longer for a frame, as on a machine that grows hot. */
   slow(digest: Digest, ms: number): void {
     this.#slowedMs.set(digest, ms);
@@ -80,6 +93,7 @@ class SharedModel {
   #turn: Promise<unknown> = Promise.resolve();
   #mismatch: Promise<string | null> | undefined;
   #tooSlow: Promise<string | null> | undefined;
+  #measured: Promise<Measured> | undefined;
   /** Golden frames that were run just now, by their bytes. */
   readonly #golden = new Map<string, Promise<InferenceResult>>();
 
@@ -130,6 +144,11 @@ class SharedModel {
       this.#tooSlow = undefined;
     });
     return this.#tooSlow;
+  }
+
+  measured(picture: string | undefined, promised: Promised): Promise<Measured> {
+    this.#measured ??= measured({ pkg: this.pkg, model: this as unknown as LoadedModel }, picture, promised);
+    return this.#measured;
   }
 
   async close(): Promise<void> {

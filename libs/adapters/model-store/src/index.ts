@@ -1,3 +1,3 @@
 export { sha256 } from "./digest.ts";
-export { loadPackage, readPackageFile } from "./load.ts";
-export { type PackageParts, writePackage } from "./write.ts";
+export { checkPackage, loadPackage, loadWorld, readPackageFile, type WorldPackage } from "./load.ts";
+export { type PackageParts, writePackage, writeWorld } from "./write.ts";

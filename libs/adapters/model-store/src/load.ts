@@ -6,21 +6,25 @@
 import { lstat, readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import {
+  isWorld,
   type ModelManifest,
   type ModelPackage,
   type PackageFile,
+  type PackageManifest,
   packageFiles,
   packageLimits,
+  parseAnyManifest,
   parseCalibration,
   parseConfusion,
   parseFaults,
   parseGoldenIndex,
   parseLabels,
-  parseManifest,
   parsePreprocessing,
   parseReferenceSketch,
+  type WorldManifest,
 } from "@tributary/inference";
 import { type Digest, Failure, reasonOf } from "@tributary/kernel";
+import { parseWorldTable, type WorldTable } from "@tributary/world";
 import { hashFile, sha256 } from "./digest.ts";
 
 /** Larger JSON documents than this are no labels, calibration, policy or sketch. */
@@ -31,23 +35,61 @@ export type LoadPackageOptions = {
   readonly digest?: Digest;
 };
 
+/** A world model, as read from its folder. */
+export type WorldPackage = {
+  readonly dir: string;
+  readonly digest: Digest;
+  readonly manifest: WorldManifest;
+  readonly table: WorldTable;
+};
+
 export async function loadPackage(folder: string, options: LoadPackageOptions = {}): Promise<ModelPackage> {
+  const { dir, digest, manifest: any } = await openFolder(folder, options);
+  if (isWorld(any)) throw new Failure("package-other-kind", "give-up", `${dir} is a world model, and no classifier`);
+  return classifierOf(dir, digest, any);
+}
+
+export async function loadWorld(folder: string, options: LoadPackageOptions = {}): Promise<WorldPackage> {
+  const { dir, digest, manifest } = await openFolder(folder, options);
+  if (!isWorld(manifest))
+    throw new Failure("package-other-kind", "give-up", `${dir} is a classifier, and no world model`);
+  return { dir, digest, manifest, table: parseWorldTable(await documentOf(dir, manifest, packageFiles.world)) };
+}
+
+/** Checks a package of either kind, as `loadPackage` and `loadWorld` do. */
+export async function checkPackage(
+  folder: string,
+  options: LoadPackageOptions = {},
+): Promise<{ readonly manifest: PackageManifest; readonly digest: Digest }> {
+  const { dir, digest, manifest } = await openFolder(folder, options);
+  if (isWorld(manifest)) parseWorldTable(await documentOf(dir, manifest, packageFiles.world));
+  else await classifierOf(dir, digest, manifest);
+  return { manifest, digest };
+}
+
+/** L1. */
+async function openFolder(folder: string, options: LoadPackageOptions) {
   const dir = resolve(folder);
   const bytes = await readManifest(dir);
   const digest = sha256(bytes);
   if (options.digest !== undefined && options.digest !== digest) {
     throw mismatch(dir, packageFiles.manifest, `SHA-256 is ${digest}, wanted ${options.digest}`);
   }
-  const manifest = parseManifest(parseJson(bytes, packageFiles.manifest, "package-manifest-invalid"));
+  const manifest = parseAnyManifest(parseJson(bytes, packageFiles.manifest, "package-manifest-invalid"));
   await checkListing(dir, manifest);
   for (const [path, file] of Object.entries(manifest.files)) await checkFile(dir, path, file);
+  return { dir, digest, manifest };
+}
 
-  const document = async (path: string) => {
-    if ((manifest.files[path]?.bytes ?? 0) > DOCUMENT_BYTES_MAX) {
-      throw new Failure("package-file-too-large", "give-up", `${join(dir, path)}: at most ${DOCUMENT_BYTES_MAX} bytes`);
-    }
-    return parseJson(await readPackageFile({ dir, manifest }, path), path, "package-document-invalid");
-  };
+async function documentOf(dir: string, manifest: PackageManifest, path: string): Promise<unknown> {
+  if ((manifest.files[path]?.bytes ?? 0) > DOCUMENT_BYTES_MAX) {
+    throw new Failure("package-file-too-large", "give-up", `${join(dir, path)}: at most ${DOCUMENT_BYTES_MAX} bytes`);
+  }
+  return parseJson(await readPackageFile({ dir, manifest }, path), path, "package-document-invalid");
+}
+
+async function classifierOf(dir: string, digest: Digest, manifest: ModelManifest): Promise<ModelPackage> {
+  const document = (path: string) => documentOf(dir, manifest, path);
   const isListed = (path: string) => Object.hasOwn(manifest.files, path);
   const labels = parseLabels(await document(packageFiles.labels));
   const golden = checkGolden(parseGoldenIndex(await document(packageFiles.goldenIndex), labels.length), manifest);
@@ -77,7 +119,7 @@ export async function loadPackage(folder: string, options: LoadPackageOptions = 
 
 /** The bytes of one listed file, checked again at this reading. */
 export async function readPackageFile(
-  pkg: Pick<ModelPackage, "dir" | "manifest">,
+  pkg: { readonly dir: string; readonly manifest: PackageManifest },
   path: string,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const file = Object.hasOwn(pkg.manifest.files, path) ? pkg.manifest.files[path] : undefined;
@@ -107,7 +149,7 @@ async function readManifest(dir: string): Promise<Uint8Array> {
 }
 
 /** L1: the folder holds exactly the listed files. */
-async function checkListing(dir: string, manifest: ModelManifest): Promise<void> {
+async function checkListing(dir: string, manifest: PackageManifest): Promise<void> {
   const present = new Set<string>();
   const walk = async (under: string): Promise<void> => {
     for (const entry of await readdir(join(dir, under), { withFileTypes: true })) {

@@ -5,10 +5,19 @@
  * W3. An existing package with this digest is not written again. */
 import { mkdir, mkdtemp, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { isPackagePath, type ModelManifest, packageFiles, parseManifest } from "@tributary/inference";
+import {
+  isPackagePath,
+  type ModelManifest,
+  type PackageManifest,
+  packageFiles,
+  parseAnyManifest,
+  parseManifest,
+  type WorldManifest,
+} from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
+import { parseWorldTable, type WorldTable } from "@tributary/world";
 import { sha256 } from "./digest.ts";
-import { loadPackage } from "./load.ts";
+import { checkPackage } from "./load.ts";
 
 export type PackageParts = Omit<ModelManifest, "files" | "formatVersion"> & {
   /** Every file but the manifest, by path inside the package. */
@@ -16,13 +25,10 @@ export type PackageParts = Omit<ModelManifest, "files" | "formatVersion"> & {
 };
 
 export async function writePackage(folder: string, parts: PackageParts): Promise<Digest> {
-  const dir = resolve(folder);
-  const paths = Object.keys(parts.files).sort();
-  const refused = paths.find((path) => !isPackagePath(path));
+  const refused = Object.keys(parts.files).find((path) => !isPackagePath(path));
   if (refused !== undefined) {
     throw new Failure("package-manifest-invalid", "give-up", `"${refused}" is not a plain path inside a package`);
   }
-  const contentOf = (path: string) => parts.files[path] as Uint8Array;
   const manifest = parseManifest({
     formatVersion: 1,
     name: parts.name,
@@ -33,10 +39,38 @@ export async function writePackage(folder: string, parts: PackageParts): Promise
     tensors: parts.tensors,
     metrics: sorted(parts.metrics),
     lineage: sorted(parts.lineage),
-    files: Object.fromEntries(
-      paths.map((path) => [path, { sha256: sha256(contentOf(path)), bytes: contentOf(path).length }]),
-    ),
+    files: listed(parts.files),
   } satisfies ModelManifest);
+  return write(resolve(folder), parts.files, manifest);
+}
+
+export type WorldParts = Omit<WorldManifest, "files" | "formatVersion" | "kind"> & { readonly table: WorldTable };
+
+export async function writeWorld(folder: string, { table, ...parts }: WorldParts): Promise<Digest> {
+  const files = { [packageFiles.world]: new TextEncoder().encode(`${JSON.stringify(parseWorldTable(table))}\n`) };
+  const manifest = parseAnyManifest({
+    formatVersion: 1,
+    kind: "world",
+    name: parts.name,
+    version: parts.version,
+    hardwareClass: parts.hardwareClass,
+    metrics: sorted(parts.metrics),
+    lineage: sorted(parts.lineage),
+    files: listed(files),
+  } satisfies WorldManifest);
+  return write(resolve(folder), files, manifest);
+}
+
+type Files = PackageParts["files"];
+
+const listed = (files: Files): PackageManifest["files"] =>
+  Object.fromEntries(
+    Object.entries(files)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([path, bytes]) => [path, { sha256: sha256(bytes), bytes: bytes.length }]),
+  );
+
+async function write(dir: string, files: Files, manifest: PackageManifest): Promise<Digest> {
   const manifestBytes = new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`);
   const digest = sha256(manifestBytes);
   if (await isThere(dir, digest)) return digest;
@@ -46,9 +80,9 @@ export async function writePackage(folder: string, parts: PackageParts): Promise
   try {
     const made = join(building, "new");
     await mkdir(made);
-    for (const path of paths) await writeDurably(join(made, path), contentOf(path));
+    for (const [path, bytes] of Object.entries(files)) await writeDurably(join(made, path), bytes);
     await writeDurably(join(made, packageFiles.manifest), manifestBytes);
-    await loadPackage(made, { digest });
+    await checkPackage(made, { digest });
     await rename(dir, join(building, "old")).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
     });
@@ -64,7 +98,7 @@ const sorted = <T>(record: Readonly<Record<string, T>>): Record<string, T> =>
   Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 const isThere = (dir: string, digest: Digest): Promise<boolean> =>
-  loadPackage(dir, { digest }).then(
+  checkPackage(dir, { digest }).then(
     () => true,
     () => false,
   );

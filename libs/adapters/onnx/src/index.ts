@@ -2,7 +2,7 @@ export { PIXELS_MAX } from "./child-model.ts";
 export { type Cores, coresOfProcess, moveThisThread, raiseThisThread, separateThreads } from "./cores.ts";
 export { checkGoldenFrames, judgeGoldenFrame, type ReadPackageFile } from "./golden.ts";
 export { encodeGraph, parseGraph } from "./graph-file.ts";
-export { ModelHostExited, type OnnxModel, OnnxModelHost } from "./host.ts";
+export { type HostLimits, ModelHostExited, type OnnxModel, OnnxModelHost } from "./host.ts";
 export { inlineExternalData } from "./inline-data.ts";
 export { type ModelFacts, modelFacts, type TensorFacts } from "./model-facts.ts";
 export { Normaliser } from "./normaliser.ts";

@@ -257,18 +257,17 @@ test("the contract's own topics agree with an empty registry, and with themselve
   const written = stub.calls.filter((call) => !call.startsWith("GET")).length;
   const again = await start();
   expect(stub.calls.filter((call) => !call.startsWith("GET"))).toHaveLength(written);
-  const { name } = topics.metrics;
+  const { name, codec } = topics.metrics;
   expect(again.idOf(name, EdgeMetrics.current.id)).toBe(once.idOf(name, EdgeMetrics.current.id));
 
-  // Two versions of frames differ in documentation alone. Between another service's two registrations only the first is there.
-  const { name: frames, codec } = topics.frames;
+  // Two versions of metrics differ in documentation alone. Between another service's two registrations only the first is there.
   const [earlier, latest] = codec.versions.slice(-2);
   expect(earlier?.fingerprint).toBe(latest?.fingerprint);
-  const both = stub.subjects.get(`p.${frames}-value`);
+  const both = stub.subjects.get(`p.${name}-value`);
   const newest = both?.pop();
   const between = await start();
-  expect(between.idOf(frames, latest?.id ?? 0)).toBe(both?.at(-1)?.id);
+  expect(between.idOf(name, latest?.id ?? 0)).toBe(both?.at(-1)?.id);
   expect(both?.at(-1)?.text).toBe(newest?.text);
-  expect(between.idOf(frames, earlier?.id ?? 0)).toBe(once.idOf(frames, earlier?.id ?? 0));
-  expect(between.idOf(frames, earlier?.id ?? 0)).not.toBe(between.idOf(frames, latest?.id ?? 0));
+  expect(between.idOf(name, earlier?.id ?? 0)).toBe(once.idOf(name, earlier?.id ?? 0));
+  expect(between.idOf(name, earlier?.id ?? 0)).not.toBe(between.idOf(name, latest?.id ?? 0));
 });

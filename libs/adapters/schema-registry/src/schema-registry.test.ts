@@ -41,8 +41,9 @@ describe("the schema registry", () => {
   });
 
   describe("of an existing schema", () => {
-    const subject = "tributary.edge.frames.v1-value";
-    const { versions, current } = topics.frames.codec;
+    // Two versions of metrics differ in documentation alone.
+    const subject = "tributary.edge.metrics.v1-value";
+    const { versions, current } = topics.metrics.codec;
     const bodyOf = (schema: unknown) => ({ schema: JSON.stringify(schema) });
     const codeOf = (ask: () => unknown) => {
       try {
@@ -69,7 +70,7 @@ describe("the schema registry", () => {
     });
 
     test("reports its fault", () => {
-      const other = bodyOf({ type: "record", name: "EdgeFrame", fields: [] });
+      const other = bodyOf({ type: "record", name: "EdgeMetrics", fields: [] });
       expect(codeOf(() => schemaRegistry.lookUp(subject, other))).toBe(40403);
       expect(codeOf(() => schemaRegistry.lookUp("nothing-value", other))).toBe(40401);
       expect(codeOf(() => schemaRegistry.register(subject, other))).toBe(42205);

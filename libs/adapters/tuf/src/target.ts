@@ -3,7 +3,7 @@
  * P1. A target's path, its SHA-256 and the model's digest are one and the same; an entry that differs is no target.
  * P2. What a manifest declares (name, version, hardware class, bytes) is what was listed. */
 import { createHash } from "node:crypto";
-import { fitsHardware, type ModelManifest, packageLimits, parseManifest } from "@tributary/inference";
+import { fitsHardware, type PackageManifest, packageLimits, parseAnyManifest } from "@tributary/inference";
 import { type Digest, Failure, isDigest, reasonOf } from "@tributary/kernel";
 
 export type ListedModel = {
@@ -47,7 +47,7 @@ export function verifyManifest(
   modelDigest: Digest,
   listed: ListedModel,
   hardwareClass?: string,
-): ModelManifest {
+): PackageManifest {
   const digest = createHash("sha256").update(bytes).digest("hex");
   if (bytes.length !== listed.manifestBytes || digest !== modelDigest) {
     throw new Failure(
@@ -56,7 +56,7 @@ export function verifyManifest(
       `manifest of ${modelDigest}: ${bytes.length} bytes with SHA-256 ${digest}, listed are ${listed.manifestBytes} bytes`,
     );
   }
-  const manifest = parseManifest(parseJson(bytes, modelDigest));
+  const manifest = parseAnyManifest(parseJson(bytes, modelDigest));
   const declared = { ...listedPartOf(manifest), manifestBytes: bytes.length };
   for (const key of Object.keys(listed) as (keyof ListedModel)[]) {
     if (declared[key] === listed[key]) continue;
@@ -71,7 +71,7 @@ export function verifyManifest(
 }
 
 /** What a repository lists of a manifest, without the manifest's own length. */
-export function listedPartOf(manifest: ModelManifest): Omit<ListedModel, "manifestBytes"> {
+export function listedPartOf(manifest: PackageManifest): Omit<ListedModel, "manifestBytes"> {
   const { name, version, hardwareClass, files } = manifest;
   return {
     name,

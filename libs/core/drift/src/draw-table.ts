@@ -41,11 +41,13 @@ export class DrawTable {
     return this.#modelDigest;
   }
 
-  /** Frames that were added. */
+  /** Frames that were added: those that the device's own model answered. */
   predictions(batch: EdgePredictions, receivedAt: Instant, classes: Classes): number {
+    const own = batch.predictions.filter(({ level }) => level === "FULL");
+    if (own.length === 0) return 0; // LITE's, which are of another package, would restart the table.
     if (batch.modelDigest !== this.#modelDigest) this.#restart(batch.modelDigest); // T2
     let added = 0;
-    for (const { cameraId, frameSeq, label, samplePropensity, sampleDrawn } of batch.predictions) {
+    for (const { cameraId, frameSeq, label, samplePropensity, sampleDrawn } of own) {
       if (!sampleDrawn || !(samplePropensity > 0 && samplePropensity <= 1) || frameSeq > SEQ_MAX) continue;
       const answer = classes.get(label);
       if (answer === undefined) continue;

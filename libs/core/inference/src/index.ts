@@ -2,11 +2,15 @@ export { anyHardware, fitsHardware } from "./hardware.ts";
 export { jpegHeader, jpegQuality } from "./jpeg.ts";
 export {
   isPackagePath,
+  isWorld,
   type ModelManifest,
   type PackageFile,
+  type PackageManifest,
   packageFiles,
   packageLimits,
+  parseAnyManifest,
   parseManifest,
+  type WorldManifest,
 } from "./manifest.ts";
 export type { ModelPackage, OpenPackage } from "./package.ts";
 export {

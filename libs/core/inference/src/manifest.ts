@@ -7,22 +7,30 @@
 import { type Digest, isDigest } from "@tributary/kernel";
 import { isJsonObject, type JsonObject, objectOr, Problems } from "./problems.ts";
 
-export type ModelManifest = {
+/** Of every kind of package. */
+export type PackageManifest = {
   readonly formatVersion: 1;
   readonly name: string;
   readonly version: string;
-  /** Who preprocesses: `jpeg`, the runtime; `tensor`, the caller. */
-  readonly input: "jpeg" | "tensor";
   /** Every file of the package, by path relative to the manifest. */
   readonly files: Readonly<Record<string, PackageFile>>;
-  readonly tensors: { readonly input: string; readonly logits: string; readonly features: string | null };
   readonly hardwareClass: string;
-  readonly latencyBudgetMs: number;
   /** Measured on the validation split, e.g. accuracy, ece. */
   readonly metrics: Readonly<Record<string, number>>;
-  /** Where the model came from: data set, splits, training command, parent digests. */
+  /** Where it came from: data set, splits, training command, parent digests. */
   readonly lineage: Readonly<Record<string, string>>;
 };
+
+/** Of a classifier. */
+export type ModelManifest = PackageManifest & {
+  /** Who preprocesses: `jpeg`, the runtime; `tensor`, the caller. */
+  readonly input: "jpeg" | "tensor";
+  readonly tensors: { readonly input: string; readonly logits: string; readonly features: string | null };
+  readonly latencyBudgetMs: number;
+};
+
+/** Of a world model, which is a table: world.json (@tributary/world). */
+export type WorldManifest = PackageManifest & { readonly kind: "world" };
 
 export type PackageFile = { readonly sha256: Digest; readonly bytes: number };
 
@@ -39,9 +47,11 @@ export const packageFiles = {
   goldenIndex: "golden/index.json",
   faults: "golden/faults.json",
   confusion: "confusion.json",
+  /** Of a world model; the only file beside its manifest. */
+  world: "world.json",
 } as const;
 
-/** Files no package goes without. */
+/** Files no classifier's package goes without. */
 export const packageFilesRequired: readonly string[] = [
   packageFiles.model,
   packageFiles.preprocessor,
@@ -76,27 +86,65 @@ export function parseManifest(json: unknown): ModelManifest {
   const root = objectOr(json, CODE, packageFiles.manifest);
   const problems = new Problems();
   problems.unknownKeys(root, KEYS);
-  problems.oneOf(root, "formatVersion", [1]);
+  const common = commonPart(problems, root, packageFilesRequired);
   const tensors = problems.object(root, "tensors");
   problems.unknownKeys(tensors, ["input", "logits", "features"], "tensors.");
   const manifest: ModelManifest = {
     formatVersion: 1,
-    name: named(problems, root, "name"),
-    version: named(problems, root, "version"),
+    name: common.name,
+    version: common.version,
     input: problems.oneOf(root, "input", ["jpeg", "tensor"]),
-    files: files(problems, problems.object(root, "files")),
+    files: common.files,
     tensors: {
       input: problems.text(tensors, "input", "tensors."),
       logits: problems.text(tensors, "logits", "tensors."),
       features: tensors.features === null ? null : problems.text(tensors, "features", "tensors."),
     },
-    hardwareClass: problems.text(root, "hardwareClass"),
+    hardwareClass: common.hardwareClass,
     latencyBudgetMs: problems.number(root, "latencyBudgetMs", { min: 0, max: 3_600_000 }),
-    metrics: metrics(problems, problems.object(root, "metrics")),
-    lineage: lineage(problems, problems.object(root, "lineage")),
+    metrics: common.metrics,
+    lineage: common.lineage,
   };
   problems.throwAs(CODE, packageFiles.manifest);
   return manifest;
+}
+
+const WORLD_KEYS = [
+  "formatVersion",
+  "kind",
+  "name",
+  "version",
+  "files",
+  "hardwareClass",
+  "metrics",
+  "lineage",
+] as const satisfies readonly (keyof WorldManifest)[];
+
+/** Of either kind. */
+export function parseAnyManifest(json: unknown): ModelManifest | WorldManifest {
+  const root = objectOr(json, CODE, packageFiles.manifest);
+  if (root.kind === undefined) return parseManifest(json);
+  const problems = new Problems();
+  problems.oneOf(root, "kind", ["world"]);
+  problems.unknownKeys(root, WORLD_KEYS);
+  const manifest: WorldManifest = { kind: "world", ...commonPart(problems, root, [packageFiles.world]) };
+  problems.throwAs(CODE, packageFiles.manifest);
+  return manifest;
+}
+
+export const isWorld = (manifest: PackageManifest): manifest is WorldManifest => "kind" in manifest;
+
+function commonPart(problems: Problems, root: JsonObject, required: readonly string[]): PackageManifest {
+  problems.oneOf(root, "formatVersion", [1]);
+  return {
+    formatVersion: 1,
+    name: named(problems, root, "name"),
+    version: named(problems, root, "version"),
+    files: files(problems, problems.object(root, "files"), required),
+    hardwareClass: problems.text(root, "hardwareClass"),
+    metrics: metrics(problems, problems.object(root, "metrics")),
+    lineage: lineage(problems, problems.object(root, "lineage")),
+  };
 }
 
 /** An object that inherits nothing (M3). */
@@ -116,7 +164,11 @@ function named(problems: Problems, root: JsonObject, key: "name" | "version"): s
   return "";
 }
 
-function files(problems: Problems, object: JsonObject): Readonly<Record<string, PackageFile>> {
+function files(
+  problems: Problems,
+  object: JsonObject,
+  required: readonly string[],
+): Readonly<Record<string, PackageFile>> {
   const entries = Object.entries(object);
   if (entries.length > packageLimits.filesMax) {
     problems.report("files", `at most ${packageLimits.filesMax} files`, entries.length);
@@ -142,7 +194,7 @@ function files(problems: Problems, object: JsonObject): Readonly<Record<string, 
   if (bytesTotal > packageLimits.packageBytesMax) {
     problems.report("files", `at most ${packageLimits.packageBytesMax} bytes in all`, bytesTotal);
   }
-  for (const path of packageFilesRequired) {
+  for (const path of required) {
     if (!Object.hasOwn(object, path))
       problems.report(`files["${path}"]`, "an entry (every package has this file)", undefined);
   }

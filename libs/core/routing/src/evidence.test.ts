@@ -18,6 +18,9 @@ const batch = (predictions: readonly Partial<EdgePrediction>[]): EdgePredictions
   traceparent: null,
   predictions: predictions.map((change) => ({
     wouldSend: null,
+    worldDigest: null,
+    context: null,
+    level: "FULL",
     cameraId: "cam",
     frameSeq: 1n,
     label: "class-1",

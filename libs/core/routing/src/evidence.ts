@@ -97,7 +97,8 @@ export class EvidenceLedger {
       this.#seen.add(cameraOf({ ...batch, ...prediction }), prediction.frameSeq);
       const answers = new Map(this.#waiting.get(frameId));
       this.#waiting.delete(frameId);
-      const { sampleDrawn, samplePropensity: pi } = prediction;
+      const { sampleDrawn, samplePropensity: pi, level } = prediction;
+      if (level === "STALE" || level === "CLOUD") continue; // A label of an earlier frame.
       if (!sampleDrawn || !(pi > 0 && pi <= 1)) continue;
       const entry = this.#labels.get(frameId);
       if (entry?.drawn != null || this.#drawn.has(frameId)) continue; // read again

@@ -3,7 +3,8 @@
  *
  * An unhealthy target gets nothing. A frame is sent only if the cloud can still make it: unless the live latencies refute P(in
  * time) >= meetMin. The fleet's budget is priced: sent if v score - kappa P(miss) > lambda, and while its bucket has a token.
- * PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs. A drawn frame bypasses budget and
+ * PRIORITY and FALLBACK are not priced, only bounded by the bucket, whose reserve is theirs. (FALLBACK frames of a device that has an answer
+ * have a budget of their own: admission.ts F5.) A drawn frame bypasses budget and
  * deadline: past its deadline it is settled as EDGE and still sent. A device over its fair share is served from idle tokens
  * only, on the normal lane, at no less than its own price. Only its share of frames counts for the fleet's price. */
 import type { EscalationReason, SettledBy } from "@tributary/contracts";

@@ -13,6 +13,7 @@ export {
   activePackage,
   type Boot,
   bootUpdates,
+  CONDITION_ENDED,
   type Conditions,
   type Desired,
   type Done,
@@ -21,7 +22,9 @@ export {
   type Step,
   step,
   stopped,
+  type UpdateLimits,
   type Updates,
+  unmet,
   updateLimits,
 } from "./machine.ts";
 /** @public The agent's inferred types name it. */

@@ -12,6 +12,7 @@
  * U5. The count of trials is incremented before a package is tried, and decremented when the try ended by itself or the agent
  *     was stopped gracefully: a package that crashes the device is tried a bounded number of times.
  * U6. The durable state that an action carries is on disk before the action starts; reverting needs none (G7).
+ * U7. A package is switched to only while its condition holds, at that moment: whoever switches asks `unmet` after the write.
  */
 import { type Backoff, backoffMs, type Digest, type Instant, type Random } from "@tributary/kernel";
 import type { DurableState, Outcome, PackageRef, Wanted } from "./durable-state.ts";
@@ -114,6 +115,9 @@ export type Boot = {
 };
 
 type Attempts = { readonly few: number; readonly many: number };
+
+/** Code of a switch that did not happen, since its condition no longer held (U7). */
+export const CONDITION_ENDED = "condition-ended";
 
 const NO_ATTEMPTS: Attempts = { few: 0, many: 0 };
 const NO_CONDITION: Conditions = { idle: false, parked: false, time: null };
@@ -291,6 +295,10 @@ function onFailed(
     case "prove":
     case "shadow":
     case "switch": {
+      // The condition ended meanwhile: that is no failure of the package. (U7)
+      if (code === CONDITION_ENDED) {
+        return act(state, { kind: "unload", thenHold: true, durable: releaseTrial(state.durable) });
+      }
       const attempts = oneMore(state, retry);
       if (attempts === null) return end(state, { phase: "REFUSED", code, reason });
       const durable = kind === "fetch" ? state.durable : releaseTrial(state.durable);

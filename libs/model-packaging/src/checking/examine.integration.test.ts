@@ -46,6 +46,7 @@ test("a good package is reported with its digest, operators, golden frames and t
   const { digest } = await loadPackage(dir);
   const lines: string[] = [];
   const found = await examine(dir, {}, digest, lines);
+  if (found.kind !== "classifier") throw new Error(found.kind);
   expect(found).toMatchObject({ digest, opset: expect.any(Number), latency: { slowdown: 1, budgetMs: 60_000 } });
   expect(found.operators).toContain("Conv");
   expect(found.golden.equal + found.golden.withinBand).toBe(found.golden.frames);

@@ -7,10 +7,10 @@
  * counts.
  *
  * X3. A refusal names what is wrong and what to do; of the model's file all that is wrong at once. */
-import type { LoadedModel, ModelPackage } from "@tributary/inference";
+import type { LoadedModel, ModelPackage, PackageManifest } from "@tributary/inference";
 import { anyHardware, packageFiles } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
-import { loadPackage, readPackageFile } from "@tributary/model-store";
+import { loadPackage, loadWorld, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, modelFacts, OnnxModelHost } from "@tributary/onnx";
 
 export type ExamineSettings = {
@@ -20,8 +20,19 @@ export type ExamineSettings = {
   readonly threads: number;
 };
 
-export type Examination = {
+export type Examination = ClassifierExamination | WorldExamination;
+
+export type WorldExamination = {
+  readonly kind: "world";
   readonly digest: Digest;
+  readonly cells: number;
+  readonly labels: readonly string[];
+};
+
+export type ClassifierExamination = {
+  readonly kind: "classifier";
+  readonly digest: Digest;
+  readonly labels: readonly string[];
   readonly opset: number;
   readonly operators: readonly string[];
   readonly golden: { readonly frames: number; readonly equal: number; readonly withinBand: number };
@@ -54,9 +65,18 @@ export async function examinePackage(
   options: { readonly digest?: Digest } = {},
   progress: (line: string) => void = () => {},
 ): Promise<Examination> {
+  const world = await loadWorld(dir, options).catch((error: unknown) => {
+    if (error instanceof Failure && error.code === "package-other-kind") return null;
+    throw error;
+  });
+  if (world !== null) {
+    const { digest, table } = world;
+    checkSize(world.manifest, settings.packageBytesMax);
+    return { kind: "world", digest, labels: table.labels, cells: Object.keys(table.cells).length };
+  }
   const pkg = await loadPackage(dir, options);
   const { manifest } = pkg;
-  checkSize(pkg, settings.packageBytesMax);
+  checkSize(manifest, settings.packageBytesMax);
   const slowdown = slowdownOf(manifest.hardwareClass, settings.hardwareClasses);
   const { opset, operators } = await checkModelFile(pkg);
   progress(`opset ${opset}, ${operators.length} operators`);
@@ -70,7 +90,9 @@ export async function examinePackage(
     );
     if (timed.p95Ms * slowdown > manifest.latencyBudgetMs) throw tooSlow(pkg, timed, slowdown);
     return {
+      kind: "classifier",
       digest: pkg.digest,
+      labels: pkg.labels,
       opset,
       operators,
       golden,
@@ -81,7 +103,7 @@ export async function examinePackage(
   }
 }
 
-function checkSize({ manifest }: ModelPackage, bytesMax: number): void {
+function checkSize(manifest: PackageManifest, bytesMax: number): void {
   const bytes = Object.values(manifest.files).reduce((sum, file) => sum + file.bytes, 0);
   if (bytes <= bytesMax) return;
   const message = `${nameOf(manifest)} has ${bytes} bytes, packages may have ${bytesMax}: quantise or prune the model`;
@@ -129,7 +151,7 @@ async function checkModelFile(pkg: ModelPackage): Promise<{ opset: number; opera
   return { opset, operators };
 }
 
-async function checkGolden(model: LoadedModel, pkg: ModelPackage): Promise<Examination["golden"]> {
+async function checkGolden(model: LoadedModel, pkg: ModelPackage): Promise<ClassifierExamination["golden"]> {
   const { passed, failed, frames, equal, withinBand } = await checkGoldenFrames(model, pkg, readPackageFile);
   if (passed) return { frames: frames.length, equal, withinBand };
   const wrong = frames.filter(({ kind }) => kind === "failed").map(({ frame, reason }) => `${frame}: ${reason}`);
@@ -142,7 +164,7 @@ async function timeOf(
   model: LoadedModel,
   pkg: ModelPackage,
   slowdown: number,
-): Promise<Pick<Examination["latency"], "frames" | "p50Ms" | "p95Ms">> {
+): Promise<Pick<ClassifierExamination["latency"], "frames" | "p50Ms" | "p95Ms">> {
   const jpegs = await Promise.all(pkg.golden.frames.map(({ jpeg }) => readPackageFile(pkg, jpeg)));
   let best = { frames: 0, p50Ms: Number.POSITIVE_INFINITY, p95Ms: Number.POSITIVE_INFINITY };
   for (let round = 0; round < ROUNDS; round++) {

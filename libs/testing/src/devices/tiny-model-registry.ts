@@ -9,7 +9,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { packageFiles } from "@tributary/inference";
 import { type Digest, systemClock } from "@tributary/kernel";
-import { loadPackage } from "@tributary/model-store";
+import { checkPackage } from "@tributary/model-store";
 import {
   generateKey,
   initRoot,
@@ -73,7 +73,7 @@ export class TinyModelRegistry {
 
   /** Puts a package's bytes and lists it. */
   async add(folder: string): Promise<Digest> {
-    const { manifest, digest } = await loadPackage(folder);
+    const { manifest, digest } = await checkPackage(folder);
     const manifestBytes = await readFile(join(folder, packageFiles.manifest));
     this.put(manifestBytes);
     for (const path of Object.keys(manifest.files)) this.put(await readFile(join(folder, path)));

@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import { publicApi } from "@tributary/api";
-import { someRegistration } from "@tributary/testing";
+import { someRegistration, someReported } from "@tributary/testing";
 import { DeviceTable } from "./device-table.ts";
 
 const ids = Array.from({ length: 7 }, (_, i) => `cam-${i}`);
@@ -42,4 +42,25 @@ test("pages are of what the filter lets through", () => {
 
 test.each([{ limit: "0" }, { limit: "1001" }, { limit: "many" }, { page: "2" }])("%j is refused", (query) => {
   expect(publicApi.devices.list.query.safeParse(query).success).toBe(false);
+});
+
+test("devices are counted at the level that they reported last, active ones whose cameras have deadlines", () => {
+  const { table } = rig();
+  const report = (deviceId: string, level: "FULL" | "LITE" | "SAFE" | null, at: number) =>
+    table.reported(
+      someReported({
+        deviceId,
+        driving: level && { level, reason: "hot", since: null, isDegraded: false, lite: null },
+      }),
+      at,
+    );
+  report("cam-0", "FULL", 1);
+  report("cam-1", "SAFE", 1);
+  report("cam-1", "LITE", 2);
+  report("cam-2", "LITE", 1);
+  report("cam-3", null, 1);
+  report("cam-4", "LITE", 1);
+  table.registered(someRegistration({ deviceId: "cam-4", status: "REVOKED" }));
+  report("unregistered", "SAFE", 1);
+  expect(["FULL", "LITE", "STALE", "SAFE"].map((level) => table.countAtLevel(level))).toEqual([1, 2, 0, 0]);
 });

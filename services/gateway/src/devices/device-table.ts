@@ -32,8 +32,7 @@ export class DeviceTable {
       }),
       follow(context, topics.reported, (value, { key, timestamp }) => {
         if (value === null) return void this.#reported.delete(key ?? "");
-        this.#reported.set(value.deviceId, { value, at: timestamp });
-        this.seen(value.deviceId, timestamp);
+        this.reported(value, timestamp);
       }),
       follow(context, topics.throttled, (value) => value && this.throttled(value)),
     ]);
@@ -43,8 +42,23 @@ export class DeviceTable {
     return this.#registrations.size;
   }
 
+  /** Active devices whose cameras have deadlines, by the level that they reported last. */
+  countAtLevel(level: string): number {
+    let count = 0;
+    for (const { deviceId, status } of this.#registrations.values()) {
+      if (status === "ACTIVE" && this.#reported.get(deviceId)?.value.driving?.level === level) count += 1;
+    }
+    return count;
+  }
+
   registered(registration: DeviceRegistration): void {
     this.#registrations.set(registration.deviceId, registration);
+  }
+
+  /** `at`: when Kafka stored it. */
+  reported(value: DeviceReported, at: number): void {
+    this.#reported.set(value.deviceId, { value, at });
+    this.seen(value.deviceId, at);
   }
 
   throttled(record: DeviceThrottled): void {
@@ -138,5 +152,6 @@ const reportedOf = ({ value, at }: Heard): Device["reported"] => ({
   update: updateOf(value),
   goldenPassed: value.goldenPassed,
   golden: goldenOf(value.golden),
+  driving: value.driving && { ...value.driving, since: isoOf(value.driving.since) },
   reportedAt: new Date(at).toISOString(),
 });

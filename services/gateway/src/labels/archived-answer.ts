@@ -28,6 +28,7 @@ export function answerOfArchived(frameId: string, frame: ArchivedFrame): Answer 
     sampleCorrectness: 0,
     samplePropensity: frame.samplePropensity,
     sampleDrawn: frame.sampleDrawn,
+    level: "UNKNOWN",
     capturedAt: null,
     latencyMs: 0,
     costMicros: 0,

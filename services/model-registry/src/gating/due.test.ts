@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import type { GateOutcome, Model } from "@tributary/contracts";
-import { gateNeed } from "./due.ts";
+import { CONTEXT, gateNeed } from "./due.ts";
 
 const outcome = (change: Partial<GateOutcome> = {}): GateOutcome => ({
   passed: true,
@@ -49,5 +49,16 @@ test("without a champion or frames there is no verdict, and the reason names wha
   expect(need(model("2", "two"), champion, false)).toMatchObject({
     kind: "blocked",
     why: expect.stringContaining("tributary validation push m FOLDER"),
+  });
+});
+
+test("a world model takes a context: it needs a champion, and no frames", () => {
+  const challenger = model("2", "two", { input: CONTEXT });
+  expect(need(challenger, champion, false)).toEqual({ kind: "due", challenger, champion });
+  expect(
+    gateNeed("m", { byAlias: (_, alias) => (alias === "champion" ? undefined : challenger) }, () => false),
+  ).toMatchObject({
+    kind: "blocked",
+    why: expect.stringContaining("models alias m@VERSION champion"),
   });
 });

@@ -10,6 +10,8 @@ import type { ModelTable } from "@tributary/models";
 
 export const CHAMPION = "champion";
 export const CHALLENGER = "challenger";
+/** Input of a world model. */
+export const CONTEXT = "context";
 
 export type GateNeed =
   | { readonly kind: "none" }
@@ -31,7 +33,8 @@ export function gateNeed(
     return { kind: "blocked", challenger, why };
   }
   if (gate?.championDigest === champion.modelDigest) return { kind: "none" };
-  if (!hasFrames(name)) {
+  // A world model is judged on the road: no frame shows what a context is like.
+  if (challenger.input !== CONTEXT && !hasFrames(name)) {
     const why = `there are no validation frames for ${name}: tributary validation push ${name} FOLDER`;
     return { kind: "blocked", challenger, why };
   }

@@ -20,7 +20,7 @@ import { Packages } from "../models/packages.ts";
 import { Registry } from "../models/registry.ts";
 import { ValidationSets } from "../validation/validation-sets.ts";
 import { automaticOf, gatesBefore } from "./automatic.ts";
-import { type GateNeed, gateNeed } from "./due.ts";
+import { CONTEXT, type GateNeed, gateNeed } from "./due.ts";
 
 export type Judging =
   | { readonly state: "waiting" | "blocked"; readonly detail: string }
@@ -124,7 +124,8 @@ export class GateRunner {
     telemetry.emit(gateStarted, { name, version, champion: champion.version });
     const startedAt = clock.monotonicMs();
     try {
-      const compared = await this.#compare(challenger, champion).catch((error: unknown) => {
+      const compare = challenger.input === CONTEXT ? this.#compareWorlds : this.#compare;
+      const compared = await compare.call(this, challenger, champion).catch((error: unknown) => {
         const attempts = (this.#attempts.get(attempt) ?? 0) + 1;
         this.#attempts.set(attempt, attempts);
         const isOver = error instanceof Failure && error.advice !== "retry";
@@ -147,6 +148,17 @@ export class GateRunner {
     } finally {
       this.#running = undefined;
     }
+  }
+
+  /** What can be known before the road: both are of the same classes. Each device then learns by itself whether it helps, and the canary
+   * is judged. */
+  async #compareWorlds(challenger: Model, champion: Model): Promise<Compared> {
+    const isSame = challenger.labels.join("\n") === champion.labels.join("\n");
+    const failed = isSame ? [] : [`its classes are not those of ${champion.version}: devices would refuse it`];
+    const line = failed[0] ?? "a world model of the same classes; devices and the canary judge it";
+    const json = JSON.stringify({ candidate: challenger.modelDigest, champion: champion.modelDigest, line });
+    const lines = { passed: isSame, failed, unsure: [] };
+    return { ...lines, ...seenBefore(challenger), ...(await this.#reports(json, pageOf(line))) };
   }
 
   async #compare(challenger: Model, champion: Model): Promise<Compared> {
@@ -211,10 +223,8 @@ export class GateRunner {
   async #unjudgeable(challenger: Model, champion: Model, error: unknown): Promise<Compared> {
     const why = `it could not be compared with ${champion.version}: ${reasonOf(error)}`;
     const json = JSON.stringify({ candidate: challenger.modelDigest, champion: champion.modelDigest, error: why });
-    const text = why.replaceAll(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
-    const page = `<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Validation gate</title><p>${text}</p></html>\n`;
     const lines = { passed: false, failed: bounded([why]), unsure: [] };
-    return { ...lines, ...seenBefore(challenger), ...(await this.#reports(json, page)) };
+    return { ...lines, ...seenBefore(challenger), ...(await this.#reports(json, pageOf(why))) };
   }
 
   async #reports(json: string, page: string): Promise<Pick<Compared, "reportDigest" | "pageDigest">> {
@@ -243,3 +253,8 @@ async function* once(text: string): AsyncGenerator<Uint8Array> {
 
 const bounded = (lines: readonly string[]): readonly string[] =>
   lines.slice(0, FAILED_MAX).map((line) => line.slice(0, FAILED_LENGTH_MAX));
+
+function pageOf(line: string): string {
+  const text = line.replaceAll(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
+  return `<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Validation gate</title><p>${text}</p></html>\n`;
+}

@@ -10,11 +10,21 @@ import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type BlobStore, bytesOf } from "@tributary/blob-store";
-import { type ModelManifest, packageFiles, packageLimits, parseLabels, parseManifest } from "@tributary/inference";
+import {
+  type ModelManifest,
+  packageFiles,
+  packageLimits,
+  parseAnyManifest,
+  type WorldManifest,
+} from "@tributary/inference";
 import { type Digest, Failure, reasonOf } from "@tributary/kernel";
 import { sha256 } from "@tributary/model-store";
 
-export type ListedManifest = { readonly digest: Digest; readonly manifest: ModelManifest; readonly bytes: number };
+export type ListedManifest = {
+  readonly digest: Digest;
+  readonly manifest: ModelManifest | WorldManifest;
+  readonly bytes: number;
+};
 
 export class Packages {
   readonly #blobs: BlobStore;
@@ -40,7 +50,7 @@ export class Packages {
     if (sha256(bytes) !== digest) {
       throw new Failure("package-digest-mismatch", "ask-a-person", `the blob ${digest} has other bytes than its name`);
     }
-    return { digest, manifest: parseManifest(json(bytes, packageFiles.manifest)), bytes: bytes.length };
+    return { digest, manifest: parseAnyManifest(json(bytes, packageFiles.manifest)), bytes: bytes.length };
   }
 
   /** Checks that the manifest and every file of it are stored, with the listed number of bytes. */
@@ -56,12 +66,6 @@ export class Packages {
       }
     }
     if (absent.length > 0) throw missing(absent);
-  }
-
-  async labels({ manifest }: ListedManifest): Promise<readonly string[]> {
-    const file = manifest.files[packageFiles.labels];
-    if (file === undefined) throw missing([packageFiles.labels]);
-    return parseLabels(json(await bytesOf(this.#blobs, file.sha256, 16 << 20), packageFiles.labels));
   }
 
   /** Gives a folder with the package to `work`, and removes it afterwards. */

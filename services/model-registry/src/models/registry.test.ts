@@ -53,7 +53,7 @@ async function newRegistry(models: readonly Model[] = [first, second], change: P
   const registry = new Registry({
     table,
     tuf,
-    packages: { manifest: unasked, checkComplete: unasked, withFolder: unasked, labels: unasked },
+    packages: { manifest: unasked, checkComplete: unasked, withFolder: unasked },
     sink: kafka,
     clock: systemClock,
     telemetry: createTelemetry({
@@ -173,13 +173,12 @@ describe("a push and the sweep", () => {
     const packages = await Packages.open(store, join(dir.path, `${name}-work`));
     const examined = async () => {
       await during(store, files[packageFiles.model]?.sha256 as string);
-      return {} as never;
+      return { labels: [] } as never;
     };
     const made = await newRegistry([], {
       packages: {
         manifest: (digest) => packages.manifest(digest),
         checkComplete: (listed) => packages.checkComplete(listed),
-        labels: (listed) => packages.labels(listed),
         withFolder: examined,
       },
     });

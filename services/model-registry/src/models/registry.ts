@@ -13,7 +13,7 @@
  *     or written, all of them are checked once more, so that nothing is listed without its bytes.
  */
 import { type GateOutcome, type Model, type ModelAliases, topics, type ValidationSet } from "@tributary/contracts";
-import { packageFiles } from "@tributary/inference";
+import { isWorld, packageFiles } from "@tributary/inference";
 import type { OutRecord, RecordSink } from "@tributary/kafka";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
 import { type Examination, type ExamineSettings, runTask } from "@tributary/model-packaging";
@@ -30,13 +30,13 @@ import {
   modelRefused,
   modelRevoked,
 } from "../events.ts";
-import { CHAMPION } from "../gating/due.ts";
+import { CHAMPION, CONTEXT } from "../gating/due.ts";
 import type { ListedManifest, Packages } from "./packages.ts";
 import { Turns } from "./turns.ts";
 
 export type RegistryOptions = {
   readonly table: ModelTable;
-  readonly packages: Pick<Packages, "manifest" | "checkComplete" | "withFolder" | "labels">;
+  readonly packages: Pick<Packages, "manifest" | "checkComplete" | "withFolder">;
   readonly tuf: TufRepository;
   readonly sink: RecordSink;
   readonly clock: Clock;
@@ -123,11 +123,10 @@ export class Registry {
           { msMax: checks.msMax, signal, progress },
         ),
       );
-      const labels = await packages.labels(listed);
       return this.#changes.take(async () => {
         this.#checkFree(listed);
         await packages.checkComplete(listed); // R4
-        const model = this.#modelOf(listed, labels, by);
+        const model = this.#modelOf(listed, examination.labels, by);
         await this.#sign(listed); // R2
         await this.#store([model]);
         telemetry.emit(modelListed, { name, version, modelDigest, by });
@@ -314,7 +313,9 @@ export class Registry {
   }
 
   #modelOf({ digest, manifest }: ListedManifest, labels: readonly string[], by: string): Model {
-    const { name, version, hardwareClass, input, latencyBudgetMs, metrics, lineage, files } = manifest;
+    const { name, version, hardwareClass, metrics, lineage, files } = manifest;
+    // A world model takes a context in place of a picture, and no time.
+    const { input, latencyBudgetMs } = isWorld(manifest) ? { input: CONTEXT, latencyBudgetMs: 0 } : manifest;
     return {
       name,
       version,

@@ -23,7 +23,8 @@ export type Judgement = {
 
 type Drawn = {
   readonly deviceId: string;
-  readonly modelDigest: string;
+  /** Of the model, and of the world model that the label is of as well. */
+  readonly digests: readonly string[];
   readonly label: string;
   readonly weight: number;
   readonly at: Instant;
@@ -73,7 +74,9 @@ export class LabelJoin {
     const { cameraId, frameSeq, label } = prediction;
     const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });
     if (this.#counted.has(frame)) return;
-    this.#drawn.set(frame, { deviceId, modelDigest, label, weight, at });
+    const { worldDigest } = prediction;
+    const digests = worldDigest === null ? [modelDigest] : [modelDigest, worldDigest];
+    this.#drawn.set(frame, { deviceId, digests, label, weight, at });
     trim(this.#drawn, this.#limits.drawnFramesMax); // A4
   }
 
@@ -98,8 +101,10 @@ export class LabelJoin {
       this.#drawn.delete(frame);
       if (truth === null) continue; // A2
       this.#counted.add(frame);
-      const { deviceId, modelDigest, label, weight: frames, at } = drawn;
-      judgements.push({ deviceId, modelDigest, good: label === truth ? frames : 0, frames, at, label: truth });
+      const { deviceId, digests, label, weight: frames, at } = drawn;
+      for (const modelDigest of digests) {
+        judgements.push({ deviceId, modelDigest, good: label === truth ? frames : 0, frames, at, label: truth });
+      }
     }
     trim(this.#counted, this.#limits.labelsWaitingMax);
     return judgements;

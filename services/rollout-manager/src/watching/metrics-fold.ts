@@ -3,7 +3,9 @@
  *
  * `accuracy`: labelled frames of the random sample (label-join.ts). `agreement`: cloud and edge on the random sample; it is
  * agreement and never called accuracy. `deadline-met` and `latency-met`: frames within what the device's rollout allows, the
- * same for both arms and never the candidate's own budget, from each frame's latency. The count of a device against the
+ * same for both arms and never the candidate's own budget, from each frame's latency. Frames of a camera with a deadline that LITE or
+ * nothing answered count as missed by the model that the device's other frames are of: a candidate that hangs would have no late ones. Nothing
+ * else of them counts. The count of a device against the
  * budget of its model (`sla_missed`) is not used, whichever agent reports it. Replayed records and absurd numbers are
  * refused by the fold (fleet-metrics); a device that sends only such is silent. The model of a device's newest frame is kept
  * beside the one that it reports. Prometheus' answers count as metrics.observations.v1 has them, whichever instance asked:
@@ -130,13 +132,16 @@ export class MetricsFold {
     if (!fleet.isNew(deviceId, "predictions", bootId, seq)) return;
     const limits = limitsOf(deviceId, modelDigest);
     let newest = Number.NEGATIVE_INFINITY;
-    let frames = 0;
-    const within = { deadline: 0, latency: 0 };
+    const counts = new Map<string, { frames: number; deadline: number; latency: number }>();
     const digest = this.#shared(modelDigest);
     for (const prediction of predictions) {
-      const { ageMs, latencyMs } = prediction;
+      const { ageMs, latencyMs, level } = prediction;
       if (!(ageMs >= 0)) continue;
       const at = receivedAt - ageMs;
+      if (level !== "FULL") {
+        this.#missed(deviceId, at);
+        continue;
+      }
       newest = Math.max(newest, at);
       this.#join.predicted(batch, prediction, at);
       if (latencyMs === 0) continue; // A device that does not measure it.
@@ -146,14 +151,19 @@ export class MetricsFold {
       }
       this.latencies.add(deviceId, digest, latencyMs);
       if (limits === undefined) continue;
-      frames += 1;
-      if (latencyMs <= limits.deadlineMs) within.deadline += 1;
-      if (latencyMs <= limits.latencyMs) within.latency += 1;
+      // A frame is of its world model, too.
+      for (const of of prediction.worldDigest === null ? [digest] : [digest, this.#shared(prediction.worldDigest)]) {
+        const count = counts.get(of) ?? { frames: 0, deadline: 0, latency: 0 };
+        counts.set(of, count);
+        count.frames += 1;
+        if (latencyMs <= limits.deadlineMs) count.deadline += 1;
+        if (latencyMs <= limits.latencyMs) count.latency += 1;
+      }
     }
     if (newest < 0) return;
-    if (frames > 0) {
-      fleet.observe(deviceId, modelDigest, "deadline-met", within.deadline, frames, newest);
-      fleet.observe(deviceId, modelDigest, "latency-met", within.latency, frames, newest);
+    for (const [of, { frames, deadline, latency }] of counts) {
+      fleet.observe(deviceId, of, "deadline-met", deadline, frames, newest);
+      fleet.observe(deviceId, of, "latency-met", latency, frames, newest);
     }
     const known = this.#byFrames.get(deviceId);
     if (known !== undefined && newest <= known.at) return;
@@ -161,9 +171,20 @@ export class MetricsFold {
     this.#touched.add(deviceId);
   }
 
+  /** Of a frame that the device's model did not answer. */
+  #missed(deviceId: string, at: Instant): void {
+    const known = this.#byFrames.get(deviceId);
+    if (known === undefined) return;
+    for (const metric of ["deadline-met", "latency-met"]) {
+      this.#options.fleet.observe(deviceId, known.modelDigest, metric, 0, 1, at);
+    }
+    this.#touched.add(deviceId);
+  }
+
   #answers({ deviceId, bootId, answers }: Classifications, writtenAt: Instant): void {
     for (const answer of answers) {
-      const { cameraId, frameSeq, cloudLabel, edgeLabel, modelDigest, latencyMs } = answer;
+      const { cameraId, frameSeq, cloudLabel, edgeLabel, modelDigest, latencyMs, level } = answer;
+      if (level !== "FULL") continue;
       const weight = weightOf(answer, this.#options.propensityMean);
       if (cloudLabel === null || weight === null) continue;
       const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });

@@ -128,6 +128,7 @@ export function report(i: number, at: number, pipeline?: string): DeviceReported
     cameras: ["front"],
     update: null,
     goldenPassed: pipeline === undefined,
+    driving: null,
     golden: {
       at,
       modelDigest: DIGEST,
@@ -225,6 +226,9 @@ export function predictions(i: number, seq: number, label: string): EdgePredicti
     samplePropensity: 0.01,
     sampleDrawn: true,
     wouldSend: null,
+    worldDigest: null,
+    context: null,
+    level: "FULL",
   };
   return {
     deviceId: deviceId(i),

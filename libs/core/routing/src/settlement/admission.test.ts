@@ -7,6 +7,7 @@ const asking = {
   deviceId: "cam-1",
   arm: "default",
   reason: "AMBIGUOUS",
+  hasAnswer: true,
   score: 0.3,
   sampleDrawn: false,
   isDrawVerified: false,
@@ -61,6 +62,64 @@ describe("the fleet's budget", () => {
       expect(sentShare).toBeGreaterThan(0.28);
       expect(sentShare).toBeLessThan(0.3 * (1 + 60 / 300) + 0.001);
     }
+  });
+});
+
+describe("degraded devices (admission.ts F5)", () => {
+  const DEVICES = 40;
+  const DEGRADED = 8;
+
+  /** 40 devices at 10 frames/s that want 28 % of them; the first ones are degraded, and send one frame every `fallbackMs` for that. */
+  function fleet(seed: number, fallbackMs: number) {
+    const random = seededRandom(seed);
+    const admission = new Admission();
+    const wanted = { fallback: 0, other: 0 };
+    const sent = { fallback: 0, other: 0 };
+    const unfair = new Set<string>();
+    for (let t = 0; t < 120_000; t += 100) {
+      for (let i = 0; i < DEVICES; i++) {
+        const frame = { ...asking, deviceId: `cam-${i}`, score: 0.09 + random() * 0.4 };
+        const isAmbiguous = random() < 0.28;
+        const isFallback = i < DEGRADED && t % fallbackMs === 0;
+        if (isFallback) {
+          wanted.fallback += 1;
+          const decision = admission.decide({ ...frame, reason: "FALLBACK", remainingMs: 900 }, t);
+          for (const why of decision.unfair) unfair.add(why);
+          if (decision.send === "high") sent.fallback += 1;
+        } else if (isAmbiguous) {
+          // A degraded device's own ambiguous frames are not compared: some of them were sent as FALLBACK.
+          const isSent = admission.decide(frame, t).send !== null;
+          if (i < DEGRADED) continue;
+          wanted.other += 1;
+          if (isSent) sent.other += 1;
+        } else admission.kept(frame.deviceId, t);
+      }
+    }
+    return { sent, wanted, unfair };
+  }
+
+  test("get their answers at their rate, and take nothing from the others", () => {
+    for (const seed of [1, 2, 3]) {
+      const { sent, wanted } = fleet(seed, 500);
+      expect(sent).toEqual(wanted);
+    }
+  });
+
+  test("that claim more are held to their rate, and still take nothing", () => {
+    const { sent, wanted, unfair } = fleet(1, 100);
+    const { perSecondMax } = admissionDefaults.fallback;
+    expect(sent.fallback).toBeLessThanOrEqual(DEGRADED * (perSecondMax * 120 + 4));
+    expect(sent.fallback).toBeGreaterThan(0.95 * DEGRADED * perSecondMax * 120);
+    expect(unfair).toContain("fallback");
+    expect(sent.other).toBe(wanted.other);
+  });
+
+  test("without an answer of its own a device sends all it has, from the fleet's budget", () => {
+    const admission = new Admission();
+    const decisions = Array.from({ length: 50 }, (_, i) =>
+      admission.decide({ ...asking, reason: "FALLBACK", hasAnswer: false }, i * 100),
+    );
+    expect(decisions.every(({ send }) => send === "high")).toBe(true);
   });
 });
 

@@ -11,12 +11,17 @@
  *     very calls that probe it.
  * F4. Arms share the budget in proportion to their weights: every frame of the fleet earns each of them its part, so no arm
  *     spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames of an
- *     arm that is not configured are the first one's. */
+ *     arm that is not configured are the first one's.
+ * F5. FALLBACK frames of degraded devices, which have an answer of their own, are paid from a budget of their own, each device at a bounded
+ *     rate. A site whose devices are hot takes nothing from the others, and raises nobody's price. Those of a device without an answer are
+ *     all that it has: they are PRIORITY's. */
 import type { CloudOutcome, EscalationReason } from "@tributary/contracts";
+import { invariant } from "@tributary/kernel";
 import { type Arm, noExperiment, sharesOf } from "../arms.ts";
-import { type AdmissionBudgetSettings, admissionBudgetDefaults, type RouterDecision } from "../router.ts";
+import { type AdmissionBudgetSettings, ALONE, admissionBudgetDefaults, type RouterDecision } from "../router.ts";
 import { ArmAdmission } from "./arm-admission.ts";
 import { type CloudHealthSettings, cloudHealthDefaults } from "./cloud-health.ts";
+import { FallbackRates, type FallbackSettings, fallbackDefaults } from "./fallback-rates.ts";
 import { FrameRate } from "./frame-rate.ts";
 import { DeviceShares, type DrawRoom, type ShareSettings, shareDefaults } from "./shares.ts";
 
@@ -28,6 +33,8 @@ export type AdmissionSettings = {
   readonly callsMax: number;
   readonly arms: readonly Arm[];
   readonly shares: ShareSettings;
+  /** Of degraded devices (F5). */
+  readonly fallback: FallbackSettings;
 };
 
 export const admissionDefaults: AdmissionSettings = {
@@ -38,12 +45,15 @@ export const admissionDefaults: AdmissionSettings = {
   callsMax: 100_000,
   arms: noExperiment.arms,
   shares: shareDefaults,
+  fallback: fallbackDefaults,
 };
 
 export type AdmissionRequest = {
   readonly deviceId: string;
   readonly arm: string;
   readonly reason: EscalationReason;
+  /** The device has a label of its own. */
+  readonly hasAnswer: boolean;
   readonly score: number;
   readonly sampleDrawn: boolean;
   /** Whether the draw is the one that the device's key gives. */
@@ -54,7 +64,7 @@ export type AdmissionRequest = {
 };
 
 /** Why a device got less than it asked for: it is over its fair share of this. */
-export type Unfair = "budget" | "priority" | "draws" | "draws-unverified";
+export type Unfair = "budget" | "priority" | "draws" | "draws-unverified" | "fallback";
 
 export type AdmissionDecision = Pick<RouterDecision, "send" | "settledBy"> & {
   readonly facts: RouterDecision["facts"] | null;
@@ -73,16 +83,20 @@ export class Admission {
   readonly #calls = new Map<string, Call>();
   readonly #rate = new FrameRate();
   readonly #shares: DeviceShares;
+  readonly #fallback: FallbackRates;
 
   constructor(settings: AdmissionSettings = admissionDefaults) {
     this.#settings = settings;
     this.#shares = new DeviceShares(settings.shares, settings.budget);
     const arms = sharesOf(settings.arms).map(({ name, share }) => {
       const budget = { ...settings.budget, share: settings.budget.share * share };
-      return [name, new ArmAdmission({ ...settings, budget })] as const;
+      const fallbackBudget = { ...settings.budget, share: settings.fallback.fleetShareMax * share };
+      return [name, new ArmAdmission({ ...settings, budget, fallbackBudget })] as const;
     });
+    invariant(arms[0] !== undefined, "there is at least one arm");
     this.#arms = new Map(arms);
-    this.#first = arms[0]?.[1] ?? new ArmAdmission(settings);
+    this.#first = arms[0][1];
+    this.#fallback = new FallbackRates(settings.fallback, settings.shares.devicesMax);
   }
 
   get arms(): readonly string[] {
@@ -119,11 +133,17 @@ export class Admission {
     if (frame.sampleDrawn && room === "none") unfair.push(frame.isDrawVerified ? "draws" : "draws-unverified");
     const sampleDrawn = room !== "none";
     if (frame.isSettled && !sampleDrawn) return { send: null, settledBy: null, facts: null, sampleDrawn, unfair };
-    const standing = this.#shares.standing(deviceId);
+    const isDegraded = frame.reason === "FALLBACK" && frame.hasAnswer && !sampleDrawn;
+    if (isDegraded && !this.#fallback.take(deviceId, now)) {
+      mine.kept(frameTimeMs ?? now, false);
+      return { send: null, settledBy: "FLEET_BUDGET", facts: null, sampleDrawn, unfair: [...unfair, "fallback"] };
+    }
+    const standing = isDegraded ? ALONE : this.#shares.standing(deviceId);
     const score = Math.max(-1, Math.min(1, frame.score)); // what a score can be
-    const weighed = { ...frame, score, sampleDrawn, drawIdle: room === "idle", standing };
+    const weighed = { ...frame, score, sampleDrawn, drawIdle: room === "idle", standing, isDegraded };
     const { send, settledBy, facts, wanted } = mine.decide(weighed, now, frameTimeMs);
-    this.#shares.decided(deviceId, wanted, send !== null && room !== "free");
+    const isPaidByShare = !isDegraded && room !== "free";
+    this.#shares.decided(deviceId, isDegraded ? 0 : wanted, send !== null && isPaidByShare);
     const isOutbid = (settledBy === "FLEET_BUDGET" && wanted === 1) || settledBy === "DEADLINE_UNREACHABLE";
     if (isOutbid && standing.isOver) unfair.push("budget");
     const isUrgent = frame.reason === "PRIORITY" || frame.reason === "FALLBACK";

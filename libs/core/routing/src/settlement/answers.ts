@@ -48,6 +48,7 @@ const common = (seen: EdgeFrame | EdgePrediction) => ({
   sampleCorrectness: seen.sampleCorrectness,
   samplePropensity: seen.samplePropensity,
   sampleDrawn: seen.sampleDrawn,
+  level: seen.level,
   capturedAt: seen.capturedAt,
   latencyMs: 0,
   costMicros: 0n,

@@ -16,25 +16,38 @@ import { CloudHealth, type CloudHealthSettings } from "./cloud-health.ts";
 export type ArmSettings = {
   /** With the arm's part of the fleet's share. */
   readonly budget: AdmissionBudgetSettings;
+  /** The same, for FALLBACK frames of degraded devices (admission.ts F5). */
+  readonly fallbackBudget: AdmissionBudgetSettings;
   readonly health: CloudHealthSettings;
   readonly latencyHalfLifeMs: number;
 };
 
 export type WeighedFrame = Pick<RouterFrame, "reason" | "score" | "sampleDrawn" | "drawIdle" | "remainingMs"> & {
   readonly standing: Standing;
+  /** Paid from the budget of degraded devices. */
+  readonly isDegraded: boolean;
 };
+
+function resized(budget: AdmissionBudget, intervalMs: number, settings: AdmissionBudgetSettings): AdmissionBudget {
+  const { bucket } = budget;
+  const after: Bucket = { ...bucket, intervalMs };
+  const tokens = (bucket.tokens * bucketDepth(after, settings)) / bucketDepth(bucket, settings);
+  return { ...budget, bucket: { ...after, tokens } };
+}
 
 export class ArmAdmission {
   readonly #settings: ArmSettings;
   readonly #health: CloudHealth;
   #latency: LatencySketch;
   #budget: AdmissionBudget;
+  #fallbackBudget: AdmissionBudget;
 
   constructor(settings: ArmSettings) {
     this.#settings = settings;
     this.#health = new CloudHealth(settings.health);
     this.#latency = this.#noLatencies();
     this.#budget = admissionBudgetInit(settings.budget);
+    this.#fallbackBudget = admissionBudgetInit(settings.fallbackBudget);
   }
 
   get lambda(): number {
@@ -56,28 +69,38 @@ export class ArmAdmission {
       targetHealthy: this.#health.admit(now),
       // While answers grow slow, who is over its share is shed first, as long as the others still reach theirs.
       reach: this.#latency.within(frame.standing.isOver ? frame.remainingMs / 2 : frame.remainingMs, now),
-      budget: this.#budget,
-      settings: this.#settings.budget,
+      budget: frame.isDegraded ? this.#fallbackBudget : this.#budget,
+      settings: frame.isDegraded ? this.#settings.fallbackBudget : this.#settings.budget,
       nowMs: frameTimeMs,
     });
-    this.#budget = decision.budget;
+    if (frame.isDegraded) this.#fallbackBudget = decision.budget;
+    else this.#budget = decision.budget;
+    // It is a frame of the fleet for the other budget as well.
+    if (frameTimeMs !== null)
+      this.#earn(frameTimeMs, frame.standing.countsForPrice, frame.isDegraded ? "budget" : "fallback");
     return decision;
   }
 
   /** A frame of the fleet that this arm does not send. */
   kept(frameTimeMs: number, countsForPrice: boolean): void {
+    this.#earn(frameTimeMs, countsForPrice, "budget");
+    this.#earn(frameTimeMs, countsForPrice, "fallback");
+  }
+
+  #earn(frameTimeMs: number, countsForPrice: boolean, which: "budget" | "fallback"): void {
+    if (which === "fallback") {
+      this.#fallbackBudget = admissionBudgetKept(this.#fallbackBudget, frameTimeMs, this.#settings.fallbackBudget);
+      return;
+    }
     const kept = admissionBudgetKept(this.#budget, frameTimeMs, this.#settings.budget);
     this.#budget = countsForPrice ? kept : { ...kept, lambda: this.#budget.lambda };
   }
 
   /** The fleet's frame rate changed: the bucket gets another depth and stays as full as it was. */
   resize(intervalMs: number): void {
-    const { bucket } = this.#budget;
-    if (intervalMs === bucket.intervalMs) return;
-    const resized: Bucket = { ...bucket, intervalMs };
-    const { budget } = this.#settings;
-    const tokens = (bucket.tokens * bucketDepth(resized, budget)) / bucketDepth(bucket, budget);
-    this.#budget = { ...this.#budget, bucket: { ...resized, tokens } };
+    if (intervalMs === this.#budget.bucket.intervalMs) return;
+    this.#budget = resized(this.#budget, intervalMs, this.#settings.budget);
+    this.#fallbackBudget = resized(this.#fallbackBudget, intervalMs, this.#settings.fallbackBudget);
   }
 
   answered(now: number): void {

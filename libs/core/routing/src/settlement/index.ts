@@ -2,6 +2,7 @@ export { Admission, type AdmissionSettings, admissionDefaults } from "./admissio
 export { cloudHealthDefaults } from "./cloud-health.ts";
 export { type DeviceChanges, type DeviceSnapshot, frameKeyOf, type WindowName } from "./device-state.ts";
 export { Effects, type Lane, type Note } from "./effects.ts";
+export { fallbackDefaults } from "./fallback-rates.ts";
 export { type SettlementLimits, settlementLimits } from "./limits.ts";
 export { type ArmOf, SettlementPartition } from "./partition.ts";
 export { shareDefaults } from "./shares.ts";

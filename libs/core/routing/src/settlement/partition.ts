@@ -337,10 +337,21 @@ export class SettlementPartition {
     if (settled && !frame.sampleDrawn) return;
     const { deviceId } = device;
     const { reason, score, sampleDrawn } = frame;
+    const hasAnswer = frame.label !== "";
     const arm = this.#armOf(frame, frame.arm);
     const isDrawVerified = sampleDrawn && this.#isDrawn(frame);
     const remainingMs = deadlineAt - now;
-    const asking = { deviceId, arm, reason, score, sampleDrawn, isDrawVerified, remainingMs, isSettled: settled };
+    const asking = {
+      deviceId,
+      arm,
+      reason,
+      hasAnswer,
+      score,
+      sampleDrawn,
+      isDrawVerified,
+      remainingMs,
+      isSettled: settled,
+    };
     const decision = this.#admission.decide(asking, now);
     for (const why of decision.unfair) effects.notes.push({ kind: "unfair", why, deviceId });
     const weighed = open?.answer && { ...open.answer, admission: decision.facts, sampleDrawn: decision.sampleDrawn };

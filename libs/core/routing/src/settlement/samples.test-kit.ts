@@ -15,6 +15,7 @@ const seen = {
   sampleCorrectness: 0.5,
   samplePropensity: 0.05,
   sampleDrawn: false,
+  level: "FULL",
 } as const;
 
 const made = { modelDigest: "d", preprocessingDigest: "p", policyVersion: "v", arm: "default", traceparent: null };
@@ -24,6 +25,8 @@ export const aPrediction = (change: Partial<EdgePrediction> = {}): EdgePredictio
   ...seen,
   latencyMs: 9,
   wouldSend: null,
+  worldDigest: null,
+  context: null,
   reason: "NONE",
   escalation: "NONE",
   dropReason: "NONE",

@@ -42,6 +42,7 @@ function run(seed: number, rogue: (Crowd & { readonly isVerified?: boolean }) | 
             arm: "default",
             remainingMs: 1_900,
             isSettled: false,
+            hasAnswer: true,
             isDrawVerified,
             reason: want.reason,
             score: want.score,
@@ -117,7 +118,7 @@ test("a device alone may use the whole budget, and the high lane", () => {
   for (let i = 0; i < 6_000; i++) {
     const asking = { deviceId: "only", arm: "default", reason: "PRIORITY", score: 0.5, remainingMs: 1_900 } as const;
     const decision = admission.decide(
-      { ...asking, sampleDrawn: false, isDrawVerified: false, isSettled: false },
+      { ...asking, sampleDrawn: false, isDrawVerified: false, hasAnswer: true, isSettled: false },
       i * 100,
     );
     if (decision.send === "high") sent++;

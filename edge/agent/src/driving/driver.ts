@@ -1,0 +1,323 @@
+/**
+ * Answers frames of cameras that have a deadline, at the level of the ladder (@tributary/driving).
+ *
+ * W1. A frame has an answer at .8 of its deadline at the latest: the full model's, LITE's, which is asked at .5, or at once where the full
+ *     one is busy or ends, or the camera's last label, marked STALE. What answers later is only measured.
+ * W2. No answer waits for the network, the disk, a download, a golden frame, or a switch of models.
+ * W3. A picture that equals the one before it `frozenFrames` times is of a frozen camera: no model is asked, and the label is STALE.
+ * W4. Times are monotonic: a clock that jumps moves nothing.
+ */
+import {
+  isDegraded,
+  type Ladder,
+  type LadderEvent,
+  type LadderSettings,
+  type Level,
+  type LevelReason,
+  ladderDefaults,
+  ladderNext,
+  ladderStart,
+  type MissCause,
+  type ModelRole,
+  planOf,
+  probeOf,
+} from "@tributary/driving";
+import type { InferenceResult } from "@tributary/inference";
+import type { CameraFrame } from "../cameras/frame-queue.ts";
+import { type AgentConfig, shortestDeadlineOf } from "../config.ts";
+import { monotonicMs } from "../device-time.ts";
+import type { Inferred, Slot, Slots } from "../slots.ts";
+
+/** What answered a frame. */
+export type AnswerLevel = Exclude<Level, "SAFE"> | "CLOUD";
+/** `replacement`: in place of what the logits say. */
+export type Leveled = Inferred & { readonly level: AnswerLevel; readonly replacement?: CloudAnswer };
+
+/** The cloud's answer to a frame, number `frameSeq` of its camera. */
+export type CloudAnswer = { readonly label: string; readonly confidence: number; readonly frameSeq: number };
+
+export type LevelChange = {
+  readonly from: Level;
+  readonly to: Level;
+  readonly reason: LevelReason;
+  readonly isMrmRequested: boolean;
+};
+
+export type DriverPorts = {
+  readonly slots: Pick<Slots, "infer" | "active">;
+  readonly lite: Slot | null;
+  readonly onChange: (change: LevelChange) => void;
+  readonly onMissed: (missed: { readonly cameraId: string; readonly cause: MissCause }) => void;
+};
+
+const roles = ["FULL", "LITE"] as const;
+/** Until a camera that has just been started counts as silent. */
+const FIRST_FRAME_MS = 10_000;
+/** A camera of few frames a second is not silent between two of them. */
+const SILENT_PERIODS = 3;
+
+type Event = LadderEvent extends infer E ? (E extends LadderEvent ? Omit<E, "at"> : never) : never;
+
+/** To a model, not answered yet. */
+type Request = { readonly at: number };
+
+type CameraState = {
+  readonly deadlineMs: number;
+  readonly silentMs: number;
+  picture: Buffer | undefined;
+  equal: number;
+  /** The last answer of a model. */
+  last: Inferred | undefined;
+  /** Number of its frame. */
+  lastSeq: number;
+  /** The cloud's, where it is about a later frame than `last`. */
+  cloud: CloudAnswer | undefined;
+  lastFrameAt: number;
+  isWatched: boolean;
+};
+
+export class Driver {
+  readonly settings: LadderSettings;
+  readonly #ports: DriverPorts;
+  readonly #config: AgentConfig["driving"];
+  readonly #cameras: ReadonlyMap<string, CameraState>;
+  readonly #asked: Readonly<Record<ModelRole, Set<Request>>> = { FULL: new Set(), LITE: new Set() };
+  readonly #askedAt: Record<ModelRole, number> = { FULL: 0, LITE: 0 };
+  #ladder: Ladder;
+  #full: Slot | undefined;
+  #watch: NodeJS.Timeout | undefined;
+
+  constructor(config: Pick<AgentConfig, "cameras" | "driving">, ports: DriverPorts) {
+    const { driving, cameras } = config;
+    const { firm, dwellMs, recoverMs, probeEveryMs, heat } = driving;
+    const deadlineMs = shortestDeadlineOf(config) ?? Number.POSITIVE_INFINITY;
+    const hangsMs = Math.max(ladderDefaults.hangsMs, 5 * deadlineMs);
+    this.settings = { ...ladderDefaults, firm, dwellMs, recoverMs, probeEveryMs, heat, deadlineMs, hangsMs };
+    this.#config = driving;
+    this.#ports = ports;
+    this.#cameras = new Map(
+      cameras.flatMap(({ id, deadlineMs, ...camera }) =>
+        deadlineMs === undefined
+          ? []
+          : [
+              [
+                id,
+                {
+                  deadlineMs,
+                  silentMs: Math.max(driving.silentMs, "fps" in camera ? SILENT_PERIODS * (1_000 / camera.fps) : 0),
+                  picture: undefined,
+                  equal: 0,
+                  last: undefined,
+                  lastSeq: 0,
+                  cloud: undefined,
+                  lastFrameAt: 0,
+                  isWatched: false,
+                },
+              ],
+            ],
+      ),
+    );
+    this.#ladder = ladderStart(monotonicMs(), { FULL: true, LITE: ports.lite !== null });
+  }
+
+  start(): void {
+    const now = monotonicMs();
+    for (const camera of this.#cameras.values()) {
+      camera.isWatched = true;
+      camera.lastFrameAt = Math.max(camera.lastFrameAt, now + FIRST_FRAME_MS - camera.silentMs);
+    }
+    if (this.#cameras.size > 0) this.#watch = setInterval(() => this.#look(), this.settings.deadlineMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#watch);
+  }
+
+  get level(): Level {
+    return this.#ladder.level;
+  }
+
+  get reason(): LevelReason {
+    return this.#ladder.reason;
+  }
+
+  /** For how long, in ms. */
+  get levelMs(): number {
+    return monotonicMs() - this.#ladder.since;
+  }
+
+  get isDegraded(): boolean {
+    return isDegraded(this.#ladder, monotonicMs(), this.settings);
+  }
+
+  observe(event: Event): void {
+    const before = this.#ladder;
+    this.#ladder = ladderNext(before, { ...event, at: monotonicMs() } as LadderEvent, this.settings);
+    const { level: to, reason } = this.#ladder;
+    if (to !== before.level) this.#ports.onChange({ from: before.level, to, reason, isMrmRequested: to === "SAFE" });
+  }
+
+  /** Of a frame that has its number. */
+  answered({
+    cameraId,
+    frameSeq,
+    level,
+  }: {
+    readonly cameraId: string;
+    readonly frameSeq: number | null;
+    readonly level: AnswerLevel;
+  }): void {
+    const camera = this.#cameras.get(cameraId);
+    if (camera === undefined || frameSeq === null || (level !== "FULL" && level !== "LITE")) return;
+    camera.lastSeq = frameSeq;
+    camera.cloud = undefined;
+  }
+
+  /** The cloud's answer replaces the label that is repeated, if no model has answered a later frame. */
+  cloudAnswered(cameraId: string, answer: CloudAnswer): void {
+    const camera = this.#cameras.get(cameraId);
+    if (camera !== undefined && answer.frameSeq > Math.max(camera.lastSeq, camera.cloud?.frameSeq ?? 0))
+      camera.cloud = answer;
+  }
+
+  /** A camera that has ended, as the last picture of a folder, is not silent. */
+  cameraEnded(cameraId: string): void {
+    const camera = this.#cameras.get(cameraId);
+    if (camera !== undefined) camera.isWatched = false;
+  }
+
+  /** Resolves at .8 of its deadline at the latest (W1). */
+  async infer(frame: CameraFrame): Promise<Leveled> {
+    const camera = this.#cameras.get(frame.cameraId) as CameraState;
+    camera.lastFrameAt = monotonicMs();
+    camera.isWatched = true;
+    this.#readModels();
+    const cause = this.#isFrozen(camera, frame.jpeg) ? "camera-frozen" : await this.#race(frame, camera);
+    if (typeof cause !== "string") return cause;
+    this.#missed(frame.cameraId, cause);
+    const { last, cloud } = camera;
+    if (last !== undefined)
+      return cloud === undefined ? { ...last, level: "STALE" } : { ...last, level: "CLOUD", replacement: cloud };
+    const result: InferenceResult = {
+      ok: false,
+      code: cause,
+      message: "no model answered, and there is no last label",
+    };
+    return { slot: this.#ports.slots.active, result, level: "STALE" };
+  }
+
+  /** The first answer of a model in time, or why there is none. */
+  async #race(frame: CameraFrame, camera: CameraState): Promise<Leveled | MissCause> {
+    const { hedgeAt, staleAt } = this.settings;
+    const capturedAt = frame.captured.monotonicMs;
+    const plan = planOf(this.#ladder, this.#free());
+    const { promise, resolve } = Promise.withResolvers<Leveled | MissCause>();
+    let open = 0;
+    const ask = (role: ModelRole) => {
+      open += 1;
+      this.#ask(role, frame.jpeg).then(
+        ({ slot, result }) => {
+          open -= 1;
+          if (result.ok) resolve({ slot, result, level: role });
+          else if (open === 0) resolve("picture-unreadable");
+        },
+        () => {
+          open -= 1;
+          askAnother(); // It ended.
+        },
+      );
+    };
+    let isHedged = false;
+    const askAnother = () => {
+      if (isHedged) return;
+      isHedged = true;
+      const late = plan.first.length > 0 ? plan.hedge : planOf(this.#ladder, this.#free()).first[0];
+      if (late != null) ask(late);
+    };
+    for (const role of plan.first) ask(role);
+    const inMs = (share: number) => Math.max(0, capturedAt + share * camera.deadlineMs - monotonicMs());
+    const hedge = setTimeout(askAnother, inMs(hedgeAt));
+    const stale = setTimeout(() => resolve("frame-late"), inMs(staleAt));
+    const outcome = await promise;
+    clearTimeout(hedge);
+    clearTimeout(stale);
+    if (typeof outcome === "string") return outcome;
+    const now = monotonicMs();
+    camera.last = { slot: outcome.slot, result: outcome.result };
+    if (now - capturedAt > camera.deadlineMs) this.#missed(frame.cameraId, "frame-late");
+    else this.observe({ kind: "met", cameraId: frame.cameraId });
+    const probe = probeOf(this.#ladder, this.#askedAt, now, this.settings);
+    if (probe !== null && this.#asked[probe].size === 0) this.#ask(probe, frame.jpeg).catch(() => undefined);
+    return outcome;
+  }
+
+  #missed(cameraId: string, cause: MissCause): void {
+    this.#ports.onMissed({ cameraId, cause });
+    this.observe({ kind: "missed", cameraId, cause });
+  }
+
+  async #ask(role: ModelRole, jpeg: Uint8Array): Promise<Inferred> {
+    const { slots, lite } = this.#ports;
+    const asked = this.#asked[role];
+    const request = { at: monotonicMs() };
+    asked.add(request);
+    this.#askedAt[role] = request.at;
+    try {
+      const inferred =
+        role === "FULL"
+          ? await slots.infer(jpeg)
+          : { slot: lite as Slot, result: await (lite as Slot).runner.infer(jpeg) };
+      if (role === "FULL" && inferred.result.ok)
+        this.observe({ kind: "answered", tookMs: Math.max(0.01, monotonicMs() - request.at) });
+      return inferred;
+    } finally {
+      asked.delete(request);
+      if (this.#ladder.isHanging[role] && asked.size === 0) this.observe({ kind: "hangs", role, isHanging: false });
+    }
+  }
+
+  /** It has nothing to answer, or not for long: frames of several cameras come at the same time. */
+  #free(): Record<ModelRole, boolean> {
+    const { hedgeAt, deadlineMs } = this.settings;
+    const now = monotonicMs();
+    const isFree = (role: ModelRole) => now - oldestOf(this.#asked[role], now) < hedgeAt * deadlineMs;
+    return { FULL: isFree("FULL"), LITE: isFree("LITE") };
+  }
+
+  #isFrozen(camera: CameraState, jpeg: Buffer): boolean {
+    const { frozenFrames } = this.#config;
+    camera.equal = camera.picture?.equals(jpeg) === true ? camera.equal + 1 : 0;
+    camera.picture = jpeg;
+    return frozenFrames > 0 && camera.equal >= frozenFrames;
+  }
+
+  /** Models that ended, were loaded again, or were replaced. */
+  #readModels(): void {
+    const { slots, lite } = this.#ports;
+    const full = slots.active;
+    if (this.#full !== undefined && this.#full !== full) this.observe({ kind: "replaced" });
+    this.#full = full;
+    const running = { FULL: full.runner.current !== undefined, LITE: lite?.runner.current !== undefined };
+    for (const role of roles) {
+      if (running[role] !== this.#ladder.isUp[role]) this.observe({ kind: "model", role, isUp: running[role] });
+    }
+  }
+
+  #look(): void {
+    const now = monotonicMs();
+    this.#readModels();
+    for (const role of roles) {
+      const isHanging = now - oldestOf(this.#asked[role], now) >= this.settings.hangsMs;
+      if (isHanging && !this.#ladder.isHanging[role]) this.observe({ kind: "hangs", role, isHanging });
+    }
+    for (const [cameraId, { isWatched, lastFrameAt, silentMs }] of this.#cameras) {
+      if (isWatched && now - lastFrameAt >= silentMs) this.#missed(cameraId, "camera-silent");
+    }
+    this.observe({ kind: "tick" });
+  }
+}
+
+const oldestOf = (asked: ReadonlySet<Request>, now: number): number => {
+  for (const { at } of asked) return at;
+  return now;
+};
