@@ -8,6 +8,7 @@ export type BenchFlags = {
   readonly beside?: true;
   readonly tasks?: string;
   readonly quick?: true;
+  readonly minutes?: string;
 };
 
 export type BenchOptions = {

@@ -53,6 +53,12 @@ const benches: Readonly<Record<string, Entry>> = {
     summary: "false rollbacks of equal models, and time to roll back a worse one, beside other methods",
     load: async () => (await import("./judge.ts")).judge,
   },
+  ladder: {
+    summary:
+      "properties of the ladder FULL, LITE, STALE, SAFE over 10,000 simulated drives each, and controls that violate them",
+    flags: [["--quick", "200 drives each"]],
+    load: async () => (await import("./ladder.ts")).ladder,
+  },
   packing: {
     summary: "single faults of a model's description on several tasks: reported at packing, correct ones packed",
     flags: [["--only <tasks>", "only these, with commas between them"]],
@@ -76,6 +82,16 @@ const benches: Readonly<Record<string, Entry>> = {
     summary: "share of the cloud's gain kept at a budget, guarantee, budget, and unbiasedness of the sample",
     flags: [["--tasks <names>", "instead, policies for other tasks: all, or words of their names"]],
     load: async () => (await import("./routing.ts")).routing,
+  },
+  vehicle: {
+    summary: "answers within 50 ms at 20 frames a second under faults of a vehicle's computer, beside the plain agent",
+    flags: [["--minutes <n>", "length of the drive; 30 by default"]],
+    load: async () => (await import("./vehicle.ts")).vehicle,
+  },
+  world: {
+    summary: "points gained by a world model where classes depend on the context, and lost with wrong contexts",
+    flags: [["--quick", "fewer photos and seeds"]],
+    load: async () => (await import("./world.ts")).world,
   },
 };
 

@@ -1,5 +1,6 @@
 import { clocks } from "./clocks/clocks.ts";
 import { deadClassifier } from "./dead-classifier.ts";
+import { degraded } from "./degraded.ts";
 import { drift } from "./drift.ts";
 import { hostile } from "./hostile/hostile.ts";
 import { kafkaOutage } from "./kafka-outage.ts";
@@ -40,4 +41,5 @@ export const drills: readonly Drill[] = [
   clocks,
   strangers,
   hostile,
+  degraded,
 ];

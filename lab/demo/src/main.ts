@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-/** `npm run demo -- rollout`, `-- drift` and `-- retrain`: progress on standard error, evidence on standard output, exit 1 when a case ends
- * otherwise than it must. */
+/** `npm run demo -- rollout`, `-- drift`, `-- retrain`, `-- vehicles` and `-- world`: progress on standard error, evidence on standard
+ * output, exit 1 when a case ends otherwise than it must. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { Failure, reasonOf } from "@tributary/kernel";
-import { cloudPackage, edgePackage, runDir } from "@tributary/stack";
+import { cloudPackage, edgePackage, litePackage, runDir } from "@tributary/stack";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { Candidates } from "./candidates/candidates.ts";
 import { casesOf, DEVICES_MIN as DRIFT_DEVICES_MIN, fleetOf } from "./drift/cases.ts";
@@ -22,6 +22,13 @@ import { plan, plannedCases } from "./rollout/plan.ts";
 import { type CaseReport, runCase } from "./rollout/run-case.ts";
 import { differences, MODEL, settings } from "./rollout/settings.ts";
 import { tableOf } from "./table.ts";
+import { reportOfDrive } from "./vehicles/report.ts";
+import { roadFrames } from "./vehicles/road.ts";
+import { promised, runDrive } from "./vehicles/run.ts";
+import { timelineOf } from "./vehicles/timeline.ts";
+import { worldTextOf } from "./world/page.ts";
+import { runWorld } from "./world/run.ts";
+import { differences as worldDifferences, settings as worldSettings } from "./world/settings.ts";
 
 const PLANNED_RUNS = 400;
 const DEVICES_MIN = 160;
@@ -47,6 +54,15 @@ const driftDevices = (text: string): number => {
 
 /** Of offsets, which JSON has no number for. */
 const numberOfBigInt = (_: string, value: unknown) => (typeof value === "bigint" ? Number(value) : value);
+
+const VEHICLES_MINUTES = 5;
+const VEHICLES_MINUTES_MIN = 3;
+
+const minutesOf = (text: string): number => {
+  const value = Number(text);
+  if (value >= VEHICLES_MINUTES_MIN) return value;
+  throw new InvalidArgumentError(`at least ${VEHICLES_MINUTES_MIN}: the faults take so long`);
+};
 
 const program = new Command("demo").description("Shows the whole system in operation.").showHelpAfterError();
 program
@@ -83,6 +99,26 @@ program
   .option("--report <FILE>", "also write all results as JSON")
   .addHelpText("after", `\n${retrainHelp()}`)
   .action((flags: RetrainFlags) => retrain(flags));
+type VehiclesFlags = Omit<DriftFlags, "devices"> & { readonly minutes: number };
+program
+  .command("vehicles")
+  .description(
+    "one drive of a camera with a deadline of 50 ms: models stopped and killed, a full disk, heat and more; a timeline as a picture",
+  )
+  .option("--minutes <N>", "length of the drive", minutesOf, VEHICLES_MINUTES)
+  .addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(["table", "json"]).default("table"))
+  .option("--report <FILE>", "also write all results as JSON")
+  .action((flags: VehiclesFlags) => vehicles(flags));
+type WorldFlags = Omit<DriftFlags, "devices">;
+program
+  .command("world")
+  .description(
+    "world models on devices that drive and park: one trained from their frames, a poisoned one, one of other classes",
+  )
+  .addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(["table", "json"]).default("table"))
+  .option("--report <FILE>", "also write all results as JSON")
+  .addHelpText("after", `\n${worldHelp()}`)
+  .action((flags: WorldFlags) => world(flags));
 program
   .command("list")
   .description("the demos and their cases")
@@ -198,6 +234,71 @@ async function retrain({ controls, output, report: file }: RetrainFlags): Promis
   process.stdout.write(output === "json" ? document : retrainTextOf(report));
   if (file !== undefined) writeFileSync(resolve(process.env.INIT_CWD ?? ".", file), document);
   if (!report.passed) process.exitCode = 1;
+}
+
+async function vehicles({ minutes, output, report: file }: VehiclesFlags): Promise<void> {
+  const log = logFromNow();
+  const dir = join(dirname(runDir), "demo");
+  mkdirSync(join(dir, "pages"), { recursive: true });
+  log("frames of a road");
+  const road = roadFrames(join(dir, "road"));
+  const drive = await runDrive({
+    dir: join(dir, "vehicles-run"),
+    full: edgePackage,
+    lite: litePackage,
+    pictures: road.folder,
+    minutes,
+    log,
+    signal: stopping.signal,
+  });
+  const { tables, checks, notes } = reportOfDrive(drive, null);
+  const page = join(dir, "pages", "vehicles.svg");
+  writeFileSync(page, timelineOf(drive, promised, "A drive under faults: what answered each frame, and when"));
+  const document = `${JSON.stringify({ demo: "vehicles", minutes, road, tables, checks, notes, page }, null, 2)}\n`;
+  const text = [
+    ...tables.map(
+      ({ title, columns, rows }) =>
+        `${title}\n\n${tableOf(
+          columns,
+          rows.map((row) => row.map(String)),
+        )}`,
+    ),
+    tableOf(
+      ["", "check", "found"],
+      checks.map(({ name, holds, found }) => [holds ? "holds" : "FAILS", name, found]),
+    ),
+    ...notes,
+    `Frames: ${road.frames} of a road, ${road.size}; they have no labels that the models know, so accuracy is not measured here.`,
+    `Picture: ${page}`,
+    "",
+  ].join("\n");
+  process.stdout.write(output === "json" ? document : text);
+  if (file !== undefined) writeFileSync(resolve(process.env.INIT_CWD ?? ".", file), document);
+  if (!checks.every(({ holds }) => holds)) process.exitCode = 1;
+}
+
+async function world({ output, report: file }: WorldFlags): Promise<void> {
+  const log = logFromNow();
+  const dir = join(dirname(runDir), "demo");
+  mkdirSync(dir, { recursive: true });
+  process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable(worldDifferences)}\n`);
+  log("photos");
+  const { poolDir } = await preparePhotos(join(dir, "photos"));
+  const run = (isControl: boolean) =>
+    runWorld({ dir: join(dir, "world-run"), poolDir, isControl, log, signal: stopping.signal });
+  const main = await run(false);
+  log("control: devices that apply tables while they drive");
+  const control = await run(true);
+  const passed = main.passed && control.passed;
+  const document = `${JSON.stringify({ demo: "world", settings: worldSettings, passed, main, control }, null, 2)}\n`;
+  process.stdout.write(output === "json" ? document : `${worldTextOf(main)}\n${worldTextOf(control)}`);
+  if (file !== undefined) writeFileSync(resolve(process.env.INIT_CWD ?? ".", file), document);
+  if (!passed) process.exitCode = 1;
+}
+
+function worldHelp(): string {
+  return `${worldSettings.devices} light devices at ${worldSettings.places} places. It takes about ten minutes. What differs from the defaults:
+${differencesList(worldDifferences)}`;
 }
 
 function retrainHelp(): string {

@@ -1,10 +1,9 @@
 /** A month of cameras that change as cameras do: daily cycles, scenes that follow each other, people who stop in front of one. */
-import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
 import { logBar } from "@tributary/drift";
 import { type Random, seededRandom } from "@tributary/kernel";
 import { quantilesOf } from "@tributary/testing";
 import type { Gate, Table } from "../bench.ts";
+import { inWorkers } from "../in-workers.ts";
 import { Watcher } from "./watcher.ts";
 
 export type World = {
@@ -166,7 +165,10 @@ export async function month(cameras: number, days: number, progress: (line: stri
   for (const [i, world] of [...cycles, ...changes].entries()) {
     tasks.push({ world, ...sweep, seed: 5_000_000 + i * 1_000, streams });
   }
-  const done = await inWorkers(tasks, progress);
+  const url = new URL("./month-worker.js", import.meta.url);
+  const done = await inWorkers<MonthTask, MonthAlarms>(url, tasks, (count) => {
+    if (count % 20 === 0) progress(`  ${count} of ${tasks.length} groups of cameras simulated`);
+  });
   const of = (world: World) => {
     const own = done.filter((_, i) => tasks[i]?.world === world);
     const sum = (key: "alarms" | "cameras") => own.reduce((all, one) => all + one[key], 0);
@@ -196,33 +198,6 @@ function medianOf(delays: readonly (number | null)[]): number | null {
     0.5,
   );
   return Number.isFinite(median) ? median : null;
-}
-
-/** In as many threads as there are cores. */
-async function inWorkers(
-  tasks: readonly MonthTask[],
-  progress: (line: string) => void,
-): Promise<readonly MonthAlarms[]> {
-  const found: MonthAlarms[] = [];
-  let [next, done] = [0, 0];
-  const work = async () => {
-    const worker = new Worker(new URL("./month-worker.js", import.meta.url));
-    try {
-      while (next < tasks.length) {
-        const place = next++;
-        found[place] = await new Promise<MonthAlarms>((resolve, reject) => {
-          worker.once("message", resolve).once("error", reject);
-          worker.postMessage(tasks[place]);
-        });
-        worker.removeAllListeners("error");
-        if (++done % 20 === 0) progress(`  ${done} of ${tasks.length} groups of cameras simulated`);
-      }
-    } finally {
-      await worker.terminate();
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, work));
-  return found;
 }
 
 export const monthTables = (found: Month): readonly Table[] => [

@@ -19,8 +19,8 @@ import {
   type RolloutView,
 } from "@tributary/api";
 import { KafkaReader } from "@tributary/kafka";
-import { Failure, reasonOf, systemClock } from "@tributary/kernel";
-import { Labeller, type Stack, startStack, tributary } from "@tributary/stack";
+import { reasonOf, systemClock } from "@tributary/kernel";
+import { askLight, Labeller, type Stack, startStack, tributary } from "@tributary/stack";
 import { waitFor } from "@tributary/testing";
 import type { Candidate, Candidates } from "../candidates/candidates.ts";
 import { type Photos, readPool } from "../photos.ts";
@@ -249,16 +249,7 @@ const lineOf = ({ phase, step, steps, weight, analysis, reached, updated, refuse
 
 /** As if a switch in front of these devices had failed. A full agent is switched off. */
 async function silence(stack: Stack, deviceIds: readonly string[]): Promise<void> {
-  for (const { part, deviceIds: own, url } of stack.light) {
-    const devices = deviceIds.filter((deviceId) => own.includes(deviceId));
-    if (devices.length === 0) continue;
-    const response = await fetch(`${url}/v1/silence`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ devices }),
-    });
-    if (!response.ok) throw new Failure("silence-refused", "give-up", `${part.name}: ${await response.text()}`);
-  }
+  await askLight(stack.light, "/v1/silence", deviceIds, {});
   for (const { deviceId, part } of stack.agents) {
     if (deviceIds.includes(deviceId)) await part.stop();
   }

@@ -14,14 +14,18 @@ export type Reported = {
 
 export class ReportedWatch {
   readonly #reader: PartitionReader;
+  readonly #slot: string;
   readonly #stopping = new AbortController();
   #following: Following | undefined;
   readonly devices = new Map<string, Reported>();
   /** By digest: devices that ever inferred with it. */
   readonly everOn = new Map<string, Set<string>>();
+  /** By digest of what was wanted, and code: devices that ever reported it. */
+  readonly #everCodes = new Map<string, Set<string>>();
 
-  constructor(reader: PartitionReader) {
+  constructor(reader: PartitionReader, slot = PERCEPTION) {
     this.#reader = reader;
+    this.#slot = slot;
   }
 
   async start(): Promise<void> {
@@ -39,9 +43,19 @@ export class ReportedWatch {
     return [...this.devices].filter(([, reported]) => reported.digest === digest).map(([deviceId]) => deviceId);
   }
 
+  /** Devices that reported this code about it. */
+  everReported(digest: string, code: string): readonly string[] {
+    return [...(this.#everCodes.get(`${digest} ${code}`) ?? [])];
+  }
+
   #take({ deviceId, slots, update }: DeviceReported): void {
-    const digest = slots[PERCEPTION]?.modelDigest ?? "";
-    const { phase = "", code = "", reason = "" } = update ?? {};
+    const digest = slots[this.#slot]?.modelDigest ?? "";
+    const own = update?.slot === this.#slot ? update : null;
+    const { phase = "", code = "", reason = "" } = own ?? {};
+    if (own !== null) {
+      const key = `${own.modelDigest} ${code}`;
+      this.#everCodes.set(key, (this.#everCodes.get(key) ?? new Set()).add(deviceId));
+    }
     this.devices.set(deviceId, { digest, phase, code, reason });
     const ever = this.everOn.get(digest) ?? new Set();
     this.everOn.set(digest, ever.add(deviceId));

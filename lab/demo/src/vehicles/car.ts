@@ -1,0 +1,216 @@
+/** A vehicle's computer under test: the shipped agent as a process, a camera at a constant rate, a broker, a model registry, and a reader of
+ * its answers, which is what would drive. */
+
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { get, type IncomingMessage } from "node:http";
+import { join } from "node:path";
+import { DeviceDesired, mqttTopics } from "@tributary/contracts";
+import { type SpawnedService, spawnService, waitFor } from "@tributary/testing";
+import { TinyBroker, TinyModelRegistry, writeVariant } from "@tributary/testing/devices";
+import type { DriveAnswer, DriveChange } from "./account.ts";
+
+const DEVICE = "car-1";
+const topics = mqttTopics();
+
+export type CarOptions = {
+  readonly dir: string;
+  /** Of the agent's data: a disk of its own, so that it can be full. */
+  readonly dataDir: string;
+  readonly full: string;
+  /** Null: the plain agent, without a ladder. */
+  readonly lite: string | null;
+  /** Folder of JPEGs. */
+  readonly pictures: string;
+  readonly fps: number;
+  readonly deadlineMs: number;
+  /** Of the ladder, where a drive is too short for its usual times. */
+  readonly ladder?: Readonly<Record<string, number>> | undefined;
+};
+
+type Status = {
+  readonly model: { readonly pid: number | null; readonly digest: string };
+  readonly driving: { readonly level: string; readonly lite: { readonly pid: number | null } | null } | null;
+  readonly update: { readonly generation: number; readonly phase: string } | null;
+};
+
+export class Car {
+  readonly answers: DriveAnswer[] = [];
+  readonly changes: DriveChange[] = [];
+  readonly registry: TinyModelRegistry;
+  readonly sensor: string;
+  readonly #options: CarOptions;
+  readonly #agent: SpawnedService;
+  #broker: TinyBroker;
+  readonly #brokerPort: number;
+  readonly #startedMs = performance.now();
+  #reading: IncomingMessage | undefined;
+  #generation = 0;
+
+  private constructor(
+    options: CarOptions,
+    agent: SpawnedService,
+    broker: TinyBroker,
+    registry: TinyModelRegistry,
+    sensor: string,
+  ) {
+    this.#options = options;
+    this.#agent = agent;
+    this.#broker = broker;
+    this.#brokerPort = broker.port;
+    this.registry = registry;
+    this.sensor = sensor;
+  }
+
+  static async start(options: CarOptions): Promise<Car> {
+    const { dir, dataDir, full, lite, pictures, fps, deadlineMs } = options;
+    mkdirSync(dir, { recursive: true });
+    const [broker, registry] = [await TinyBroker.open(), await TinyModelRegistry.open()];
+    const root = join(dir, "root.json");
+    writeFileSync(root, registry.rootBytes);
+    const sensor = join(dir, "temperature");
+    writeFileSync(sensor, "45000\n");
+    const camera = { id: "front", kind: "sheet", sheets: pictures, fps, whenFull: "skip", queueFramesMax: 1 };
+    const sensors = [{ kind: "celsius", file: sensor, scale: 0.001 }];
+    const picture = join(pictures, readdirSync(pictures).find((name) => name.endsWith(".jpg")) ?? "");
+    const driving =
+      lite === null
+        ? {}
+        : { driving: { lite: { package: lite, picture }, sensors, sensorsEveryMs: 200, ...options.ladder } };
+    const closed = async (error: unknown) => {
+      await Promise.all([broker.close(), registry.close()]);
+      throw error;
+    };
+    const agent = await spawnService({
+      name: lite === null ? "plain-agent" : "agent",
+      main: "edge/agent/dist/main.js",
+      dir,
+      config: {
+        deviceId: DEVICE,
+        dataDir,
+        mqtt: { url: broker.url, password: "x" },
+        model: { package: full },
+        models: { registry: registry.url, root },
+        log: { level: "info" },
+        cameras: [lite === null ? camera : { ...camera, deadlineMs }],
+        ...driving,
+      },
+    }).catch(closed);
+    const car = new Car(options, agent, broker, registry, sensor);
+    await car.#read();
+    return car;
+  }
+
+  get dir(): string {
+    return this.#options.dir;
+  }
+
+  get dataDir(): string {
+    return this.#options.dataDir;
+  }
+
+  get nowMs(): number {
+    return performance.now() - this.#startedMs;
+  }
+
+  get pid(): number {
+    return this.#agent.pid;
+  }
+
+  async status(): Promise<Status> {
+    return (await fetch(`http://127.0.0.1:${this.#agent.ports.http}/v1/status`)).json() as Promise<Status>;
+  }
+
+  /** Gives its process id. */
+  async fullPid(): Promise<number> {
+    return waitFor(async () => (await this.status()).model.pid ?? undefined, { what: "the full model's process" });
+  }
+
+  /** Null: the plain agent has none. */
+  async litePid(): Promise<number | null> {
+    if (this.#options.lite === null) return null;
+    return waitFor(async () => (await this.status()).driving?.lite?.pid ?? undefined, { what: "LITE's process" });
+  }
+
+  /** A version of the full model that differs in its name only; wanted from now on. */
+  async update(bytesPerSecond: number | undefined): Promise<void> {
+    this.#generation += 1;
+    const version = `2.0.${this.#generation}`;
+    const folder = join(this.#options.dir, version);
+    await writeVariant(this.#options.full, folder, { version });
+    const modelDigest = await this.registry.add(folder);
+    this.registry.bytesPerSecond = bytesPerSecond;
+    const how = { shadowFrames: 10, probationFrames: 50, condition: "ANY" as const, windows: [] };
+    const desired: DeviceDesired = {
+      deviceId: DEVICE,
+      generation: BigInt(this.#generation),
+      slots: { perception: { modelName: "edge-resnet8", modelVersion: version, modelDigest, ...how } },
+      rollout: "",
+      why: "the drive",
+      changedAt: Date.now(),
+    };
+    await this.#broker.publish(topics.desired(DEVICE), DeviceDesired.encodeSingleObject(desired), true);
+  }
+
+  async updated(): Promise<string> {
+    const generation = this.#generation;
+    const isOver = ["COMMITTED", "REFUSED", "REVERTED"];
+    return waitFor(
+      async () => {
+        const { update } = await this.status();
+        return update?.generation === generation && isOver.includes(update.phase) ? update.phase : undefined;
+      },
+      { what: "the end of the update", timeoutMs: 120_000 },
+    );
+  }
+
+  async cutNetwork(): Promise<void> {
+    await this.#broker.close();
+  }
+
+  async restoreNetwork(): Promise<void> {
+    this.#broker = await TinyBroker.open(this.#brokerPort);
+  }
+
+  setCelsius(celsius: number): void {
+    // In one step: a reader sees the one or the other.
+    const next = `${this.sensor}.next`;
+    writeFileSync(next, `${celsius * 1_000}\n`);
+    renameSync(next, this.sensor);
+  }
+
+  async stop(): Promise<void> {
+    this.#reading?.destroy();
+    await this.#agent.stop();
+    await this.#broker.close();
+    await this.registry.close();
+  }
+
+  /** Server-sent events, read as a program on the vehicle would. */
+  async #read(): Promise<void> {
+    const url = `http://127.0.0.1:${this.#agent.ports.http}/v1/answers`;
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      get(url, resolve).on("error", reject);
+    });
+    this.#reading = response;
+    let rest = "";
+    response.setEncoding("utf8").on("data", (text: string) => {
+      const parts = (rest + text).split("\n\n");
+      rest = parts.pop() ?? "";
+      for (const part of parts) this.#event(part);
+    });
+    response.on("error", () => undefined);
+  }
+
+  #event(text: string): void {
+    const [, name, data] = /^event: (\w+)\ndata: (.*)$/s.exec(text) ?? [];
+    if (data === undefined) return;
+    const atMs = this.nowMs;
+    if (name === "answer") {
+      const { latencyMs, level } = JSON.parse(data) as { latencyMs: number; level: string };
+      this.answers.push({ atMs, latencyMs, level });
+    } else if (name === "level") {
+      const { from, to, reason } = JSON.parse(data) as { from: string; to: string; reason: string };
+      this.changes.push({ atMs, from, to, reason });
+    }
+  }
+}

@@ -1,0 +1,124 @@
+/** One drive: a car, and one fault after another, each followed by a time without one. */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { ladderDefaults } from "@tributary/driving";
+import { Failure, reasonOf } from "@tributary/kernel";
+import type { DriveLog, DrivePhase, Promised } from "./account.ts";
+import { Car, type CarOptions } from "./car.ts";
+import { type Fault, faults } from "./faults.ts";
+
+export const FPS = 20;
+export const promised: Promised = { deadlineMs: 50, periodMs: 1_000 / FPS, firm: ladderDefaults.firm };
+
+/** Of a drive that is too short for the usual dwell of 30 s, recovery of 60 s and a probe a second. */
+const SHORT_LADDER = { dwellMs: 1_500, recoverMs: 3_000, probeEveryMs: 100 };
+const DISK_BYTES = "48m";
+const SETTLE_MS = 5_000;
+
+export type DriveOptions = Pick<CarOptions, "dir" | "full" | "lite" | "pictures"> & {
+  readonly minutes: number;
+  readonly log: (line: string) => void;
+  readonly signal: AbortSignal;
+};
+
+export type Drive = DriveLog & { readonly isShort: boolean; readonly skipped: readonly string[] };
+
+/** The usual times of the ladder need this long for every fault and its recovery. */
+const MINUTES_OF_USUAL_TIMES = 25;
+
+export async function runDrive({ dir, minutes, log, signal, ...car }: DriveOptions): Promise<Drive> {
+  const isShort = minutes < MINUTES_OF_USUAL_TIMES;
+  SmallDisk.unmountLeftover(join(dir, "disk"));
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  const disk = new SmallDisk(join(dir, "disk"));
+  const phases: DrivePhase[] = [];
+  const skipped: string[] = [];
+  // Idle first, and between two faults.
+  const totalMs = minutes * 60_000;
+  const faultsMs = faults.reduce((sum, { seconds }) => sum + seconds * 1_000, 0);
+  const idleMs = Math.max(10_000, (totalMs - faultsMs) * (isShort ? 0.2 : 0.35));
+  const betweenMs = Math.max(4_000, (totalMs - faultsMs - idleMs) / faults.length);
+  let running: Car | undefined;
+  try {
+    running = await Car.start({
+      ...car,
+      dir,
+      dataDir: disk.dataDir,
+      fps: FPS,
+      deadlineMs: promised.deadlineMs,
+      ladder: isShort ? SHORT_LADDER : undefined,
+    });
+    const self = running;
+    await sleep(SETTLE_MS, signal);
+    const startMs = self.nowMs;
+    const phase = async (name: string, ms: number) => {
+      // What begins and ends a fault takes time too, in which nothing may be missed.
+      const fromMs = phases.at(-1)?.untilMs ?? startMs;
+      await sleep(ms, signal);
+      phases.push({ name, fromMs, untilMs: self.nowMs });
+    };
+    log(`idle for ${(idleMs / 1_000).toFixed(0)} s`);
+    await phase("idle", idleMs);
+    for (const fault of faults) {
+      const why = whySkipped(fault, disk);
+      if (why !== null) {
+        skipped.push(`${fault.name}: ${why}`);
+        continue;
+      }
+      log(fault.name);
+      const end = await fault.begin(self);
+      await phase(fault.name, fault.seconds * 1_000).finally(() => end());
+      await phase(`after: ${fault.name}`, betweenMs);
+    }
+    return { answers: self.answers, changes: self.changes, phases, isShort, skipped };
+  } finally {
+    await running?.stop();
+    disk.remove();
+  }
+}
+
+function whySkipped({ name }: Fault, disk: SmallDisk): string | null {
+  if (name === "disk full" && !disk.isSmall) return "a small disk needs root";
+  if (name === "memory pressure" && process.getuid?.() !== 0) return "a control group needs root";
+  return null;
+}
+
+/** A file system of its own for the agent's data, in memory: one that can be filled. */
+class SmallDisk {
+  readonly dataDir: string;
+  readonly isSmall: boolean;
+
+  /** Of a run that was killed. */
+  static unmountLeftover(dir: string): void {
+    spawnSync("umount", [dir], { stdio: "ignore" });
+  }
+
+  constructor(dir: string) {
+    mkdirSync(dir, { recursive: true });
+    this.dataDir = dir;
+    this.isSmall = spawnSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "tmpfs", dir]).status === 0;
+  }
+
+  remove(): void {
+    if (!this.isSmall) return;
+    const { status, stderr } = spawnSync("umount", [this.dataDir], { encoding: "utf8" });
+    if (status !== 0) throw new Failure("drive-disk", "ask-a-person", `umount ${this.dataDir}: ${reasonOf(stderr)}`);
+  }
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", abort);
+      resolve();
+    }, ms);
+    const abort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+  });
+}

@@ -1,0 +1,1 @@
+export { poisoned } from "./poison.ts";
