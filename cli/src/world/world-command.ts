@@ -179,13 +179,24 @@ async function framesSince(
 }
 
 /** Null: its class or its context is not known, or the random sample did not draw it. */
-export function frameOf({ drawn, propensity, context, truth, cloudLabel }: LoggedLine): WorldFrame | null {
+export function frameOf({ frameId, drawn, propensity, context, truth, cloudLabel }: LoggedLine): WorldFrame | null {
   const label = truth ?? cloudLabel;
   if (!drawn || context === null || label === null) return null;
+  return {
+    context: contextOf(context),
+    label,
+    weight: 1 / propensity,
+    deviceId: frameId.slice(0, frameId.indexOf(":")),
+  };
+}
+
+/** Null: what a device sent is none. */
+function contextOf(text: string): WorldFrame["context"] {
   try {
-    return { context: JSON.parse(context), label, weight: 1 / propensity };
+    const json: unknown = JSON.parse(text);
+    return json !== null && typeof json === "object" && !Array.isArray(json) ? { ...json } : null;
   } catch {
-    return { context: {}, label, weight: 1 / propensity };
+    return null;
   }
 }
 

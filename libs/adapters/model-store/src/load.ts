@@ -44,9 +44,10 @@ export type WorldPackage = {
 };
 
 export async function loadPackage(folder: string, options: LoadPackageOptions = {}): Promise<ModelPackage> {
-  const { dir, digest, manifest: any } = await openFolder(folder, options);
-  if (isWorld(any)) throw new Failure("package-other-kind", "give-up", `${dir} is a world model, and no classifier`);
-  return classifierOf(dir, digest, any);
+  const { dir, digest, manifest } = await openFolder(folder, options);
+  if (isWorld(manifest))
+    throw new Failure("package-other-kind", "give-up", `${dir} is a world model, and no classifier`);
+  return classifierOf(dir, digest, manifest);
 }
 
 export async function loadWorld(folder: string, options: LoadPackageOptions = {}): Promise<WorldPackage> {

@@ -1,11 +1,20 @@
-/** A table from frames whose class is known. */
+/**
+ * A table from frames whose class is known.
+ *
+ * R1. What a device claims of its frames is not proven: a frame weighs `WEIGHT_MAX` at most, and in each cell a device's frames weigh
+ *     together at most 5 %, of fewer than 30 devices one and a half of their equal part. So no device decides for the others.
+ */
 import { Failure } from "@tributary/kernel";
 import { type Context, pathsOf, type WorldTable, worldLimits } from "./table.ts";
 
 export type WorldFrame = {
-  readonly context: Context;
-  readonly label: string /** E.g. 1 / propensity; 1 by default. */;
+  /** Null: it cannot be read. */
+  readonly context: Context | null;
+  readonly label: string;
+  /** E.g. 1 / propensity; 1 by default. */
   readonly weight?: number;
+  /** All frames without one count as one device's. */
+  readonly deviceId?: string;
 };
 
 export type WorldTraining = {
@@ -19,20 +28,27 @@ export type WorldRecipe = Pick<WorldTable, "labels" | "factors" | "prior" | "str
 
 /** Cells with less weight are left out: their parent says nearly the same. */
 const WEIGHT_MIN = 3;
+const WEIGHT_MAX = 1_000;
+const DEVICE_SHARE_MAX = 0.05;
+const EQUAL_PARTS_MAX = 1.5;
 
 /** Throws Failure where nothing can be learned, or the table would be too large. */
 export function trainWorld(recipe: WorldRecipe, frames: Iterable<WorldFrame>): WorldTraining {
   const { labels } = recipe;
-  const cells = new Map<string, number[]>();
   const leftOut: Record<string, number> = {};
   const leave = (why: string) => {
     leftOut[why] = (leftOut[why] ?? 0) + 1;
   };
+  const claims = new Map<string, Map<string, number[]>>();
   let used = 0;
-  for (const { context, label, weight = 1 } of frames) {
+  for (const { context, label, weight = 1, deviceId = "" } of frames) {
     const index = labels.indexOf(label);
     if (index < 0) {
       leave("class-unknown");
+      continue;
+    }
+    if (context === null) {
+      leave("context-malformed");
       continue;
     }
     let paths: readonly string[];
@@ -44,16 +60,16 @@ export function trainWorld(recipe: WorldRecipe, frames: Iterable<WorldFrame>): W
     }
     used += 1;
     for (const path of paths) {
-      const counts = cells.get(path) ?? labels.map(() => 0);
-      counts[index] = (counts[index] ?? 0) + weight;
-      cells.set(path, counts);
+      const devices = claims.get(path) ?? new Map<string, number[]>();
+      const counts = devices.get(deviceId) ?? labels.map(() => 0);
+      counts[index] = (counts[index] ?? 0) + Math.min(weight, WEIGHT_MAX);
+      claims.set(path, devices.set(deviceId, counts));
     }
   }
   if (used === 0)
     throw new Failure("world-no-frames", "ask-a-person", "no frame has a known class and a usable context");
-  const kept = [...cells].filter(
-    ([path, counts]) => path === "" || counts.reduce((sum, n) => sum + n, 0) >= WEIGHT_MIN,
-  );
+  const cells = [...claims].map(([path, devices]) => [path, bounded([...devices.values()])] as const);
+  const kept = cells.filter(([path, counts]) => path === "" || sumOf(counts) >= WEIGHT_MIN);
   if (kept.length > worldLimits.cellsMax) {
     const advice = "use coarser places or fewer factors";
     throw new Failure(
@@ -69,4 +85,21 @@ export function trainWorld(recipe: WorldRecipe, frames: Iterable<WorldFrame>): W
     cells: Object.assign(Object.create(null), Object.fromEntries(sorted)),
   };
   return { table, frames: used, leftOut };
+}
+
+const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
+
+/** Counts of a cell, by class, of those of its devices (R1). */
+function bounded(devices: readonly (readonly number[])[]): readonly number[] {
+  const weights = devices.map(sumOf);
+  const share = Math.max(DEVICE_SHARE_MAX, EQUAL_PARTS_MAX / devices.length);
+  // The bound is a share of what is left once it is kept, so it falls until it does no more.
+  let bound = Math.max(...weights);
+  for (let before = Number.POSITIVE_INFINITY; share < 1 && bound < before * (1 - 1e-6); ) {
+    before = bound;
+    bound = Math.min(bound, share * sumOf(weights.map((weight) => Math.min(weight, bound))));
+  }
+  const factors = weights.map((weight) => (weight > bound ? bound / weight : 1));
+  const [first = []] = devices;
+  return first.map((_, label) => sumOf(devices.map((counts, i) => (counts[label] ?? 0) * (factors[i] ?? 1))));
 }

@@ -39,7 +39,7 @@ function road(seed: number) {
     mixes.set(key, made);
     return made;
   };
-  return (): WorldFrame & { readonly truth: number } => {
+  return (): WorldFrame & { readonly context: Context; readonly truth: number } => {
     const context = { place: `cell-${Math.floor(12 * random())}`, hour: 24 * random() };
     const truth = drawn(mixOf(context.place, context.hour), random);
     return { context, label: labels[truth] as string, truth };
@@ -209,5 +209,41 @@ describe("what cannot be used is refused by name", () => {
       leftOut: { "context-invalid": 1, "class-unknown": 1 },
     });
     expect(() => trainWorld(recipe, frames.slice(0, 2))).toThrow("no frame has a known class");
+  });
+});
+
+describe("training, of devices that are authenticated and hostile (train.ts R1)", () => {
+  const recipe = {
+    labels: ["cat", "dog"],
+    factors: [{ name: "place", kind: "text" }],
+    prior: [0.5, 0.5],
+    strength: 20,
+  } as const;
+  const honest = Array.from({ length: 40 * 50 }, (_, i) => ({
+    context: { place: "yard" },
+    label: i % 10 === 0 ? "dog" : "cat",
+    weight: 50,
+    deviceId: `cam-${i % 40}`,
+  }));
+  const catsIn = (frames: Parameters<typeof trainWorld>[1]) => {
+    const { table } = trainWorld(recipe, frames);
+    return classesIn(table, { place: "yard" })[0];
+  };
+
+  test("no device decides, however rarely it says that its frames were drawn, and however many it sends", () => {
+    const forged = Array.from({ length: 5_000 }, () => ({
+      ...honest[0],
+      context: { place: "yard" },
+      label: "dog",
+      weight: 1e9,
+      deviceId: "bad",
+    }));
+    expect(catsIn(honest)).toBeCloseTo(0.9, 2);
+    expect(catsIn([...honest, ...forged])).toBeCloseTo(0.9 * 0.95, 2);
+  });
+
+  test("what is no context is left out, and counted", () => {
+    const { frames, leftOut } = trainWorld(recipe, [...honest, { context: null, label: "cat" }]);
+    expect([frames, leftOut]).toEqual([honest.length, { "context-malformed": 1 }]);
   });
 });
