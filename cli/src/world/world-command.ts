@@ -103,13 +103,14 @@ async function train(dir: string, options: TrainOptions, command: Command, io: I
       throw kafkaFailed(connection.brokers, error);
     },
   );
-  const { table, frames: used, leftOut } = trainedOf(before, frames);
+  const { table, frames: used, leftOut, cellsLeftOut } = trainedOf(before, frames);
   const lineage = {
     parent,
     training: `tributary world train, ${used} frames since ${new Date(since).toISOString()}`,
     ...Object.fromEntries(Object.entries(leftOut).map(([why, count]) => [`left out, ${why}`, String(count)])),
   };
   for (const [why, count] of Object.entries(leftOut)) io.stderr(`left out ${count} frames: ${why}\n`);
+  if (cellsLeftOut > 0) io.stderr(`left out ${cellsLeftOut} cells that a device names alone: too many for one\n`);
   const metrics = { frames: used, cells: Object.keys(table.cells).length };
   await written(
     dir,

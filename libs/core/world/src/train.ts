@@ -3,6 +3,7 @@
  *
  * R1. What a device claims of its frames is not proven: a frame weighs `WEIGHT_MAX` at most, and in each cell a device's frames weigh
  *     together at most 5 %, of fewer than 30 devices one and a half of their equal part. So no device decides for the others.
+ * R2. Of the cells that one device alone names, its 10,000 heaviest are kept: so no device makes the table too large for the others.
  */
 import { Failure } from "@tributary/kernel";
 import { type Context, pathsOf, type WorldTable, worldLimits } from "./table.ts";
@@ -22,6 +23,8 @@ export type WorldTraining = {
   readonly frames: number;
   /** Frames that were left out, by why. */
   readonly leftOut: Readonly<Record<string, number>>;
+  /** Cells that were left out by R2. */
+  readonly cellsLeftOut: number;
 };
 
 export type WorldRecipe = Pick<WorldTable, "labels" | "factors" | "prior" | "strength">;
@@ -31,6 +34,15 @@ const WEIGHT_MIN = 3;
 const WEIGHT_MAX = 1_000;
 const DEVICE_SHARE_MAX = 0.05;
 const EQUAL_PARTS_MAX = 1.5;
+const OWN_CELLS_MAX = worldLimits.cellsMax / 20;
+
+type Cell = {
+  readonly path: string;
+  readonly counts: readonly number[];
+  readonly weight: number;
+  /** Null: of several devices. */
+  readonly owner: string | null;
+};
 
 /** Throws Failure where nothing can be learned, or the table would be too large. */
 export function trainWorld(recipe: WorldRecipe, frames: Iterable<WorldFrame>): WorldTraining {
@@ -68,8 +80,13 @@ export function trainWorld(recipe: WorldRecipe, frames: Iterable<WorldFrame>): W
   }
   if (used === 0)
     throw new Failure("world-no-frames", "ask-a-person", "no frame has a known class and a usable context");
-  const cells = [...claims].map(([path, devices]) => [path, bounded([...devices.values()])] as const);
-  const kept = cells.filter(([path, counts]) => path === "" || sumOf(counts) >= WEIGHT_MIN);
+  const cells = [...claims].map(([path, devices]): Cell => {
+    const counts = bounded([...devices.values()]);
+    const [owner = null, ...others] = devices.keys();
+    return { path, counts, weight: sumOf(counts), owner: others.length === 0 ? owner : null };
+  });
+  const weighty = cells.filter(({ path, weight }) => path === "" || weight >= WEIGHT_MIN);
+  const kept = withoutExcess(weighty);
   if (kept.length > worldLimits.cellsMax) {
     const advice = "use coarser places or fewer factors";
     throw new Failure(
@@ -78,16 +95,28 @@ export function trainWorld(recipe: WorldRecipe, frames: Iterable<WorldFrame>): W
       `${kept.length} cells; at most ${worldLimits.cellsMax}: ${advice}`,
     );
   }
-  const sorted = kept.toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const sorted = kept.toSorted((a, b) => (a.path < b.path ? -1 : 1)).map(({ path, counts }) => [path, counts]);
   const table: WorldTable = {
     formatVersion: 1,
     ...recipe,
     cells: Object.assign(Object.create(null), Object.fromEntries(sorted)),
   };
-  return { table, frames: used, leftOut };
+  return { table, frames: used, leftOut, cellsLeftOut: weighty.length - kept.length };
 }
 
 const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
+
+/** R2. A parent weighs at least as much as its parts, and is kept before them. */
+function withoutExcess(cells: readonly Cell[]): readonly Cell[] {
+  const own = new Map<string, number>();
+  const heaviestFirst = cells.toSorted((a, b) => b.weight - a.weight || a.path.length - b.path.length);
+  return heaviestFirst.filter(({ owner }) => {
+    if (owner === null) return true;
+    const count = (own.get(owner) ?? 0) + 1;
+    own.set(owner, count);
+    return count <= OWN_CELLS_MAX;
+  });
+}
 
 /** Counts of a cell, by class, of those of its devices (R1). */
 function bounded(devices: readonly (readonly number[])[]): readonly number[] {
