@@ -10,10 +10,10 @@ import { join } from "node:path";
 import { PERCEPTION, WORLD } from "@tributary/contracts";
 import type { Inference } from "@tributary/inference";
 import type { Clock } from "@tributary/kernel";
-import { readPackageFile, type WorldPackage } from "@tributary/model-store";
+import { readPackageFile } from "@tributary/model-store";
 import { calibrate } from "@tributary/routing/device";
 import type { Telemetry } from "@tributary/telemetry";
-import type { Conditions } from "@tributary/updates";
+import type { Conditions, UpdateStatus } from "@tributary/updates";
 import { AnswerFeed } from "./answer-feed.ts";
 import type { makeCamera } from "./cameras/camera.ts";
 import { Capture, type CapturePorts } from "./capture.ts";
@@ -37,7 +37,7 @@ import { type LatencyOf, Pipeline } from "./pipeline.ts";
 import { Reports, slotStateOf } from "./reports.ts";
 import { type Slot, Slots } from "./slots.ts";
 import { traceFrame } from "./spans.ts";
-import { notReady, type StatusParts, statusOf, type WorldParts } from "./status.ts";
+import { notReady, type StatusParts, statusOf } from "./status.ts";
 import { Tally } from "./tally.ts";
 import { Triggers } from "./triggers.ts";
 import { ModelTrial } from "./updates/model-trial.ts";
@@ -45,10 +45,8 @@ import type { Candidate } from "./updates/prove.ts";
 import type { UpdateStore } from "./updates/store.ts";
 import { Updater } from "./updates/updater.ts";
 import { type OpenLink, Uplink } from "./uplink.ts";
-import { ContextSource } from "./world/context.ts";
 import { type OpenedWorld, openWorld } from "./world/open-world.ts";
-import { World } from "./world/world.ts";
-import { WorldTrial } from "./world/world-trial.ts";
+import { WorldSlot } from "./world/world-slot.ts";
 
 /** Time for records in flight to be acknowledged. */
 const GRACE_MS = 1_000;
@@ -84,7 +82,7 @@ export class Agent implements HttpPorts {
   readonly #outbox: OutboxKeeper;
   readonly #capture: Capture;
   readonly #golden: GoldenCheck;
-  readonly #world: (WorldParts & { readonly source: ContextSource; readonly updater: Updater<WorldPackage> }) | null;
+  readonly #world: WorldSlot | null;
   #movedSlot: string = PERCEPTION;
   readonly #trial: ModelTrial;
   readonly #updater: Updater<Candidate>;
@@ -149,8 +147,7 @@ export class Agent implements HttpPorts {
     reportTime();
     this.#clockTimer = setInterval(reportTime, CLOCK_REPORT_EVERY_MS);
     this.#updater.start();
-    this.#world?.updater.start();
-    this.#world?.source.start();
+    this.#world?.start();
     this.#uplink.start();
     this.#capture.start();
     if (this.#hasDeadlines) {
@@ -173,8 +170,7 @@ export class Agent implements HttpPorts {
     this.#hook?.stop();
     await this.#capture.stop();
     clearInterval(this.#clockTimer);
-    this.#world?.source.stop();
-    await Promise.all([this.#updater.stop(), this.#world?.updater.stop()]);
+    await Promise.all([this.#updater.stop(), this.#world?.stop()]);
     this.#reports.stop();
     await this.#outbox.flush();
     await this.#uplink.stop(GRACE_MS);
@@ -277,51 +273,29 @@ export class Agent implements HttpPorts {
     return this.#withDeadline.size > 0;
   }
 
-  #makeWorld(opened: OpenedWorld | null) {
-    const config = this.#config;
-    if (opened === null || config.world === undefined) return null;
+  #makeWorld(opened: OpenedWorld | null): WorldSlot | null {
+    const { deviceId, world } = this.#config;
+    if (opened === null || world === undefined) return null;
     const { telemetry, clock } = this.#ports;
-    const reported = (state: { readonly code: string; readonly reason: string } | null) =>
-      telemetry.emit(events.contextChanged, state ?? { code: "", reason: "" });
-    const source = new ContextSource(config.world, clock, (state) => reported(state.context === null ? state : null));
-    const world = new World(opened.committed, {
-      context: () => source.now,
-      onTruth: (modelDigest, gainNats) => {
-        this.#reports.ofModel({ modelDigest }, "world_gain_nats", gainNats);
-        telemetry.emit(events.worldTruth, { gainNats });
-        parts.updater.answered(false);
-      },
-      onFailing: (failing) => parts.updater.failing(failing),
-      onUnusable: reported,
-    });
-    const updater = new Updater<WorldPackage>(opened.boot, {
-      deviceId: config.deviceId,
-      slot: WORLD,
-      onlyParked: true,
-      packageStore: opened.store.packageStore,
-      fetch: opened.store.fetch,
-      trial: new WorldTrial({
-        world,
-        dirOf: (digest) =>
-          digest === opened.factory.digest ? opened.factory.dir : opened.store.packageStore.packageDir(digest),
-        labels: () => this.#slots.active.pkg.labels,
-      }),
+    return new WorldSlot(opened, deviceId, world, {
+      telemetry,
       clock,
-      random: Math.random,
+      labels: () => this.#slots.active.pkg.labels,
+      onTruth: (modelDigest, gainNats) => this.#reports.ofModel({ modelDigest }, "world_gain_nats", gainNats),
       onChanged: () => this.#reports.state(),
-      onMoved: (status) => {
-        this.#movedSlot = WORLD;
-        telemetry.emit(events.updateMoved, status);
-      },
+      onMoved: (status) => this.#updateMoved(WORLD, status),
     });
-    const parts = { source, world, updater, context: () => source.now };
-    return parts;
   }
 
   /** Its two updaters follow one generation: a slot that a desired state does not name stays as it is. */
   #desired(payload: Buffer): void {
     this.#updater.desired(payload);
     this.#world?.updater.desired(payload);
+  }
+
+  #updateMoved(slot: string, status: UpdateStatus): void {
+    this.#movedSlot = slot;
+    this.telemetry.emit(events.updateMoved, status);
   }
 
   #lastMoved() {
@@ -468,10 +442,7 @@ export class Agent implements HttpPorts {
         this.#golden.slotChanged();
         this.#reports.state();
       },
-      onMoved: (status) => {
-        this.#movedSlot = PERCEPTION;
-        this.telemetry.emit(events.updateMoved, status);
-      },
+      onMoved: (status) => this.#updateMoved(PERCEPTION, status),
     });
   }
 

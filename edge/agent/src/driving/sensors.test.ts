@@ -45,6 +45,7 @@ test("the hottest counts; what was once throttled is not now; a broken one is na
       { kind: "celsius", file: join(folder, "a"), scale: 0.001 },
       { kind: "celsius", file: join(folder, "b"), scale: 0.001 },
       { kind: "throttled", command: ["cat", join(folder, "bits")], scale: 1 },
+      { kind: "celsius", file: "/dev/zero", scale: 1 }, // It never ends.
     ],
     ({ sensor }) => refused.push(sensor),
   );
@@ -66,7 +67,7 @@ test("the hottest counts; what was once throttled is not now; a broken one is na
     await until({ celsius: 41, isThrottled: true });
     rmSync(join(folder, "a"));
     await until({ celsius: null, isThrottled: true });
-    expect(refused).toEqual([join(folder, "b"), join(folder, "a")]);
+    expect(refused).toEqual(["/dev/zero", join(folder, "b"), join(folder, "a")]);
   } finally {
     sensors.stop();
     rmSync(folder, { recursive: true });

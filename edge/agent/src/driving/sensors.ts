@@ -5,11 +5,11 @@
  * keeps only its own sensor from being read again.
  */
 import { execFile } from "node:child_process";
-import { readdirSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { createReadStream, readdirSync } from "node:fs";
 import type { Reading } from "@tributary/driving";
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { DrivingConfig } from "../config.ts";
+import { textUpTo } from "../text-up-to.ts";
 
 export type SensorConfig = NonNullable<DrivingConfig["sensors"]>[number];
 
@@ -89,7 +89,7 @@ export class Sensors {
 const nameOf = ({ file, command }: SensorConfig): string => file ?? (command ?? []).join(" ");
 
 function textOf({ file, command = [] }: SensorConfig): Promise<string> {
-  if (file !== undefined) return readFile(file, "utf8");
+  if (file !== undefined) return textUpTo(createReadStream(file), OUTPUT_BYTES_MAX, "sensor-malformed");
   const [program = "", ...args] = command;
   return new Promise((resolve, reject) => {
     execFile(program, args, { timeout: COMMAND_MS_MAX, maxBuffer: OUTPUT_BYTES_MAX }, (error, stdout) => {

@@ -55,7 +55,7 @@ const UNHURRIED = { fps: 8 };
 type Running = { readonly agent: SpawnedService; readonly http: string };
 
 async function start(camera: object | null = {}, more: object = {}): Promise<Running> {
-  const sheet = { id: "front", kind: "sheet", sheets: join(repositoryRoot, "samples/cifar10-test"), fps: 40 };
+  const sheet = { id: "front", kind: "sheet", sheets: join(repositoryRoot, "samples/cifar10-test"), fps: 20 };
   const agent = await spawnService({
     name: "agent",
     main: "edge/agent/dist/main.js",

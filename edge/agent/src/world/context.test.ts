@@ -68,3 +68,10 @@ test("one that was read grows old by itself: a program that hangs leaves no cont
   now = NOW + 10_001;
   expect(source.now).toMatchObject({ code: "context-old", reason: "it is 10001 ms old; 10000 are allowed" });
 });
+
+test("a source that never ends is read no further than a context is long", async () => {
+  source = new ContextSource({ ...config, context: { file: "/dev/zero" } }, clock, (state) => void seen.push(state));
+  source.start();
+  await waitFor(() => codes().at(-1) === "context-malformed", { what: "the refusal", everyMs: 5 });
+  expect(source.now).toMatchObject({ reason: "more than 8192 bytes" });
+});

@@ -4,10 +4,12 @@
  * X1. What is missing, malformed, older than `ageMsMax` or from the future is no context: perception goes on without, and the reason is
  *     reported once. No frame waits for a read.
  */
-import { readFile } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { Readable } from "node:stream";
 import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import type { Context } from "@tributary/world";
 import type { AgentConfig } from "../config.ts";
+import { textUpTo } from "../text-up-to.ts";
 
 type ContextConfig = NonNullable<AgentConfig["world"]>;
 
@@ -15,6 +17,7 @@ export type ContextState =
   | { readonly context: Context /** As in predictions. */; readonly text: string }
   | { readonly context: null; readonly code: string; readonly reason: string };
 
+const MALFORMED = "context-malformed";
 /** In a prediction. */
 const TEXT_BYTES_MAX = 512;
 const BODY_BYTES_MAX = 8_192;
@@ -79,17 +82,16 @@ export class ContextSource {
 
   async #text(): Promise<string> {
     const { file, url } = this.#config.context;
-    if (file !== undefined) return readFile(file, "utf8");
+    if (file !== undefined) return textUpTo(createReadStream(file), BODY_BYTES_MAX, MALFORMED);
     const response = await fetch(url as string, { signal: AbortSignal.timeout(READ_MS_MAX), redirect: "error" });
     if (!response.ok) throw new Failure("context-missing", "retry", `${url} answered ${response.status}`);
-    return response.text();
+    return textUpTo(response.body ?? Readable.from([]), BODY_BYTES_MAX, MALFORMED);
   }
 }
 
 /** `at`: ms since 1970, or RFC 3339. Throws Failure. */
 export function parseContext(text: string): { readonly at: number; readonly fields: Context; readonly text: string } {
-  const malformed = (what: string) => new Failure("context-malformed", "give-up", what);
-  if (text.length > BODY_BYTES_MAX) throw malformed(`${text.length} characters; at most ${BODY_BYTES_MAX}`);
+  const malformed = (what: string) => new Failure(MALFORMED, "give-up", what);
   let json: unknown;
   try {
     json = JSON.parse(text);
