@@ -1,13 +1,15 @@
 /** A vehicle's computer under test: the shipped agent as a process, a camera at a constant rate, a broker, a model registry, and a reader of
  * its answers, which is what would drive. */
 
+import { type ChildProcess, fork, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
-import { get, type IncomingMessage } from "node:http";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { DeviceDesired, mqttTopics } from "@tributary/contracts";
 import { type SpawnedService, spawnService, waitFor } from "@tributary/testing";
 import { TinyBroker, TinyModelRegistry, writeVariant } from "@tributary/testing/devices";
-import type { DriveAnswer, DriveChange } from "./account.ts";
+import type { DriveAnswer, DriveChange, Stolen } from "./account.ts";
+import { type DriveReading, sharedMs } from "./reader.ts";
 
 const DEVICE = "car-1";
 const topics = mqttTopics();
@@ -36,14 +38,15 @@ type Status = {
 export class Car {
   readonly answers: DriveAnswer[] = [];
   readonly changes: DriveChange[] = [];
+  readonly stolen: Stolen[] = [];
   readonly registry: TinyModelRegistry;
   readonly sensor: string;
   readonly #options: CarOptions;
   readonly #agent: SpawnedService;
   #broker: TinyBroker;
   readonly #brokerPort: number;
-  readonly #startedMs = performance.now();
-  #reading: IncomingMessage | undefined;
+  readonly #startedMs = sharedMs();
+  readonly #reader: ChildProcess;
   #generation = 0;
 
   private constructor(
@@ -59,6 +62,7 @@ export class Car {
     this.#brokerPort = broker.port;
     this.registry = registry;
     this.sensor = sensor;
+    this.#reader = this.#read();
   }
 
   static async start(options: CarOptions): Promise<Car> {
@@ -95,9 +99,7 @@ export class Car {
         ...driving,
       },
     }).catch(closed);
-    const car = new Car(options, agent, broker, registry, sensor);
-    await car.#read();
-    return car;
+    return new Car(options, agent, broker, registry, sensor);
   }
 
   get dir(): string {
@@ -109,7 +111,7 @@ export class Car {
   }
 
   get nowMs(): number {
-    return performance.now() - this.#startedMs;
+    return sharedMs() - this.#startedMs;
   }
 
   get pid(): number {
@@ -179,38 +181,43 @@ export class Car {
   }
 
   async stop(): Promise<void> {
-    this.#reading?.destroy();
+    this.#reader.kill();
     await this.#agent.stop();
     await this.#broker.close();
     await this.registry.close();
   }
 
-  /** Server-sent events, read as a program on the vehicle would. */
-  async #read(): Promise<void> {
-    const url = `http://127.0.0.1:${this.#agent.ports.http}/v1/answers`;
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      get(url, resolve).on("error", reject);
+  #read(): ChildProcess {
+    const program = join(import.meta.dirname, "../../dist/vehicles/reader.js");
+    const reader = fork(program, [`http://127.0.0.1:${this.#agent.ports.http}/v1/answers`]);
+    // Starting takes more time than the device would lend it.
+    reader.once("message", () => {
+      for (const pid of [reader.pid, this.#cameraPid()]) if (pid !== undefined) putBeside(pid);
     });
-    this.#reading = response;
-    let rest = "";
-    response.setEncoding("utf8").on("data", (text: string) => {
-      const parts = (rest + text).split("\n\n");
-      rest = parts.pop() ?? "";
-      for (const part of parts) this.#event(part);
+    const started = this.#startedMs;
+    reader.on("message", ({ answers, changes, stolen }: DriveReading) => {
+      for (const one of answers) this.answers.push({ ...one, atMs: one.atMs - started });
+      for (const one of changes) this.changes.push({ ...one, atMs: one.atMs - started });
+      for (const { fromMs, untilMs, ms } of stolen) {
+        this.stolen.push({ fromMs: fromMs - started, untilMs: untilMs - started, ms });
+      }
     });
-    response.on("error", () => undefined);
+    return reader;
   }
 
-  #event(text: string): void {
-    const [, name, data] = /^event: (\w+)\ndata: (.*)$/s.exec(text) ?? [];
-    if (data === undefined) return;
-    const atMs = this.nowMs;
-    if (name === "answer") {
-      const { latencyMs, level } = JSON.parse(data) as { latencyMs: number; level: string };
-      this.answers.push({ atMs, latencyMs, level });
-    } else if (name === "level") {
-      const { from, to, reason } = JSON.parse(data) as { from: string; to: string; reason: string };
-      this.changes.push({ atMs, from, to, reason });
-    }
+  /** Of the program that stands in for it. */
+  #cameraPid(): number | undefined {
+    const { stdout } = spawnSync("pgrep", ["--parent", String(this.#agent.pid), "--full", "--", "--sheets"], {
+      encoding: "utf8",
+    });
+    return Number(stdout?.split("\n")[0]) || undefined;
   }
+}
+
+/** A camera is hardware, and the program that drives has cores of its own: what stands in for them waits for no other program, and is on the
+ * last core, where no frame waits for it. Without the permission they are ordinary programs. */
+function putBeside(pid: number): void {
+  const last = availableParallelism() - 1;
+  spawnSync("taskset", ["--all-tasks", "--pid", "--cpu-list", String(last), String(pid)], { stdio: "ignore" });
+  spawnSync("chrt", ["--rr", "--pid", "1", String(pid)], { stdio: "ignore" });
 }

@@ -72,7 +72,7 @@ export async function runDrive({ dir, minutes, log, signal, ...car }: DriveOptio
       await phase(fault.name, fault.seconds * 1_000).finally(() => end());
       await phase(`after: ${fault.name}`, betweenMs);
     }
-    return { answers: self.answers, changes: self.changes, phases, isShort, skipped };
+    return { answers: self.answers, changes: self.changes, stolen: self.stolen, phases, isShort, skipped };
   } finally {
     await running?.stop();
     disk.remove();
