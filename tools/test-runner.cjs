@@ -3,15 +3,18 @@
 // 1. The pool, which starts no whole stack, and beside it the guides, whose sessions mostly wait: for npm, pip and programs that start.
 //    They have the default ports, which no test of the pool uses. While the pool runs, the folder TRIBUTARY_TEST_POOL is there: a session
 //    that needs the machine to itself waits until it is gone.
-// 2. Whole stacks alone, one at a time, with all processors to themselves; and what starts as slowly as a stack.
+// 2. Whole stacks beside other people's programs, where nothing depends on how fast these are: as many.
+// 3. Whole stacks alone, one at a time, with all processors to themselves; and what starts as slowly as a stack.
 //
-// Files of the first phase run as `--maxWorkers` says.
+// Files of the first two phases run as `--maxWorkers` says.
 const { mkdtempSync, rmSync } = require("node:fs");
 const { tmpdir } = require("node:os");
 const { join } = require("node:path");
 const { default: TestRunner } = require("jest-runner");
 
 const BESIDE_THE_POOL = ["guides"];
+/** Nothing in them depends on how fast a stack is. */
+const PAIRED = /\b(airflow|consumers|observability|registry)\.peer\.test\.ts$/;
 const ALONE = ["stack-drills", "stack-peers", "e2e", "long-drills"];
 const STACKS = [...BESIDE_THE_POOL, ...ALONE];
 /** Of the pool: jest starts large files first, but a file of these kinds takes long whatever its size, and should not be the last. */
@@ -30,7 +33,13 @@ module.exports = class PhasedRunner extends TestRunner {
     process.env.TRIBUTARY_TEST_POOL = running;
     const ofPool = run(pool).finally(() => rmSync(running, { recursive: true, force: true }));
     await Promise.all([ofPool, run(of(BESIDE_THE_POOL))]);
-    await run(of(ALONE), true);
+    const alone = of(ALONE);
+    const isPaired = (test) => projectOf(test) === "stack-peers" && PAIRED.test(test.path);
+    await run(alone.filter(isPaired));
+    await run(
+      alone.filter((test) => !isPaired(test)),
+      true,
+    );
   }
 };
 

@@ -9,6 +9,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { closeSync, cpSync, existsSync, mkdirSync, openSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { homedir } from "node:os";
 import { basename, delimiter, dirname, join } from "node:path";
 import { Failure } from "@tributary/kernel";
@@ -24,7 +25,7 @@ const INTERRUPTED = [0, 130];
 
 /** What a script calls between the lines of a guide; see scriptOf. `$1` is a line of the guide. */
 const PRELUDE = `
-guide_block() { echo "$1" > "$GUIDE_STATE/line"; echo "$GUIDE:$1"; }
+guide_block() { echo "$1" > "$GUIDE_STATE/line"; echo "$GUIDE:$1, after $SECONDS s"; }
 guide_background() {
   guide_block "$1"
   local text log=$GUIDE_STATE/\${GUIDE//\\//-}:$1.background
@@ -42,16 +43,46 @@ guide_background() {
 trap 'echo "$LINENO" > "$GUIDE_STATE/line"' ERR
 `;
 
-/** What git has and what is new in the working tree, without what it ignores; Kafka's jars are shared. */
+/** What git has and what is new in the working tree, with what was installed and built; Kafka's jars are shared. */
 export function copyClone(to: string): void {
-  const { stdout } = spawnSync("git", ["ls-files", "-co", "--exclude-standard", "-z"], { cwd: repositoryRoot });
-  for (const file of new Set(stdout.toString().split("\0"))) {
-    const from = join(repositoryRoot, file);
-    if (file !== "" && existsSync(from)) cpSync(from, join(to, file));
+  const files = (...flags: string[]) => {
+    const { stdout } = spawnSync("git", ["ls-files", ...flags, "--exclude-standard", "-z"], { cwd: repositoryRoot });
+    return [...new Set(stdout.toString().split("\0"))].filter(
+      (file) => file !== "" && existsSync(join(repositoryRoot, file)),
+    );
+  };
+  for (const file of files("-co")) {
+    cpSync(join(repositoryRoot, file), join(to, file), { preserveTimestamps: true });
+  }
+  for (const ignored of files("-oi", "--directory")) {
+    const [name = ""] = /(node_modules|dist)(?=\/$)/.exec(ignored) ?? [];
+    if (name === "") continue;
+    mkdirSync(dirname(join(to, ignored)), { recursive: true });
+    // What is built may be built again, in place.
+    const how = name === "node_modules" ? ["-a", "--link"] : ["-a"];
+    spawnSync("cp", [...how, join(repositoryRoot, ignored), join(to, ignored)]);
   }
   mkdirSync(join(to, ".local"));
   symlinkSync(join(repositoryRoot, ".local/kafka"), join(to, ".local/kafka"));
 }
+
+/** Ports of Kafka, MQTT, gateway, model registry and agent in the guides. */
+const PORTS = [9092, 1883, 8080, 8085, 8090];
+
+/** Throws Failure when something listens where the guides' programs will. */
+export async function requireFreePorts(): Promise<void> {
+  for (const port of PORTS) {
+    if (!(await isTaken(port))) continue;
+    const what = `guides need port ${port}, which is taken: stop what listens there`;
+    throw new Failure("guide-port-taken", "ask-a-person", what);
+  }
+}
+
+const isTaken = (port: number) =>
+  new Promise<boolean>((resolve) => {
+    const socket = connect(port, "127.0.0.1", () => resolve(true));
+    socket.once("error", () => resolve(false)).once("connect", () => socket.destroy());
+  });
 
 /** Configuration and caches of npm, Maven, pip and Go. */
 const SHARED = [".npmrc", ".npm", ".m2", ".config/pip", ".cache/pip", ".config/go"];

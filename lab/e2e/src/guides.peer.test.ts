@@ -1,15 +1,12 @@
 /** Guides work, word for word: a script of their shell blocks runs in a copy of this clone, on the oldest Node that README.md supports. */
 import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { tempDir, waitFor } from "@tributary/testing";
 import { debian, node20 } from "../../../tools/peers.mjs";
-import { copyClone, type GuideSession, openSession } from "./guide-session.ts";
+import { copyClone, type GuideSession, openSession, requireFreePorts } from "./guide-session.ts";
 import { sessions } from "./guides.ts";
 
-/** Ports of Kafka, MQTT, gateway, model registry and agent in the guides. */
-const PORTS = [9092, 1883, 8080, 8085, 8090];
 const GUIDE_MS_MAX = 15 * 60_000;
 const POOL_MS_MAX = 60 * 60_000;
 const dir = tempDir("guides");
@@ -74,14 +71,12 @@ describe("given the script of a guide", () => {
 describe("given a clone", () => {
   const clone = join(dir.path, "tributary");
   beforeAll(async () => {
-    for (const port of PORTS) {
-      if (await isTaken(port)) throw new Error(`guides need port ${port}, which is taken: stop what listens there`);
-    }
+    await requireFreePorts();
     for (const [program, pkg] of [["mosquitto_pub", "mosquitto-clients"], ["kcat"]] as const) debian(program, pkg);
     copyClone(clone);
   });
 
-  describe.each(sessions)("and who reads $guides", ({ guides, isAlone }) => {
+  describe.each(sessions.filter(({ isLong }) => !isLong))("and who reads $guides", ({ guides, isAlone }) => {
     let session: GuideSession;
     beforeAll(async () => {
       if (isAlone) await waitFor(() => !isPoolRunning(), { what: "the end of other tests", timeoutMs: POOL_MS_MAX });
@@ -94,9 +89,3 @@ describe("given a clone", () => {
 
 /** tools/test-runner.cjs. */
 const isPoolRunning = () => existsSync(process.env.TRIBUTARY_TEST_POOL ?? "");
-
-const isTaken = (port: number) =>
-  new Promise<boolean>((resolve) => {
-    const socket = connect(port, "127.0.0.1", () => resolve(true));
-    socket.once("error", () => resolve(false)).once("connect", () => socket.destroy());
-  });

@@ -3,11 +3,12 @@ type Session = {
   readonly guides: readonly string[];
   /** What the guide shows depends on how fast its devices are: other tests are over first. */
   readonly isAlone?: true;
+  /** CI has no time for it: it is one of the long drills. */
+  readonly isLong?: true;
 };
 
 export const sessions: readonly Session[] = [
   {
-    // It installs and builds, which the others find done.
     guides: [
       "docs/guides/bring-your-own-model.md",
       "docs/guides/consume-the-topics.md",
@@ -24,7 +25,7 @@ export const sessions: readonly Session[] = [
     ],
   },
   { guides: ["docs/guides/deploy-to-k3s.md", "docs/guides/demo-rollout.md"] },
-  { guides: ["docs/guides/retrain.md"] },
+  { guides: ["docs/guides/retrain.md"], isLong: true },
   // Last, as it waits for the others.
   { guides: ["docs/guides/roll-out-a-model.md", "docs/guides/something-is-drifting.md"], isAlone: true },
 ];

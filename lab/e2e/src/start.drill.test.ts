@@ -142,7 +142,7 @@ async function packDigits(dir: string): Promise<void> {
       join(dir, "validation"),
       ...more,
     );
-  await run("samples/digits/frames.mjs", "validation", join(dir, "validation"));
+  await run("samples/digits/frames.mjs", "validation", join(dir, "validation"), String(FRAMES));
   await run("samples/digits/frames.mjs", "test", join(dir, "frames"), String(FRAMES));
   await pack("cloud");
   writeFileSync(join(dir, "policy.json"), JSON.stringify({ deadlineMs: DEADLINE_MS }));

@@ -28,18 +28,20 @@ function outcomeOf(codec: Codec<never>, bytes: Uint8Array): string {
 
 describe.each(codecs.map((codec) => ({ name: codec.name, codec })))("$name", ({ codec }) => {
   test("cut at every byte, it is truncated; with a byte more, it is refused", () => {
+    const outcomes = new Set<string>();
     for (let seed = 1; seed <= 10; seed++) {
       const bytes = codec.encode(randomValue(codec.current.schema, randomOf(seed)) as never);
       for (let length = 0; length < Math.min(bytes.length, 600); length++) {
-        expect(outcomeOf(codec, bytes.subarray(0, length))).toMatch(/^record-(truncated|block-count)$/);
+        outcomes.add(outcomeOf(codec, bytes.subarray(0, length)));
       }
       expect(outcomeOf(codec, Buffer.concat([bytes, Buffer.from([0])]))).toBe("record-trailing-bytes");
     }
+    for (const outcome of outcomes) expect(outcome).toMatch(/^record-(truncated|block-count)$/);
   });
 
   test("random damage never throws anything else and never allocates wildly", () => {
     const before = process.memoryUsage();
-    for (let seed = 1; seed <= 1_500; seed++) {
+    for (let seed = 1; seed <= 1_000; seed++) {
       const random = randomOf(seed);
       const below = (limit: number) => Math.floor(random() * limit);
       const bytes = [...codec.encode(randomValue(codec.current.schema, random) as never)];

@@ -95,20 +95,20 @@ describe("relearning", () => {
     expect(after.losses / population.length).toBeLessThanOrEqual(0.06);
   });
 
-  test("relearn.ts L3: over 30 samples of an unchanged world the promise is broken no more often than delta allows", () => {
+  test("relearn.ts L3: over 20 samples of an unchanged world the promise is broken no more often than delta allows", () => {
     const population = worldFrames(8_000, 902);
     const candidates = candidatesOf(standing, population);
     const frames = weighed(standing, population);
     let [broken, moved] = [0, 0];
-    for (let seed = 1; seed <= 30; seed++) {
+    for (let seed = 1; seed <= 20; seed++) {
       const verdict = relearn(standing, drawnOf(frames, seed), { ...settings, shareStepMin: 0 });
       if (verdict.kind !== "relearned") continue;
       moved++;
       const { scoreMin, guarantee } = verdict.content;
       if (outcomeOf(candidates, scoreMin).losses / population.length > guarantee.epsilon) broken++;
     }
-    expect(moved).toBeGreaterThan(5);
-    expect(broken).toBeLessThanOrEqual(5); // 1.5, and 2.9 standard errors
+    expect(moved).toBeGreaterThan(3);
+    expect(broken).toBeLessThanOrEqual(4); // 1, and 3.1 standard errors
   });
 
   test("relearn.ts L3: what is tested does not influence which threshold of the budget is tested", () => {
