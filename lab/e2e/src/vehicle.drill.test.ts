@@ -37,9 +37,8 @@ test("whatever is done to a vehicle's computer, frames are answered, by LITE whe
     }
     const ofLite = phases.filter(({ lite }) => lite >= LITE_FRAMES_MIN).map(({ name }) => name);
     expect(ofLite).toEqual(expect.arrayContaining(["full model stopped", "full model killed", "hot"]));
-    const reasons = new Set(drive.changes.map(({ reason }) => reason));
-    for (const reason of ["full-hangs", "full-ended", "recovered"]) expect(reasons).toContain(reason);
-    expect(phases.at(-1)?.full).toBeGreaterThan(0);
+    const changes = drive.changes.map(({ reason, to }) => `${to}: ${reason}`);
+    expect(changes).toEqual(expect.arrayContaining(["LITE: full-hangs", "LITE: full-ended", "FULL: recovered"]));
   } finally {
     dir.remove();
   }

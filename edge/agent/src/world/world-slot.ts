@@ -27,6 +27,7 @@ export class WorldSlot {
   readonly world: World;
   readonly updater: Updater<WorldPackage>;
   readonly #source: ContextSource;
+  readonly context = (): ContextState => this.#source.now;
 
   constructor(
     opened: OpenedWorld,
@@ -71,9 +72,5 @@ export class WorldSlot {
   async stop(): Promise<void> {
     this.#source.stop();
     await this.updater.stop();
-  }
-
-  context(): ContextState {
-    return this.#source.now;
   }
 }
