@@ -215,9 +215,10 @@ export class Car {
 }
 
 /** A camera is hardware, and the program that drives has cores of its own: what stands in for them waits for no other program, and is on the
- * last core, where no frame waits for it. Without the permission they are ordinary programs. */
+ * last core, where no frame waits for it. All of their threads: garbage is collected by several, which wait for each other. Without the
+ * permission they are ordinary programs. */
 function putBeside(pid: number): void {
   const last = availableParallelism() - 1;
   spawnSync("taskset", ["--all-tasks", "--pid", "--cpu-list", String(last), String(pid)], { stdio: "ignore" });
-  spawnSync("chrt", ["--rr", "--pid", "1", String(pid)], { stdio: "ignore" });
+  spawnSync("chrt", ["--all-tasks", "--rr", "--pid", "1", String(pid)], { stdio: "ignore" });
 }
