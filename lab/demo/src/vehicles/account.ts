@@ -68,6 +68,10 @@ function stolenIn(stolen: readonly Stolen[], fromMs: number, untilMs: number): n
   return own.reduce((sum, { ms }) => sum + ms, 0);
 }
 
+/** Too late, or none of this frame. */
+const isBad = ({ latencyMs, level }: DriveAnswer, { deadlineMs }: Promised): boolean =>
+  latencyMs > deadlineMs || !["FULL", "LITE"].includes(level);
+
 /** Whether it would have been in time on a machine that is not shared. */
 function isStolen({ atMs, latencyMs }: DriveAnswer, stolen: readonly Stolen[], { deadlineMs }: Promised): boolean {
   const ms = stolenIn(stolen, atMs - latencyMs, atMs);
@@ -77,8 +81,7 @@ function isStolen({ atMs, latencyMs }: DriveAnswer, stolen: readonly Stolen[], {
 /** One of each phase; a promise that breaks at the beginning of a phase counts there. */
 export function accountOfDrive({ answers, stolen, phases }: DriveLog, promised: Promised): readonly PhaseAccount[] {
   const { deadlineMs, periodMs, firm } = promised;
-  const isBad = ({ latencyMs, level }: DriveAnswer) => latencyMs > deadlineMs || !["FULL", "LITE"].includes(level);
-  const isMissed = (answer: DriveAnswer) => isBad(answer) && !isStolen(answer, stolen, promised);
+  const isMissed = (answer: DriveAnswer) => isBad(answer, promised) && !isStolen(answer, stolen, promised);
   let misses = noMisses;
   const isViolated = answers.map((answer) => {
     const missed = isMissed(answer);
@@ -127,7 +130,7 @@ export function accountOfDrive({ answers, stolen, phases }: DriveLog, promised: 
       silences,
       longestGapMs: Math.max(0, ...ownMs),
       stolenMs: stolen.filter((one) => isIn(one.untilMs)).reduce((sum, { ms }) => sum + ms, 0),
-      missesStolen: own.filter(isBad).length - missed,
+      missesStolen: own.filter((answer) => isBad(answer, promised)).length - missed,
       silencesStolen: all.filter(({ ms }) => ms > silentMs).length - silences,
     };
   });
@@ -136,9 +139,9 @@ export function accountOfDrive({ answers, stolen, phases }: DriveLog, promised: 
 export type MissedFrame = DriveAnswer & { readonly phase: string; readonly stolenMs: number };
 
 /** Every frame that was missed, also in stolen time: for finding out why. */
-export function missedFrames({ answers, stolen, phases }: DriveLog, { deadlineMs }: Promised): readonly MissedFrame[] {
+export function missedFrames({ answers, stolen, phases }: DriveLog, promised: Promised): readonly MissedFrame[] {
   return answers
-    .filter(({ latencyMs, level }) => latencyMs > deadlineMs || !["FULL", "LITE"].includes(level))
+    .filter((answer) => isBad(answer, promised))
     .map((answer) => ({
       ...answer,
       phase: phases.find(({ fromMs, untilMs }) => answer.atMs >= fromMs && answer.atMs < untilMs)?.name ?? "before",

@@ -3,9 +3,9 @@
 
 import { type ChildProcess, fork, spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { DeviceDesired, mqttTopics } from "@tributary/contracts";
+import { coresOfProcess } from "@tributary/onnx";
 import { type SpawnedService, spawnService, waitFor } from "@tributary/testing";
 import { TinyBroker, TinyModelRegistry, writeVariant } from "@tributary/testing/devices";
 import type { DriveAnswer, DriveChange, Stolen } from "./account.ts";
@@ -218,7 +218,8 @@ export class Car {
  * last core, where no frame waits for it. All of their threads: garbage is collected by several, which wait for each other. Without the
  * permission they are ordinary programs. */
 function putBeside(pid: number): void {
-  const last = availableParallelism() - 1;
-  spawnSync("taskset", ["--all-tasks", "--pid", "--cpu-list", String(last), String(pid)], { stdio: "ignore" });
+  const last = coresOfProcess()?.background;
+  if (last === undefined) return;
+  spawnSync("taskset", ["--all-tasks", "--pid", "--cpu-list", last, String(pid)], { stdio: "ignore" });
   spawnSync("chrt", ["--all-tasks", "--rr", "--pid", "1", String(pid)], { stdio: "ignore" });
 }

@@ -14,7 +14,7 @@ export type DriveReading = {
   readonly stolen: readonly Stolen[];
 };
 
-const SEND_EVERY_MS = 200;
+export const SEND_EVERY_MS = 200;
 const STEAL_EVERY_MS = 20;
 const TICK_MS = 10;
 
@@ -28,6 +28,7 @@ export function stealMsOf(stat: string): number | null {
 }
 
 function main(url: string): void {
+  process.once("disconnect", () => process.exit());
   let [answers, changes, stolen]: [DriveAnswer[], DriveChange[], Stolen[]] = [[], [], []];
   setInterval(() => {
     process.send?.({ answers, changes, stolen } satisfies DriveReading);

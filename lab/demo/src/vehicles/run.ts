@@ -7,6 +7,7 @@ import { Failure, reasonOf } from "@tributary/kernel";
 import type { DriveLog, DrivePhase, Promised } from "./account.ts";
 import { Car, type CarOptions } from "./car.ts";
 import { type Fault, faults } from "./faults.ts";
+import { SEND_EVERY_MS } from "./reader.ts";
 
 export const FPS = 20;
 export const promised: Promised = { deadlineMs: 50, periodMs: 1_000 / FPS, firm: ladderDefaults.firm };
@@ -72,6 +73,8 @@ export async function runDrive({ dir, minutes, log, signal, ...car }: DriveOptio
       await phase(fault.name, fault.seconds * 1_000).finally(() => end());
       await phase(`after: ${fault.name}`, betweenMs);
     }
+    // The last answers are on their way.
+    await sleep(2 * SEND_EVERY_MS, signal);
     return { answers: self.answers, changes: self.changes, stolen: self.stolen, phases, isShort, skipped };
   } finally {
     await running?.stop();
