@@ -1,13 +1,19 @@
 import { type Cores, coresOfProcess, raiseThisThread, separateThreads } from "@tributary/onnx";
 import type { AgentConfig } from "./config.ts";
 
+/**
+ * Who goes first on the core that they share. The agent's thread keeps the time of every frame's deadline, and works for a millisecond or two.
+ * LITE is asked when half of the deadline is over; the full model, which may be anything, must not keep it from answering.
+ */
+export const priorities = { agent: 4, lite: 3, model: 2 } as const;
+
 /** Separates this process's threads, as configured. Null: no thread was moved. */
 export function separateCores({ cores: how, model }: AgentConfig): Cores | null {
   const cores = how === "separate" ? coresOfProcess() : null;
   // A model that was given every core needs them all.
   if (cores === null || model.threads > cores.frames.split(",").length) return null;
   separateThreads(cores);
-  if (isRaised(model)) raiseThisThread();
+  if (isRaised(model)) raiseThisThread(priorities.agent);
   return cores;
 }
 

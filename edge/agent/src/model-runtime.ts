@@ -4,13 +4,13 @@ import type { Digest } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { type Cores, checkGoldenFrames, type HostLimits, OnnxModelHost } from "@tributary/onnx";
 import { type AgentConfig, shortestDeadlineOf } from "./config.ts";
-import { isRaised } from "./cores.ts";
+import { isRaised, priorities } from "./cores.ts";
 import { type Measured, measured, type Promised } from "./driving/lite.ts";
 import { medianTooSlow } from "./updates/latency.ts";
 
 export type LoadedPackage = { readonly pkg: ModelPackage; readonly model: LoadedModel };
 /** `candidate`: a model on trial that answers no frame yet. */
-type LoadedFor = "frames" | "candidate";
+export type LoadedFor = "model" | "lite" | "candidate";
 
 export interface ModelRuntime {
   /** Checks the bytes of the package in `dir`, against `digest` if there is one, and loads its model. Rejects with a Failure. */
@@ -38,8 +38,8 @@ export class OwnProcesses implements ModelRuntime {
   }
 
   async load(dir: string, digest: Digest | null, loadedFor: LoadedFor): Promise<LoadedPackage> {
-    const raised = loadedFor === "frames" && isRaised(this.#config);
-    const apart = this.#cores && { backgroundCore: this.#cores.background, isRaised: raised };
+    const raised = loadedFor !== "candidate" && isRaised(this.#config) && { realTimePriority: priorities[loadedFor] };
+    const apart = this.#cores && { backgroundCore: this.#cores.background, ...raised };
     let pkg: ModelPackage | undefined;
     const host = new OnnxModelHost(async (folder) => {
       pkg = await loadPackage(folder, digest === null ? {} : { digest });

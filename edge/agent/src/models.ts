@@ -9,7 +9,7 @@ import { type AgentConfig, shortestDeadlineOf } from "./config.ts";
 import { mustBeFastEnough, mustHaveLabelsOf } from "./driving/lite.ts";
 import * as events from "./events.ts";
 import { ModelKeeper } from "./model-keeper.ts";
-import type { LoadedPackage, ModelRuntime } from "./model-runtime.ts";
+import type { LoadedFor, LoadedPackage, ModelRuntime } from "./model-runtime.ts";
 import { PolicyKeeper } from "./policy-keeper.ts";
 import { Slot, type Slots } from "./slots.ts";
 import { openSlot } from "./updates/boot.ts";
@@ -56,7 +56,7 @@ export class Models {
     models.#first = await openSlot(durable, {
       packageStore,
       factoryDir: config.model.package,
-      open: (dir, digest) => models.#open(dir, digest),
+      open: (dir, digest) => models.#open(dir, digest, "model"),
       mismatchOf: (slot) => runtime.goldenMismatch(loadedIn(slot)),
       onUnusable: (unusable) => telemetry.emit(events.slotUnusable, unusable),
     });
@@ -77,7 +77,7 @@ export class Models {
     const deadlineMs = shortestDeadlineOf({ cameras });
     if (deadlineMs === null || driving.lite === undefined) return null;
     const promised = { deadlineMs, firm: driving.firm };
-    const lite = await this.#open(driving.lite.package, null);
+    const lite = await this.#open(driving.lite.package, null, "lite");
     try {
       mustHaveLabelsOf(pkg, lite.pkg);
       const measured = await this.#ports.runtime.measured(loadedIn(lite), driving.lite.picture, promised);
@@ -129,16 +129,17 @@ export class Models {
         }
         return candidate;
       },
-      keep: (slot, candidate) => this.#keeperOf({ pkg: slot.pkg, model: candidate.model }, slot.pkg.dir, () => slot),
+      keep: (slot, candidate) =>
+        this.#keeperOf({ pkg: slot.pkg, model: candidate.model }, slot.pkg.dir, "model", () => slot),
     };
   }
 
-  async #open(dir: string, digest: Digest | null): Promise<Slot> {
-    const loaded = await this.#ports.runtime.load(dir, digest, "frames");
+  async #open(dir: string, digest: Digest | null, loadedFor: LoadedFor): Promise<Slot> {
+    const loaded = await this.#ports.runtime.load(dir, digest, loadedFor);
     try {
       const policy = new PolicyKeeper(loaded.pkg, sha256Hex);
       let slot: Slot | undefined;
-      const keeper = this.#keeperOf(loaded, dir, () => slot);
+      const keeper = this.#keeperOf(loaded, dir, loadedFor, () => slot);
       slot = new Slot(loaded.pkg, policy, keeper, null);
       return slot;
     } catch (error) {
@@ -148,9 +149,14 @@ export class Models {
   }
 
   /** Reloads only this package, whatever the folder contains by then. */
-  #keeperOf({ pkg, model }: LoadedPackage, dir: string, slotOf: () => Slot | undefined): ModelKeeper {
+  #keeperOf(
+    { pkg, model }: LoadedPackage,
+    dir: string,
+    loadedFor: LoadedFor,
+    slotOf: () => Slot | undefined,
+  ): ModelKeeper {
     const { runtime, clock } = this.#ports;
-    const loadAgain = async () => (await runtime.load(dir, pkg.digest, "frames")).model;
+    const loadAgain = async () => (await runtime.load(dir, pkg.digest, loadedFor)).model;
     return new ModelKeeper(model, loadAgain, this.#eventsOf(slotOf), clock, Math.random);
   }
 

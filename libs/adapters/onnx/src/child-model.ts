@@ -97,10 +97,10 @@ const QUIET = { ORT_DISABLE_TELEMETRY: "1" };
 /** Throws ModelHostExited. */
 export function startChild(
   packageDir: string,
-  { threads, backgroundCore = "", isRaised = false }: LoadOptions,
+  { threads, backgroundCore = "", realTimePriority }: LoadOptions,
 ): ChildProcess {
   const { NODE_OPTIONS: _, ...env } = process.env;
-  const own = [CHILD, backgroundCore, ...(isRaised ? ["raised"] : [])];
+  const own = [CHILD, backgroundCore, ...(realTimePriority === undefined ? [] : [String(realTimePriority)])];
   const [program = "", ...args] = [...diesWithHost(), process.execPath, ...CHILD_FLAGS, ...own];
   const failed = (why: string) => new ModelHostExited(packageDir, `could not be started: ${why}`, false);
   let child: ChildProcess;

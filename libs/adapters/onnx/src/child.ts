@@ -35,7 +35,7 @@ type Model = {
   readonly normaliser: Normaliser;
 };
 
-const [backgroundCore = "", raised] = process.argv.slice(2);
+const [backgroundCore = "", realTimePriority] = process.argv.slice(2);
 if (backgroundCore !== "") moveCompilers(backgroundCore);
 sharp.concurrency(1);
 sharp.cache(false);
@@ -90,8 +90,8 @@ async function load(init: ChildInit): Promise<void> {
     model = { init, session: opened, outputLength: init.classes, normaliser: new Normaliser(init.preprocessing) };
     // With the threads that decode pictures, which a frame waits for as well. Not before: loading computes for a second, and would keep
     // other models and the agent from the core that it shares with them.
-    if (raised === "raised") raiseThisProcess();
-    else if (backgroundCore !== "") moveOtherThreads(backgroundCore);
+    if (backgroundCore !== "") moveOtherThreads(backgroundCore);
+    if (realTimePriority !== undefined) raiseThisProcess(Number(realTimePriority));
     pipe.write(encodeJson(messageKinds.ready, {}));
   } catch (error) {
     const code = error instanceof Failure ? error.code : "model-unloadable";

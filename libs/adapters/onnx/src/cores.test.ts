@@ -21,11 +21,11 @@ describe("cores", () => {
 test("a thread gets a real-time class if permitted, and threads that it starts do not (cores.ts Q2)", () => {
   // The policy is the 41st field: 0 other, 2 round robin.
   const policyOf = (task: string) => Number(readFileSync(`/proc/${task}/stat`, "utf8").split(") ")[1]?.split(" ")[38]);
-  const may = spawnSync("chrt", ["--rr", "1", "true"]).status === 0;
+  const may = spawnSync("chrt", ["--rr", "2", "true"]).status === 0;
   const before = policyOf("thread-self");
   const child = () => spawnSync("cat", ["/proc/self/stat"], { encoding: "utf8" }).stdout;
   try {
-    raiseThisThread();
+    raiseThisThread(2);
     expect(policyOf("thread-self")).toBe(may ? 2 : before);
     expect(child().split(") ")[1]?.split(" ")[38]).toBe("0");
   } finally {

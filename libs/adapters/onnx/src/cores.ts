@@ -7,10 +7,12 @@
  * Needs Linux, two cores and util-linux's taskset. Without them no thread is moved, and latencies vary more.
  *
  * Q1. The last thread of a process to end still releases its entries in /proc when the parent is woken to reap it. A parent that
- *     preempts it on that core, from a real-time class, waits for these in the kernel without sleeping, until Linux throttles it
- *     after .95 s. So of a model's threads only the main one, which releases none, and raised ones are on the frames' cores.
+ *     preempts it on that core, from a real-time class, waits for these in the kernel without sleeping: until Linux throttles it
+ *     after .95 s, and without an end where the other is in that class itself, at a lower priority. So of a model's threads only the main
+ *     one, which releases none, is on the frames' cores.
  * Q2. Other programs run on the frames' cores too, and hold them just as long. A thread in a real-time class does not wait for
- *     them. That needs util-linux's chrt and a permission (CAP_SYS_NICE, or RLIMIT_RTPRIO of 1). */
+ *     them. V8's own are in it too, last: a collection of garbage ends when its helpers do, which beside a program that never
+ *     sleeps wait for their core. That needs util-linux's chrt and a permission (CAP_SYS_NICE, or RLIMIT_RTPRIO of the priority). */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
@@ -60,7 +62,11 @@ export function moveOtherThreads(core: string): void {
 }
 
 function moveThreads(core: string, named: RegExp): void {
-  for (const thread of readdirSync("/proc/self/task")) if (named.test(nameOf(thread))) pin(thread, core);
+  for (const thread of threadsNamed(named)) pin(thread, core);
+}
+
+function threadsNamed(named: RegExp): readonly string[] {
+  return readdirSync("/proc/self/task").filter((thread) => named.test(nameOf(thread)));
 }
 
 /** The calling worker thread. */
@@ -68,20 +74,24 @@ export function moveThisThread(core: string): void {
   pin(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", core);
 }
 
-/** Puts the calling thread into a real-time class; threads that it starts are not. */
-export function raiseThisThread(): void {
-  raise(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", ["--reset-on-fork"]);
+/** Of V8's own threads (Q2). */
+const HELPERS_PRIORITY = 1;
+
+/** Puts the calling thread into a real-time class, at a priority of 2 to 99, and V8's own behind it; threads that it starts are not in it. */
+export function raiseThisThread(priority: number): void {
+  raise(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", priority, ["--reset-on-fork"]);
+  for (const thread of threadsNamed(/^V8Worker/)) raise(thread, HELPERS_PRIORITY, ["--reset-on-fork"]);
 }
 
-/** The same for this process's threads but V8's own, and for those that they start from now on. */
-export function raiseThisProcess(): void {
-  for (const thread of readdirSync("/proc/self/task")) {
-    if (/^(MainThread|node|libuv)/.test(nameOf(thread))) raise(thread, []);
-  }
+/** The same for all threads of this process, and for those that they start from now on. Move the others first (Q1). */
+export function raiseThisProcess(priority: number): void {
+  for (const thread of threadsNamed(/^(MainThread|node|libuv)/)) raise(thread, priority, []);
+  for (const thread of threadsNamed(/^V8Worker/)) raise(thread, HELPERS_PRIORITY, []);
 }
 
-function raise(thread: string, options: readonly string[]): void {
-  spawnSync("chrt", ["--rr", ...options, "--pid", "1", thread], { stdio: "ignore" }); // A missing permission is not an error.
+function raise(thread: string, priority: number, options: readonly string[]): void {
+  const at = String(priority);
+  spawnSync("chrt", ["--rr", ...options, "--pid", at, thread], { stdio: "ignore" }); // A missing permission is not an error.
 }
 
 function pin(thread: string, cores: string): void {

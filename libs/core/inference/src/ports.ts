@@ -64,8 +64,8 @@ export type LoadOptions = {
   readonly pixelsMax?: number;
   /** The core that the model's process may use for what no picture waits for; any by default. */
   readonly backgroundCore?: string;
-  /** Ahead of whatever else wants its core, where this process may ask for that. */
-  readonly isRaised?: boolean;
+  /** In Linux's real-time class, where this process may ask for that: 2 to 99, greater goes first. An ordinary process by default. */
+  readonly realTimePriority?: number;
 };
 
 /** Several models may be loaded at once: slots, shadow, ladder. */
