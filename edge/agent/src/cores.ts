@@ -2,11 +2,11 @@ import { type Cores, coresOfProcess, raiseThisThread, separateThreads } from "@t
 import type { AgentConfig } from "./config.ts";
 
 /**
- * Who goes first on the core that they share. LITE is asked when half of a deadline is over, works for a millisecond or two on that core, and
- * must be kept from its answer by nothing: neither by the agent's thread, which collects garbage of 30 MB for 30 ms about once a minute,
- * nor by the full model, which may be anything. The agent's thread keeps the time of every deadline, so the full model must not delay it.
+ * Who goes first on the core that they share. The agent's thread keeps the time of every deadline, and ends a model that hangs: one that
+ * computes without an end must not keep it from that. LITE is asked when half of a deadline is over, and the full model, which may be
+ * anything, must not keep it from its answer.
  */
-export const priorities = { lite: 4, agent: 3, model: 2 } as const;
+export const priorities = { agent: 4, lite: 3, model: 2 } as const;
 
 /** Separates this process's threads, as configured. Null: no thread was moved. */
 export function separateCores({ cores: how, model }: AgentConfig): Cores | null {
