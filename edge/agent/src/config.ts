@@ -243,7 +243,12 @@ export type CameraConfig = AgentConfig["cameras"][number];
 export type DrivingConfig = AgentConfig["driving"];
 
 /** The shortest deadline of a camera; null: none has one. */
-export function shortestDeadlineOf({ cameras }: Pick<AgentConfig, "cameras">): number | null {
+type Cameras = Pick<AgentConfig, "cameras">;
+
+export const shortestDeadlineOf = ({ cameras }: Cameras): number | null => ofDeadlines(cameras, Math.min);
+export const longestDeadlineOf = ({ cameras }: Cameras): number | null => ofDeadlines(cameras, Math.max);
+
+function ofDeadlines(cameras: Cameras["cameras"], choose: (...ms: readonly number[]) => number): number | null {
   const deadlines = cameras.flatMap(({ deadlineMs }) => (deadlineMs === undefined ? [] : [deadlineMs]));
-  return deadlines.length === 0 ? null : Math.min(...deadlines);
+  return deadlines.length === 0 ? null : choose(...deadlines);
 }

@@ -330,6 +330,13 @@ export const readerRefused = defineEvent<{ code: string }>({
   },
 });
 
+export const coresSeparated = defineEvent<{ frames: string; background: string; isRealTime: boolean }>({
+  name: "cores_separated",
+  level: "info",
+  message: (e) =>
+    `frames are processed on cores ${e.frames}, ${e.isRealTime ? "in the real-time class" : "as ordinary threads"}; disk and compilers are on core ${e.background}`,
+});
+
 export const liteMeasured = defineEvent<{
   name: string;
   version: string;

@@ -1,9 +1,9 @@
 /** Loads model packages on this machine and tests them, before and while they answer frames. */
-import type { LoadedModel, ModelPackage } from "@tributary/inference";
+import type { LoadedModel, ModelPackage, RealTime } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { type Cores, checkGoldenFrames, type HostLimits, OnnxModelHost } from "@tributary/onnx";
-import { type AgentConfig, shortestDeadlineOf } from "./config.ts";
+import { type AgentConfig, longestDeadlineOf, shortestDeadlineOf } from "./config.ts";
 import { isRaised, priorities } from "./cores.ts";
 import { type Measured, measured, type Promised } from "./driving/lite.ts";
 import { medianTooSlow } from "./updates/latency.ts";
@@ -15,6 +15,8 @@ export type LoadedFor = "model" | "lite" | "candidate";
 export interface ModelRuntime {
   /** Checks the bytes of the package in `dir`, against `digest` if there is one, and loads its model. Rejects with a Failure. */
   load(dir: string, digest: Digest | null, loadedFor: LoadedFor): Promise<LoadedPackage>;
+  /** A candidate has become the model. */
+  committed(model: LoadedModel): void;
   /** Why it does not reproduce its golden frames; null: it does. Rejects when they could not be tried. */
   goldenMismatch(loaded: LoadedPackage): Promise<string | null>;
   /** Why it is too slow for this device; null: it is not. */
@@ -28,18 +30,19 @@ export class OwnProcesses implements ModelRuntime {
   readonly #config: AgentConfig["model"];
   readonly #cores: Cores | null;
   readonly #limits: Partial<HostLimits>;
+  readonly #deadlineMsMax: number | null;
 
   constructor(config: Pick<AgentConfig, "model" | "cameras">, cores: Cores | null) {
     this.#config = config.model;
     this.#cores = cores;
     const deadlineMs = shortestDeadlineOf(config);
+    this.#deadlineMsMax = longestDeadlineOf(config);
     const answerMsMax = config.model.answerMsMax ?? (deadlineMs === null ? undefined : answerMsMaxOf(deadlineMs));
     this.#limits = answerMsMax === undefined ? {} : { answerMsMax };
   }
 
   async load(dir: string, digest: Digest | null, loadedFor: LoadedFor): Promise<LoadedPackage> {
-    const raised = loadedFor !== "candidate" && isRaised(this.#config) && { realTimePriority: priorities[loadedFor] };
-    const apart = this.#cores && { backgroundCore: this.#cores.background, ...raised };
+    const apart = this.#cores && { backgroundCore: this.#cores.background, ...this.#raised(loadedFor) };
     let pkg: ModelPackage | undefined;
     const host = new OnnxModelHost(async (folder) => {
       pkg = await loadPackage(folder, digest === null ? {} : { digest });
@@ -47,6 +50,18 @@ export class OwnProcesses implements ModelRuntime {
     }, this.#limits);
     const model = await host.load(dir, { threads: this.#config.threads, ...apart });
     return { pkg: pkg as ModelPackage, model };
+  }
+
+  committed(model: LoadedModel): void {
+    const { realTime } = this.#raised("model");
+    if (this.#cores !== null && realTime !== undefined) model.raise(realTime);
+  }
+
+  #raised(loadedFor: LoadedFor): { realTime?: RealTime } {
+    if (loadedFor === "candidate" || !isRaised(this.#config)) return {};
+    // A picture of the camera with the longest deadline may be the largest.
+    const computesMsMax = Math.max(COMPUTES_MS_MIN, this.#deadlineMsMax ?? 0);
+    return { realTime: { priority: priorities[loadedFor], ...(loadedFor === "lite" && { computesMsMax }) } };
   }
 
   goldenMismatch({ pkg, model }: LoadedPackage): Promise<string | null> {
@@ -61,6 +76,9 @@ export class OwnProcesses implements ModelRuntime {
     return measured(loaded, picture, promised);
   }
 }
+
+/** A collection of garbage computes too. */
+const COMPUTES_MS_MIN = 50;
 
 /** Another process answers sooner than one that hangs; loading one takes about a second. */
 const answerMsMaxOf = (deadlineMs: number): number => Math.max(1_000, 20 * deadlineMs);

@@ -129,8 +129,10 @@ export class Models {
         }
         return candidate;
       },
-      keep: (slot, candidate) =>
-        this.#keeperOf({ pkg: slot.pkg, model: candidate.model }, slot.pkg.dir, "model", () => slot),
+      keep: (slot, candidate) => {
+        runtime.committed(candidate.model);
+        return this.#keeperOf({ pkg: slot.pkg, model: candidate.model }, slot.pkg.dir, "model", () => slot);
+      },
     };
   }
 

@@ -6,6 +6,7 @@ import { createTelemetry } from "@tributary/telemetry";
 import { checkAgent } from "./check.ts";
 import { agentConfig } from "./config.ts";
 import { separateCores } from "./cores.ts";
+import { coresSeparated } from "./events.ts";
 import { startAgent } from "./start-agent.ts";
 
 const argv = process.argv.slice(2);
@@ -21,7 +22,9 @@ const config = configOrExit({
 const telemetry = createTelemetry({ service: "agent", level: config.log.level });
 try {
   await telemetry.startTracing({ "service.instance.id": config.deviceId });
-  const agent = await startAgent(config, telemetry, { cores: separateCores(config) });
+  const cores = separateCores(config);
+  if (cores !== null) telemetry.emit(coresSeparated, cores);
+  const agent = await startAgent(config, telemetry, { cores });
   const stop = () => {
     agent.stop().then(
       () => {

@@ -59,6 +59,9 @@ export class SharedModels implements ModelRuntime {
     }
   }
 
+  /** Its process is shared, and an ordinary one. */
+  committed(): void {}
+
   goldenMismatch({ pkg }: LoadedPackage): Promise<string | null> {
     return this.#sharedOf(pkg).goldenMismatch();
   }
@@ -221,6 +224,8 @@ class HeldModel implements LoadedModel {
   async inferBatch(jpegs: readonly Uint8Array[], want?: Partial<InferenceWant>): Promise<readonly InferenceResult[]> {
     return Promise.all(jpegs.map((jpeg) => this.infer(jpeg, want)));
   }
+
+  raise(): void {}
 
   close(): Promise<void> {
     return this.#leave(0);

@@ -18,6 +18,7 @@ import {
   type ModelPackage,
   type Preprocessing,
   packageFiles,
+  type RealTime,
 } from "@tributary/inference";
 import { exitFlags, Failure, invariant, reasonOf } from "@tributary/kernel";
 import { diesWithHost, residentBytesOf } from "@tributary/kernel/processes";
@@ -95,12 +96,9 @@ const CHILD_FLAGS = [
 const QUIET = { ORT_DISABLE_TELEMETRY: "1" };
 
 /** Throws ModelHostExited. */
-export function startChild(
-  packageDir: string,
-  { threads, backgroundCore = "", realTimePriority }: LoadOptions,
-): ChildProcess {
+export function startChild(packageDir: string, { threads, backgroundCore = "", realTime }: LoadOptions): ChildProcess {
   const { NODE_OPTIONS: _, ...env } = process.env;
-  const own = [CHILD, backgroundCore, ...(realTimePriority === undefined ? [] : [String(realTimePriority)])];
+  const own = [CHILD, backgroundCore, JSON.stringify(realTime ?? null)];
   const [program = "", ...args] = [...diesWithHost(), process.execPath, ...CHILD_FLAGS, ...own];
   const failed = (why: string) => new ModelHostExited(packageDir, `could not be started: ${why}`, false);
   let child: ChildProcess;
@@ -122,6 +120,11 @@ export function startChild(
 /** The file is read whole, ONNX Runtime makes its own of it, and its optimiser a third for a while. */
 function memoryBytesMaxOf({ manifest }: ModelPackage): number {
   return MEMORY_BYTES_BASE + 4 * (manifest.files[packageFiles.model]?.bytes ?? 0);
+}
+
+function endOf(code: number | null, signal: NodeJS.Signals | null): string {
+  if (signal === "SIGXCPU") return "computed for longer without a rest than a process ahead of its host may: SIGXCPU";
+  return signal === null ? `ended with ${code}` : `was ended by ${signal}`;
 }
 
 const mib = (bytes: number): number => Math.floor(bytes / 2 ** 20);
@@ -189,7 +192,7 @@ export class ChildModel implements LoadedModel {
       child.once("close", (code, signal) => {
         clearInterval(memory);
         if (this.#tooLarge !== "") this.#end(this.#tooLarge, true, "model-memory-exceeded");
-        else this.#end(signal === null ? `ended with ${code}` : `was ended by ${signal}`, signal !== "SIGKILL");
+        else this.#end(endOf(code, signal), signal !== "SIGKILL");
         resolve(code);
       });
     });
@@ -277,6 +280,10 @@ export class ChildModel implements LoadedModel {
       for (const jpeg of jpegs) if (jpeg.length > 0) this.#pipe.write(jpeg);
       this.#pipe.uncork();
     });
+  }
+
+  raise(realTime: RealTime): void {
+    if (this.#gone === null && !this.#isClosing) this.#pipe.write(encodeJson(messageKinds.raise, realTime));
   }
 
   async close(): Promise<void> {

@@ -6,7 +6,7 @@
  * C2. A picture cannot end it; only the model's own failure can. */
 import { createHash } from "node:crypto";
 import { Socket } from "node:net";
-import { type Inference, type InferenceResult, quantiseTensor } from "@tributary/inference";
+import { type Inference, type InferenceResult, quantiseTensor, type RealTime } from "@tributary/inference";
 import { Failure, reasonOf } from "@tributary/kernel";
 import sharp from "sharp";
 import { moveCompilers, moveOtherThreads, raiseThisProcess } from "./cores.ts";
@@ -35,7 +35,8 @@ type Model = {
   readonly normaliser: Normaliser;
 };
 
-const [backgroundCore = "", realTimePriority] = process.argv.slice(2);
+const [backgroundCore = "", realTimeJson = "null"] = process.argv.slice(2);
+const realTime = JSON.parse(realTimeJson) as RealTime | null;
 if (backgroundCore !== "") moveCompilers(backgroundCore);
 sharp.concurrency(1);
 sharp.cache(false);
@@ -56,6 +57,8 @@ const reader = new MessageReader((kind, body) => {
       return attend(load(decodeJson(body) as ChildInit));
     case messageKinds.prepare:
       return attend(prepare(decodeJson(body) as PrepareInit));
+    case messageKinds.raise:
+      return raiseThisProcess(decodeJson(body) as RealTime);
     case messageKinds.infer:
       return attend(answer(infer, decodeInfer(body)));
     case messageKinds.inferTensors:
@@ -91,7 +94,7 @@ async function load(init: ChildInit): Promise<void> {
     // With the threads that decode pictures, which a frame waits for as well. Not before: loading computes for a second, and would keep
     // other models and the agent from the core that it shares with them.
     if (backgroundCore !== "") moveOtherThreads(backgroundCore);
-    if (realTimePriority !== undefined) raiseThisProcess(Number(realTimePriority));
+    if (realTime !== null) raiseThisProcess(realTime);
     pipe.write(encodeJson(messageKinds.ready, {}));
   } catch (error) {
     const code = error instanceof Failure ? error.code : "model-unloadable";

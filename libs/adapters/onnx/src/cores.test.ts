@@ -25,7 +25,7 @@ test("a thread gets a real-time class if permitted, and threads that it starts d
   const before = policyOf("thread-self");
   const child = () => spawnSync("cat", ["/proc/self/stat"], { encoding: "utf8" }).stdout;
   try {
-    raiseThisThread(2);
+    expect(raiseThisThread(2)).toBe(may);
     expect(policyOf("thread-self")).toBe(may ? 2 : before);
     expect(child().split(") ")[1]?.split(" ")[38]).toBe("0");
   } finally {
@@ -33,4 +33,19 @@ test("a thread gets a real-time class if permitted, and threads that it starts d
     spawnSync("chrt", ["--other", "--pid", "0", thread]);
   }
   expect(policyOf("thread-self")).toBe(before);
+});
+
+test("a process that goes ahead of its host is ended when it computes without a rest, and not when it rests (cores.ts Q3)", () => {
+  const may = spawnSync("chrt", ["--rr", "2", "true"]).status === 0;
+  const runs = (work: string) => {
+    const cores = new URL("../dist/cores.js", import.meta.url);
+    const raised = `import { raiseThisProcess } from ${JSON.stringify(cores.href)}; raiseThisProcess({ priority: 2, computesMsMax: 100 });`;
+    const args = ["--input-type=module", "--eval", `${raised} ${work}`];
+    return spawnSync(process.execPath, args, { timeout: 10_000, killSignal: "SIGKILL" });
+  };
+  const compute = (ms: number) => `for (const end = Date.now() + ${ms}; Date.now() < end; );`;
+  expect(runs(compute(2_000)).signal).toBe(may ? "SIGXCPU" : null);
+  expect(
+    runs(`for (let i = 0; i < 10; i++) { ${compute(30)} await new Promise((next) => setTimeout(next, 5)); }`).status,
+  ).toBe(0);
 });

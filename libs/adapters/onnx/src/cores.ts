@@ -12,9 +12,12 @@
  *     one, which releases none, is on the frames' cores.
  * Q2. Other programs run on the frames' cores too, and hold them just as long. A thread in a real-time class does not wait for
  *     them. V8's own are in it too, last: a collection of garbage ends when its helpers do, which beside a program that never
- *     sleeps wait for their core. That needs util-linux's chrt and a permission (CAP_SYS_NICE, or RLIMIT_RTPRIO of the priority). */
+ *     sleeps wait for their core. That needs util-linux's chrt and a permission (CAP_SYS_NICE, or RLIMIT_RTPRIO of the priority).
+ * Q3. A process that goes ahead of its host could keep the host from ending it. So Linux ends it, after a time of computing on end
+ *     (RLIMIT_RTTIME; util-linux's prlimit). V8's helpers of that process are not in the class: compiling may take them longer. */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import type { RealTime } from "@tributary/inference";
 
 export type Cores = {
   /** As taskset takes them: "0-2" or "0,2". */
@@ -77,21 +80,34 @@ export function moveThisThread(core: string): void {
 /** Of V8's own threads (Q2). */
 const HELPERS_PRIORITY = 1;
 
-/** Puts the calling thread into a real-time class, at a priority of 2 to 99, and V8's own behind it; threads that it starts are not in it. */
-export function raiseThisThread(priority: number): void {
-  raise(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", priority, ["--reset-on-fork"]);
+/** Puts the calling thread into a real-time class, at a priority of 2 to 99, and V8's own behind it; threads that it starts are not in it.
+ * False: that is not permitted. */
+export function raiseThisThread(priority: number): boolean {
+  if (!raise(readlinkSync("/proc/thread-self").split("/").at(-1) ?? "", priority, ["--reset-on-fork"])) return false;
   for (const thread of threadsNamed(/^V8Worker/)) raise(thread, HELPERS_PRIORITY, ["--reset-on-fork"]);
+  return true;
 }
 
 /** The same for all threads of this process, and for those that they start from now on. Move the others first (Q1). */
-export function raiseThisProcess(priority: number): void {
+export function raiseThisProcess({ priority, computesMsMax }: RealTime): void {
+  // Without the limit it is not raised.
+  if (computesMsMax !== undefined && !limitComputing(computesMsMax)) return;
   for (const thread of threadsNamed(/^(MainThread|node|libuv)/)) raise(thread, priority, []);
+  if (computesMsMax !== undefined) return; // Q3
   for (const thread of threadsNamed(/^V8Worker/)) raise(thread, HELPERS_PRIORITY, []);
 }
 
-function raise(thread: string, priority: number, options: readonly string[]): void {
+/** Q3. The soft limit ends it with SIGXCPU, which names the cause, and without a dump of its memory; the hard one with SIGKILL. */
+function limitComputing(ms: number): boolean {
+  const us = Math.ceil(1_000 * ms);
+  const limits = [`--rttime=${us}:${2 * us}`, "--core=0:"];
+  return spawnSync("prlimit", ["--pid", String(process.pid), ...limits], { stdio: "ignore" }).status === 0;
+}
+
+/** False: it is not permitted, or chrt is missing; neither is an error. */
+function raise(thread: string, priority: number, options: readonly string[]): boolean {
   const at = String(priority);
-  spawnSync("chrt", ["--rr", ...options, "--pid", at, thread], { stdio: "ignore" }); // A missing permission is not an error.
+  return spawnSync("chrt", ["--rr", ...options, "--pid", at, thread], { stdio: "ignore" }).status === 0;
 }
 
 function pin(thread: string, cores: string): void {

@@ -220,6 +220,16 @@ describe("lives and deaths of the child", () => {
     expect(await asked).toMatchObject({ code: "model-host-exited", isOwnFault });
   });
 
+  test("raised after its load: its main thread is in the real-time class if permitted, and it goes on (cores.ts Q2)", async () => {
+    const may = spawnSync("chrt", ["--rr", "2", "true"]).status === 0;
+    const model = await load();
+    const policyOf = async () => (await readFile(`/proc/${model.pid}/stat`, "utf8")).split(") ")[1]?.split(" ")[38];
+    expect(await policyOf()).toBe("0");
+    model.raise({ priority: 2 });
+    expect(await model.infer(jpegs[0] as Uint8Array)).toMatchObject({ ok: true });
+    expect(await policyOf()).toBe(may ? "2" : "0");
+  });
+
   test("sends no telemetry, and leaves nothing in its home (child-model.ts H7)", async () => {
     const home = await mkdtemp(join(tmpdir(), "tributary-home-"));
     const before = process.env.HOME;

@@ -16,6 +16,7 @@ export const messageKinds = {
   answers: 5,
   prepare: 6,
   inferTensors: 7,
+  raise: 8,
 } as const;
 
 export const messageBytesMax = 256 << 20;

@@ -33,6 +33,7 @@ export type {
   LoadOptions,
   ModelHost,
   PictureStatistics,
+  RealTime,
 } from "./ports.ts";
 export {
   type ChannelOrder,

@@ -52,6 +52,8 @@ export interface LoadedModel {
   infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult>;
   /** Several JPEGs in one run of the session; results in order. */
   inferBatch(jpegs: readonly Uint8Array[], want?: Partial<InferenceWant>): Promise<readonly InferenceResult[]>;
+  /** As `LoadOptions.realTime`, for a model that was loaded without it. */
+  raise(realTime: RealTime): void;
   /** Resolves with the exit code when the process ends, however. */
   readonly exited: Promise<number | null>;
   close(): Promise<void>;
@@ -64,8 +66,16 @@ export type LoadOptions = {
   readonly pixelsMax?: number;
   /** The core that the model's process may use for what no picture waits for; any by default. */
   readonly backgroundCore?: string;
-  /** In Linux's real-time class, where this process may ask for that: 2 to 99, greater goes first. An ordinary process by default. */
-  readonly realTimePriority?: number;
+  /** An ordinary process by default. */
+  readonly realTime?: RealTime;
+};
+
+/** In Linux's real-time class, where this process may ask for that. */
+export type RealTime = {
+  /** 2 to 99, greater goes first. */
+  readonly priority: number;
+  /** Linux ends the process when it computes for longer without a rest: who goes ahead of its host may not keep the host from ending it. */
+  readonly computesMsMax?: number;
 };
 
 /** Several models may be loaded at once: slots, shadow, ladder. */

@@ -33,6 +33,7 @@ function fragileModel(): LoadedModel {
     pid: 1,
     inferBatch,
     infer: async (jpeg) => (await inferBatch([jpeg]))[0] as InferenceResult,
+    raise: () => undefined,
     exited: exited.promise,
     close: async () => exited.resolve(0),
   };
