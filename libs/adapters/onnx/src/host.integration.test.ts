@@ -260,6 +260,18 @@ describe("lives and deaths of the child", () => {
     expect(failure).toMatchObject({ isOwnFault: false, message: expect.stringContaining(how) });
   });
 
+  test("batches of many sizes leave no memory behind: cloud-vgg grew by over 100 MiB in 30 of them, and on until it was ended", async () => {
+    const model = await load(undefined, {}, undefined, join(models, "cloud-vgg"));
+    const peakMiB = async () =>
+      Number(/VmHWM:\s+(\d+)/.exec(await readFile(`/proc/${model.pid}/status`, "utf8"))?.[1]) / 1_024;
+    const batch = (size: number) =>
+      model.inferBatch(Array.from({ length: size }, (_, i) => jpegs[i % jpegs.length] as Uint8Array));
+    await batch(64);
+    const before = await peakMiB();
+    for (let i = 0; i < 30; i++) await batch([50, 20, 64, 33, 7][i % 5] as number);
+    expect((await peakMiB()) - before).toBeLessThan(60);
+  });
+
   test("no file descriptor is left for one: it is reported, and affects nothing else (child-model.ts H3)", async () => {
     const built = (path: string) => JSON.stringify(join(import.meta.dirname, path));
     const script = `
