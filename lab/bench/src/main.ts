@@ -41,6 +41,10 @@ const benches: Readonly<Record<string, Entry>> = {
     flags: [["--beside", "with a niced program beside both lanes that keeps a core busy"]],
     load: async () => (await import("./edge.ts")).edge,
   },
+  experiments: {
+    summary: "wrong verdicts of experiments, coverage of their bands, and time to decide, beside other tests",
+    load: async () => (await import("./experiments.ts")).experiments,
+  },
   fleet: {
     summary: "100,000 devices: time of a look, memory, records per second, cohorts, and how they grow",
     load: async () => (await import("./fleet.ts")).fleet,

@@ -9,7 +9,7 @@ export { type AnalysisEvidence, type AnalysisLook, analysisEvidence, analysisEvi
 export { compareGenerations, EPOCH_MAX, epochOf, type Generation, generationOf } from "./generation.ts";
 export { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
 export { nearest } from "./nearest.ts";
-export { pathText, readSpec, type SpecPath, type SpecProblem } from "./problems.ts";
+export { pathText, type ReadSpec, readSpec, type SpecPath, type SpecProblem } from "./problems.ts";
 export { applyEvent, isFinished, type Phase, type Rollout, reachedDevices, stepOf } from "./rollout.ts";
 export { segmentsOf } from "./segments.ts";
 export {

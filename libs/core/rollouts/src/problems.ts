@@ -15,17 +15,25 @@ export type SpecProblem = {
 
 const PROBLEMS_MAX = 50;
 
-export type ReadSpec =
-  | { readonly spec: RolloutSpec; readonly problems: readonly [] }
+export type ReadSpec<Spec = RolloutSpec> =
+  | { readonly spec: Spec; readonly problems: readonly [] }
   | { readonly spec: null; readonly problems: readonly SpecProblem[] };
 
-export function readSpec(written: unknown): ReadSpec {
-  const read = rolloutSpec.safeParse(written);
+export const readSpec = (written: unknown): ReadSpec =>
+  readAs(rolloutSpec, (spec) => [...problemsOfSteps(spec), ...problemsOfMetrics(spec)], written);
+
+/** `more`: problems of a specification that parses and cannot work. */
+export function readAs<Spec>(
+  schema: z.ZodType<Spec>,
+  more: (spec: Spec) => readonly SpecProblem[],
+  written: unknown,
+): ReadSpec<Spec> {
+  const read = schema.safeParse(written);
   if (!read.success) {
-    const problems = read.error.issues.flatMap((issue) => problemsOf(issue, written, []));
+    const problems = read.error.issues.flatMap((issue) => problemsOf(issue, written, [], schema));
     return { spec: null, problems: problems.slice(0, PROBLEMS_MAX) };
   }
-  const problems = [...problemsOfSteps(read.data), ...problemsOfMetrics(read.data)].slice(0, PROBLEMS_MAX);
+  const problems = more(read.data).slice(0, PROBLEMS_MAX);
   return problems.length > 0 ? { spec: null, problems } : { spec: read.data, problems: [] };
 }
 
@@ -38,7 +46,7 @@ export const pathText = (path: SpecPath): string =>
 
 type Issue = z.core.$ZodIssue;
 
-function problemsOf(issue: Issue, written: unknown, prefix: SpecPath): SpecProblem[] {
+function problemsOf(issue: Issue, written: unknown, prefix: SpecPath, schema: z.ZodType): SpecProblem[] {
   const path = [...prefix, ...issue.path.map((key) => (typeof key === "symbol" ? String(key) : key))];
   const value = at(written, path);
   const one = (message: string): SpecProblem[] => [{ path, message }];
@@ -46,11 +54,11 @@ function problemsOf(issue: Issue, written: unknown, prefix: SpecPath): SpecProbl
     case "unrecognized_keys":
       return issue.keys.slice(0, PROBLEMS_MAX).map((key) => ({
         path: [...path, key],
-        message: unknownField(key, fieldsAt(path)),
+        message: unknownField(key, fieldsAt(path, schema)),
         isName: true,
       }));
     case "invalid_union":
-      return stepProblems(issue, written, path);
+      return stepProblems(issue, written, path, schema);
     case "invalid_type": {
       if (value === undefined) return one(`is missing; ${expected(issue.expected)}`);
       if (value === null && path.at(-1) === "pause")
@@ -81,6 +89,7 @@ function stepProblems(
   issue: Extract<Issue, { code: "invalid_union" }>,
   written: unknown,
   path: SpecPath,
+  schema: z.ZodType,
 ): SpecProblem[] {
   const value = at(written, path);
   const [kind, ...more] = isObject(value) ? Object.keys(value) : [];
@@ -92,7 +101,7 @@ function stepProblems(
   if (more.length > 0)
     return [{ path, message: `${kind} and ${more.join(", ")} are steps of their own; give each its own "-"` }];
   const meant = issue.errors[kinds.indexOf(kind)] ?? [];
-  return meant.flatMap((inner) => problemsOf(inner, written, path));
+  return meant.flatMap((inner) => problemsOf(inner, written, path, schema));
 }
 
 /** In the order of the specification's union. */
@@ -109,8 +118,8 @@ type Definition = {
 };
 
 /** The fields that the specification knows at a path. */
-function fieldsAt(path: SpecPath): readonly string[] {
-  let definition: Definition = definitionOf(rolloutSpec);
+function fieldsAt(path: SpecPath, schema: z.ZodType): readonly string[] {
+  let definition: Definition = definitionOf(schema);
   for (const key of path) {
     const step = stepFields[String(key)];
     if (definition.shape === undefined && definition.element === undefined && step !== undefined) return step;

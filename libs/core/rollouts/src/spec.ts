@@ -9,7 +9,7 @@ import { metricDefaults } from "./judge/metric-watch.ts";
 const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** "90s", "5m", "6h", "1d" in milliseconds; written back in the largest unit that fits. */
-const duration = z.codec(
+export const duration = z.codec(
   z.string().regex(/^\d{1,6}[smhd]$/, "expected a duration such as 90s, 5m, 6h or 1d"),
   z.number().int().nonnegative(),
   {
@@ -25,6 +25,13 @@ export function durationText(ms: number): string {
 }
 const percent = z.number().positive().max(100);
 const names = z.array(z.string().min(1).max(128)).min(1).max(1_000);
+
+export const metadata = z.strictObject({
+  name: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, "expected a DNS label"),
+});
+export const selector = z
+  .strictObject({ hardwareClasses: names.optional(), sites: names.optional(), devices: names.optional() })
+  .prefault({});
 
 const step = z.union([
   z.strictObject({ setWeight: percent }),
@@ -86,14 +93,12 @@ const maintenanceWindow = z.strictObject({
 export const rolloutSpec = z.strictObject({
   apiVersion: z.literal("tributary.dev/v1"),
   kind: z.literal("ModelRollout"),
-  metadata: z.strictObject({ name: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, "expected a DNS label") }),
+  metadata,
   spec: z.strictObject({
     /** NAME, NAME@VERSION or NAME@ALIAS in the model registry. */
     model: z.string().regex(/^[A-Za-z0-9][\w.-]*(@[A-Za-z0-9][\w.-]*)?$/, "expected NAME@VERSION or NAME@ALIAS"),
     slot: z.string().min(1).max(32).default(PERCEPTION),
-    selector: z
-      .strictObject({ hardwareClasses: names.optional(), sites: names.optional(), devices: names.optional() })
-      .prefault({}),
+    selector,
     strategy: z.strictObject({
       canary: z.strictObject({
         steps: z.array(step).min(1).max(64),

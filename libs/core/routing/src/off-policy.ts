@@ -72,7 +72,7 @@ export type OffPolicyFrontier = {
   readonly cloudWorseOn: readonly (OffPolicyDifference & { readonly labelIndex: number; readonly frames: number })[];
 };
 
-type Scored = {
+export type Scored = {
   readonly frame: LoggedFrame;
   readonly priority: boolean;
   readonly score: number;
@@ -93,15 +93,8 @@ export function simulateFrontier(
   policy: SimulatedPolicy,
   shares: readonly number[],
 ): OffPolicyFrontier {
-  const scored = frames.map((frame): Scored => {
-    invariant(frame.propensity > 0 && frame.propensity <= 1, "a propensity is above 0 and at most 1");
-    const priority = frame.triggered || priorityOf(policy, frame.calibrated) !== null;
-    return { frame, priority, ...scoreOf(policy, frame.calibrated) };
-  });
-  // Priority frames are sent whatever their score, so they come first in every order.
-  const orderBy = (score: (one: Scored) => number) =>
-    orderByScore(scored.map((one) => (one.priority ? Number.POSITIVE_INFINITY : score(one))));
-  const order = orderBy(({ score }) => score);
+  const scored = scoredBy(frames, policy);
+  const order = orderBy(scored, ({ score }) => score);
   const estimateAt = (by: Int32Array, sent: number) => estimateOf(scored, by.subarray(0, sent));
   const scoreAt = (place: number) => {
     const one = scored[order[place] ?? -1];
@@ -116,7 +109,7 @@ export function simulateFrontier(
     ...FIXED_SCORES.map((name) => ({
       name,
       estimate: estimateAt(
-        orderBy(({ frame }) => fixedScoreOf(name, frame.calibrated)),
+        orderBy(scored, ({ frame }) => fixedScoreOf(name, frame.calibrated)),
         ownSent,
       ),
     })),
@@ -145,8 +138,20 @@ export function simulateFrontier(
   };
 }
 
+export function scoredBy(frames: readonly LoggedFrame[], policy: SimulatedPolicy): readonly Scored[] {
+  return frames.map((frame) => {
+    invariant(frame.propensity > 0 && frame.propensity <= 1, "a propensity is above 0 and at most 1");
+    const priority = frame.triggered || priorityOf(policy, frame.calibrated) !== null;
+    return { frame, priority, ...scoreOf(policy, frame.calibrated) };
+  });
+}
+
+/** Priority frames are sent whatever their score, so they come first in every order. */
+export const orderBy = (scored: readonly Scored[], score: (one: Scored) => number): Int32Array =>
+  orderByScore(scored.map((one) => (one.priority ? Number.POSITIVE_INFINITY : score(one))));
+
 /** What one way to choose is worth, frame by frame. */
-type Estimate = {
+export type Estimate = {
   /** Of each frame; their mean is the accuracy. */
   readonly values: Float64Array;
   /** Of each frame, as the models have it. */
@@ -158,7 +163,7 @@ type Estimate = {
 };
 
 /** `sent`: places of the frames that are sent. Null without a known outcome. */
-function estimateOf(scored: readonly Scored[], sent: Int32Array): Estimate | null {
+export function estimateOf(scored: readonly Scored[], sent: Int32Array): Estimate | null {
   const isSent = new Uint8Array(scored.length);
   for (const place of sent) isSent[place] = 1;
   const drawn = [0, 0];
@@ -229,7 +234,7 @@ function worseClasses(scored: readonly Scored[], cloud: Estimate, edge: Estimate
 }
 
 /** Of a Bernoulli variable. */
-const spreadOf = (probability: number): number => probability * (1 - probability);
+export const spreadOf = (probability: number): number => probability * (1 - probability);
 
 const outcomeOf = (frame: LoggedFrame, isSent: boolean): boolean | null =>
   frame.drawn ? (isSent ? frame.cloudRight : frame.edgeRight) : null;

@@ -71,7 +71,11 @@ export function addDevice(sums: Sums, x: number, y: number, good: number, frames
 export const noSums = (): Sums => ({ n: 0, x: 0, y: 0, xx: 0, xy: 0, yy: 0, bad: 0, chance: 0 });
 
 /** `compare` of arms that were summed already. */
-export function compareSums(control: Sums, canary: Sums): Compared | null {
+export const compareSums = (control: Sums, canary: Sums): Compared | null =>
+  compareAdjusted(control, canary, floorOf(control) + floorOf(canary));
+
+/** The same of any quantity that is bounded per device. `chance`: of the variance, what independent frames alone would give. */
+export function compareAdjusted(control: Adjustable, canary: Adjustable, chance: number): Compared | null {
   if (control.n < 2 || canary.n < 2) return null;
   const [a, b] = [momentsOf(control), momentsOf(canary)];
   const slope = a.xx > 0 ? Math.min(1, Math.max(0, a.xy / a.xx)) : 0; // theta = cov(Y, X) / var(X) (A4)
@@ -83,7 +87,6 @@ export function compareSums(control: Sums, canary: Sums): Compared | null {
   const vb = varianceOf(b);
   const spread = va + vb;
   const freedom = spread === 0 ? a.n + b.n - 2 : spread ** 2 / (va ** 2 / (a.n - 1) + vb ** 2 / (b.n - 1));
-  const chance = floorOf(control) + floorOf(canary);
   const variance = Math.max(spread, chance * leastShare(freedom));
   return { harm: meanOf(a) - meanOf(b), variance, freedom, chance: Math.min(chance, variance) };
 }
@@ -115,10 +118,12 @@ function sumsOf({ good, frames, before }: Arm, origin: Origin, start: Started | 
   return sums;
 }
 
+/** Devices, and sums of their past (`x`) and their present (`y`). */
+export type Adjustable = Omit<Sums, "bad" | "chance">;
 /** Means, and sums of squares and products about them. */
-type Moments = Omit<Sums, "bad" | "chance">;
+type Moments = Adjustable;
 
-const momentsOf = ({ n, x, y, xx, xy, yy }: Sums): Moments => ({
+const momentsOf = ({ n, x, y, xx, xy, yy }: Adjustable): Moments => ({
   n,
   x: x / n,
   y: y / n,
@@ -128,7 +133,7 @@ const momentsOf = ({ n, x, y, xx, xy, yy }: Sums): Moments => ({
 });
 
 /** What independent frames would give for a mean of the devices' rates. */
-function floorOf({ n, bad, chance }: Sums): number {
+export function floorOf({ n, bad, chance }: Pick<Sums, "n" | "bad" | "chance">): number {
   const frames = (n * n) / chance; // All of them, where each device has as many.
   const p = ((Math.max(0, bad) / n) * frames + 0.5) / (frames + 1);
   return (p * (1 - p)) / frames;

@@ -63,9 +63,12 @@ export class HarmProcess {
 
   #logHarm(comparison: Comparison): number {
     const { tolerated, mixture } = this.#settings;
-    const above = { ...comparison, harm: comparison.harm - tolerated };
-    return logSum(mixture.map(({ share, variance }) => Math.log(share) + logEvidence(above, variance)));
+    return logMixed({ ...comparison, harm: comparison.harm - tolerated }, mixture);
   }
 }
+
+/** ln e for "the harm is above 0". */
+export const logMixed = (comparison: Comparison, mixture: readonly MixtureShare[]): number =>
+  logSum(mixture.map(({ share, variance }) => Math.log(share) + logEvidence(comparison, variance)));
 
 const copy = ({ good, frames }: Arm): Started => ({ good: Float64Array.from(good), frames: Float64Array.from(frames) });

@@ -1,5 +1,5 @@
 export type { Arm } from "./comparison.ts";
-export { pOfOneLook } from "./evidence.ts";
+export { logEvidence, mixtureVariance, pOfOneLook } from "./evidence.ts";
 export type { Counts } from "./harm-process.ts";
 export { type MetricLook, MetricWatch, metricDefaults, segmentWeights } from "./metric-watch.ts";
 export { DEVICES_MIN, plannedVariance, smallestArms } from "./plan.ts";

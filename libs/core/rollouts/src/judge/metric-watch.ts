@@ -138,10 +138,11 @@ export class MetricWatch {
   }
 }
 
-const widened = (mixture: number): readonly MixtureShare[] =>
-  mixture >= WIDE_SD ** 2
+/** `unit`: 1 for a rate. */
+export const widened = (mixture: number, unit = 1): readonly MixtureShare[] =>
+  mixture >= (unit * WIDE_SD) ** 2
     ? [{ share: 1, variance: mixture }]
     : [
         { share: 1 - WIDE_SHARE, variance: mixture },
-        { share: WIDE_SHARE, variance: WIDE_SD ** 2 },
+        { share: WIDE_SHARE, variance: (unit * WIDE_SD) ** 2 },
       ];

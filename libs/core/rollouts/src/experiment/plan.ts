@@ -1,0 +1,68 @@
+/** How well an experiment will know an arm, computed before it starts. */
+import { type ArmVerdict, ExperimentJudge, type ExperimentSettings } from "./judge.ts";
+import { type LaneName, laneNames, type Rates, type Weights } from "./lanes.ts";
+
+export type ExperimentPlan = {
+  /** Devices of the control, and of the arm. */
+  readonly devices: readonly [control: number, arm: number];
+  /** Rates that are expected. */
+  readonly rates: Rates;
+  /** Frames of one device in each lane by the moment at which evidence should grow fastest; of `correct` those with a label. */
+  readonly frames: Readonly<Record<LaneName, number>>;
+  /** Standard deviations between devices that their past does not explain. */
+  readonly deviceSd: Rates;
+};
+
+/** Variances of the comparisons of utility, in currency per frame squared, and of the late share. Lanes count as independent. */
+export function plannedVariances(
+  plan: ExperimentPlan,
+  weights: Weights,
+): { readonly utility: number; readonly late: number } {
+  const [a, b] = plan.devices;
+  const of = (lane: LaneName) => {
+    const rate = plan.rates[lane];
+    return plan.deviceSd[lane] ** 2 + Math.max(rate * (1 - rate), 1 / plan.frames[lane]) / plan.frames[lane];
+  };
+  const utility = laneNames.reduce((sum, lane) => sum + weights[lane] ** 2 * of(lane), 0);
+  return { utility: utility * (1 / a + 1 / b), late: of("late") * (1 / a + 1 / b) };
+}
+
+/** A gain that is foreseen: in utility, in currency per frame, and what the late share rises by. */
+export type Foreseen = { readonly gain: number; readonly rise: number };
+
+/** From one hour, in steps of a tenth, up to a year. */
+const [STEP, HOURS_MAX] = [1.1, 8_766] as const;
+
+/**
+ * Hours until an experiment with an arm of this gain has a verdict, if all goes as foreseen: by then half of such experiments are decided, about.
+ * Null: not within a year; more devices, or more labels, would help.
+ *
+ * @param perHour - Frames of one device and hour in each lane; of `correct` those with a label.
+ */
+export function hoursToDecide(
+  { devices, rates, deviceSd }: Omit<ExperimentPlan, "frames">,
+  perHour: Readonly<Record<LaneName, number>>,
+  settings: Omit<ExperimentSettings, "planned">,
+  { gain, rise }: Foreseen,
+): { readonly hours: number; readonly verdict: Exclude<ArmVerdict, "undecided"> } | null {
+  const variancesAfter = (hours: number) => {
+    const frames = { correct: 0, escalated: 0, late: 0 };
+    for (const lane of laneNames) frames[lane] = hours * perHour[lane];
+    return plannedVariances({ devices, rates, frames, deviceSd }, settings.weights);
+  };
+  const judge = new ExperimentJudge({ ...settings, planned: variancesAfter(PLANNED_HOURS) });
+  const freedom = devices[0] + devices[1] - 2;
+  const burnInHours = settings.burnInMs / 3_600_000;
+  for (let hours = Math.max(1, burnInHours); hours <= HOURS_MAX; hours *= STEP) {
+    const { utility, late } = variancesAfter(hours);
+    const { verdict } = judge.judged(
+      { harm: -gain, variance: utility, freedom },
+      { harm: -rise, variance: late, freedom },
+    );
+    if (verdict !== "undecided") return { hours, verdict };
+  }
+  return null;
+}
+
+/** Evidence grows fastest about then: a day's frames. */
+const PLANNED_HOURS = 24;
