@@ -8,6 +8,7 @@ import { describeDevice, devicesCommand, getDevices } from "./commands/devices.t
 import { dlqCommand } from "./commands/dlq.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { driftCommand } from "./commands/drift.ts";
+import { experimentCommand } from "./commands/experiments.ts";
 import { routerCommand } from "./commands/explain.ts";
 import { framesCommand } from "./commands/frames.ts";
 import { labelsCommand } from "./commands/labels.ts";
@@ -75,6 +76,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(framesCommand(io))
     .addCommand(labelsCommand(io))
     .addCommand(rolloutCommand(io))
+    .addCommand(experimentCommand(io))
     .addCommand(driftCommand(io))
     .addCommand(trainCommand(io))
     .addCommand(datasetsCommand(io))

@@ -1,4 +1,4 @@
-/** `router simulate` as people run it: logged frames on a real Kafka, or in a file, under the policy in force and another. */
+/** `router simulate` and `experiment plan` as people run them: logged frames on a real Kafka, or in a file, under several policies. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -6,6 +6,7 @@ import { type EdgePrediction, type Topic, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink } from "@tributary/kafka";
 import { seededRandom } from "@tributary/kernel";
 import {
+  someAnswer,
   someBootId,
   somePolicy,
   somePrediction,
@@ -20,14 +21,18 @@ const FRAMES = 4_000;
 const kafka = { ...testKafka(), clientId: "simulate-test" };
 const dir = tempDir("simulate");
 const policy = somePolicy();
+/** Sends as much as it may. */
+const hybrid = somePolicy({ policyVersion: "cd".repeat(32), scoreMin: -1 });
 const file = (name: string) => join(dir.path, name);
 const truth = { edge: 0, cloud: 0 };
 
-async function simulate(...args: string[]) {
-  const process = spawnProcess({ name: "cli", main: "cli/dist/main.js", args: ["router", "simulate", ...args] });
+async function cli(...args: string[]) {
+  const process = spawnProcess({ name: "cli", main: "cli/dist/main.js", args });
   const { code } = await process.exited;
   return { code, text: process.lines().join("\n") };
 }
+const simulate = (...args: string[]) => cli("router", "simulate", ...args);
+const plan = (...args: string[]) => cli("experiment", "plan", "-f", file("experiment.yaml"), ...args);
 const fromKafka = ["--brokers", kafka.brokers.join(","), "--prefix", kafka.prefix];
 
 beforeAll(async () => {
@@ -41,7 +46,7 @@ beforeAll(async () => {
     value: topic.codec.encodeConfluent(value),
     timestamp: Date.now(),
   });
-  await sink.send([put(topics.policies, "policy", policy)]);
+  await sink.send([put(topics.policies, "policy", policy), put(topics.policies, "hybrid", hybrid)]);
   const random = seededRandom(5);
   for (const deviceId of ["cam-01", "cam-02"]) {
     const predictions: EdgePrediction[] = [];
@@ -57,9 +62,17 @@ beforeAll(async () => {
       predictions.push(somePrediction({ frameSeq, margin, samplePropensity: 0.1, sampleDrawn: drawn }));
       if (!drawn) continue;
       const name = { deviceId, bootId: someBootId, cameraId: "cam", frameSeq };
+      // Of those that were sent one in ten was late.
+      const isLate = records.length % 30 === 0;
+      const final = someAnswer({
+        frameSeq,
+        settledBy: isLate ? "DEADLINE" : "CLOUD_ANSWER",
+        latencyMs: isLate ? 2_000 : 300,
+      });
       const label = isRight ? "cat" : "dog";
       const cloudLabel = cloudRight ? label : "bird";
       records.push(
+        put(topics.classifications, deviceId, { deviceId, bootId: someBootId, answers: [final] }),
         put(topics.results, deviceId, someResult({ ...name, label: cloudLabel, costMicros: 200n })),
         put(topics.groundTruth, deviceId, {
           ...name,
@@ -130,5 +143,76 @@ describe("router simulate", () => {
     expect((await simulate("--from", file("frames.jsonl"))).code).toBe(2);
     expect((await simulate(...fromKafka, "--arm", "nobody")).code).toBe(3);
     expect((await simulate("--shares", "2")).code).toBe(2);
+  });
+});
+
+type Planned = {
+  name: string;
+  escalated: number;
+  late: number;
+  p99Ms: number;
+  lead: Record<string, number> | null;
+  experiment: object;
+};
+
+describe("experiment plan", () => {
+  const specification = (utility: string, more = "") => `apiVersion: tributary.dev/v1
+kind: Experiment
+metadata: { name: cloud-or-not }
+spec:
+  arms:
+    - { name: hybrid, policy: ${hybrid.policyVersion.slice(0, 12)} }
+    - { name: edge-only, policy: "00000000" }
+  utility: { ${utility}, currency: EUR }
+  rope: 0.001
+${more}`;
+  const edgeOnly = ["--policy", `edge-only=${file("edge-only.json")}`];
+
+  beforeAll(() => {
+    writeFileSync(file("experiment.yaml"), specification("correct: 1, escalated: 0.05, late: 0.1"));
+    writeFileSync(file("edge-only.json"), JSON.stringify({ ...policy, escalationShareMax: 0 }));
+  });
+
+  test("names the winner, what each arm sends, and how long an experiment takes; dearer calls flip it", async () => {
+    const { code, text } = await plan(...fromKafka, ...edgeOnly, "-o", "json", "--plot", file("arms.svg"));
+    expect({ code, text }).toMatchObject({ code: 0 });
+    const found = JSON.parse(text);
+    expect(found).toMatchObject({ name: "cloud-or-not", frames: FRAMES, devices: 2 });
+    expect(found.winner).toEqual({ name: "hybrid", isShown: true, tooLate: [] });
+    const [control, edge] = found.arms as [Planned, Planned];
+    expect(control).toMatchObject({ name: "hybrid", escalated: 0.3, lead: null, experiment: null });
+    expect(control.late).toBeCloseTo(0.03, 2);
+    expect(edge).toMatchObject({ name: "edge-only", escalated: 0, late: 0 });
+    expect(edge.lead?.upper).toBeLessThan(0);
+    expect(control.p99Ms).toBe(2_000);
+    expect(readFileSync(file("arms.svg"), "utf8")).toContain("hybrid, p99 2000 ms");
+
+    writeFileSync(file("experiment.yaml"), specification("correct: 1, escalated: 2, late: 0.1"));
+    const dear = await plan(...fromKafka, ...edgeOnly, "--devices", "80", "--labels-per-day", "24");
+    expect(dear).toMatchObject({
+      code: 0,
+      text: expect.stringContaining("Expected winner: edge-only (the labels show it)."),
+    });
+    expect(dear.text).toMatch(/edge-only .*adopt, about \d+ (hours|days)/);
+  });
+
+  test("what cannot be planned is refused, with the arm and the fix", async () => {
+    writeFileSync(file("experiment.yaml"), specification("correct: 1, escalated: 0.05, late: 0.1"));
+    const unknown = await plan(...fromKafka);
+    expect(unknown).toMatchObject({ code: 3, text: expect.stringContaining("--policy edge-only=FILE") });
+    const nobody = await plan(...fromKafka, "--policy", `nobody=${file("edge-only.json")}`);
+    expect(nobody).toMatchObject({ code: 2, text: expect.stringContaining("has no such arm, but hybrid, edge-only") });
+    writeFileSync(file("slower.json"), JSON.stringify({ ...policy, deadlineMs: 9_000 }));
+    const slower = await plan(...fromKafka, "--policy", `edge-only=${file("slower.json")}`);
+    expect(slower).toMatchObject({ code: 2, text: expect.stringContaining("hybrid 2000 ms, edge-only 9000 ms") });
+    writeFileSync(
+      file("experiment.yaml"),
+      specification("correct: 1, escalated: 0.05, late: 0.1", "  latemargin: 1\n"),
+    );
+    const wrong = await cli("experiment", "lint", file("experiment.yaml"));
+    expect(wrong).toMatchObject({
+      code: 1,
+      text: expect.stringMatching(/:10:3: .*latemargin: unknown field; did you mean lateMargin/),
+    });
   });
 });

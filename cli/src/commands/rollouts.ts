@@ -1,11 +1,8 @@
 /** `rollout`: starts, shows and controls rollouts. */
-import { readFileSync } from "node:fs";
-import { text as textOf } from "node:stream/consumers";
 import type { RolloutCommand, RolloutDevices, RolloutQuery, RolloutView } from "@tributary/api";
-import { reasonOf } from "@tributary/kernel";
 import { changeWords, type SpecPath } from "@tributary/rollouts";
 import { Command, Option } from "commander";
-import { type Context, contextOf, type Io, outputOf } from "../context.ts";
+import { type Context, contextOf, type Io } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { GatewayRefusal } from "../gateway.ts";
 import { ago, type View } from "../output.ts";
@@ -13,6 +10,7 @@ import { reportOption, writeReport } from "../report-file.ts";
 import { type Linted, lineOf, lint } from "../rollouts/lint.ts";
 import { type Event, markOf, packageWords, phaseWords, stepsOf, treeOf } from "../rollouts/tree.ts";
 import { watchable, watched } from "../watch.ts";
+import { addLint, problemsCounted, readSpecFile } from "./lint.ts";
 
 /** Devices of the canary that a status fetches, the gateway's limit; those with problems are shown first. */
 const DEVICES_FETCHED = 10_000;
@@ -46,20 +44,7 @@ export function rolloutCommand(io: Io): Command {
     .description("start a rollout; its file is checked first")
     .requiredOption("-f, --file <FILE>", "specification in YAML; - reads stdin")
     .action(async ({ file }: { file: string }, own: Command) => create(contextOf(own, io), file));
-  command
-    .command("lint")
-    .argument("<file>", "specification in YAML; - reads stdin")
-    .description("check a specification without a server: prints file, line, column and fix of each problem")
-    .action(async (file: string, _options: object, own: Command) => {
-      const output = outputOf(own, io);
-      const { problems, spec } = lint(await read(file));
-      output.one({ file, problems }, file, () => {
-        for (const problem of problems) output.line(lineOf(file, problem));
-        if (spec !== null)
-          output.line(`${file} is fine: ${spec.metadata.name}, ${spec.spec.strategy.canary.steps.length} steps.`);
-      });
-      if (problems.length > 0) throw new CliError(exitCodes.failed, `${file}: ${counted(problems.length)}.`);
-    });
+  addLint(command, io, lint, ({ spec }) => `${spec.strategy.canary.steps.length} steps`);
   addList(command, io);
   watchable(named(command.command("status")))
     .description("the state of a rollout: steps, analyses with their numbers, canary devices")
@@ -151,16 +136,8 @@ function addReport(command: Command, io: Io): void {
 const named = (command: Command): Command =>
   command.argument("<rollout>", "its name or its uid; if several have the name, the newest");
 
-async function read(file: string): Promise<string> {
-  try {
-    return file === "-" ? await textOf(process.stdin) : readFileSync(file, "utf8");
-  } catch (error) {
-    throw new CliError(exitCodes.usage, `${file} cannot be read: ${reasonOf(error)}`);
-  }
-}
-
 async function create({ gateway, output, io }: Context, file: string): Promise<void> {
-  const linted = lint(await read(file));
+  const linted = lint(await readSpecFile(file));
   const { problems, written, spec } = linted;
   if (spec === null) throw refusedFile(file, problems.map((problem) => lineOf(file, problem))); // biome-ignore format: one line
   const body = { spec: written as Record<string, unknown>, by: personOf(io) };
@@ -174,9 +151,10 @@ async function create({ gateway, output, io }: Context, file: string): Promise<v
 }
 
 const refusedFile = (file: string, lines: readonly string[]): CliError =>
-  new CliError(exitCodes.failed, `${counted(lines.length)} in ${file}; no rollout was started.\n${lines.join("\n")}`);
-
-const counted = (problems: number): string => (problems === 1 ? "1 problem" : `${problems} problems`);
+  new CliError(
+    exitCodes.failed,
+    `${problemsCounted(lines.length)} in ${file}; no rollout was started.\n${lines.join("\n")}`,
+  );
 
 /** The server's errors, with their place in the file. */
 function located(file: string, { locate }: Linted, error: unknown): unknown {

@@ -1,5 +1,12 @@
 /** Checks a specification's text without a server: the problems, with their lines, columns and fixes. */
-import { pathText, type RolloutSpec, readSpec, type SpecPath, type SpecProblem } from "@tributary/rollouts";
+import {
+  pathText,
+  type ReadSpec,
+  type RolloutSpec,
+  readSpec,
+  type SpecPath,
+  type SpecProblem,
+} from "@tributary/rollouts";
 import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDocuments } from "yaml";
 
 /** A specification is about a page; a larger file is something else. */
@@ -13,17 +20,20 @@ export type Located = {
   readonly message: string;
 };
 
-export type Linted = {
+export type Linted<Spec = RolloutSpec> = {
   readonly problems: readonly Located[];
   /** As written, for the server; null if the text is not YAML. */
   readonly written: unknown;
   /** Null when there are problems. */
-  readonly spec: RolloutSpec | null;
+  readonly spec: Spec | null;
   /** The place of a field in the text; of a missing field, that of the nearest parent. */
   readonly locate: (problem: SpecProblem) => Located;
 };
 
-export function lint(text: string): Linted {
+export const lint = (text: string): Linted => lintAs(readSpec, text, "docs/guides/roll-out-a-model.md");
+
+/** `guide`: where a specification of this kind is explained. */
+export function lintAs<Spec>(read: (written: unknown) => ReadSpec<Spec>, text: string, guide: string): Linted<Spec> {
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
   const [document, second] = Array.isArray(documents) ? documents : [];
@@ -31,19 +41,19 @@ export function lint(text: string): Linted {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
-  const alone = (offset: number, message: string): Linted => ({
+  const alone = (offset: number, message: string): Linted<Spec> => ({
     problems: [{ ...placeAt(offset), field: "", message }],
     written: null,
     spec: null,
     locate: ({ message: own }) => ({ line: 1, column: 1, field: "", message: own }),
   });
   if (text.length > SPEC_BYTES_MAX) return alone(0, `is longer than ${SPEC_BYTES_MAX} bytes; is it a specification?`);
-  if (document === undefined || document.contents === null)
-    return alone(0, "is empty; see docs/guides/roll-out-a-model.md");
+  if (document === undefined || document.contents === null) return alone(0, `is empty; see ${guide}`);
   // After the first syntax error a parser only guesses.
   const broken = document.errors[0];
   if (broken !== undefined) return alone(broken.pos[0], `is not YAML: ${broken.message}`);
-  if (second !== undefined) return alone(second.range[0], "a second document starts here; a file has one rollout");
+  if (second !== undefined)
+    return alone(second.range[0], "a second document starts here; a file has one specification");
   const locate = ({ path, isName, message }: SpecProblem): Located => ({
     ...placeAt(offsetOf(document, path, isName === true)),
     field: pathText(path),
@@ -55,7 +65,7 @@ export function lint(text: string): Linted {
   } catch {
     return alone(0, "expands too much by aliases; write it out");
   }
-  const { spec, problems } = readSpec(written);
+  const { spec, problems } = read(written);
   return {
     problems: problems.map(locate).sort((a, b) => a.line - b.line || a.column - b.column),
     written,

@@ -10,6 +10,8 @@ const right = z.number().min(0).max(1);
 
 export const loggedLineSchema = z.strictObject({
   frameId: z.string(),
+  /** When Kafka received its prediction, in ms since 1970; null in files of earlier versions. */
+  at: z.number().nullable().default(null),
   modelDigest: z.string(),
   policyVersion: z.string(),
   arm: z.string(),
@@ -25,6 +27,9 @@ export const loggedLineSchema = z.strictObject({
   /** The cloud's answer and its cost; null if there is none. */
   cloudLabel: z.string().nullable(),
   costMicros: z.number().nullable(),
+  /** Of the final answer: what settled it, and its time from capture (of a kept frame, on the device); null if there is none. */
+  settledBy: z.string().nullable().default(null),
+  latencyMs: z.number().min(0).nullable().default(null),
   /** Ground truth; null if unknown. */
   truth: z.string().nullable(),
   /** As the device logged it; null if unknown. */

@@ -3,11 +3,18 @@ import type { Simulation, SimulationPoint } from "./simulate.ts";
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [640, 400, 64, 24, 40, 52];
 
-export function simulationPicture({ points, own }: Simulation): string {
+/** A way to send frames that is named in the picture. */
+export type Mark = { readonly name: string; readonly share: number; readonly accuracy: number };
+
+export function simulationPicture(
+  { points, own }: Pick<Simulation, "points" | "own">,
+  marks: readonly Mark[] = [],
+): string {
   const all = own === null ? points : [...points, own];
-  const low = Math.floor(Math.min(...all.map(({ lower }) => lower)) * 20) / 20;
-  const high = Math.ceil(Math.max(...all.map(({ upper }) => upper)) * 20) / 20;
-  const shareMax = Math.max(0.1, ...all.map(({ share }) => share));
+  const marked = marks.map(({ accuracy }) => accuracy);
+  const low = Math.floor(Math.min(...all.map(({ lower }) => lower), ...marked) * 20) / 20;
+  const high = Math.ceil(Math.max(...all.map(({ upper }) => upper), ...marked) * 20) / 20;
+  const shareMax = Math.max(0.1, ...[...all, ...marks].map(({ share }) => share));
   const x = (share: number) => LEFT + (share / shareMax) * (WIDTH - LEFT - RIGHT);
   const y = (accuracy: number) => TOP + ((high - accuracy) / Math.max(0.01, high - low)) * (HEIGHT - TOP - BOTTOM);
   const at = (share: number, accuracy: number) => `${x(share).toFixed(1)},${y(accuracy).toFixed(1)}`;
@@ -24,6 +31,7 @@ ${columns.map((v) => `<text x="${x(v)}" y="${HEIGHT - BOTTOM + 20}" text-anchor=
 <polygon points="${band}" fill="#0072b2" opacity="0.18"/>
 <polyline points="${edge(({ accuracy }) => accuracy, points)}" fill="none" stroke="#0072b2" stroke-width="2.5"/>
 ${own === null ? "" : `<circle cx="${x(own.share).toFixed(1)}" cy="${y(own.accuracy).toFixed(1)}" r="5" fill="#d55e00"/><text x="${WIDTH - RIGHT}" y="${HEIGHT - 8}" text-anchor="end" fill="#d55e00">the policy's own threshold</text>`}
+${marks.map(({ name, share, accuracy }) => `<circle cx="${x(share).toFixed(1)}" cy="${y(accuracy).toFixed(1)}" r="5" fill="#009e73"/><text x="${(x(share) + 8).toFixed(1)}" y="${(y(accuracy) - 8).toFixed(1)}">${name}</text>`).join("\n")}
 <text x="${LEFT}" y="${HEIGHT - 8}">share of frames sent; band: 95 % intervals</text>
 </svg>
 `;
