@@ -205,6 +205,11 @@ ${more}`;
     writeFileSync(file("slower.json"), JSON.stringify({ ...policy, deadlineMs: 9_000 }));
     const slower = await plan(...fromKafka, "--policy", `edge-only=${file("slower.json")}`);
     expect(slower).toMatchObject({ code: 2, text: expect.stringContaining("hybrid 2000 ms, edge-only 9000 ms") });
+    writeFileSync(file("shuffled.json"), JSON.stringify({ ...policy, labels: policy.labels.toReversed() }));
+    const other = await plan(...fromKafka, "--policy", `edge-only=${file("shuffled.json")}`);
+    expect(other).toMatchObject({ code: 2, text: expect.stringContaining("for the same classes, in one order") });
+    const target = await plan(...fromKafka, ...edgeOnly, "--target", "elsewhere", "--model", policy.modelDigest);
+    expect(target).toMatchObject({ code: 2, text: expect.stringContaining("is for target default") });
     writeFileSync(
       file("experiment.yaml"),
       specification("correct: 1, escalated: 0.05, late: 0.1", "  latemargin: 1\n"),

@@ -1,4 +1,4 @@
-/** `experiment`: whether another policy, model or cloud target is worth more, within the latency SLA. */
+/** `experiment`: whether another routing policy is worth more, within the latency SLA. */
 import { readFile, writeFile } from "node:fs/promises";
 import type { RoutingPolicy } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
@@ -72,10 +72,12 @@ async function plan(options: PlanOptions, own: Command, io: Io): Promise<void> {
   const chosen = await Promise.all(
     arms.map(({ name, policy: version }) => {
       const filed = options.policy.find(({ arm }) => arm === name);
-      return filed === undefined ? byVersion(policies, version, name, modelDigest) : fromFile(filed.file);
+      return filed === undefined
+        ? byVersion(policies, version, name, { modelDigest, cloudTarget: options.target })
+        : fromFile(filed.file);
     }),
   );
-  refuseDeadlines(chosen, arms);
+  refuseDifferent(chosen, arms);
   if (ofModel.every(({ at }) => at === null))
     io.stderr("The frames have no times, as files of earlier versions: they count as those of one hour.\n");
   const { labels } = chosen[0] as ArmPolicy;
@@ -105,7 +107,7 @@ async function byVersion(
   policies: readonly RoutingPolicy[],
   version: string,
   arm: string,
-  modelDigest: string,
+  { modelDigest, cloudTarget }: Pick<RoutingPolicy, "modelDigest" | "cloudTarget">,
 ): Promise<ArmPolicy> {
   const found = policies.filter(({ policyVersion }) => policyVersion.startsWith(version));
   const [policy, second] = found;
@@ -126,6 +128,13 @@ async function byVersion(
       `Arm ${arm}: policy ${version} ${what}. What another model would answer is in no log.`,
     );
   }
+  if (policy.cloudTarget !== cloudTarget) {
+    const what = `is for target ${policy.cloudTarget}, and the answers are of ${cloudTarget}`;
+    throw new CliError(
+      exitCodes.usage,
+      `Arm ${arm}: policy ${version} ${what}. Choose others with --target; of two targets each has a plan of its own.`,
+    );
+  }
   return policy;
 }
 
@@ -138,12 +147,17 @@ async function fromFile(file: string): Promise<ArmPolicy> {
   }
 }
 
-/** An answer that is late by one deadline and not by the other cannot be compared. */
-function refuseDeadlines(policies: readonly ArmPolicy[], arms: ExperimentSpec["spec"]["arms"]): void {
+/** An answer that is late by one deadline and not by the other cannot be compared, nor can policies of other classes. */
+function refuseDifferent(policies: readonly ArmPolicy[], arms: ExperimentSpec["spec"]["arms"]): void {
   const deadlines = policies.map(({ deadlineMs }) => deadlineMs);
-  if (new Set(deadlines).size < 2) return;
-  const list = arms.map(({ name }, i) => `${name} ${deadlines[i]} ms`).join(", ");
-  throw new CliError(exitCodes.usage, `The arms must have one deadline, the SLA: ${list}.`);
+  if (new Set(deadlines).size > 1) {
+    const list = arms.map(({ name }, i) => `${name} ${deadlines[i]} ms`).join(", ");
+    throw new CliError(exitCodes.usage, `The arms must have one deadline, the SLA: ${list}.`);
+  }
+  const labels = policies.map((policy) => policy.labels.join(", "));
+  if (new Set(labels).size === 1) return;
+  const list = arms.map(({ name }, i) => `  ${name}: ${labels[i]}`).join("\n");
+  throw new CliError(exitCodes.usage, `The policies must be for the same classes, in one order:\n${list}`);
 }
 
 async function plot(

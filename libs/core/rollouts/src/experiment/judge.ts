@@ -148,7 +148,7 @@ export class ExperimentJudge {
 type Mixtures = { readonly narrow: number; readonly wide: readonly MixtureShare[] };
 const mixturesOf = (narrow: number, unit: number): Mixtures => ({ narrow, wide: widened(narrow, unit) });
 
-/** Bands of lanes that decide nothing by themselves are widest where they are of no use: differences of about 3 points. */
+/** The bands of lanes that decide nothing by themselves are narrowest for differences of about 3 points. */
 const LANE_MIXTURE = 0.03 ** 2;
 
 function comparedLanes(control: ArmLanes, arm: ArmLanes): Readonly<Record<LaneName, Compared>> | null {
