@@ -97,7 +97,7 @@ const QUIET = { ORT_DISABLE_TELEMETRY: "1" };
 
 /** What a batch needs for its layers is returned to the kernel when it is freed. By default glibc soon keeps blocks of up to 32 MiB on its heap,
  * where a small block above them keeps them resident: a model of 8 MB grew to 550 MB within thousands of batches, and was ended. */
-const RELEASES = { MALLOC_MMAP_THRESHOLD_: String(4 << 20), MALLOC_TRIM_THRESHOLD_: String(8 << 20) };
+const RELEASES = { MALLOC_MMAP_THRESHOLD_: String(4 << 20) };
 
 /** Throws ModelHostExited. */
 export function startChild(packageDir: string, { threads, backgroundCore = "", realTime }: LoadOptions): ChildProcess {
