@@ -61,7 +61,7 @@ Utility of a frame: ${WEIGHTS.correct} if right, less ${WEIGHTS.escalated} if es
   tributary       the device as unit, always-valid, alpha ${alpha} over adopt, reject and equivalent
   peeked z-test   utility of all frames, 5 %, at every look
   per-frame test  always-valid, as if frames were independent
-  arms as routed  an arm drawn for each frame: accuracy of those that the cloud answered in time, which are all that carry it
+  arms as routed  an arm drawn for each call: accuracy of the frames that the cloud answered in time, which are all that carry it
 Before it: what "tributary experiment plan" names from ${FRAMES} logged frames, real photos through both models, in ${PLANNED_RUNS} draws.
 Gates: wrong verdicts at most alpha in each world; the band of the gain holds the truth at every look in 95 % of the runs; half of the
 experiments with a 2-point gain are decided in ${HALF_HOURS_MAX} hours; in 95 % of the draws the plan names the best arm, or its intervals hold the truth. With --long 2,000 runs a world, else 200 and the exact bound of each rate is judged.`,

@@ -66,7 +66,7 @@ export class PerFrameTest {
   }
 }
 
-/** Arms drawn for each frame in the router: only frames that the cloud answered in time carry one. A z-test of their accuracy, every hour. */
+/** Arms drawn for each call: only frames that the cloud answered in time carry one. A z-test of their accuracy, every hour. */
 export class AsRouted {
   readonly #world: World;
   readonly #random: Random;
