@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
@@ -37,7 +37,11 @@ describe("what a sensor says", () => {
 
 test("the hottest counts; what was once throttled is not now; a broken one is named once, and is no reading", async () => {
   const folder = mkdtempSync(join(tmpdir(), "tributary-sensors-"));
-  const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
+  // At once, as the kernel changes a sensor's file: one that is truncated first is read empty now and then, and refused.
+  const write = (name: string, text: string) => {
+    writeFileSync(join(folder, "next"), text);
+    renameSync(join(folder, "next"), join(folder, name));
+  };
   const refused: string[] = [];
   let last: Reading | undefined;
   const sensors = new Sensors(
