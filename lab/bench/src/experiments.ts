@@ -19,7 +19,7 @@ import { clopperPearson } from "@tributary/statistics";
 import { percent, quantilesOf } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { calm, ExperimentFleet, type World } from "./experiments/fleet.ts";
-import { AsRouted, PeekedZTest, PerFrameTest } from "./experiments/others.ts";
+import { AsRouted, type Other, PeekedZTest, PerFrameTest } from "./experiments/others.ts";
 import { FRAMES, type Planned, plannedRuns } from "./experiments/planned.ts";
 import { judgedPhotos, testFrames } from "./routing/judged.ts";
 
@@ -174,7 +174,7 @@ function once(world: World, seed: number): Run {
   );
   const settings = { ...experimentDefaults, burnInMs: HOUR, weights: WEIGHTS, rope: ROPE, planned, arms: 1 };
   const judge = new ExperimentJudge(settings);
-  const others = {
+  const others: Readonly<Record<Exclude<JudgeName, "tributary">, Other>> = {
     "peeked z-test": new PeekedZTest(WEIGHTS),
     "per-frame test": new PerFrameTest(WEIGHTS),
     "arms as routed": new AsRouted(world, seededRandom(seed + 500_000)),
@@ -199,7 +199,7 @@ function once(world: World, seed: number): Run {
         hours = hour;
       }
     }
-    for (const [name, other] of Object.entries(others) as [keyof typeof others, PeekedZTest][]) {
+    for (const [name, other] of Object.entries(others) as [keyof typeof others, Other][]) {
       if (verdicts[name] === "undecided") verdicts[name] = other.look(pooled) ?? "undecided";
     }
   }

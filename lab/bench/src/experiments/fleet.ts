@@ -24,7 +24,7 @@ export type World = {
   readonly shock: number;
 };
 
-export const NO_EFFECT: Rates = { correct: 0, escalated: 0, late: 0 };
+const NO_EFFECT: Rates = { correct: 0, escalated: 0, late: 0 };
 
 export const calm: World = {
   arm: 150,
@@ -73,7 +73,7 @@ export class ExperimentFleet {
     this.#shockAt = Math.floor(random() * world.hours);
     const before = (lane: LaneName) =>
       each((i) => {
-        const rate = this.#rate(lane, i, world.control, this.#hardness[i] as number);
+        const rate = rateOf(lane, world.control, this.#hardness[i] as number);
         const frames = BEFORE_HOURS * framesOf(world, lane);
         return within(rate + Math.sqrt((rate * (1 - rate)) / frames) * normal(random));
       });
@@ -110,7 +110,7 @@ export class ExperimentFleet {
       const [lanes, sums, at] = isArm ? [this.arm, pooled.arm, i - arm] : ([this.control, pooled.control, i] as const);
       for (const lane of laneNames) {
         const frames = framesOf(this.#world, lane);
-        const good = binomial(frames, this.#rate(lane, i, isArm ? ofArm : control, hardness), this.#random);
+        const good = binomial(frames, rateOf(lane, isArm ? ofArm : control, hardness), this.#random);
         const { good: all, frames: count } = lanes[lane];
         all[at] = (all[at] as number) + good;
         count[at] = (count[at] as number) + frames;
@@ -120,12 +120,10 @@ export class ExperimentFleet {
     }
     return pooled;
   }
-
-  #rate(lane: LaneName, _device: number, rates: Rates, hardness: number): number {
-    return within(rates[lane] + OF_HARDNESS[lane] * hardness);
-  }
 }
 
+const rateOf = (lane: LaneName, rates: Rates, hardness: number): number =>
+  within(rates[lane] + OF_HARDNESS[lane] * hardness);
 const framesOf = ({ frames, labels }: World, lane: LaneName): number => (lane === "correct" ? labels : frames);
 const noneOf = (): Record<LaneName, [number, number]> => ({ correct: [0, 0], escalated: [0, 0], late: [0, 0] });
 const within = (rate: number): number => Math.min(0.9995, Math.max(0.0005, rate));

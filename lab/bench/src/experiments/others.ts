@@ -6,8 +6,13 @@ import { normalCdf } from "@tributary/statistics";
 import { binomial } from "@tributary/testing/fleet";
 import type { Pooled, World } from "./fleet.ts";
 
-export type Verdict = "adopt" | "reject" | null;
+type Verdict = "adopt" | "reject" | null;
 type Hour = { readonly control: Pooled; readonly arm: Pooled };
+
+export interface Other {
+  /** Null: not decided yet. */
+  look(hour: Hour): Verdict;
+}
 
 /** Utility of all frames so far, with the frame as the unit. */
 class PooledUtility {
@@ -40,7 +45,7 @@ class PooledUtility {
 }
 
 /** A z-test of utility at 5 %, two-sided, looked at every hour. */
-export class PeekedZTest {
+export class PeekedZTest implements Other {
   readonly #utility: PooledUtility;
   constructor(weights: Weights) {
     this.#utility = new PooledUtility(weights);
@@ -52,7 +57,7 @@ export class PeekedZTest {
 }
 
 /** An always-valid test, of frames as if they were independent. */
-export class PerFrameTest {
+export class PerFrameTest implements Other {
   readonly #utility: PooledUtility;
   #mixture: number | undefined;
   constructor(weights: Weights) {
@@ -67,7 +72,7 @@ export class PerFrameTest {
 }
 
 /** Arms drawn for each call: only frames that the cloud answered in time carry one. A z-test of their accuracy, every hour. */
-export class AsRouted {
+export class AsRouted implements Other {
   readonly #world: World;
   readonly #random: Random;
   readonly #sums = [0, 0, 0, 0];

@@ -1,22 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
-import { seededRandom } from "@tributary/kernel";
-import {
-  calibrate,
-  comparePolicies,
-  type LoggedFrame,
-  type PolicyArm,
-  samplePropensity,
-  scoreOf,
-  winnerOf,
-} from "./index.ts";
-import { complete, learnWorld, worldFrames } from "./testing/world.ts";
+import { comparePolicies, type PolicyArm, winnerOf } from "./index.ts";
+import { complete, learnWorld, loggedFrom, scoredPopulation } from "./testing/world.ts";
 
 const policy = complete(learnWorld(1, { priorityLabels: [] }));
-const population = worldFrames(10_000, 70).map((frame) => {
-  const calibrated = calibrate(frame.logits, 1);
-  const { score, edgeRight: q } = scoreOf(policy, calibrated);
-  return { ...frame, calibrated, score, propensity: samplePropensity(policy, q) };
-});
+const population = scoredPopulation(policy);
 const byScore = population.map(({ score }) => score).sort((a, b) => b - a);
 const weights = { correct: 1, escalated: 0.1, late: 0.5 };
 const LATE = 0.1;
@@ -41,24 +28,7 @@ function truthOf(share: number): number {
   return weights.correct * (edge + (1 - LATE) * gained) - share * (weights.escalated + weights.late * LATE);
 }
 
-function logged(count: number, seed: number, missing = 0): readonly LoggedFrame[] {
-  const random = seededRandom(seed);
-  return Array.from({ length: count }, () => {
-    const frame = population[Math.floor(random() * population.length)] as (typeof population)[number];
-    const drawn = random() < frame.propensity;
-    const known = drawn && random() >= missing;
-    const { calibrated, propensity } = frame;
-    const right = (is: boolean) => (known ? is : null);
-    return {
-      calibrated,
-      propensity,
-      drawn,
-      triggered: false,
-      edgeRight: right(frame.edgeRight),
-      cloudRight: right(frame.cloudRight),
-    };
-  });
-}
+const logged = (count: number, seed: number, missing = 0) => loggedFrom(population, count, seed, missing);
 
 describe("policies compared on logged frames", () => {
   test("the intervals hold the true leads of all arms at once, also with a third of the labels missing", () => {

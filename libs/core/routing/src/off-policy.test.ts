@@ -1,15 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
 import { sharesOf } from "./arms.ts";
-import { armOf, calibrate, type LoggedFrame, samplePropensity, scoreOf, simulateFrontier } from "./index.ts";
-import { complete, learnWorld, worldFrames } from "./testing/world.ts";
+import { armOf, simulateFrontier } from "./index.ts";
+import { complete, learnWorld, loggedFrom, scoredPopulation } from "./testing/world.ts";
 
 const policy = complete(learnWorld(1, { priorityLabels: [] }));
-const population = worldFrames(10_000, 70).map((frame) => {
-  const calibrated = calibrate(frame.logits, 1);
-  const { score, edgeRight: q } = scoreOf(policy, calibrated);
-  return { ...frame, calibrated, score, propensity: samplePropensity(policy, q) };
-});
+const population = scoredPopulation(policy);
 
 const order = [...population].sort((a, b) => b.score - a.score);
 
@@ -20,24 +16,7 @@ function truthAt(share: number): number {
   return right / order.length;
 }
 
-function logged(count: number, seed: number, missing = 0): readonly LoggedFrame[] {
-  const random = seededRandom(seed);
-  return Array.from({ length: count }, () => {
-    const frame = population[Math.floor(random() * population.length)] as (typeof population)[number];
-    const drawn = random() < frame.propensity;
-    const known = drawn && random() >= missing;
-    const { calibrated, propensity } = frame;
-    const right = (is: boolean) => (known ? is : null);
-    return {
-      calibrated,
-      propensity,
-      drawn,
-      triggered: false,
-      edgeRight: right(frame.edgeRight),
-      cloudRight: right(frame.cloudRight),
-    };
-  });
-}
+const logged = (count: number, seed: number, missing = 0) => loggedFrom(population, count, seed, missing);
 
 const SHARES = [0, 0.2, 0.5, 1];
 const TRUTH = SHARES.map(truthAt);

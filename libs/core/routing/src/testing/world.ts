@@ -2,7 +2,17 @@
  * is better where the edge is unsure. */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { completePolicy, learningDefaults, learnPolicy, type PolicyContent } from "../index.ts";
+import {
+  type Calibrated,
+  calibrate,
+  completePolicy,
+  type LoggedFrame,
+  learningDefaults,
+  learnPolicy,
+  type PolicyContent,
+  samplePropensity,
+  scoreOf,
+} from "../index.ts";
 import type { LearningFrame } from "../learn.ts";
 
 export const LABELS = Array.from({ length: 10 }, (_, i) => `class-${i}`);
@@ -19,6 +29,45 @@ export function worldFrames(count: number, seed: number): readonly WorldFrame[] 
     const edgeRight = label === best;
     const cloudRight = random() < (edgeRight ? 0.97 : 0.7);
     return { logits, label, cloudRight, edgeRight, half: i % 2 === 0 ? "score" : "threshold" };
+  });
+}
+
+/** Frames of the world as a policy scores them and its sample draws them. */
+export type ScoredFrame = WorldFrame & {
+  readonly calibrated: Calibrated;
+  readonly score: number;
+  readonly propensity: number;
+};
+
+export const scoredPopulation = (policy: RoutingPolicy): readonly ScoredFrame[] =>
+  worldFrames(10_000, 70).map((frame) => {
+    const calibrated = calibrate(frame.logits, 1);
+    const { score, edgeRight: q } = scoreOf(policy, calibrated);
+    return { ...frame, calibrated, score, propensity: samplePropensity(policy, q) };
+  });
+
+/** Traffic drawn from a population with replacement, as it is logged. `missing`: share of drawn frames without a label. */
+export function loggedFrom(
+  population: readonly ScoredFrame[],
+  count: number,
+  seed: number,
+  missing: number,
+): readonly LoggedFrame[] {
+  const random = seededRandom(seed);
+  return Array.from({ length: count }, () => {
+    const frame = population[Math.floor(random() * population.length)] as ScoredFrame;
+    const drawn = random() < frame.propensity;
+    const known = drawn && random() >= missing;
+    const { calibrated, propensity } = frame;
+    const right = (is: boolean) => (known ? is : null);
+    return {
+      calibrated,
+      propensity,
+      drawn,
+      triggered: false,
+      edgeRight: right(frame.edgeRight),
+      cloudRight: right(frame.cloudRight),
+    };
   });
 }
 
