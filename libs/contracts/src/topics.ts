@@ -17,6 +17,7 @@ import {
   EdgeMetrics,
   EdgePredictions,
   EdgeSketches,
+  Experiment,
   GroundTruth,
   MetricObservations,
   Model,
@@ -35,7 +36,7 @@ export type Topic<T = unknown> = {
   /** Without the deployment's prefix. */
   readonly name: string;
   readonly codec: Codec<T>;
-  readonly key: "device" | "policy" | "model" | "rollout" | "verdict" | "training";
+  readonly key: "device" | "policy" | "model" | "rollout" | "experiment" | "verdict" | "training";
   readonly kind: TopicKind;
   /** Events are kept this long, or forever (`Infinity`); compacted topics forever. */
   readonly retentionMs: number;
@@ -121,11 +122,25 @@ export const topics = {
   groundTruth: topic("ground-truth.v1", GroundTruth, "gateway", "a label from a person or a later measurement", {
     retentionMs: 365 * DAY,
   }),
-  policies: topic("routing.policies.v1", RoutingPolicy, "router", "thresholds, priorities, sampling, guarantee", {
-    kind: "compacted",
-    public: true,
-    key: "policy",
-  }),
+  policies: topic(
+    "routing.policies.v1",
+    RoutingPolicy,
+    "router, rollout-manager",
+    "thresholds, priorities, sampling, guarantee",
+    {
+      kind: "compacted",
+      public: true,
+      key: "policy",
+    },
+  ),
+  /** Of its own: what is in routing.policies.v1 is in force for every device of its model. */
+  policyVersions: topic(
+    "routing.policy-versions.v1",
+    RoutingPolicy,
+    "gateway, rollout-manager",
+    "a policy that experiments may name, by its version",
+    { kind: "compacted", public: true, key: "policy" },
+  ),
   routerState: topic("router.state.v1", RouterState, "router", "dedupe windows and open frames", { kind: "compacted" }),
   registry: topic("devices.registry.v1", DeviceRegistration, "gateway", "who may connect", { kind: "compacted" }),
   desired: topic("devices.desired.v1", DeviceDesired, "rollout-manager", "what a device shall run", {
@@ -172,6 +187,13 @@ export const topics = {
     key: "rollout",
     partitions: 1,
   }),
+  experiments: topic(
+    "experiments.v1",
+    Experiment,
+    "rollout-manager",
+    "an experiment as it stands: arms, evidence, the record of its decision",
+    { kind: "compacted", public: true, key: "experiment", partitions: 1 },
+  ),
   driftState: topic("drift.state.v1", DriftState, "drift-monitor", "baselines and evidence of a device's cameras", {
     kind: "compacted",
   }),

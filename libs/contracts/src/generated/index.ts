@@ -15,6 +15,7 @@ export * from "./edge-frame.ts";
 export * from "./edge-metrics.ts";
 export * from "./edge-predictions.ts";
 export * from "./edge-sketches.ts";
+export * from "./experiment.ts";
 export * from "./ground-truth.ts";
 export * from "./metric-observations.ts";
 export * from "./model.ts";

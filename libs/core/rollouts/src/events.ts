@@ -3,6 +3,7 @@
  * V1. Kafka has no compare-and-set: an event counts only if its version is the last valid one + 1 in log order. Its
  *     writer acts only after reading it back as valid. So any number of instances may propose, and one wins. */
 import type { Instant } from "@tributary/kernel";
+import type { ExperimentChange } from "./experiment/events.ts";
 import type { Segments } from "./segments.ts";
 import type { RolloutSpec } from "./spec.ts";
 
@@ -65,12 +66,16 @@ export type RolloutChange =
   | { readonly kind: "retried"; readonly evidence: Evidence }
   | { readonly kind: "completed"; readonly evidence: Evidence };
 
-export type RolloutEvent = {
+/** An event of the log. */
+export type EventOf<Change> = {
+  /** Of the rollout or experiment. */
   readonly uid: string;
-  /** From 1, for `created`. */
+  /** From 1, for what creates it. */
   readonly version: number;
   readonly at: Instant;
   /** A person's name, or the service's. */
   readonly by: string;
-  readonly change: RolloutChange;
+  readonly change: Change;
 };
+export type RolloutEvent = EventOf<RolloutChange>;
+export type LogEvent = EventOf<RolloutChange | ExperimentChange>;

@@ -1,0 +1,34 @@
+/** What happens to an experiment. Its events stand in the log of rollouts, since both hold devices: one order decides who may (log.ts L2). */
+import type { ExperimentEvidence } from "./evidence.ts";
+import type { ExperimentSpec } from "./spec.ts";
+
+/** `hold`: undecided at its end; a person decides. */
+export type ExperimentVerdict = "adopt" | "reject" | "equivalent" | "hold";
+
+export type ExperimentChange =
+  | {
+      readonly kind: "experiment-created";
+      readonly spec: ExperimentSpec;
+      /** By arm, in the order of the specification: the whole version of its policy, hex, and how many devices it has. */
+      readonly arms: readonly { readonly policyVersion: string; readonly devices: number }[];
+      /** Every device, see `assignCohorts`: those of the first arm, then those of the second, and so on. */
+      readonly order: readonly string[];
+      /** Of each of these, the number of its stratum, where it is known. */
+      readonly strata?: readonly number[];
+      /** What the policies are for: edge package, hex, and cloud target; and their one deadline, in ms. */
+      readonly modelDigest: string;
+      readonly cloudTarget: string;
+      readonly deadlineMs: number;
+      /** Variances of the comparisons that evidence should grow fastest at (judge.ts J2). */
+      readonly planned: { readonly utility: number; readonly late: number };
+    }
+  | {
+      readonly kind: "experiment-decided";
+      readonly verdict: ExperimentVerdict;
+      /** Arm that is adopted. */
+      readonly winner: string | null;
+      readonly why: string;
+      readonly evidence: ExperimentEvidence;
+    }
+  /** A person ended it. */
+  | { readonly kind: "experiment-stopped"; readonly why: string; readonly evidence: ExperimentEvidence | null };
