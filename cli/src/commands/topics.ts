@@ -27,8 +27,10 @@ type Row = {
 const KEYS: Readonly<Record<Topic["key"], string>> = {
   device: "device",
   policy: "model|target",
+  "policy-version": "version",
   model: "name[/version]",
   rollout: "uid",
+  experiment: "uid",
   verdict: "verdict id",
   training: "run id",
 };

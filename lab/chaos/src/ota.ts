@@ -196,6 +196,8 @@ class World {
     const desired: DeviceDesired = {
       deviceId: DEVICE,
       generation: BigInt(this.#generation),
+      policyVersion: null,
+      arm: "default",
       rollout: "",
       why: "chaos",
       changedAt: Date.now(),

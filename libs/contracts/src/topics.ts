@@ -36,7 +36,7 @@ export type Topic<T = unknown> = {
   /** Without the deployment's prefix. */
   readonly name: string;
   readonly codec: Codec<T>;
-  readonly key: "device" | "policy" | "model" | "rollout" | "experiment" | "verdict" | "training";
+  readonly key: "device" | "policy" | "policy-version" | "model" | "rollout" | "experiment" | "verdict" | "training";
   readonly kind: TopicKind;
   /** Events are kept this long, or forever (`Infinity`); compacted topics forever. */
   readonly retentionMs: number;
@@ -139,7 +139,7 @@ export const topics = {
     RoutingPolicy,
     "gateway, rollout-manager",
     "a policy that experiments may name, by its version",
-    { kind: "compacted", public: true, key: "policy" },
+    { kind: "compacted", public: true, key: "policy-version" },
   ),
   routerState: topic("router.state.v1", RouterState, "router", "dedupe windows and open frames", { kind: "compacted" }),
   registry: topic("devices.registry.v1", DeviceRegistration, "gateway", "who may connect", { kind: "compacted" }),

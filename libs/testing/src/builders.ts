@@ -141,6 +141,8 @@ export const someDesired = (change: Partial<DeviceDesired> = {}): DeviceDesired 
       windows: [],
     },
   },
+  policyVersion: null,
+  arm: "default",
   rollout: "rollout-1",
   why: "canary of rollout-1",
   changedAt: 1_800_000_000_000,

@@ -133,6 +133,8 @@ class World {
       deviceId: "cam",
       generation: BigInt(generation),
       slots: { perception: { ...model, ...how } },
+      policyVersion: null,
+      arm: "default",
       rollout: "",
       why: "",
       changedAt: 0,

@@ -109,6 +109,8 @@ function want(
     deviceId: DEVICE,
     generation: BigInt(generation),
     slots: { perception: { ...model, ...how } },
+    policyVersion: null,
+    arm: "default",
     rollout: "r-1",
     why: "a test",
     changedAt: Date.now(),

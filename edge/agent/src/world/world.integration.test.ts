@@ -122,6 +122,8 @@ async function want(generation: number, version: string, modelDigest: string, pr
         windows: [],
       },
     },
+    policyVersion: null,
+    arm: "default",
     rollout: "r-1",
     why: "a test",
     changedAt: 0,

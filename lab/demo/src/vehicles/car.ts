@@ -146,6 +146,8 @@ export class Car {
       deviceId: DEVICE,
       generation: BigInt(this.#generation),
       slots: { perception: { modelName: "edge-resnet8", modelVersion: version, modelDigest, ...how } },
+      policyVersion: null,
+      arm: "default",
       rollout: "",
       why: "the drive",
       changedAt: Date.now(),

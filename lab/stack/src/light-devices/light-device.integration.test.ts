@@ -73,6 +73,8 @@ test("devices of one process fetch once and switch each for itself; a lost conne
         deviceId,
         generation: 1n,
         slots: { perception: { ...model, ...how } },
+        policyVersion: null,
+        arm: "default",
         rollout: "r-1",
         why: "a test",
         changedAt: 0,

@@ -16,8 +16,10 @@ export type AsyncApi = { readonly [key: string]: Json };
 const KEYS: { readonly [K in Topic["key"]]: string } = {
   device: "The device's id, [A-Za-z0-9][A-Za-z0-9_-]{0,63}: a device's records are in one partition, in order.",
   policy: "Digest of the edge model, a bar, name of the cloud target.",
+  "policy-version": "The policy's version.",
   model: "The model's name; of a version, NAME/VERSION.",
   rollout: "The rollout's uid.",
+  experiment: "The experiment's uid.",
   verdict: "The verdict's id.",
   training: "The training's id.",
 };

@@ -133,6 +133,8 @@ export class DesiredWriter {
       deviceId,
       generation: newest.generation,
       slots: Object.fromEntries(slots.map(([slot, one]) => [slot, this.#desiredModel(one)])),
+      policyVersion: null,
+      arm: "default",
       rollout: newest.uid,
       why: newest.why.slice(0, 500),
       changedAt: this.#decisions.get(newest.generation)?.at ?? 0,
