@@ -22,6 +22,16 @@ export {
   type DriftVerdictView,
   driftCauses,
 } from "./drift.ts";
+export type {
+  ExperimentDetail,
+  ExperimentEventQuery,
+  ExperimentEventView,
+  ExperimentFilter,
+  ExperimentQuery,
+  ExperimentRequest,
+  ExperimentStop,
+  ExperimentView,
+} from "./experiments.ts";
 export {
   type ArchivedFramePage,
   type ArchivedFrameQuery,
@@ -53,10 +63,16 @@ export {
 } from "./model-registry.ts";
 export type { AliasRequest, ByRequest, ModelVersion, ModelView, ReasonRequest } from "./models.ts";
 export { openApiOf } from "./openapi.ts";
-export type { Policy, PolicyFields } from "./policies.ts";
+export type { Policy, PolicyFields, PolicyPush, PolicyVersion, PolicyVersionsQuery } from "./policies.ts";
 export { problemSchema } from "./problem.ts";
 export { type GatewayClient, gatewayClient, publicApi } from "./public-api.ts";
-export { type CommandRequest, type CreationRequest, rolloutManagerApi } from "./rollout-manager.ts";
+export {
+  type CommandRequest,
+  type CreationRequest,
+  type ExperimentCreationRequest,
+  type ExperimentStopRequest,
+  rolloutManagerApi,
+} from "./rollout-manager.ts";
 export type {
   NamedPackage,
   RolloutCommand,

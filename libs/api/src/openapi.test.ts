@@ -55,6 +55,12 @@ GET /api/v1/drift/watch DriftController_watch ?state,cause 200,400,503
 GET /api/v1/drift/profiles DriftController_profiles ?day,by 200,400,422,503
 GET /api/v1/drift/{verdictId} DriftController_one 200,404
 GET /api/v1/drift/{verdictId}/report DriftController_report 200,404
+GET /api/v1/experiments ExperimentsController_list ?name,phase,limit 200,400
+POST /api/v1/experiments ExperimentsController_create {spec,by} 201,400,409,422,501,502,503
+GET /api/v1/experiments/{uid} ExperimentsController_one 200,404
+GET /api/v1/experiments/{uid}/events ExperimentsController_events ?after 200,400,404,503
+GET /api/v1/experiments/{uid}/report ExperimentsController_report 200,404,503
+POST /api/v1/experiments/{uid}/stop ExperimentsController_stop {by,why} 200,400,404,422,501,502,503
 GET /api/v1/frames/{frameId}/explanation FramesController_explanation 200,400,404,503
 GET /api/v1/frames/{frameId}/image FramesController_image 200,400,404,503
 POST /api/v1/labels LabelsController_take {labels,allowUnknown,dryRun} 200,400,503
@@ -68,6 +74,8 @@ POST /api/v1/models/{name}/{version}/gate ModelsController_judge {by} 200,400,50
 POST /api/v1/models/{name}/{version}/gate/force ModelsController_force {reason,by} 200,400,501,502,503
 POST /api/v1/models/{name}/{version}/revoke ModelsController_revoke {reason,by} 200,400,501,502,503
 GET /api/v1/policies PoliciesController_list 200,400
+POST /api/v1/policies PoliciesController_push {policy,modelDigest,by} 201,400,422,503
+GET /api/v1/policies/versions PoliciesController_versions ?model,limit 200,400
 GET /api/v1/policies/{key} PoliciesController_one 200,404
 GET /api/v1/rollouts RolloutsController_list ?name,uid,phase,model,limit 200,400
 POST /api/v1/rollouts RolloutsController_create {spec,by} 201,400,409,501,502,503

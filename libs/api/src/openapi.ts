@@ -25,6 +25,7 @@ const controllers: Readonly<Record<keyof typeof publicApi | "Operations" | "Metr
   datasets: "DatasetsController",
   devices: "DevicesController",
   drift: "DriftController",
+  experiments: "ExperimentsController",
   frames: "FramesController",
   labels: "LabelsController",
   models: "ModelsController",

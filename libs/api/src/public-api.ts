@@ -6,6 +6,7 @@ import { type Client, type ClientOptions, clientOf } from "./client.ts";
 import { datasets } from "./datasets.ts";
 import { devices } from "./devices.ts";
 import { drift } from "./drift.ts";
+import { experiments } from "./experiments.ts";
 import { frames } from "./frames.ts";
 import { labels } from "./labels.ts";
 import { models } from "./models.ts";
@@ -19,6 +20,7 @@ export const publicApi = {
   datasets,
   devices,
   drift,
+  experiments,
   frames,
   labels,
   models,

@@ -4,6 +4,9 @@ import { listOf } from "./parts.ts";
 import { rolloutCommands } from "./rollouts.ts";
 import { json, route } from "./route.ts";
 
+const experimentSchema = z
+  .looseObject({ uid: z.string() })
+  .describe("The record of experiments.v1, its JSON parts as JSON.");
 const recordSchema = z.looseObject({ uid: z.string() }).describe("The record of rollouts.v1, its JSON parts as JSON.");
 const by = z.string().trim().min(1).max(128);
 const createBody = z.strictObject({ spec: z.unknown(), by });
@@ -21,6 +24,9 @@ const commandBody = z.strictObject({
     ),
 });
 export type CommandRequest = z.output<typeof commandBody>;
+export type ExperimentCreationRequest = CreationRequest;
+const stopBody = z.strictObject({ by, why: z.string().trim().min(1).max(500).optional() });
+export type ExperimentStopRequest = z.output<typeof stopBody>;
 
 export const rolloutManagerApi = {
   rollouts: {
@@ -63,6 +69,48 @@ export const rolloutManagerApi = {
         [404, "rollout-unknown"],
         [409, "rollout-changed"],
         [422, "rollout-command-refused"],
+      ],
+    }),
+  },
+  experiments: {
+    list: route({
+      method: "GET",
+      path: "/experiments",
+      summary: "The experiments that it holds.",
+      response: json("Their records.", listOf(experimentSchema)),
+      problems: [[503, "rollout-manager-starting"]],
+    }),
+    one: route({
+      method: "GET",
+      path: "/experiments/{uid}",
+      summary: "One experiment.",
+      response: json("Its record.", experimentSchema),
+      problems: [
+        [404, "experiment-unknown"],
+        [503, "rollout-manager-starting"],
+      ],
+    }),
+    create: route({
+      method: "POST",
+      path: "/experiments",
+      summary: "Starts an experiment.",
+      body: createBody,
+      status: 201,
+      response: json("Its uid.", z.object({ uid: z.string() })),
+      problems: [
+        [409, "experiment-conflict"],
+        [422, "experiment-spec-invalid"],
+      ],
+    }),
+    stop: route({
+      method: "POST",
+      path: "/experiments/{uid}/stop",
+      summary: "Stops an experiment.",
+      body: stopBody,
+      response: json("How it stands.", z.object({ uid: z.string(), version: z.number(), phase: z.string() })),
+      problems: [
+        [404, "experiment-unknown"],
+        [422, "experiment-command-refused"],
       ],
     }),
   },

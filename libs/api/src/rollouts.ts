@@ -9,7 +9,7 @@ const analyses = ["Unknown", "Pending", "Running", "Successful", "Failed", "Inco
 export const rolloutCommands = ["pause", "resume", "promote", "promote-full", "abort", "retry", "undo"] as const;
 export type RolloutCommand = (typeof rolloutCommands)[number];
 
-const namedSchema = z.object({
+export const namedSchema = z.object({
   digest: z.string(),
   name: z.string().nullable().describe("Null where no record of the model registry has it."),
   version: z.string().nullable(),
