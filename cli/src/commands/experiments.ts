@@ -29,7 +29,7 @@ type PlanOptions = SourceOptions & {
 const DETAILS = `
 Every arm's policy is replayed on frames that were logged, as "tributary router simulate" does: which frames it would have sent, what the
 system would have answered, and what that costs. The first arm is the control. Late answers are those whose deadline passed, or that the router
-did not ask for since it would have. The time to decide is that of an experiment in which all goes as foreseen; half of such experiments take longer.
+did not ask for since it would have, or that the cloud failed to give. The time to decide is that of an experiment in which all goes as foreseen; half of such experiments take longer.
 
 Policies are those of routing.policies.v1, by their version, or files: a package's policy.json, or what "tributary describe policy KEY -o json"
 prints, with what you change in it.

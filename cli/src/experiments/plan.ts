@@ -4,8 +4,15 @@
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { parseFrameId } from "@tributary/kernel";
-import { type ExperimentSpec, hoursToDecide, weightsOf } from "@tributary/rollouts/experiment";
-import { comparePolicies, type LoggedFrame, type PolicyEstimate, type Winner, winnerOf } from "@tributary/routing";
+import { deviceSdAssumed, type ExperimentSpec, hoursToDecide, weightsOf } from "@tributary/rollouts/experiment";
+import {
+  comparePolicies,
+  isLate,
+  type LoggedFrame,
+  type PolicyEstimate,
+  type Winner,
+  winnerOf,
+} from "@tributary/routing";
 import type { LoggedLine } from "../simulation/logged-line.ts";
 
 export type PlannedArm = PolicyEstimate & {
@@ -52,14 +59,9 @@ type PolicyFields = Pick<
   "features" | "edgeRight" | "cloudRight" | "labels" | "priorityLabels" | "scoreMin" | "escalationShareMax"
 >;
 
-/** Between devices, what their past does not explain: usual in fleets of one kind, and stated with the plan. */
-export const DEVICE_SD = { correct: 0.01, escalated: 0.02, late: 0.002 } as const;
 /** Rates of a moment are no rates; nor are those of a file without times. */
 const HOURS_MIN = 1;
-const [ASKED, LATE] = [
-  new Set(["CLOUD_ANSWER", "DEADLINE", "DEADLINE_UNREACHABLE"]),
-  new Set(["DEADLINE", "DEADLINE_UNREACHABLE"]),
-];
+const isAsked = (settledBy: string): boolean => settledBy === "CLOUD_ANSWER" || isLate(settledBy);
 
 /** Null: of the drawn frames none has a known outcome. */
 export function forecastOf(input: PlanInput): ExperimentForecast | null {
@@ -88,7 +90,7 @@ export function forecastOf(input: PlanInput): ExperimentForecast | null {
     const settings = { alpha, weights, rope, lateMargin, burnInMs, arms: arms.length - 1 };
     const perHour = { correct: labelsPerHour, escalated: framesPerHour, late: framesPerHour };
     const foreseen = { gain: one.lead?.difference ?? 0, rise: one.late - control.late };
-    const plan = { devices: [devicesOf(0), devicesOf(i)] as const, rates, deviceSd: DEVICE_SD };
+    const plan = { devices: [devicesOf(0), devicesOf(i)] as const, rates, deviceSd: deviceSdAssumed };
     const isPossible = i > 0 && Math.min(...plan.devices) >= 2 && labelsPerHour > 0;
     return {
       ...one,
@@ -119,9 +121,9 @@ export function forecastOf(input: PlanInput): ExperimentForecast | null {
 
 /** Of frames that were sent to the cloud, or would have been but for their deadline. */
 function latenessOf(lines: readonly LoggedLine[]): { readonly sent: number; readonly late: number } {
-  const count = (some: ReadonlySet<string>) =>
-    lines.filter(({ settledBy }) => settledBy !== null && some.has(settledBy)).length;
-  return { sent: count(ASKED), late: count(LATE) };
+  const count = (of: (settledBy: string) => boolean) =>
+    lines.filter(({ settledBy }) => settledBy !== null && of(settledBy)).length;
+  return { sent: count(isAsked), late: count(isLate) };
 }
 
 type Latencies = { readonly kept: readonly number[]; readonly sent: readonly number[] };
@@ -133,7 +135,7 @@ function latenciesOf(lines: readonly LoggedLine[]): Latencies {
         settledBy !== null && latencyMs !== null && wanted(settledBy) ? [latencyMs] : [],
       )
       .sort((a, b) => a - b);
-  return { kept: of((by) => by === "KEPT"), sent: of((by) => ASKED.has(by)) };
+  return { kept: of((by) => by === "KEPT"), sent: of(isAsked) };
 }
 
 /** Of a mixture in which `share` of the frames are sent. */

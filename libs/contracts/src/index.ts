@@ -15,5 +15,5 @@ export {
   parseMqttTopic,
   UPLINK_BYTES_MAX,
 } from "./mqtt.ts";
-export { PERCEPTION, WORLD } from "./slots.ts";
+export { PERCEPTION, POLICY, WORLD } from "./slots.ts";
 export { dlqOf, PARTITIONS, policyKey, type Topic, topics, type UplinkStream, uplinkStreams } from "./topics.ts";

@@ -4,14 +4,18 @@ import { defineEvent } from "@tributary/telemetry";
 export const changed = defineEvent<{ uid: string; version: number; kind: string; by: string; phase: string }>({
   name: "rollout_changed",
   level: "info",
-  message: (e) => `rollout ${e.uid} v${e.version}: ${e.kind} by ${e.by}, ${e.phase}`,
-  counter: { name: "tributary_rollout_changes_total", help: "Events of rollouts that count", labels: ["kind"] },
+  message: (e) => `${e.uid} v${e.version}: ${e.kind} by ${e.by}, ${e.phase}`,
+  counter: {
+    name: "tributary_rollout_changes_total",
+    help: "Events of rollouts and experiments that count",
+    labels: ["kind"],
+  },
 });
 
 export const proposalLost = defineEvent<{ uid: string; kind: string; by: string; reason: string }>({
   name: "rollout_event_stale",
   level: "debug",
-  message: (e) => `${e.kind} of rollout ${e.uid} by ${e.by} does not count: ${e.reason}`,
+  message: (e) => `${e.kind} of ${e.uid} by ${e.by} does not count: ${e.reason}`,
   counter: {
     name: "tributary_rollout_events_stale_total",
     help: "Events that another one was faster than; they change nothing",
@@ -21,7 +25,7 @@ export const proposalLost = defineEvent<{ uid: string; kind: string; by: string;
 export const eventRefused = defineEvent<{ uid: string; kind: string; by: string; reason: string }>({
   name: "rollout_event_refused",
   level: "warn",
-  message: (e) => `${e.kind} of rollout ${e.uid} by ${e.by} does not count: ${e.reason}`,
+  message: (e) => `${e.kind} of ${e.uid} by ${e.by} does not count: ${e.reason}`,
   counter: { name: "tributary_rollout_events_refused_total", help: "Events against others in the log" },
 });
 
@@ -30,6 +34,16 @@ export const appendFailed = defineEvent<{ uid: string; kind: string; code: strin
   level: "warn",
   message: (e) => `${e.kind} of rollout ${e.uid} could not be proposed, trying again: ${e.code}: ${e.reason}`,
   counter: { name: "tributary_rollout_appends_failed_total", help: "Events that Kafka did not take" },
+});
+
+export const adoptionRefused = defineEvent<{ uid: string; code: string; reason: string }>({
+  name: "adoption_refused",
+  level: "warn",
+  message: (e) => `rollout ${e.uid} of an adopted policy cannot start now, trying again: ${e.reason}`,
+  counter: {
+    name: "tributary_rollout_adoptions_refused_total",
+    help: "Reasons for which the policy that an experiment adopted cannot be rolled out now",
+  },
 });
 
 export const desiredWritten = defineEvent<{ uid: string; devices: number; generation: string; why: string }>({

@@ -12,7 +12,12 @@
  */
 import { randomUUID } from "node:crypto";
 import type { BeforeApplicationShutdown, OnModuleInit } from "@nestjs/common";
-import { type Model, topics } from "@tributary/contracts";
+import {
+  type Experiment as ExperimentRecord,
+  type Model,
+  type Rollout as RolloutRecord,
+  topics,
+} from "@tributary/contracts";
 import {
   codeOf,
   type FollowContext,
@@ -28,20 +33,23 @@ import {
   applyEvent,
   type Command,
   isFinished,
+  type LogEvent,
   type Proposal,
   type Rollout,
-  type RolloutChange,
   RolloutController,
   type RolloutEvent,
   stepOf,
 } from "@tributary/rollouts";
+import { applyExperimentEvent, type Experiment, type ExperimentProposal } from "@tributary/rollouts/experiment";
 import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { awaitTopics } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { Adoptions } from "./adoptions.ts";
 import { AutoStart } from "./auto-start.ts";
 import { BY } from "./by.ts";
 import { Champions } from "./champion.ts";
 import { controllerSettingsOf, type RolloutManagerConfig, settingsThatDiffer } from "./config.ts";
+import { adoptionUidOf, experimentSpecOf, planExperiment } from "./creation/plan-experiment.ts";
 import { planRollout } from "./creation/plan-rollout.ts";
 import { refuseUnprovided, specOf } from "./creation/spec-problems.ts";
 import { DesiredWriter } from "./desired/desired-writer.ts";
@@ -50,9 +58,12 @@ import { FleetTable } from "./fleet/fleet-table.ts";
 import { ObservedStates } from "./fleet/observed-states.ts";
 import { addGauges } from "./gauges.ts";
 import { EventLog, type ProposalOutcome } from "./log/event-log.ts";
+import { Policies } from "./policies.ts";
 import { type Observer, observerOf } from "./prometheus/observer.ts";
 import { refuseQueries } from "./prometheus/preflight.ts";
-import { StatusPublisher } from "./status/status-publisher.ts";
+import { experimentStatus } from "./status/experiment-record.ts";
+import { rolloutStatus } from "./status/rollout-record.ts";
+import type { StatusPublisher } from "./status/status-publisher.ts";
 import { Watch } from "./watching/watch.ts";
 
 export type ManagerOptions = {
@@ -71,8 +82,10 @@ export type ManagerOptions = {
 const TICK_MS = 200;
 /** M6 */
 const PROPOSAL_JITTER_MS = 250;
+const EXPERIMENT = "experiment";
 const NEEDED = [
   ...[topics.registry, topics.reported, topics.desired, topics.models, topics.modelAliases],
+  ...[topics.policies, topics.policyVersions, topics.experiments],
   ...[topics.rolloutEvents, topics.rollouts, topics.predictions, topics.metrics],
   ...[topics.classifications, topics.groundTruth, topics.observations],
 ].map(({ name }) => name);
@@ -81,7 +94,9 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
   readonly fleet = new FleetTable();
   readonly models = new ModelTable();
   readonly controller: RolloutController;
-  readonly status: StatusPublisher;
+  readonly policies: Policies;
+  readonly status: StatusPublisher<RolloutRecord>;
+  readonly experimentStatus: StatusPublisher<ExperimentRecord>;
   readonly #options: ManagerOptions;
   readonly #metrics: FleetMetrics;
   readonly #log: EventLog;
@@ -91,6 +106,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
   readonly #observer: Observer | null;
   readonly #autoStart: AutoStart;
   readonly #champions: Champions | null;
+  readonly #adoptions: Adoptions;
   readonly #stop = new AbortController();
   /** When a proposal may be made, by rollout and version. */
   readonly #dueAt = new Map<string, { readonly version: number; readonly at: number }>();
@@ -125,7 +141,10 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
       isRevoked: (deviceId) => fleet.isRevoked(deviceId),
       nextGeneration: () => this.#log.nextGeneration,
     });
-    this.status = new StatusPublisher({ controller, models, epoch, sink, clock, everyMs: limits.statusEveryMs });
+    this.policies = new Policies(sink);
+    const publishing = { epoch, sink, clock, everyMs: limits.statusEveryMs };
+    this.status = rolloutStatus(controller, models, publishing);
+    this.experimentStatus = experimentStatus(controller, publishing);
     this.#watch = new Watch({
       controller,
       models,
@@ -162,17 +181,11 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
       isBusy: (uid) => this.#log.isBusy(uid),
       create: (written, by, uid) => this.create(written, by, uid),
     });
+    const accuracyBefore = (deviceId: string) => this.#metrics.rateOf(deviceId, "system-accuracy");
+    this.#adoptions = new Adoptions({ controller, fleet, policies: this.policies, accuracyBefore, clock, telemetry });
     this.#champions =
       access === undefined ? null : new Champions({ access, controller, models, fleet, clock, telemetry });
-    addGauges(telemetry, {
-      controller,
-      fleet,
-      metrics,
-      clock,
-      observed: this.#observed,
-      watch: this.#watch,
-      desired: this.#desired,
-    });
+    this.#addGauges();
   }
 
   /** True, or what is still missing. */
@@ -190,7 +203,9 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
       this.#observed.follow(context),
       follow(context, topics.models, this.models.onModel),
       follow(context, topics.modelAliases, this.models.onAliases),
+      this.policies.follow(context),
       this.status.follow(context),
+      this.experimentStatus.follow(context),
       this.#desired.follow(context),
     ]);
     this.#live(context, tables).catch((error: unknown) => {
@@ -208,6 +223,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     if (signal.aborted) return;
     this.#isCaughtUp = true; // M1
     this.status.start();
+    this.experimentStatus.start();
     this.#ended = Promise.all([this.#ended, this.#work(), this.#watch.run(signal), this.#observer?.run(signal)]);
   }
 
@@ -239,6 +255,35 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     return this.controller.rollout(uid) ?? planned;
   }
 
+  /** Throws SpecRefused, or the Failure of a conflict. */
+  async createExperiment(written: unknown, by: string): Promise<Experiment> {
+    this.#refuseEarly();
+    const spec = experimentSpecOf(written);
+    const { experiments } = this.controller;
+    const uid = randomUUID();
+    const { change, policies } = planExperiment(spec, {
+      fleet: this.fleet,
+      policies: this.policies,
+      running: experiments.all.filter(({ phase }) => phase === "Running"),
+      accuracyBefore: (deviceId) => this.#metrics.rateOf(deviceId, "system-accuracy"),
+      salt: uid,
+    });
+    const event = { uid, version: 1, at: 0, by, change };
+    const planned = applyExperimentEvent(null, event, 0n) as Experiment;
+    this.controller.refuseExperiment(planned);
+    await this.policies.publishVersions(policies);
+    await this.#settled(await this.#log.propose({ uid, version: 1, change }, by), EXPERIMENT);
+    return experiments.get(uid) ?? planned;
+  }
+
+  async stopExperiment(uid: string, by: string, why: string): Promise<Experiment> {
+    this.#refuseEarly();
+    const { experiments } = this.controller;
+    const proposalOf = () => experiments.stop(uid, by, why, this.#options.clock.now());
+    await this.#settled(await this.#log.proposeNext(uid, proposalOf, by), EXPERIMENT);
+    return experiments.get(uid) as Experiment;
+  }
+
   /** `step`: the active one that the caller saw. Throws Failure `rollout-changed` when another is active by now. */
   async command(uid: string, wanted: Command, by: string, step?: number): Promise<Rollout> {
     this.#refuseEarly();
@@ -253,6 +298,19 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     return this.controller.rollout(uid) as Rollout;
   }
 
+  #addGauges(): void {
+    const { clock, telemetry } = this.#options;
+    addGauges(telemetry, {
+      controller: this.controller,
+      fleet: this.fleet,
+      metrics: this.#metrics,
+      clock,
+      observed: this.#observed,
+      watch: this.#watch,
+      desired: this.#desired,
+    });
+  }
+
   #championOf(name: string): Model | undefined {
     return this.#champions === null ? this.models.byAlias(name, "champion") : this.#champions.championOf(name);
   }
@@ -263,21 +321,21 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
   }
 
   /** Resolves when the command counts; throws why it does not. */
-  async #settled(outcome: ProposalOutcome): Promise<void> {
+  async #settled(outcome: ProposalOutcome, what = "rollout"): Promise<void> {
     switch (outcome.kind) {
       case "counts":
         return;
       case "stale":
         throw new Failure(
-          "rollout-changed",
+          `${what}-changed`,
           "retry",
-          `the rollout has just changed: ${outcome.reason}; look, and try again`,
+          `the ${what} has just changed: ${outcome.reason}; look, and try again`,
         );
       case "conflicts":
-        throw new Failure("rollout-conflict", "ask-a-person", outcome.reason);
+        throw new Failure(`${what}-conflict`, "ask-a-person", outcome.reason);
       case "unknown":
         throw new Failure(
-          "rollout-unread",
+          `${what}-unread`,
           "retry",
           `whether it counts is not known yet: ${outcome.reason}; look again`,
         );
@@ -286,13 +344,16 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     }
   }
 
-  #changed(event: RolloutEvent, generation: bigint): void {
+  #changed(event: LogEvent, generation: bigint): void {
     const { change, uid } = event;
     this.#desired.decided(event, generation);
     if (change.kind === "created") this.#autoStart.created(change.modelDigest);
     this.#dueAt.delete(uid);
     this.#watch.changed();
     this.status.due(uid);
+    this.experimentStatus.due(uid);
+    const adopted = this.controller.experiments.all.find((one) => adoptionUidOf(one) === uid);
+    if (adopted !== undefined) this.experimentStatus.due(adopted.uid);
   }
 
   // Proposals and writes.
@@ -310,6 +371,8 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     for (const proposal of withdrawn.values()) this.#propose(proposal);
     for (const proposal of this.controller.propose(clock.now()))
       if (!withdrawn.has(proposal.uid)) this.#propose(proposal);
+    for (const proposal of this.controller.experiments.propose(clock.now())) this.#propose(proposal);
+    for (const proposal of this.#adoptions.propose()) this.#propose(proposal);
     const attempt = async (what: string, work: () => Promise<unknown>) => {
       try {
         await work();
@@ -319,7 +382,10 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     };
     await attempt("desired states", () => this.#desired.write(this.#stop.signal));
     for (const rollout of this.controller.rollouts) if (!isFinished(rollout)) this.status.due(rollout.uid);
+    for (const { uid, phase } of this.controller.experiments.all)
+      if (phase === "Running") this.experimentStatus.due(uid);
     await attempt("status", () => this.status.publish());
+    await attempt("status of experiments", () => this.experimentStatus.publish());
     this.#autoStart.round();
     this.#champions?.round();
   }
@@ -337,7 +403,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     return withdrawn;
   }
 
-  #propose({ uid, version, change }: Proposal): void {
+  #propose({ uid, version, change }: Proposal | ExperimentProposal): void {
     const { clock, random, telemetry } = this.#options;
     if (this.#log.isBusy(uid) || this.#mustWait(uid, change)) return;
     const now = clock.monotonicMs();
@@ -348,14 +414,14 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     }
     if (now < due.at) return;
     this.#dueAt.delete(uid);
-    const proposal = { uid, version, change: this.#withSettings(change) };
+    const proposal = { uid, version, change: this.#withSettings(change) } as Proposal | ExperimentProposal;
     this.#log.propose(proposal, BY).catch((error: unknown) => {
       telemetry.emit(appendFailed, { uid, kind: change.kind, code: codeOf(error), reason: reasonOf(error) });
     });
   }
 
   /** M3. Commands of people are not checked here. */
-  #mustWait(uid: string, change: RolloutChange): boolean {
+  #mustWait(uid: string, change: LogEvent["change"]): boolean {
     const { judge, limits } = this.#options.config;
     const isBehind = this.#watch.behindMs > 2 * judge.lookEveryMs + judge.settleMs;
     switch (change.kind) {
@@ -368,6 +434,11 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
         const step = stepOf(this.controller.rollout(uid) as Rollout);
         return isBehind && step !== undefined && "analysis" in step;
       }
+      case "completed":
+      case "rolled-back":
+        return this.#adoptions.mustWait(this.controller.rollout(uid) as Rollout, change.kind);
+      case "experiment-decided": // What later frames show may change what is adopted, or that nothing is.
+        return isBehind && (change.verdict === "adopt" || this.#watch.stuckMs < limits.foldBehindMsMax);
       case "resumed": // A pause is over: harm that showed meanwhile comes first.
         return isBehind;
       default:
@@ -375,8 +446,9 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     }
   }
 
-  #withSettings(change: RolloutChange): RolloutChange {
-    if (!("evidence" in change) || change.evidence.format !== "tributary.analysis/1") return change;
-    return { ...change, evidence: { ...change.evidence, settings: settingsThatDiffer(this.#options.config) } };
+  #withSettings(change: LogEvent["change"]): LogEvent["change"] {
+    if (!("evidence" in change) || change.evidence?.format !== "tributary.analysis/1") return change;
+    const settings = settingsThatDiffer(this.#options.config);
+    return { ...change, evidence: { ...change.evidence, settings } } as LogEvent["change"];
   }
 }

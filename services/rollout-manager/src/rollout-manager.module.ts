@@ -15,6 +15,7 @@ import {
 } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import type { RolloutManagerConfig } from "./config.ts";
+import { ExperimentsController } from "./http/experiments.controller.ts";
 import { RolloutsController } from "./http/rollouts.controller.ts";
 import { Manager } from "./manager.ts";
 
@@ -40,7 +41,7 @@ function managerOf(
 
 @Module({
   imports: [KafkaModule],
-  controllers: [RolloutsController],
+  controllers: [RolloutsController, ExperimentsController],
   providers: [
     { provide: SLICES, useClass: ServiceReader },
     {

@@ -5,7 +5,7 @@
  * before reading back, or on an invalid event, writes one that is not. */
 import { DeviceDesired, topics } from "@tributary/contracts";
 import { type KafkaReader, readTopic } from "@tributary/kafka";
-import { applyEvent, eventOfRecord, type Rollout, reachedBy } from "@tributary/rollouts";
+import { applyEvent, eventOfRecord, isExperimentEvent, type Rollout, reachedBy } from "@tributary/rollouts";
 import type { SimulatedDevice } from "@tributary/testing";
 
 export type History = {
@@ -26,6 +26,7 @@ export async function historyOf(reader: KafkaReader): Promise<History> {
   let stale = 0;
   for await (const { offset, value } of readTopic(reader, topics.rolloutEvents.name)) {
     const event = eventOfRecord(topics.rolloutEvents.codec.decodeConfluent(value as Buffer));
+    if (isExperimentEvent(event)) continue;
     const generation = offset + 1n;
     const before = rollouts.get(event.uid) ?? null;
     const after = applyEvent(before, event, generation);

@@ -62,17 +62,23 @@ export function controlOf({ order }: Cohorts, canaryWeight: number, perCanary: n
   return order.slice(order.length - wanted);
 }
 
-/** Refuses devices that another rollout holds already. */
-export function refuseConflicts(
-  devices: readonly string[],
-  others: readonly { readonly uid: string; readonly name: string; readonly devices: readonly string[] }[],
-): void {
+/** What devices are part of until it ends. */
+export type Holder = {
+  readonly kind: "rollout" | "experiment";
+  readonly uid: string;
+  readonly name: string;
+  readonly devices: readonly string[];
+};
+
+/** Refuses devices that another rollout or experiment holds already. */
+export function refuseConflicts(devices: readonly string[], others: readonly Holder[]): void {
   const wanted = new Set(devices);
-  for (const { uid, name, devices: held } of others) {
+  for (const { kind, uid, name, devices: held } of others) {
     const shared = held.filter((deviceId) => wanted.has(deviceId));
     if (shared.length === 0) continue;
     const some = shared.slice(0, 3).join(", ") + (shared.length > 3 ? ` and ${shared.length - 3} more` : "");
-    const message = `rollout ${name} (${uid}) is still active on ${some}; wait for it, abort it, or narrow the selector`;
+    const end = kind === "rollout" ? "abort" : "stop";
+    const message = `${kind} ${name} (${uid}) is still active on ${some}; wait for it, ${end} it, or narrow the selector`;
     throw new Failure("rollout-conflict", "ask-a-person", message);
   }
 }

@@ -1,4 +1,4 @@
-/** All rollouts of a fleet at once: from the log of events, the reports of devices and the time to the next events and the
+/** All rollouts and experiments of a fleet at once: from the log of events, the reports of devices and the time to the next events and the
  * desired states of devices.
  *
  *     controller.applied(event, position)      rollouts.events.v1, in log order, every record; position = the generation
@@ -13,13 +13,15 @@
  * (log.ts L1, L2). Devices are reached at the pace of the specification, in the rollout's order; a rollback has no pace. A
  * device that was not heard for `goneMs` is gone: no rollback waits for it, and it finds its desired state when it returns. */
 
+import { POLICY } from "@tributary/contracts";
 import { Failure, type Instant } from "@tributary/kernel";
 import { controlOf, reachedBy } from "./cohorts.ts";
 import { Comparison, type ComparisonSettings, comparisonDefaults } from "./comparison.ts";
 import { type Command, command, decide, type Judged, reachedBefore, type Seen } from "./decide.ts";
-import { type DeviceEntry, DeviceSlots, type DeviceState } from "./device-slots.ts";
-import type { RolloutChange, RolloutEvent } from "./events.ts";
+import { type DeviceEntry, DeviceSlots, type DeviceState, UNPINNED } from "./device-slots.ts";
+import type { LogEvent, RolloutChange } from "./events.ts";
 import type { AnalysisEvidence } from "./evidence.ts";
+import { Experiments } from "./experiment/experiments.ts";
 import type { FleetMetrics } from "./fleet-metrics/fleet-metrics.ts";
 import { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
 import { isFinished, type Rollout, stepOf } from "./rollout.ts";
@@ -73,6 +75,7 @@ type Tracked = {
 export class RolloutController {
   /** The reported and the desired state of devices, and which desired states are still to be written. */
   readonly devices: DeviceSlots;
+  readonly experiments: Experiments;
   readonly #fleet: FleetMetrics;
   readonly #settings: ControllerSettings;
   readonly #log: RolloutLog;
@@ -83,13 +86,19 @@ export class RolloutController {
     this.#settings = { ...controllerDefaults, ...settings };
     this.#log = new RolloutLog(this.#settings.finishedMax);
     this.devices = new DeviceSlots(this.#settings.resendMs);
+    this.experiments = new Experiments(fleet, this.devices, this.#settings.lookEveryMs);
   }
 
   /** Folds a record of the log; `position` grows along it and becomes the generation. */
-  applied(event: RolloutEvent, position: bigint): Applied {
-    const applied = this.#log.apply(event, position);
+  applied(logged: LogEvent, position: bigint): Applied {
+    const applied = this.#log.apply(logged, position);
     if (applied.kind !== "counts") return applied;
-    const { rollout } = applied;
+    if (applied.rollout === null) {
+      this.experiments.applied(applied.experiment, position);
+      this.experiments.keep((uid) => this.#log.experiment(uid) !== null);
+      return applied;
+    }
+    const { rollout, event } = applied;
     const before = this.#tracked.get(event.uid);
     const { entries } = before ?? { entries: this.devices.entriesOf(rollout.spec.spec.slot, rollout.cohorts.order) };
     const tracked = before ?? {
@@ -111,7 +120,10 @@ export class RolloutController {
     if (change.kind === "aborted") this.#wantStable(tracked, reachedBy(previous.cohorts, previous.weight).length);
     if (ENDS_PACING.has(change.kind)) this.#want(tracked, reachedBy(previous.cohorts, previous.weight).length);
     this.#compare(tracked, change, at);
-    if (isFinished(rollout)) this.#forgetOldest();
+    if (isFinished(rollout)) {
+      this.#unpin(tracked, position);
+      this.#forgetOldest();
+    }
     return applied;
   }
 
@@ -119,6 +131,11 @@ export class RolloutController {
    * active one, or one that came later and stands, which would be undone with it. */
   refuse(rollout: Pick<Rollout, "uid" | "spec" | "cohorts">): void {
     this.#log.refuse(rollout);
+  }
+
+  /** Throws Failure `rollout-conflict` if a rollout or another experiment holds devices of one that shall be created. */
+  refuseExperiment(experiment: Parameters<RolloutLog["refuseExperiment"]>[0]): void {
+    this.#log.refuseExperiment(experiment);
   }
 
   rollout(uid: string): Rollout | null {
@@ -163,6 +180,7 @@ export class RolloutController {
 
   /** Looks at every comparison whose time has come. Call it with record time while folding, with the clock when live. */
   look(now: Instant): void {
+    this.experiments.look(now);
     for (const tracked of this.#tracked.values()) {
       if (tracked.comparison === null || now - tracked.lookedAt < this.#settings.lookEveryMs) continue;
       tracked.lookedAt = now;
@@ -214,6 +232,20 @@ export class RolloutController {
       why: rollout.aborted?.why ?? "",
     });
     tracked.wanted = 0;
+  }
+
+  /** A policy that the whole fleet has is the one in force by now, or that before it is again (rollout-manager's policies): what
+   * is learned of it later must reach the devices. A part of the fleet keeps its own. */
+  #unpin({ rollout, entries }: Tracked, position: bigint): void {
+    const { slot, selector } = rollout.spec.spec;
+    if (slot !== POLICY || Object.keys(selector).length > 0) return;
+    const { uid } = rollout;
+    this.devices.want(POLICY, entries, {
+      generation: position,
+      modelDigest: UNPINNED,
+      uid,
+      why: "its policy is in force",
+    });
   }
 
   /** Starts and ends the comparison. (comparison.ts J1) */

@@ -23,11 +23,16 @@ export type DeviceState = {
   readonly at: Instant;
 };
 
+/** In slot `policy`: no version is pinned, so the policy in force for the device's model decides. */
+export const UNPINNED = "";
+
 /** What a device shall run in a slot. */
 export type Wanted = {
   readonly generation: bigint;
   readonly modelDigest: string;
-  /** The rollout that decided. */
+  /** Of the experiment that decided; absent: none did. */
+  readonly arm?: string;
+  /** The rollout or experiment that decided. */
   readonly uid: string;
   readonly why: string;
 };

@@ -5,9 +5,13 @@ import type { RolloutEvent as EventRecord, RolloutChangeKind, RolloutVerdict } f
 import { Failure } from "@tributary/kernel";
 import { z } from "zod";
 import { STRATA_DEVICES_MAX } from "./cohorts.ts";
-import { ABANDONED_NAMED_MAX, type RolloutChange, type RolloutEvent, type Verdict } from "./events.ts";
+import { ABANDONED_NAMED_MAX, type LogEvent, type Verdict } from "./events.ts";
+import { type ExperimentEvidence, experimentEvidenceOf } from "./experiment/evidence.ts";
+import { experimentSpec, writtenExperiment } from "./experiment/spec.ts";
 import { CLASSES_MAX, SITES_MAX } from "./segments.ts";
 import { rolloutSpec, writtenSpec } from "./spec.ts";
+
+type Change = LogEvent["change"];
 
 const kinds = {
   created: "CREATED",
@@ -22,7 +26,10 @@ const kinds = {
   abandoned: "ABANDONED",
   retried: "RETRIED",
   completed: "COMPLETED",
-} as const satisfies Record<RolloutChange["kind"], RolloutChangeKind>;
+  "experiment-created": "EXPERIMENT_CREATED",
+  "experiment-decided": "EXPERIMENT_DECIDED",
+  "experiment-stopped": "EXPERIMENT_STOPPED",
+} as const satisfies Record<Change["kind"], RolloutChangeKind>;
 
 const verdicts = {
   Successful: "SUCCESSFUL",
@@ -36,6 +43,11 @@ const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const step = z.number().int().min(0).max(63);
 const evidence = z.record(z.string(), z.unknown());
 const why = z.string().max(1_000);
+const order = z.array(z.string().min(1).max(64)).max(1_000_000);
+/** Whatever it is, the event counts for every reader alike. */
+const strata = z.array(z.number().int().nonnegative()).max(STRATA_DEVICES_MAX).optional().catch(undefined);
+/** For people: what it says decides nothing. */
+const experimentEvidence = z.custom<ExperimentEvidence>((value) => experimentEvidenceOf(value) !== null);
 
 const change = z.discriminatedUnion("kind", [
   z.object({
@@ -43,9 +55,8 @@ const change = z.discriminatedUnion("kind", [
     spec: rolloutSpec,
     modelDigest: digest,
     stableDigest: digest,
-    order: z.array(z.string().min(1).max(64)).max(1_000_000),
-    /** Whatever it is, the event counts for every reader alike. */
-    strata: z.array(z.number().int().nonnegative()).max(STRATA_DEVICES_MAX).optional().catch(undefined),
+    order,
+    strata,
     segments: z
       .object({
         classes: z.array(z.string().max(256)).max(CLASSES_MAX),
@@ -83,14 +94,34 @@ const change = z.discriminatedUnion("kind", [
   }),
   z.object({ kind: z.literal("retried"), evidence }),
   z.object({ kind: z.literal("completed"), evidence }),
-]) satisfies z.ZodType<RolloutChange>;
+  z.object({
+    kind: z.literal("experiment-created"),
+    spec: experimentSpec,
+    arms: z.array(z.object({ policyVersion: digest, devices: z.number().int().positive() })).min(2),
+    order,
+    strata,
+    modelDigest: digest,
+    cloudTarget: z.string().min(1).max(256),
+    deadlineMs: z.number().int().positive(),
+  }),
+  z.object({
+    kind: z.literal("experiment-decided"),
+    verdict: z.enum(["adopt", "reject", "equivalent", "hold"]),
+    winner: z.string().max(64).nullable(),
+    why,
+    evidence: experimentEvidence,
+  }),
+  z.object({ kind: z.literal("experiment-stopped"), why, evidence: experimentEvidence.nullable().catch(null) }),
+]) satisfies z.ZodType<Change>;
 
 export type { EventRecord };
 
-export function recordOfEvent({ uid, version, at, by, change }: RolloutEvent): EventRecord {
+export function recordOfEvent({ uid, version, at, by, change }: LogEvent): EventRecord {
   const { kind, ...rest } = change;
-  const { step = null, verdict = null, ...more } = rest as { step?: number; verdict?: Verdict };
-  const details = change.kind === "created" ? { ...more, spec: writtenSpec(change.spec) } : more;
+  const isAnalysis = change.kind === "analysed";
+  const { step = null, ...other } = rest as { step?: number };
+  const { verdict = null, ...more } = isAnalysis ? (other as { verdict?: Verdict }) : { ...other };
+  const details = { ...more, ...specWritten(change) };
   return {
     uid,
     version: BigInt(version),
@@ -103,8 +134,13 @@ export function recordOfEvent({ uid, version, at, by, change }: RolloutEvent): E
   };
 }
 
+function specWritten(change: Change): object {
+  if (change.kind === "created") return { spec: writtenSpec(change.spec) };
+  return change.kind === "experiment-created" ? { spec: writtenExperiment(change.spec) } : {};
+}
+
 /** @throws Failure `rollout-event-unusable` */
-export function eventOfRecord(record: EventRecord): RolloutEvent {
+export function eventOfRecord(record: EventRecord): LogEvent {
   const { uid, version, at, by, step, verdict } = record;
   const refuse = (why: string): never => {
     throw new Failure("rollout-event-unusable", "give-up", `event ${version} of rollout ${uid}: ${why}`);
@@ -122,7 +158,7 @@ export function eventOfRecord(record: EventRecord): RolloutEvent {
     const [issue] = read.error.issues;
     return refuse(`${issue?.path.join(".") || "details"}: ${issue?.message}`);
   }
-  return { uid, version: Number(version), at, by, change: read.data };
+  return { uid, version: Number(version), at, by, change: read.data } as LogEvent;
 }
 
 function objectOf(json: string): object {

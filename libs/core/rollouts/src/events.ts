@@ -78,4 +78,8 @@ export type EventOf<Change> = {
   readonly change: Change;
 };
 export type RolloutEvent = EventOf<RolloutChange>;
-export type LogEvent = EventOf<RolloutChange | ExperimentChange>;
+export type ExperimentEvent = EventOf<ExperimentChange>;
+export type LogEvent = RolloutEvent | ExperimentEvent;
+
+export const isExperimentEvent = (event: LogEvent): event is ExperimentEvent =>
+  event.change.kind.startsWith("experiment-");

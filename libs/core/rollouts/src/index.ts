@@ -2,9 +2,9 @@ export { assignCohorts, type Cohorts, controlOf, type FleetDevice, reachedBy, ST
 export { comparisonsOf } from "./comparison.ts";
 export { type ControllerSettings, controllerDefaults, type Proposal, RolloutController } from "./controller.ts";
 export type { Command, Seen } from "./decide.ts";
-export { type DesiredChange, DeviceSlots, type DeviceState, type Wanted } from "./device-slots.ts";
+export { type DesiredChange, DeviceSlots, type DeviceState, UNPINNED, type Wanted } from "./device-slots.ts";
 export { type EventRecord, eventOfRecord, recordOfEvent } from "./event-record.ts";
-export type { PauseReason, RolloutChange, RolloutEvent } from "./events.ts";
+export { isExperimentEvent, type LogEvent, type PauseReason, type RolloutChange, type RolloutEvent } from "./events.ts";
 export { type AnalysisEvidence, type AnalysisLook, analysisEvidence, analysisEvidenceOf } from "./evidence.ts";
 export { compareGenerations, EPOCH_MAX, epochOf, type Generation, generationOf } from "./generation.ts";
 export { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";

@@ -79,10 +79,10 @@ describe("cohorts", () => {
   });
 
   test("devices of another rollout are refused, with their names", () => {
-    expect(() => refuseConflicts(["a", "b"], [{ uid: "u", name: "other", devices: ["b", "c"] }])).toThrow(
-      /other \(u\).*on b;/,
-    );
-    expect(() => refuseConflicts(["a"], [{ uid: "u", name: "other", devices: ["b"] }])).not.toThrow();
+    expect(() =>
+      refuseConflicts(["a", "b"], [{ kind: "rollout", uid: "u", name: "other", devices: ["b", "c"] }]),
+    ).toThrow(/other \(u\).*on b;/);
+    expect(() => refuseConflicts(["a"], [{ kind: "rollout", uid: "u", name: "other", devices: ["b"] }])).not.toThrow();
   });
 });
 

@@ -9,6 +9,7 @@ export { calibratedOf, EvidenceLedger, evidenceLimits, type LabelOutcome } from 
 export { explainInRouter, explainOnDevice } from "./explain.ts";
 export { FIXED_SCORES, fixedScoreOf, SCORES, type ScoreName } from "./fit.ts";
 export { gainShare, type JudgedFrame, orderByScore } from "./frontier.ts";
+export { isLate } from "./late.ts";
 export {
   type LearningSettings,
   learningDefaults,

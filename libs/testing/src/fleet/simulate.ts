@@ -9,6 +9,7 @@ import {
   type ControllerSettings,
   type DesiredChange,
   eventOfRecord,
+  isExperimentEvent,
   isFinished,
   type Phase,
   type Rollout,
@@ -320,6 +321,7 @@ class Run {
       const record = this.#tape.at(this.#watchedTo);
       if (record.kind !== "event") continue;
       const event = eventOfRecord(record.record);
+      if (isExperimentEvent(event)) continue;
       const before = this.#watched;
       const after = applyEvent(before, event, record.position);
       if (after === null || after === before) {

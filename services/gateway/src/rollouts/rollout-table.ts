@@ -22,6 +22,7 @@ import {
   compareGenerations,
   type EventRecord,
   eventOfRecord,
+  isExperimentEvent,
   type RolloutEvent,
   RolloutLog,
 } from "@tributary/rollouts";
@@ -158,7 +159,7 @@ export class RolloutTable {
       const detail = `No events of a rollout ${uid} are known. GET /api/v1/rollouts lists rollouts.`;
       throw new Problem(404, "rollout-unknown", "give-up", detail);
     }
-    return events.map(eventOfRecord);
+    return events.map(eventOfRecord).filter((event): event is RolloutEvent => !isExperimentEvent(event));
   }
 
   /** Drops the events of the oldest histories beyond `historyBytesMax`; they are read again when asked for. */

@@ -47,21 +47,12 @@ export type Created = Extract<RolloutChange, { kind: "created" }>;
 
 export function planRollout(spec: RolloutSpec, parts: PlanParts): Created {
   const model = modelOf(spec.spec.model, parts);
-  const devices = devicesOf(spec, parts.fleet);
+  const devices = devicesOf(spec.spec.selector, parts.fleet);
   refuseOtherHardware(spec, devices, model);
   refuseOtherSlots(spec, devices);
   refuseWithoutWindows(spec, devices);
   const stable = stableOf(spec, devices, model, parts);
-  const cohorts = assignCohorts(
-    devices.map(({ deviceId, hardwareClass, cameras }) => ({
-      deviceId,
-      hardwareClass,
-      camera: cameras,
-      site: parts.fleet.siteOf(deviceId),
-      accuracyBefore: parts.accuracyBefore(deviceId),
-    })),
-    parts.salt,
-  );
+  const cohorts = cohortsOf(devices, parts);
   refuseSmallArms(spec, cohorts);
   const segments = segmentsOf(model.labels, cohorts.order, (id) => parts.fleet.siteOf(id), STRATA_DEVICES_MAX);
   const latencyMsMax = parts.latencyMsMax(cohorts.order, stable.modelDigest);
@@ -82,7 +73,7 @@ const SELECTOR: SpecPath = ["spec", "selector"];
 const refuse = (path: SpecPath, message: string): never => {
   throw new SpecRefused([{ path, message }]);
 };
-const some = (items: readonly string[], max = 5): string =>
+export const some = (items: readonly string[], max = 5): string =>
   items.slice(0, max).join(", ") + (items.length > max ? ` and ${items.length - max} more` : "");
 
 /** NAME (its challenger), NAME@VERSION or NAME@ALIAS. */
@@ -137,10 +128,15 @@ export const isSelected = (
   (sites === undefined || sites.includes(fleet.siteOf(deviceId))) &&
   (devices === undefined || devices.includes(deviceId));
 
-function devicesOf({ spec }: RolloutSpec, fleet: FleetTable): readonly FleetMember[] {
-  const { hardwareClasses, sites, devices: named } = spec.selector;
+/** Throws SpecRefused. */
+export function devicesOf(
+  selector: RolloutSpec["spec"]["selector"],
+  fleet: FleetTable,
+  code?: string,
+): readonly FleetMember[] {
+  const { hardwareClasses, sites, devices: named } = selector;
   const all = [...fleet.members()].filter(({ deviceId }) => !fleet.isRevoked(deviceId));
-  const selected = all.filter((device) => isSelected(spec.selector, device, fleet));
+  const selected = all.filter((device) => isSelected(selector, device, fleet));
   const problems: SpecProblem[] = [];
   const missing = (path: string, wanted: readonly string[] | undefined, present: readonly string[], what: string) => {
     const known = new Set(present);
@@ -168,12 +164,28 @@ function devicesOf({ spec }: RolloutSpec, fleet: FleetTable): readonly FleetMemb
     const path = [...SELECTOR, "devices", named?.indexOf(deviceId) ?? 0];
     problems.push({ path, message: `the agent of ${deviceId} knows nothing of updates; update it first` });
   }
-  if (problems.length > 0) throw new SpecRefused(problems);
+  if (problems.length > 0) throw new SpecRefused(problems, code);
   const devices = selected.filter(({ takesDesiredState }) => takesDesiredState);
   if (devices.length > 0) return devices;
   const others = unsupported.length > 0 ? `; ${unsupported.length} have agents that know nothing of updates` : "";
-  return refuse(SELECTOR, `no device is selected${others}`);
+  throw new SpecRefused([{ path: SELECTOR, message: `no device is selected${others}` }], code);
 }
+
+/** Strata and order of these devices. */
+export const cohortsOf = (
+  devices: readonly FleetMember[],
+  { fleet, accuracyBefore, salt }: Pick<PlanParts, "fleet" | "accuracyBefore" | "salt">,
+): Cohorts =>
+  assignCohorts(
+    devices.map(({ deviceId, hardwareClass, cameras }) => ({
+      deviceId,
+      hardwareClass,
+      camera: cameras,
+      site: fleet.siteOf(deviceId),
+      accuracyBefore: accuracyBefore(deviceId),
+    })),
+    salt,
+  );
 
 function refuseOtherHardware({ spec }: RolloutSpec, devices: readonly FleetMember[], model: Model): void {
   const others = devices.filter(({ hardwareClass }) => !fitsHardware(model.hardwareClass, hardwareClass));

@@ -7,16 +7,16 @@
  * states until the epoch is raised. Never a tombstone: a device that has no desired state any more keeps its last one. A
  * write that Kafka did not take is repeated before anything newer.
  */
-import { type DesiredModel, type DeviceDesired, topics, type UpdateCondition } from "@tributary/contracts";
+import { type DesiredModel, type DeviceDesired, POLICY, topics, type UpdateCondition } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type RecordSink } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
 import type { ModelTable } from "@tributary/models";
 import {
+  type LogEvent,
   maintenanceWindowOf,
-  type RolloutChange,
   type RolloutController,
-  type RolloutEvent,
   type RolloutSpec,
+  UNPINNED,
   type Wanted,
 } from "@tributary/rollouts";
 import type { Telemetry } from "@tributary/telemetry";
@@ -36,7 +36,7 @@ export type DesiredWriterOptions = {
   readonly telemetry: Telemetry;
 };
 
-type Decision = { readonly at: Instant; readonly kind: RolloutChange["kind"] };
+type Decision = { readonly at: Instant; readonly kind: LogEvent["change"]["kind"] };
 
 const CHUNK = 500;
 const DECISIONS_MAX = 100_000;
@@ -72,11 +72,13 @@ export class DesiredWriter {
       for (const [slot, { modelDigest }] of Object.entries(desired.slots)) {
         controller.devices.written(deviceId, slot, { generation, modelDigest }, record.timestamp);
       }
-      for (const slot of controller.devices.wanted(deviceId).keys()) {
-        // The instance that wrote it did not know of this slot.
-        if (desired.slots[slot] === undefined) {
+      const pinned = desired.policyVersion ?? UNPINNED;
+      controller.devices.written(deviceId, POLICY, { generation, modelDigest: pinned }, record.timestamp);
+      for (const [slot, { modelDigest }] of controller.devices.wanted(deviceId)) {
+        // Else the instance that wrote it did not know of this slot.
+        const isNamed = slot === POLICY ? modelDigest === pinned : desired.slots[slot] !== undefined;
+        if (!isNamed)
           controller.devices.written(deviceId, slot, { generation: -1n, modelDigest: "" }, record.timestamp);
-        }
       }
       if (generation < nextGeneration()) this.#ahead.delete(deviceId);
       else this.#ahead.set(deviceId, { generation, since: clock.monotonicMs(), isNamed: false });
@@ -84,7 +86,7 @@ export class DesiredWriter {
   }
 
   /** An event that counts: its generation may be one that devices are sent. */
-  decided({ at, change }: RolloutEvent, generation: bigint): void {
+  decided({ at, change }: LogEvent, generation: bigint): void {
     this.#decisions.set(generation, { at, kind: change.kind });
     for (const oldest of this.#decisions.keys()) {
       if (this.#decisions.size <= DECISIONS_MAX) break;
@@ -128,13 +130,14 @@ export class DesiredWriter {
   }
 
   #record(deviceId: string, wanted: ReadonlyMap<string, Wanted>, newest: Wanted): DeviceDesired {
-    const slots = [...wanted.entries()].sort(([a], [b]) => (a < b ? -1 : 1));
+    const slots = [...wanted.entries()].filter(([slot]) => slot !== POLICY).sort(([a], [b]) => (a < b ? -1 : 1));
+    const policy = wanted.get(POLICY);
     return {
       deviceId,
       generation: newest.generation,
       slots: Object.fromEntries(slots.map(([slot, one]) => [slot, this.#desiredModel(one)])),
-      policyVersion: null,
-      arm: "default",
+      policyVersion: policy === undefined || policy.modelDigest === UNPINNED ? null : policy.modelDigest,
+      arm: policy?.arm ?? "default",
       rollout: newest.uid,
       why: newest.why.slice(0, 500),
       changedAt: this.#decisions.get(newest.generation)?.at ?? 0,

@@ -21,6 +21,8 @@ export type FleetMember = {
   readonly cameras: string;
   /** Digest of the package that it reports to run, by slot, hex. */
   readonly slots: Readonly<Record<string, string>>;
+  /** Routing policy that it reports to decide by. */
+  readonly policyVersion: string;
   readonly generation: bigint;
   readonly update: Update | null;
   readonly goldenPassed: boolean | null;
@@ -102,6 +104,7 @@ export class FleetTable {
       deviceId: before?.deviceId ?? reported.deviceId,
       generation,
       goldenPassed,
+      policyVersion: this.#shared(reported.policyVersion.slice(0, TEXT_MAX)),
       bootId,
       seq,
       at,

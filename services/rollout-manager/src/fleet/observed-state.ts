@@ -2,7 +2,7 @@
  *
  * B1. Frames are stronger evidence than a report: a device that reports one model while its newer frames are of another runs
  *     the other, and has left the one that it reports. */
-import { PERCEPTION } from "@tributary/contracts";
+import { PERCEPTION, POLICY } from "@tributary/contracts";
 import type { DeviceState } from "@tributary/rollouts";
 import type { ByFrames } from "../watching/metrics-fold.ts";
 import type { FleetMember } from "./fleet-table.ts";
@@ -28,6 +28,7 @@ export function observedStateOf(
   inconsistentAfterMs: number,
 ): DeviceState {
   const { generation, slots, at, goldenPassed, update } = device;
+  if (slot === POLICY) return { generation, modelDigest: device.policyVersion, at, goldenPassed: null, update: null };
   const claimed = slots[slot] ?? "";
   const state = { generation, modelDigest: claimed, at, goldenPassed: slot === PERCEPTION ? goldenPassed : null };
   // Frames show this slot alone.
@@ -50,5 +51,5 @@ export function observedStateOf(
 
 /** Slots that a device reports anything of. */
 export const slotsOf = ({ slots, update }: FleetMember): readonly string[] => [
-  ...new Set([...Object.keys(slots), ...(update === null ? [] : [update.slot])]),
+  ...new Set([...Object.keys(slots), ...(update === null ? [] : [update.slot]), POLICY]),
 ];

@@ -4,8 +4,8 @@ import { type Rollout as RolloutRecord, topics } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 import { isFinished } from "@tributary/rollouts";
 import { Problem, Serves, Validated } from "@tributary/service-kit";
-import { SpecRefused } from "../creation/spec-problems.ts";
 import { Manager } from "../manager.ts";
+import { refuseEarly, withProblems } from "./refusals.ts";
 
 const routes = rolloutManagerApi.rollouts;
 
@@ -15,14 +15,14 @@ export class RolloutsController {
 
   @Serves(routes.list)
   list() {
-    this.#refuseEarly();
-    const { controller, status } = this.manager;
-    return { items: controller.rollouts.flatMap(({ uid }) => jsonOf(status.record(uid)) ?? []) };
+    refuseEarly(this.manager);
+    const { controller } = this.manager;
+    return { items: controller.rollouts.flatMap(({ uid }) => jsonOf(this.manager.status.record(uid)) ?? []) };
   }
 
   @Serves(routes.one)
   one(@Param("uid") uid: string) {
-    this.#refuseEarly();
+    refuseEarly(this.manager);
     const json = jsonOf(this.manager.status.record(uid));
     if (json === null) throw unknown(uid);
     return json;
@@ -30,15 +30,8 @@ export class RolloutsController {
 
   @Serves(routes.create)
   async create(@Body(new Validated(routes.create.body)) { spec, by }: CreationRequest) {
-    try {
-      const { uid } = await this.manager.create(spec, by);
-      return { uid };
-    } catch (error) {
-      if (!(error instanceof SpecRefused)) throw error;
-      const errors = error.problems.map(({ path, message }) => ({ where: path.join("."), message }));
-      const extensions = { problems: error.problems };
-      throw new Problem(422, error.code, "ask-a-person", error.message, { errors, extensions });
-    }
+    const { uid } = await withProblems(this.manager.create(spec, by));
+    return { uid };
   }
 
   @Serves(routes.command)
@@ -53,14 +46,6 @@ export class RolloutsController {
       throw error;
     });
     return { uid, version: rollout.version, phase: rollout.phase, isFinished: isFinished(rollout) };
-  }
-
-  #refuseEarly(): void {
-    const { health } = this.manager;
-    if (health === true) return;
-    throw new Problem(503, "rollout-manager-starting", "retry", `The rollout-manager is ${health}. Try again.`, {
-      headers: { "Retry-After": "1" },
-    });
   }
 }
 

@@ -13,13 +13,17 @@ import {
   type Applied,
   eventOfRecord,
   generationOf,
+  type LogEvent,
   type Proposal,
   type RolloutController,
-  type RolloutEvent,
   recordOfEvent,
 } from "@tributary/rollouts";
+import type { ExperimentProposal } from "@tributary/rollouts/experiment";
 import type { Telemetry } from "@tributary/telemetry";
 import { changed, eventRefused, proposalLost } from "../events.ts";
+
+/** Of a rollout or an experiment. */
+type AnyProposal = Proposal | ExperimentProposal;
 
 export type EventLogOptions = {
   readonly controller: RolloutController;
@@ -29,7 +33,7 @@ export type EventLogOptions = {
   readonly telemetry: Telemetry;
   readonly readBackMsMax: number;
   /** Called after every event that counts. */
-  readonly onChange: (event: RolloutEvent, generation: bigint) => void;
+  readonly onChange: (event: LogEvent, generation: bigint) => void;
 };
 
 /** The outcome of a proposal: it counts, or why not; `unknown`: it was not read back in time. */
@@ -57,7 +61,7 @@ export class EventLog {
   follow(context: FollowContext): Promise<Following> {
     return follow(context, topics.rolloutEvents, (value, record) => {
       this.#next = record.offset + 1n;
-      let event: RolloutEvent;
+      let event: LogEvent;
       try {
         if (value === null) throw new Failure("rollout-event-unusable", "give-up", "it is a tombstone");
         event = eventOfRecord(value);
@@ -76,15 +80,15 @@ export class EventLog {
   }
 
   /** L1. Throws Failure `rollout-busy` while another proposal of this rollout is in flight, and what the sink throws. */
-  async propose({ uid, version, change }: Proposal, by: string): Promise<ProposalOutcome> {
+  async propose({ uid, version, change }: AnyProposal, by: string): Promise<ProposalOutcome> {
     const { sink, clock } = this.#options;
     if (this.#inFlight.has(uid)) {
-      throw new Failure("rollout-busy", "retry", `rollout ${uid} is being changed right now; try again`);
+      throw new Failure("rollout-busy", "retry", `${uid} is being changed right now; try again`);
     }
     const { promise, resolve: landed } = Promise.withResolvers<void>();
     this.#inFlight.set(uid, promise); // L3
     try {
-      const event: RolloutEvent = { uid, version, at: clock.now(), by, change };
+      const event = { uid, version, at: clock.now(), by, change } as LogEvent;
       const value = topics.rolloutEvents.codec.encodeConfluent(recordOfEvent(event));
       const [position] = await sink.send([{ topic: topics.rolloutEvents.name, key: uid, value }]);
       if (position === undefined) return { kind: "unknown", reason: "Kafka returned no offset" };
@@ -97,18 +101,19 @@ export class EventLog {
   }
 
   /** A person's command waits for the proposal in flight, and is built from the state after it. */
-  async proposeNext(uid: string, proposalOf: () => Proposal, by: string): Promise<ProposalOutcome> {
+  async proposeNext(uid: string, proposalOf: () => AnyProposal, by: string): Promise<ProposalOutcome> {
     for (let flight = this.#inFlight.get(uid); flight !== undefined; flight = this.#inFlight.get(uid)) await flight;
     return this.propose(proposalOf(), by);
   }
 
-  #apply(event: RolloutEvent, record: InRecord): void {
+  #apply(event: LogEvent, record: InRecord): void {
     const { controller, epoch, telemetry, onChange } = this.#options;
     const { uid, version, by } = event;
     const { kind } = event.change;
     const generation = generationOf(epoch, record.offset);
     const applied = controller.applied(event, generation);
-    if (applied.kind === "counts") telemetry.emit(changed, { uid, version, kind, by, phase: applied.rollout.phase });
+    if (applied.kind === "counts")
+      telemetry.emit(changed, { uid, version, kind, by, phase: (applied.rollout ?? applied.experiment).phase });
     else if (applied.kind === "stale")
       telemetry.emit(proposalLost, { uid, kind, by, reason: applied.reason }); // L2
     else telemetry.emit(eventRefused, { uid, kind, by, reason: applied.reason });

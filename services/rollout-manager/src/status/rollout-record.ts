@@ -1,17 +1,26 @@
 /** A rollout as rollouts.v1 and the API show it. Pure: instances with the same state write the same bytes. */
-import type { Model, RolloutAnalysis, RolloutPhase, Rollout as RolloutRecord } from "@tributary/contracts";
+import {
+  type Model,
+  type RolloutAnalysis,
+  type RolloutPhase,
+  type Rollout as RolloutRecord,
+  topics,
+} from "@tributary/contracts";
+import type { ModelTable } from "@tributary/models";
 import {
   type AnalysisEvidence,
   abandonedWords,
   leftWords,
   pausedWords,
   type Rollout,
+  type RolloutController,
   reachedWords,
   type Seen,
   stepOf,
   stepWords,
   writtenSpec,
 } from "@tributary/rollouts";
+import { type Publishing, StatusPublisher } from "./status-publisher.ts";
 
 const phases = {
   Progressing: "PROGRESSING",
@@ -69,6 +78,25 @@ export function recordOf(
     changedAt: rollout.changedAt,
   };
 }
+
+/** rollouts.v1 */
+export const rolloutStatus = (
+  controller: RolloutController,
+  models: ModelTable,
+  publishing: Publishing,
+): StatusPublisher<RolloutRecord> =>
+  new StatusPublisher({
+    ...publishing,
+    topic: topics.rollouts,
+    uids: () => controller.rollouts.map(({ uid }) => uid),
+    recordOf: (uid) => {
+      const rollout = controller.rollout(uid);
+      if (rollout === null) return null;
+      const seen = controller.seen(uid, publishing.clock.now());
+      return recordOf(rollout, seen, controller.evidence(uid), models.byDigest(rollout.modelDigest));
+    },
+    isActive: ({ phase, isBack, abandonedDevices }) => phase !== "HEALTHY" && !isBack && abandonedDevices === 0,
+  });
 
 function messageOf(rollout: Rollout, seen: Seen, comparison: AnalysisEvidence | null): string {
   const { phase, aborted, pause, analysis } = rollout;

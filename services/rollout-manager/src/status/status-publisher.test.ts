@@ -8,7 +8,7 @@ import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { followContext, MemoryKafka, someRollout } from "@tributary/testing";
 import { specOf } from "../creation/spec-problems.ts";
 import { digests, written } from "../rollout-manager.test-kit.ts";
-import { StatusPublisher } from "./status-publisher.ts";
+import { rolloutStatus } from "./rollout-record.ts";
 
 const order = Array.from({ length: 160 }, (_, i) => `d${i}`);
 
@@ -20,14 +20,8 @@ async function published(epoch: number, ...standing: readonly Partial<Rollout>[]
   for (const [i, change] of [created, { kind: "step-started", step: 0 } as const].entries())
     controller.applied({ uid: "r-1", version: i + 1, at: 1, by: "ann", change }, generationOf(epoch, BigInt(i)));
   const kafka = new MemoryKafka();
-  const status = new StatusPublisher({
-    controller,
-    models: new ModelTable(),
-    epoch,
-    sink: kafka,
-    clock: systemClock,
-    everyMs: 10,
-  });
+  const publishing = { epoch, sink: kafka, clock: systemClock, everyMs: 10 };
+  const status = rolloutStatus(controller, new ModelTable(), publishing);
   for (const change of standing) kafka.put(topics.rollouts, change.uid ?? "r-1", someRollout(change));
   const stop = new AbortController();
   const following = await status.follow(followContext(kafka, stop.signal));

@@ -28,8 +28,8 @@ describe("accuracy from labels", () => {
     one.labelled(truth(1n, "cat"));
     one.labelled(truth(2n, "dog"));
     expect(one.take()).toEqual([
-      { deviceId: "d", modelDigest: someDigest, good: 1, frames: 1, at: 10, label: "cat" },
-      { deviceId: "d", modelDigest: someDigest, good: 0, frames: 0.5, at: 11, label: "dog" },
+      { deviceId: "d", metric: "accuracy", digest: someDigest, good: 1, frames: 1, at: 10, label: "cat" },
+      { deviceId: "d", metric: "accuracy", digest: someDigest, good: 0, frames: 0.5, at: 11, label: "dog" },
     ]);
     expect(one.take()).toEqual([]);
   });

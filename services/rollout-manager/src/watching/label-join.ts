@@ -1,10 +1,12 @@
-/** Accuracy: labels of frames that the random sample drew, joined with the device's predictions.
+/** Accuracy: labels of frames that the random sample drew, joined with the device's predictions, and with what the system answered.
  *
  * A1. Only drawn frames count, each weighted by the inverse of its propensity: `propensityMean / pi`. Scaled so, the
  *     weights of a device sum to about its number of labels, which is what the judge takes frames for.
  * A2. A frame without a label is missing, not wrong; a label without a class takes its frame out.
  * A3. A label may come before its frame. Of several the newest of a round holds; one that comes after its frame was counted
  *     changes nothing any more, and is logged.
+ * A5. The device's accuracy counts as soon as the label is there. The system's needs both records of the frame (system-answers.ts), and
+ *     a label that comes before the second one waits for it.
  * A4. (G9) Frames that wait for labels, and labels that wait for frames, are bounded; the oldest go. */
 import type { EdgePrediction, GroundTruth } from "@tributary/contracts";
 import { formatFrameId, type Instant } from "@tributary/kernel";
@@ -13,7 +15,9 @@ export type LabelJoinLimits = { readonly drawnFramesMax: number; readonly labels
 
 export type Judgement = {
   readonly deviceId: string;
-  readonly modelDigest: string;
+  readonly metric: "accuracy" | "system-accuracy";
+  /** Of the model; of the system's answer, the version of the policy. */
+  readonly digest: string;
   readonly good: number;
   readonly frames: number;
   readonly at: Instant;
@@ -28,7 +32,11 @@ type Drawn = {
   readonly label: string;
   readonly weight: number;
   readonly at: Instant;
+  readonly system?: SystemLabel;
 };
+
+/** The system's answer, and the policy that decided whose it is. */
+export type SystemLabel = { readonly policyVersion: string; readonly label: string };
 
 /** Below any policy's least; what claims less is absurd. */
 const PROPENSITY_MIN = 1e-4;
@@ -46,6 +54,9 @@ export class LabelJoin {
   readonly #propensityMean: number;
   readonly #drawn = new Map<string, Drawn>();
   readonly #counted = new Set<string>();
+  /** Labelled frames whose system's answer is not known yet, with their true class. (A5) */
+  readonly #unanswered = new Map<string, Drawn & { readonly truth: string }>();
+  readonly #answered: Judgement[] = [];
   readonly #labels = new Map<string, string | null>();
   #corrected = 0;
   #forgotten = 0;
@@ -80,6 +91,16 @@ export class LabelJoin {
     trim(this.#drawn, this.#limits.drawnFramesMax); // A4
   }
 
+  /** Of a drawn frame. */
+  answered(frame: string, system: SystemLabel): void {
+    const drawn = this.#drawn.get(frame);
+    if (drawn !== undefined) this.#drawn.set(frame, { ...drawn, system });
+    const labelled = this.#unanswered.get(frame);
+    if (labelled === undefined) return;
+    this.#unanswered.delete(frame);
+    this.#answered.push(ofSystem(labelled, system, labelled.truth));
+  }
+
   labelled({ deviceId, bootId, cameraId, frameSeq, label }: GroundTruth): void {
     const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });
     if (this.#counted.has(frame)) {
@@ -93,7 +114,7 @@ export class LabelJoin {
 
   /** The outcomes of this round's labels and frames. */
   take(): readonly Judgement[] {
-    const judgements: Judgement[] = [];
+    const judgements: Judgement[] = this.#answered.splice(0);
     for (const [frame, truth] of this.#labels) {
       const drawn = this.#drawn.get(frame);
       if (drawn === undefined) continue;
@@ -101,14 +122,22 @@ export class LabelJoin {
       this.#drawn.delete(frame);
       if (truth === null) continue; // A2
       this.#counted.add(frame);
-      const { deviceId, digests, label, weight: frames, at } = drawn;
-      for (const modelDigest of digests) {
-        judgements.push({ deviceId, modelDigest, good: label === truth ? frames : 0, frames, at, label: truth });
-      }
+      const { deviceId, digests, label, weight: frames, at, system } = drawn;
+      const good = label === truth ? frames : 0;
+      for (const digest of digests)
+        judgements.push({ deviceId, metric: "accuracy", digest, good, frames, at, label: truth });
+      if (system !== undefined) judgements.push(ofSystem(drawn, system, truth));
+      else this.#unanswered.set(frame, { ...drawn, truth });
     }
+    trim(this.#unanswered, this.#limits.labelsWaitingMax);
     trim(this.#counted, this.#limits.labelsWaitingMax);
     return judgements;
   }
+}
+
+function ofSystem({ deviceId, weight: frames, at }: Drawn, system: SystemLabel, truth: string): Judgement {
+  const good = system.label === truth ? frames : 0;
+  return { deviceId, metric: "system-accuracy", digest: system.policyVersion, good, frames, at, label: truth };
 }
 
 /** Forgets the oldest beyond `max`; how many. */

@@ -10,6 +10,9 @@
  * refused by the fold (fleet-metrics); a device that sends only such is silent. The model of a device's newest frame is kept
  * beside the one that it reports. Prometheus' answers count as metrics.observations.v1 has them, whichever instance asked:
  * the first record of a moment and device. The problem of a metric is that of the newest record.
+ *
+ * `system-accuracy`, `escalated` and `in-time` are of the policy that decided, under its version, whatever answered the frame
+ * on the device: what experiments compare, and what the rollout of a policy is judged by (system-answers.ts).
  */
 import {
   type Classifications,
@@ -21,10 +24,12 @@ import {
 } from "@tributary/contracts";
 import { handOver, type InRecord, type PartitionReader } from "@tributary/kafka";
 import { formatFrameId, type Instant } from "@tributary/kernel";
+import type { Experiments } from "@tributary/rollouts/experiment";
 import { type FleetMetrics, foldEdgeMetrics, LatencyHistory } from "@tributary/rollouts/fleet-metrics";
 import type { Telemetry } from "@tributary/telemetry";
 import { labelsLeftOut } from "../events.ts";
 import { LabelJoin, type LabelJoinLimits, weightOf } from "./label-join.ts";
+import { answerOf, DrawnAnswers, isWanted, type SystemAnswer } from "./system-answers.ts";
 import { TopicSlices } from "./topic-slices.ts";
 
 export type ByFrames = { readonly modelDigest: string; readonly at: Instant };
@@ -35,6 +40,7 @@ export type LatencyLimits = { readonly deadlineMs: number; readonly latencyMs: n
 export type MetricsFoldOptions = {
   readonly reader: PartitionReader;
   readonly fleet: FleetMetrics;
+  readonly experiments: Pick<Experiments, "framesOf" | "settled">;
   readonly telemetry: Telemetry;
   readonly propensityMean: number;
   readonly limits: LabelJoinLimits;
@@ -57,18 +63,20 @@ export class MetricsFold {
   readonly latencies = new LatencyHistory();
   readonly #options: MetricsFoldOptions;
   readonly #join: LabelJoin;
+  readonly #drawn: DrawnAnswers;
   readonly #slices: readonly TopicSlices[];
   readonly #labels: TopicSlices;
   readonly #observations: TopicSlices;
   readonly #byFrames = new Map<string, ByFrames>();
   readonly #digests = new Map<string, string>();
-  readonly #answered = new Set<string>();
+  readonly #seen = new Set<string>();
   #touched = new Set<string>();
   #to: Instant | null = null;
 
   constructor(options: MetricsFoldOptions) {
     this.#options = options;
     this.#join = new LabelJoin(options.limits, options.propensityMean);
+    this.#drawn = new DrawnAnswers(options.limits.drawnFramesMax);
     const slices = <T>(topic: Topic<T>, fold: (value: T, record: InRecord) => void) =>
       new TopicSlices(options.reader, topic as Topic, (record) => this.#take(topic, record, fold));
     this.#slices = [
@@ -112,8 +120,8 @@ export class MetricsFold {
     await this.#labels.read(to, horizon, signal); // Their frames are known by now.
     if (signal.aborted) return;
     const { fleet, telemetry } = this.#options;
-    for (const { deviceId, modelDigest, good, frames, at, label } of this.#join.take()) {
-      fleet.observe(deviceId, modelDigest, "accuracy", good, frames, at, label);
+    for (const { deviceId, metric, digest, good, frames, at, label } of this.#join.take()) {
+      fleet.observe(deviceId, digest, metric, good, frames, at, label);
     }
     const { corrected, forgotten } = this.#join.takeLeftOut();
     if (corrected > 0) telemetry.emit(labelsLeftOut, { why: "counted-before", count: corrected });
@@ -131,6 +139,7 @@ export class MetricsFold {
     const { deviceId, bootId, seq, modelDigest, predictions } = batch;
     if (!fleet.isNew(deviceId, "predictions", bootId, seq)) return;
     const limits = limitsOf(deviceId, modelDigest);
+    this.#decided(batch, receivedAt);
     let newest = Number.NEGATIVE_INFINITY;
     const counts = new Map<string, { frames: number; deadline: number; latency: number }>();
     const digest = this.#shared(modelDigest);
@@ -171,6 +180,38 @@ export class MetricsFold {
     this.#touched.add(deviceId);
   }
 
+  /** By its policy, also where its model did not answer. */
+  #decided({ deviceId, bootId, policyVersion, arm, predictions }: EdgePredictions, receivedAt: Instant): void {
+    const { fleet, experiments } = this.#options;
+    let [frames, wanted, newest] = [0, 0, Number.NEGATIVE_INFINITY];
+    for (const prediction of predictions) {
+      const at = receivedAt - prediction.ageMs;
+      if (!(prediction.ageMs >= 0)) continue;
+      const { cameraId, frameSeq, sampleDrawn, latencyMs } = prediction;
+      frames += 1;
+      newest = Math.max(newest, at);
+      if (isWanted(prediction)) wanted += 1;
+      else if (!sampleDrawn && latencyMs > 0)
+        experiments.settled(deviceId, policyVersion, at, { latencyMs, costMicros: 0 });
+      if (!sampleDrawn) continue;
+      const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });
+      this.#answered(deviceId, frame, this.#drawn.predicted(frame, prediction));
+    }
+    if (frames === 0) return;
+    fleet.observe(deviceId, policyVersion, "escalated", wanted, frames, newest);
+    experiments.framesOf(deviceId, policyVersion, arm, newest);
+  }
+
+  /** Of a drawn frame; undefined: its other record is still to come. */
+  #answered(deviceId: string, frame: string, answer: SystemAnswer | undefined): void {
+    if (answer === undefined) return;
+    const { fleet, experiments } = this.#options;
+    const { policyVersion, isLate, at } = answer;
+    fleet.observe(deviceId, policyVersion, "in-time", isLate ? 0 : 1, 1, at);
+    experiments.settled(deviceId, policyVersion, at, answer);
+    this.#join.answered(frame, answer);
+  }
+
   /** Of a frame that the device's model did not answer. */
   #missed(deviceId: string, at: Instant): void {
     const known = this.#byFrames.get(deviceId);
@@ -182,21 +223,42 @@ export class MetricsFold {
   }
 
   #answers({ deviceId, bootId, answers }: Classifications, writtenAt: Instant): void {
+    const { fleet, experiments, propensityMean } = this.#options;
+    const settled = new Map<string, { frames: number; inTime: number; newest: Instant }>();
     for (const answer of answers) {
-      const { cameraId, frameSeq, cloudLabel, edgeLabel, modelDigest, latencyMs, level } = answer;
-      if (level !== "FULL") continue;
-      const weight = weightOf(answer, this.#options.propensityMean);
-      if (cloudLabel === null || weight === null) continue;
+      const { cameraId, frameSeq, cloudLabel, edgeLabel, modelDigest, latencyMs, level, policyVersion } = answer;
+      const at = writtenAt - Math.max(0, latencyMs);
       const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });
-      if (this.#answered.has(frame)) continue; // Of several answers the first holds (G2).
-      this.#answered.add(frame);
-      for (const oldest of this.#answered) {
-        if (this.#answered.size <= ANSWERS_SEEN_MAX) break;
-        this.#answered.delete(oldest);
+      const isOnDevice = answer.settledBy === "KEPT" || answer.settledBy === "DEVICE_DROPPED";
+      // Of several answers the first holds (G2). Those kept on the device are too many to remember, and never late.
+      if (!isOnDevice && !this.#isFirst(frame)) continue;
+      if (answer.sampleDrawn) this.#answered(deviceId, frame, this.#drawn.answered(frame, answer, at));
+      else {
+        const system = answerOf(answer, at);
+        const count = settled.get(policyVersion) ?? { frames: 0, inTime: 0, newest: at };
+        settled.set(policyVersion, count);
+        count.frames += 1;
+        if (!system.isLate) count.inTime += 1;
+        count.newest = Math.max(count.newest, at);
+        if (!isOnDevice) experiments.settled(deviceId, policyVersion, at, system);
       }
-      const good = cloudLabel === edgeLabel ? weight : 0;
-      this.#options.fleet.observe(deviceId, modelDigest, "agreement", good, weight, writtenAt - Math.max(0, latencyMs));
+      const weight = weightOf(answer, propensityMean);
+      if (level !== "FULL" || cloudLabel === null || weight === null) continue;
+      fleet.observe(deviceId, modelDigest, "agreement", cloudLabel === edgeLabel ? weight : 0, weight, at);
     }
+    for (const [policyVersion, { frames, inTime, newest }] of settled) {
+      fleet.observe(deviceId, policyVersion, "in-time", inTime, frames, newest);
+    }
+  }
+
+  #isFirst(frame: string): boolean {
+    if (this.#seen.has(frame)) return false;
+    this.#seen.add(frame);
+    for (const oldest of this.#seen) {
+      if (this.#seen.size <= ANSWERS_SEEN_MAX) break;
+      this.#seen.delete(oldest);
+    }
+    return true;
   }
 
   #observed({ rolloutUid, metric, at, devices, problem }: MetricObservations, writtenAt: Instant): void {

@@ -1,6 +1,7 @@
 /** Prometheus' answers in metrics.observations.v1, folded by several instances. */
 import { describe, expect, test } from "@jest/globals";
 import { type MetricObservations, topics } from "@tributary/contracts";
+import { RolloutController } from "@tributary/rollouts";
 import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { MetricsFold } from "./metrics-fold.ts";
@@ -36,6 +37,7 @@ async function folded(log: Observations, startsAfterReading = false) {
   const fold = new MetricsFold({
     reader: log,
     fleet,
+    experiments: new RolloutController(fleet).experiments,
     telemetry,
     propensityMean: 0.02,
     limits: { drawnFramesMax: 10, labelsWaitingMax: 10 },

@@ -2,6 +2,7 @@
 import { expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
+import { RolloutController } from "@tributary/rollouts";
 import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { configSchema } from "../config.ts";
@@ -34,6 +35,7 @@ test("looks at every moment once, in order and when it is over, whatever fails (
       random,
       telemetry,
       controller: {
+        experiments: new RolloutController(new FleetMetrics()).experiments,
         rollouts: [],
         rollout: () => null,
         evidence: () => null,

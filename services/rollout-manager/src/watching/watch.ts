@@ -18,7 +18,7 @@ import type { LabelJoinLimits } from "./label-join.ts";
 import { type ByFrames, type LatencyLimits, MetricsFold } from "./metrics-fold.ts";
 
 export type WatchOptions = {
-  readonly controller: Pick<RolloutController, "rollouts" | "rollout" | "evidence" | "look" | "noted">;
+  readonly controller: Pick<RolloutController, "rollouts" | "rollout" | "experiments" | "evidence" | "look" | "noted">;
   readonly models: ModelTable;
   readonly metrics: FleetMetrics;
   readonly slices: PartitionReader;
@@ -51,6 +51,7 @@ export class Watch {
     this.#fold = new MetricsFold({
       reader: slices,
       fleet: metrics,
+      experiments: controller.experiments,
       telemetry,
       propensityMean: judge.propensityMean,
       limits,
@@ -84,7 +85,11 @@ export class Watch {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, controller, metrics, judge } = this.#options;
     const { lookEveryMs, settleMs, preperiodHours } = judge;
-    const starts = controller.rollouts.flatMap(({ uid }) => metrics.analysis(uid)?.plan.startedAt ?? []);
+    const experiments = controller.experiments.all.filter(({ phase }) => phase === "Running");
+    const starts = [
+      ...controller.rollouts.flatMap(({ uid }) => metrics.analysis(uid)?.plan.startedAt ?? []),
+      ...experiments.map(({ createdAt }) => createdAt),
+    ];
     const first = Math.min(clock.now(), ...starts);
     await this.#untilDone(() => this.#fold.start(first - preperiodHours * HOUR, this.#observedFrom()), signal);
     for (let at = Math.floor(first / lookEveryMs) * lookEveryMs; !signal.aborted; at += lookEveryMs) {

@@ -19,8 +19,6 @@ export type ExperimentChange =
       readonly modelDigest: string;
       readonly cloudTarget: string;
       readonly deadlineMs: number;
-      /** Variances of the comparisons that evidence should grow fastest at (judge.ts J2). */
-      readonly planned: { readonly utility: number; readonly late: number };
     }
   | {
       readonly kind: "experiment-decided";

@@ -1,11 +1,15 @@
 /** What an experiment saw at a look, and the record of its decision: plain JSON for people and other programs, never read back by the machine. */
 import type { Instant } from "@tributary/kernel";
+import type { Band } from "../judge/evidence.ts";
 import type { Forecast } from "../judge/forecast.ts";
 import type { GridCell } from "./flips.ts";
-import type { ArmVerdict, Difference, ExperimentLogs } from "./judge.ts";
+import type { ArmVerdict, ExperimentLogs } from "./judge.ts";
 import type { LaneName, Rates } from "./lanes.ts";
 
 export const EXPERIMENT_FORMAT = "tributary.experiment/1";
+
+/** Arm less control; without a band while it is unbounded. */
+export type ShownDifference = { readonly estimate: number; readonly band: Band | null };
 
 export type ArmComparison = {
   /** The first that it had: later looks do not change it. */
@@ -14,8 +18,8 @@ export type ArmComparison = {
   readonly because: "utility" | "late" | null;
   readonly logs: ExperimentLogs;
   /** Currency per frame. */
-  readonly gain: Difference;
-  readonly lanes: Readonly<Record<LaneName, Difference>>;
+  readonly gain: ShownDifference;
+  readonly lanes: Readonly<Record<LaneName, ShownDifference>>;
   readonly missing: { readonly difference: Forecast; readonly equivalence: Forecast } | null;
   /** Of a decided experiment: by the multiples of `gridMultiples`, and the value of each weight at which the arms are worth the same. */
   readonly grid: readonly (readonly GridCell[])[] | null;

@@ -296,7 +296,7 @@ describe("a specification", () => {
 
   test("has every default filled in, and is written as it was read", () => {
     const { spec } = readExperiment(written);
-    expect(spec?.spec).toMatchObject({ alpha: 0.05, lateMargin: 0.005, burnIn: 600_000, duration: 14 * 86_400_000 });
+    expect(spec?.spec).toMatchObject({ alpha: 0.05, lateMargin: 0.005, burnIn: 600_000, duration: 6 * 86_400_000 });
     expect(readExperiment(writtenExperiment(spec as ExperimentSpec)).spec).toEqual(spec);
   });
 

@@ -1,6 +1,6 @@
 /** The state of an experiment, folded from its events. An event whose version is not the next one changes nothing (events.ts V1). */
 import type { Instant } from "@tributary/kernel";
-import type { EventOf, LogEvent } from "../events.ts";
+import type { ExperimentEvent } from "../events.ts";
 import type { ExperimentChange, ExperimentVerdict } from "./events.ts";
 import type { ExperimentEvidence } from "./evidence.ts";
 import type { ExperimentSpec } from "./spec.ts";
@@ -23,7 +23,6 @@ export type Experiment = {
   readonly modelDigest: string;
   readonly cloudTarget: string;
   readonly deadlineMs: number;
-  readonly planned: { readonly utility: number; readonly late: number };
   readonly phase: "Running" | "Decided" | "Stopped";
   readonly verdict: ExperimentVerdict | null;
   readonly winner: string | null;
@@ -35,11 +34,6 @@ export type Experiment = {
   readonly createdAt: Instant;
   readonly changedAt: Instant;
 };
-
-export type ExperimentEvent = EventOf<ExperimentChange>;
-
-export const isExperimentEvent = (event: LogEvent): event is ExperimentEvent =>
-  event.change.kind.startsWith("experiment-");
 
 /** The state after an event at this log position; the same state when the event does not count. */
 export function applyExperimentEvent(
@@ -68,7 +62,7 @@ function created(
   at: Instant,
   position: bigint,
 ): Experiment | null {
-  const { spec, order, strata, modelDigest, cloudTarget, deadlineMs, planned } = change;
+  const { spec, order, strata, modelDigest, cloudTarget, deadlineMs } = change;
   const sizes = change.arms.map(({ devices }) => devices);
   const isWhole = sizes.length === spec.spec.arms.length && sizes.reduce((sum, size) => sum + size, 0) === order.length;
   if (!isWhole) return null;
@@ -89,7 +83,6 @@ function created(
     modelDigest,
     cloudTarget,
     deadlineMs,
-    planned,
     phase: "Running",
     verdict: null,
     winner: null,

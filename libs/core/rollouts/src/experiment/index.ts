@@ -1,3 +1,4 @@
+export { type ExperimentEvent, isExperimentEvent } from "../events.ts";
 export type { ExperimentChange, ExperimentVerdict } from "./events.ts";
 export {
   type ArmComparison,
@@ -6,23 +7,16 @@ export {
   type ExperimentEvidence,
   experimentEvidenceOf,
 } from "./evidence.ts";
-export {
-  applyExperimentEvent,
-  type Experiment,
-  type ExperimentArm,
-  type ExperimentEvent,
-  endOf,
-  isExperimentEvent,
-} from "./experiment.ts";
+export { applyExperimentEvent, type Experiment, type ExperimentArm, endOf } from "./experiment.ts";
+export { type ExperimentProposal, Experiments, type FrameCost, policyMetrics } from "./experiments.ts";
 export { flipsAt, type GridCell, gridMultiples, gridOf } from "./flips.ts";
 export {
   type ArmVerdict,
-  type Difference,
   ExperimentJudge,
   type ExperimentSettings,
   experimentDefaults,
 } from "./judge.ts";
 export { type ArmLanes, type LaneName, laneNames, type Rates, unitOf, utilityOf, type Weights } from "./lanes.ts";
-export { hoursToDecide, plannedVariances } from "./plan.ts";
+export { deviceSdAssumed, hoursToDecide, plannedVariances } from "./plan.ts";
 export { logRatioMismatch } from "./sample-ratio.ts";
 export { type ExperimentSpec, readExperiment, weightsOf, writtenExperiment } from "./spec.ts";

@@ -13,6 +13,9 @@ export type ExperimentPlan = {
   readonly deviceSd: Rates;
 };
 
+/** Between devices, what their past does not explain: usual in fleets of one kind, and stated with a plan. */
+export const deviceSdAssumed = { correct: 0.01, escalated: 0.02, late: 0.002 } as const satisfies Rates;
+
 /** Variances of the comparisons of utility, in currency per frame squared, and of the late share. Lanes count as independent. */
 export function plannedVariances(
   plan: ExperimentPlan,

@@ -6,6 +6,7 @@ import { experimentDefaults } from "./judge.ts";
 import { laneNames, type Weights } from "./lanes.ts";
 
 const ARMS_MAX = 8;
+const DURATION_MAX = 6 * 86_400_000;
 const money = z.number().min(0).max(1e9);
 
 const arm = z.strictObject({
@@ -18,7 +19,7 @@ const arm = z.strictObject({
   weight: z.number().positive().max(100).default(1),
 });
 
-const experimentSpec = z.strictObject({
+export const experimentSpec = z.strictObject({
   apiVersion: z.literal("tributary.dev/v1"),
   kind: z.literal("Experiment"),
   metadata,
@@ -41,7 +42,7 @@ const experimentSpec = z.strictObject({
     alpha: z.number().positive().max(0.2).default(experimentDefaults.alpha),
     burnIn: duration.prefault("10m"),
     /** Then it is held, if it is not decided. */
-    duration: duration.prefault("14d"),
+    duration: duration.prefault("6d"),
     /** When to look at the decision again, at the latest. */
     reviewAfter: duration.prefault("90d"),
   }),
@@ -78,6 +79,10 @@ function problemsOfExperiment({ spec }: ExperimentSpec): readonly SpecProblem[] 
     problems.push({ path: ["spec", "utility"], message: "nothing is worth anything; give one weight above 0" });
   else if (rope >= unit)
     problems.push({ path: ["spec", "rope"], message: `all utilities would be the same; write less than ${unit}` });
+  if (whole > DURATION_MAX) {
+    const message = `an instance that restarts reads all of it again from topics that keep 7 days, and one of before; write at most ${durationText(DURATION_MAX)}`;
+    problems.push({ path: ["spec", "duration"], message });
+  }
   if (burnIn >= whole) {
     const message = `ends with the experiment, before anything is judged; write less than ${durationText(whole)}`;
     problems.push({ path: ["spec", "burnIn"], message });

@@ -1,0 +1,516 @@
+/** All running experiments: from the log of events, the reports of devices and the time to the next events, the policies that devices
+ * shall decide by, and the evidence. Part of the RolloutController, whose log and devices it shares; the same calls in the same
+ * order give the same answers (G10).
+ *
+ * X1. A device is in one arm from the start to the end, and is analysed as assigned. Frames count for it that were decided by its
+ *     arm's policy; what is lost so shows in the sample ratio: devices that report, against those that were assigned.
+ * X2. Nothing is judged in the burn-in, nor before each arm has `DEVICES_MIN` devices with frames in every lane. What evidence is
+ *     planned for is fixed at the first look, from the past and from the number of frames, never from their outcomes (judge.ts J2).
+ * X3. The first verdict of an arm holds, whatever later looks show. The experiment is decided when each arm has one, or at its end.
+ * X4. While the sample ratio is off no verdict is taken: what is left of an arm is not a random part of it.
+ * X5. When it ends, each device decides by the policy in force again. An adopted policy is rolled out afterwards, through a canary. */
+import { POLICY } from "@tributary/contracts";
+import { Failure, hashOf, type Instant } from "@tributary/kernel";
+import { type DeviceEntry, type DeviceSlots, UNPINNED } from "../device-slots.ts";
+import type { FleetAnalysis } from "../fleet-metrics/analysis.ts";
+import type { FleetMetrics } from "../fleet-metrics/fleet-metrics.ts";
+import type { Arm } from "../judge/comparison.ts";
+import { DEVICES_MIN } from "../judge/plan.ts";
+import type { ExperimentChange, ExperimentVerdict } from "./events.ts";
+import { type ArmComparison, type ArmEvidence, EXPERIMENT_FORMAT, type ExperimentEvidence } from "./evidence.ts";
+import { type Experiment, endOf } from "./experiment.ts";
+import { flipsAt, gridOf } from "./flips.ts";
+import { type ArmLook, type ArmVerdict, ExperimentJudge, type Judged } from "./judge.ts";
+import { type ArmLanes, type LaneName, laneNames, type Rates, utilityOf } from "./lanes.ts";
+import { Latencies } from "./latencies.ts";
+import { deviceSdAssumed, plannedVariances } from "./plan.ts";
+import { logRatioMismatch, type Stratum } from "./sample-ratio.ts";
+import { weightsOf } from "./spec.ts";
+
+export type ExperimentProposal = {
+  readonly uid: string;
+  readonly version: number;
+  readonly change: ExperimentChange;
+};
+
+/** Metrics of FleetMetrics, under the version of the policy that decided: the lanes of an experiment. `in-time` is the complement of `late`. */
+export const policyMetrics = ["system-accuracy", "escalated", "in-time"] as const;
+
+/** What a frame took from capture to its final answer, and the cloud call that its policy wanted. */
+export type FrameCost = { readonly latencyMs: number; readonly costMicros: number };
+
+const LOG_RATIO_NEEDED = -Math.log(0.01);
+/** Evidence grows fastest then, or half way through a shorter experiment. */
+const PLANNED_MS = 86_400_000;
+const RATES_ASSUMED: Rates = { correct: 0.9, escalated: 0.1, late: 0.01 };
+const NAMED_MAX = 20;
+
+type TrackedArm = {
+  readonly name: string;
+  readonly policyVersion: string;
+  readonly entries: readonly DeviceEntry[];
+  readonly latencies: Latencies;
+  costMicros: number;
+  /** Devices whose newest frames name another arm or policy. */
+  readonly elsewhere: Set<string>;
+  /** X3. With the look that it is of. */
+  verdict: { readonly verdict: ArmVerdict; readonly because: Judged["because"] } | null;
+  look: ArmLook | null;
+};
+
+type Tracked = {
+  experiment: Experiment;
+  readonly arms: readonly TrackedArm[];
+  /** Of each arm but the control; null: too many analyses run. */
+  readonly analyses: readonly (FleetAnalysis | null)[];
+  readonly armOf: ReadonlyMap<string, TrackedArm>;
+  /** X2 */
+  judge: ExperimentJudge | null;
+  readonly ratio: Ratio;
+  lookedAt: Instant;
+  why: string;
+};
+
+export class Experiments {
+  readonly #fleet: FleetMetrics;
+  readonly #devices: DeviceSlots;
+  readonly #lookEveryMs: number;
+  readonly #known = new Map<string, Experiment>();
+  readonly #running = new Map<string, Tracked>();
+  /** Of the devices in running experiments. */
+  readonly #byDevice = new Map<string, Tracked>();
+
+  constructor(fleet: FleetMetrics, devices: DeviceSlots, lookEveryMs: number) {
+    this.#fleet = fleet;
+    this.#devices = devices;
+    this.#lookEveryMs = lookEveryMs;
+  }
+
+  get all(): readonly Experiment[] {
+    return [...this.#known.values()];
+  }
+
+  get(uid: string): Experiment | null {
+    return this.#known.get(uid) ?? null;
+  }
+
+  /** The log counted an event: this is the state after it. */
+  applied(experiment: Experiment, position: bigint): void {
+    const { uid, phase, arms } = experiment;
+    this.#known.set(uid, experiment);
+    if (phase === "Running") {
+      const tracked = this.#track(experiment);
+      for (const { name, policyVersion, entries } of tracked.arms) {
+        const why = `arm ${name} of experiment ${experiment.spec.metadata.name}`;
+        this.#devices.want(POLICY, entries, { generation: position, modelDigest: policyVersion, uid, arm: name, why });
+      }
+      return;
+    }
+    this.#running.delete(uid);
+    for (const { name, devices } of arms) {
+      if (name !== arms[0]?.name) this.#fleet.end(analysisOf(uid, name));
+      for (const deviceId of devices) this.#byDevice.delete(deviceId);
+    }
+    const entries = this.#devices.entriesOf(POLICY, experiment.order);
+    const why = `experiment ${experiment.spec.metadata.name} ended`; // X5
+    this.#devices.want(POLICY, entries, { generation: position, modelDigest: UNPINNED, uid, why });
+  }
+
+  /** Forgets the ended ones that the log has forgotten. */
+  keep(isKept: (uid: string) => boolean): void {
+    for (const uid of this.#known.keys()) if (!isKept(uid)) this.#known.delete(uid);
+  }
+
+  /** A batch of a device's frames: by which policy and in which arm it says that they were decided. */
+  framesOf(deviceId: string, policyVersion: string, arm: string, at: Instant): void {
+    const tracked = this.#byDevice.get(deviceId);
+    const assigned = tracked?.armOf.get(deviceId);
+    if (tracked === undefined || assigned === undefined) return;
+    const { createdAt, spec } = tracked.experiment;
+    if (at < createdAt + spec.spec.burnIn) return;
+    // An agent of before knows no arms, and decides by the policy that it is sent.
+    const isElsewhere = policyVersion !== assigned.policyVersion || (arm !== assigned.name && arm !== "default");
+    if (isElsewhere) assigned.elsewhere.add(deviceId);
+    else assigned.elsewhere.delete(deviceId);
+  }
+
+  /** Costs of a frame that this policy decided. */
+  settled(deviceId: string, policyVersion: string, at: Instant, { latencyMs, costMicros }: FrameCost): void {
+    const tracked = this.#byDevice.get(deviceId);
+    const arm = tracked?.armOf.get(deviceId);
+    if (tracked === undefined || arm?.policyVersion !== policyVersion || at < tracked.experiment.createdAt) return;
+    arm.latencies.add(latencyMs);
+    if (costMicros >= 0) arm.costMicros += costMicros;
+  }
+
+  /** Looks at each whose time has come, in record time. */
+  look(now: Instant): void {
+    for (const tracked of this.#running.values()) {
+      if (now - tracked.lookedAt < this.#lookEveryMs) continue;
+      tracked.lookedAt = now;
+      this.#look(tracked, now);
+    }
+  }
+
+  /** What to append now, at most one event an experiment. */
+  propose(now: Instant): readonly ExperimentProposal[] {
+    return [...this.#running.values()].flatMap((tracked) => {
+      const { experiment } = tracked;
+      const decision = decisionOf(tracked, now);
+      if (decision === null) return [];
+      const { verdict, winner, why } = decision;
+      const evidence = this.#evidence(tracked, now, why);
+      const change = { kind: "experiment-decided", verdict, winner, why, evidence } as const;
+      return [{ uid: experiment.uid, version: experiment.version + 1, change }];
+    });
+  }
+
+  /** The event of a person who ends it. Throws a Failure. */
+  stop(uid: string, by: string, reason: string, now: Instant): ExperimentProposal {
+    const experiment = this.get(uid);
+    if (experiment === null) {
+      const what = `there is no experiment ${uid}; list them to see which there are`;
+      throw new Failure("experiment-unknown", "give-up", what);
+    }
+    const tracked = this.#running.get(uid);
+    if (tracked === undefined) {
+      const what = `experiment ${experiment.spec.metadata.name} has ended already: ${experiment.why}`;
+      throw new Failure("experiment-command-refused", "give-up", what);
+    }
+    const why = `stopped by ${by}${reason === "" ? "" : `: ${reason}`}`.slice(0, 500);
+    const evidence = this.#evidence(tracked, now, why);
+    return { uid, version: experiment.version + 1, change: { kind: "experiment-stopped", why, evidence } };
+  }
+
+  /** As of the last look; of an ended one, of its end. */
+  evidence(uid: string): ExperimentEvidence | null {
+    const tracked = this.#running.get(uid);
+    if (tracked === undefined) return this.get(uid)?.evidence ?? null;
+    return this.#evidence(tracked, null, tracked.why);
+  }
+
+  #track(experiment: Experiment): Tracked {
+    const { uid, createdAt } = experiment;
+    const arms = experiment.arms.map(
+      ({ name, policyVersion, devices }): TrackedArm => ({
+        name,
+        policyVersion,
+        entries: this.#devices.entriesOf(POLICY, devices),
+        latencies: new Latencies(),
+        costMicros: 0,
+        elsewhere: new Set(),
+        verdict: null,
+        look: null,
+      }),
+    );
+    const [control, ...others] = experiment.arms;
+    const analyses = others.map(({ name, policyVersion, devices }) =>
+      this.#fleet.start({
+        uid: analysisOf(uid, name),
+        startedAt: createdAt,
+        control: control?.devices ?? [],
+        canary: devices,
+        metrics: policyMetrics,
+        models: { candidate: policyVersion, stable: control?.policyVersion ?? "" },
+      }),
+    );
+    const armOf = new Map(arms.flatMap((arm) => arm.entries.map(({ deviceId }) => [deviceId, arm] as const)));
+    const tracked: Tracked = {
+      experiment,
+      arms,
+      analyses,
+      armOf,
+      judge: null,
+      ratio: new Ratio(experiment),
+      lookedAt: Number.NEGATIVE_INFINITY,
+      why: "no look yet",
+    };
+    this.#running.set(uid, tracked);
+    for (const deviceId of experiment.order) this.#byDevice.set(deviceId, tracked);
+    return tracked;
+  }
+
+  #look(tracked: Tracked, now: Instant): void {
+    const { experiment, arms, analyses, ratio } = tracked;
+    const { createdAt, spec } = experiment;
+    const sinceMs = now - createdAt;
+    if (sinceMs < spec.spec.burnIn) {
+      tracked.why = "in the burn-in";
+      return;
+    }
+    const lanes = analyses.map((analysis) => (analysis === null ? null : lanesOf(analysis)));
+    ratio.reported(arms.map((_, i) => reportingOf(tracked, lanes, i)));
+    const missing = missingOf(arms, lanes);
+    if (missing !== null) {
+      tracked.why = missing;
+      return;
+    }
+    tracked.judge ??= judgeOf(experiment, lanes as readonly Lanes[], sinceMs); // X2
+    for (const [i, arm] of arms.slice(1).entries()) {
+      const { control, canary } = lanes[i] as Lanes;
+      arm.look = tracked.judge.look(sinceMs, control, canary) ?? arm.look;
+      if (arm.look === null || arm.verdict !== null || arm.look.verdict === "undecided" || ratio.isMismatch) continue;
+      arm.verdict = { verdict: arm.look.verdict, because: arm.look.because }; // X3
+    }
+    const undecided = arms.slice(1).filter(({ verdict }) => verdict === null);
+    tracked.why = ratio.isMismatch
+      ? "the devices that report are not those that were assigned: see which arm's are silent, or decide by another policy" // X4
+      : `undecided: ${undecided.map(({ name }) => name).join(", ")}`;
+  }
+
+  /** `endsAt`: null while it goes on. */
+  #evidence(tracked: Tracked, endsAt: Instant | null, why: string): ExperimentEvidence {
+    const { experiment, arms, analyses, judge, ratio, lookedAt } = tracked;
+    const { spec } = experiment.spec;
+    const lanes = analyses.map((analysis) => (analysis === null ? null : lanesOf(analysis)));
+    const weights = weightsOf(experiment.spec);
+    return {
+      format: EXPERIMENT_FORMAT,
+      at: Number.isFinite(lookedAt) ? lookedAt : experiment.createdAt,
+      startedAt: experiment.createdAt,
+      currency: spec.utility.currency,
+      weights,
+      rope: spec.rope,
+      lateMargin: spec.lateMargin,
+      alpha: spec.alpha,
+      logNeeded: judge?.logNeeded ?? Math.log((2 * (arms.length - 1)) / spec.alpha),
+      deadlineMs: experiment.deadlineMs,
+      arms: arms.map((arm, i) => armEvidence(tracked, lanes, arm, i, endsAt !== null)),
+      sampleRatio: { log: ratio.log, logNeeded: LOG_RATIO_NEEDED, isMismatch: ratio.isMismatch },
+      why,
+      reviewAt: endsAt === null ? null : endsAt + spec.reviewAfter,
+    };
+  }
+}
+
+const analysisOf = (uid: string, arm: string): string => `${uid}/${arm}`;
+
+type Lanes = { readonly control: ArmLanes; readonly canary: ArmLanes };
+
+function lanesOf(analysis: FleetAnalysis): Lanes {
+  const [accuracy, escalated, inTime] = policyMetrics.map((metric) => analysis.counts(metric));
+  const of = (which: "control" | "canary"): ArmLanes => ({
+    correct: accuracy?.[which] as Arm,
+    escalated: escalated?.[which] as Arm,
+    late: complementOf(inTime?.[which] as Arm),
+  });
+  return { control: of("control"), canary: of("canary") };
+}
+
+function complementOf({ good, frames, before }: Arm): Arm {
+  return {
+    good: Float64Array.from(frames, (all, i) => all - (good[i] as number)),
+    frames,
+    before: Float64Array.from(before, (rate) => 1 - rate),
+  };
+}
+
+/** Of arm `i`, the control being 0. */
+const ofArm = (lanes: readonly (Lanes | null)[], i: number): ArmLanes | null =>
+  i === 0 ? (lanes.find((one) => one !== null)?.control ?? null) : (lanes[i - 1]?.canary ?? null);
+
+const countOf = (arm: Arm | undefined): number => {
+  let count = 0;
+  for (let i = 0; i < (arm?.frames.length ?? 0); i++) if ((arm?.frames[i] as number) > 0) count += 1;
+  return count;
+};
+
+/** Devices of an arm with frames that its policy decided. */
+function reportingOf({ arms }: Tracked, lanes: readonly (Lanes | null)[], i: number): readonly string[] {
+  const late = ofArm(lanes, i)?.late;
+  return (arms[i]?.entries ?? []).flatMap(({ deviceId }, at) => ((late?.frames[at] ?? 0) > 0 ? [deviceId] : []));
+}
+
+const laneWords: Readonly<Record<LaneName, string>> = {
+  correct: "labelled frames of the random sample",
+  escalated: "frames",
+  late: "final answers",
+};
+
+/** Why nothing can be compared yet; null: it can. (X2) */
+function missingOf(arms: readonly TrackedArm[], lanes: readonly (Lanes | null)[]): string | null {
+  if (lanes.includes(null)) return "too many comparisons run at once: end some rollouts or experiments";
+  for (const [i, { name }] of arms.entries()) {
+    const own = ofArm(lanes, i);
+    for (const lane of laneNames) {
+      const devices = countOf(own?.[lane]);
+      if (devices >= DEVICES_MIN) continue;
+      return `${devices} devices of arm ${name} have ${laneWords[lane]} by its policy, and ${DEVICES_MIN} are needed`;
+    }
+  }
+  return null;
+}
+
+/** J2: from the past, and from how many frames there were. */
+function judgeOf(experiment: Experiment, lanes: readonly Lanes[], sinceMs: number): ExperimentJudge {
+  const { spec } = experiment.spec;
+  const weights = weightsOf(experiment.spec);
+  const plannedMs = Math.min(PLANNED_MS, spec.duration / 2);
+  const [first] = lanes as readonly [Lanes];
+  const [rates, frames] = [{ ...RATES_ASSUMED }, { ...RATES_ASSUMED }];
+  for (const lane of laneNames) {
+    const { frames: counts, before } = first.control[lane];
+    const [sum, devices] = [sumOf(counts), countOf(first.control[lane])];
+    frames[lane] = Math.max(1, ((sum / devices) * plannedMs) / sinceMs);
+    const past = sumOf(before) / Math.max(1, before.length);
+    if (past > 0 && past < 1) rates[lane] = past;
+  }
+  const planned = plannedVariances(
+    {
+      devices: [countOf(first.control.late), Math.min(...lanes.map(({ canary }) => countOf(canary.late)))],
+      rates,
+      frames,
+      deviceSd: deviceSdAssumed,
+    },
+    weights,
+  );
+  const { alpha, rope, lateMargin, burnIn: burnInMs } = spec;
+  return new ExperimentJudge({ alpha, weights, rope, lateMargin, burnInMs, planned, arms: lanes.length });
+}
+
+const sumOf = (values: ArrayLike<number>): number => {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] as number;
+  return sum;
+};
+
+type Decision = { readonly verdict: ExperimentVerdict; readonly winner: string | null; readonly why: string };
+
+/** X3. Null: it goes on. */
+function decisionOf({ experiment, arms, why }: Tracked, now: Instant): Decision | null {
+  const others = arms.slice(1);
+  const isOver = now >= endOf(experiment);
+  if (!isOver && others.some(({ verdict }) => verdict === null)) return null;
+  const having = (wanted: ArmVerdict) => others.filter(({ verdict }) => verdict?.verdict === wanted);
+  const gainOf = ({ look }: TrackedArm) => look?.gain.estimate ?? Number.NEGATIVE_INFINITY;
+  const [best] = having("adopt").toSorted((a, b) => gainOf(b) - gainOf(a));
+  const control = arms[0]?.name ?? "";
+  if (best !== undefined) {
+    const what = `${best.name} is worth more than ${control}, and late answers are within the margin`;
+    return { verdict: "adopt", winner: best.name, why: what };
+  }
+  if (others.some(({ verdict }) => verdict === null)) {
+    return { verdict: "hold", winner: null, why: `undecided at its end: ${why}` };
+  }
+  const same = having("equivalent").map(({ name }) => name);
+  if (same.length > 0) {
+    const what = `${same.join(", ")} ${same.length === 1 ? "is" : "are"} worth the same as ${control}, but for the rope`;
+    return { verdict: "equivalent", winner: null, why: what };
+  }
+  const reasons = others.map(({ name, verdict }) =>
+    verdict?.because === "late" ? `${name} is late more often than the margin allows` : `${name} is worth less`,
+  );
+  return { verdict: "reject", winner: null, why: `${reasons.join("; ")}: ${control} stays` };
+}
+
+function armEvidence(
+  tracked: Tracked,
+  lanes: readonly (Lanes | null)[],
+  arm: TrackedArm,
+  i: number,
+  isEnd: boolean,
+): ArmEvidence {
+  const { name, policyVersion, entries, latencies, costMicros, elsewhere } = arm;
+  const weights = weightsOf(tracked.experiment.spec);
+  const own = ofArm(lanes, i);
+  const rates = Object.fromEntries(laneNames.map((lane) => [lane, rateOf(own?.[lane])])) as ArmEvidence["rates"];
+  const frames = Object.fromEntries(
+    laneNames.map((lane) => [lane, own === null ? 0 : sumOf(own[lane].frames)]),
+  ) as ArmEvidence["frames"];
+  const isKnown = laneNames.every((lane) => rates[lane] !== null);
+  return {
+    name,
+    policyVersion,
+    devices: entries.length,
+    onPolicy: entries.filter(({ state }) => state?.modelDigest === policyVersion).length,
+    reporting: countOf(own?.late),
+    elsewhere: [...elsewhere].slice(0, NAMED_MAX),
+    frames,
+    rates,
+    utility: isKnown ? utilityOf(rates as Rates, weights) : null,
+    latency: latencies.count === 0 ? null : { p50Ms: latencies.quantile(0.5), p99Ms: latencies.quantile(0.99) },
+    callCostPer1000: latencies.count === 0 ? null : costMicros / latencies.count / 1_000,
+    comparison: i === 0 ? null : comparisonOf(tracked, lanes[i - 1] ?? null, arm, isEnd),
+  };
+}
+
+/** Mean over devices. */
+function rateOf(arm: Arm | undefined): number | null {
+  let [sum, devices] = [0, 0];
+  for (let i = 0; i < (arm?.frames.length ?? 0); i++) {
+    const frames = arm?.frames[i] as number;
+    if (frames <= 0) continue;
+    sum += (arm?.good[i] as number) / frames;
+    devices += 1;
+  }
+  return devices === 0 ? null : sum / devices;
+}
+
+function comparisonOf(
+  { experiment }: Tracked,
+  lanes: Lanes | null,
+  { look, verdict }: TrackedArm,
+  isEnd: boolean,
+): ArmComparison | null {
+  if (look === null || lanes === null) return null;
+  const weights = weightsOf(experiment.spec);
+  const { correct, escalated, late } = look.lanes;
+  const differences = { correct: correct.estimate, escalated: escalated.estimate, late: late.estimate };
+  const logs = Object.fromEntries(Object.entries(look.logs).map(([name, log]) => [name, Math.max(log, LOG_MIN)]));
+  return {
+    verdict: verdict?.verdict ?? "undecided",
+    because: verdict?.because ?? null,
+    logs: logs as ArmComparison["logs"],
+    gain: shown(look.gain),
+    lanes: { correct: shown(correct), escalated: shown(escalated), late: shown(late) },
+    missing: look.missing,
+    grid: isEnd ? gridOf(lanes.control, lanes.canary, weights) : null,
+    flipsAt: isEnd ? flipsAt(differences, weights) : null,
+  };
+}
+
+/** JSON has no infinity. */
+const LOG_MIN = -1e6;
+
+const shown = ({ estimate, band }: ArmLook["gain"]): ArmComparison["gain"] => ({
+  estimate,
+  band: Number.isFinite(band.lower) && Number.isFinite(band.upper) ? band : null,
+});
+
+/** Which devices of each stratum have reported, in an order that does not depend on their arm: by a hash of their ids within one look. */
+class Ratio {
+  log = 0;
+  isMismatch = false;
+  readonly #strata = new Map<number, { readonly assigned: number[]; readonly reported: number[] }>();
+  readonly #of = new Map<string, { readonly stratum: number; readonly arm: number }>();
+  readonly #seen = new Set<string>();
+  readonly #salt: string;
+
+  constructor({ uid, arms, order, strata }: Experiment) {
+    this.#salt = uid;
+    const place = new Map(order.map((deviceId, i) => [deviceId, strata?.[i] ?? 0]));
+    for (const [arm, { devices }] of arms.entries()) {
+      for (const deviceId of devices) {
+        const stratum = place.get(deviceId) ?? 0;
+        const one = this.#strata.get(stratum) ?? { assigned: arms.map(() => 0), reported: [] };
+        this.#strata.set(stratum, one);
+        one.assigned[arm] = (one.assigned[arm] ?? 0) + 1;
+        this.#of.set(deviceId, { stratum, arm });
+      }
+    }
+  }
+
+  /** By arm, the devices with frames by now. An alarm stays, and so does the evidence for it. */
+  reported(arms: readonly (readonly string[])[]): void {
+    const fresh = arms.flat().filter((deviceId) => !this.#seen.has(deviceId));
+    const hash = (deviceId: string) => hashOf(`${this.#salt}\n${deviceId}`);
+    for (const deviceId of fresh.toSorted((a, b) => hash(a) - hash(b) || (a < b ? -1 : 1))) {
+      this.#seen.add(deviceId);
+      const { stratum, arm } = this.#of.get(deviceId) ?? { stratum: 0, arm: 0 };
+      this.#strata.get(stratum)?.reported.push(arm);
+    }
+    if (fresh.length === 0) return;
+    this.log = logRatioMismatch([...this.#strata.values()] satisfies readonly Stratum[]);
+    this.isMismatch ||= this.log >= LOG_RATIO_NEEDED;
+  }
+}
