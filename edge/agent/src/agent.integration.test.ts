@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import {
   Classifications,
+  DeviceDesired,
   DeviceReported,
   EdgeFrame,
   EdgePredictions,
@@ -14,6 +15,7 @@ import {
 } from "@tributary/contracts";
 import { exitFlags } from "@tributary/kernel";
 import { completePolicy, parsePolicy } from "@tributary/routing";
+import { someDesired } from "@tributary/testing";
 import { TinyBroker } from "@tributary/testing/devices";
 import { at, MAIN, type Running, startAgentProcess, until } from "./testing/agent-process.ts";
 
@@ -199,6 +201,97 @@ test("G4: offline it continues to answer, killed it leaves no process, and after
   expect(expected.filter((n) => !seen.has(n))).toEqual([]); // G1
   second.child.kill("SIGTERM");
   expect(await second.exit).toBe(0);
+});
+
+test("the arm of its desired state is in the frames that follow, its generation is reported, and its model stays loaded", async () => {
+  const agent = await start(
+    `{ id: front, kind: sheet, sheets: ${at("samples/cifar10-test")}, fps: 20 }`,
+    "arm: site-a",
+  );
+  const desire = (generation: bigint, arm: string, slots: DeviceDesired["slots"] = {}) => {
+    const desired = someDesired({ deviceId: DEVICE, generation, slots, arm });
+    return broker.publish(topics.desired(DEVICE), DeviceDesired.encodeSingleObject(desired), true);
+  };
+  const armsBySeq = () => {
+    const arms = new Map<number, string>();
+    for (const payload of upOf("predictions")) {
+      const { arm, predictions: own } = EdgePredictions.decodeSingleObject(payload);
+      for (const { frameSeq } of own) arms.set(Number(frameSeq), arm);
+    }
+    return arms;
+  };
+  const lastArm = (arm: string) =>
+    until(
+      `predictions of ${arm}`,
+      () => [...armsBySeq().values()].at(-1),
+      (last) => last === arm,
+    );
+  const reported = (generation: bigint, phase: string | undefined) =>
+    until(
+      `generation ${generation}`,
+      () =>
+        upOf("reported")
+          .map((payload) => DeviceReported.decodeSingleObject(payload))
+          .at(-1),
+      (last) => last?.generation === generation && last.update?.phase === phase,
+    );
+  await lastArm("site-a");
+  const { pid, digest } = (await statusOf(agent)).model;
+  await desire(5n, "b");
+  await lastArm("b");
+  await reported(5n, undefined);
+  const active = { modelName: "edge-resnet8", modelVersion: "1.0.0", modelDigest: digest };
+  const how = { shadowFrames: 10, probationFrames: 10, condition: "ANY" as const, windows: [] };
+  await desire(6n, "b", { perception: { ...active, ...how } });
+  await reported(6n, "COMMITTED");
+  await desire(7n, "b", { perception: { ...active, ...how } });
+  await reported(7n, "COMMITTED");
+  expect((await statusOf(agent)).model).toMatchObject({ pid, digest, losses: 0 });
+
+  for (const [generation, arm] of [
+    [6n, "older"],
+    [8n, "two words"],
+    [8n, ""],
+    [8n, "a".repeat(65)],
+  ] as const) {
+    await desire(generation, arm);
+  }
+  const refused = async () => (await fetch(`${agent.http}/metrics`)).text();
+  const count = (code: string, n: number) =>
+    `tributary_agent_downlink_refused_total{channel="desired",code="${code}"} ${n}\n`;
+  await until("the refusals", refused, (text) => text.includes(count("desired-invalid", 3)));
+  expect(await refused()).toContain(count("desired-older", 1));
+
+  // Frames that wait in the outbox keep the arm that they were decided under.
+  let release = () => {};
+  broker.hold = new Promise((resolve) => {
+    release = resolve;
+  });
+  const waiting = await until(
+    "predictions that wait",
+    () => statusOf(agent),
+    ({ outbox }) => outbox.predictions >= 10,
+  );
+  await desire(8n, "default");
+  release();
+  await lastArm("site-a");
+  await desire(9n, "b");
+  await lastArm("b");
+  await broker.publish(topics.desired(DEVICE), Buffer.alloc(0), true);
+  await lastArm("site-a");
+  await until(
+    "every prediction",
+    () => armsBySeq().size,
+    (size) => size > waiting.frames,
+  );
+  const runs = [...armsBySeq()].sort(([a], [b]) => a - b);
+  const changes = runs.filter(([, arm], i) => arm !== runs[i - 1]?.[1]);
+  expect(changes.map(([, arm]) => arm)).toEqual(["site-a", "b", "site-a", "b", "site-a"]);
+  expect(changes[2]?.[0]).toBeGreaterThan(waiting.frames);
+  const frames = upOf("frames").map((payload) => EdgeFrame.decodeSingleObject(payload));
+  expect(frames.map(({ frameSeq, arm }) => [Number(frameSeq), arm])).toEqual(
+    frames.map(({ frameSeq }) => [Number(frameSeq), armsBySeq().get(Number(frameSeq)) ?? expect.any(String)]),
+  );
 });
 
 test("G4: without a usable disk it answers, and records as soon as it can; a damaged file is renamed", async () => {

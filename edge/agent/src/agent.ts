@@ -84,6 +84,8 @@ export class Agent implements HttpPorts {
   readonly #golden: GoldenCheck;
   readonly #world: WorldSlot | null;
   #movedSlot: string = PERCEPTION;
+  /** In memory only: a retained desired state brings it again after a restart. */
+  #arm: string;
   readonly #trial: ModelTrial;
   readonly #updater: Updater<Candidate>;
   readonly #reports: Reports;
@@ -110,6 +112,7 @@ export class Agent implements HttpPorts {
     const { clock, telemetry } = ports;
     this.#config = config;
     this.#ports = ports;
+    this.#arm = config.arm;
     this.#now = deviceTime(config.clock);
     this.#decider = new Decider(randomBytes(32), this.#triggers, config.driving.fallback);
     this.#withDeadline = new Set(
@@ -289,7 +292,8 @@ export class Agent implements HttpPorts {
 
   /** Its two updaters follow one generation: a slot that a desired state does not name stays as it is. */
   #desired(payload: Buffer): void {
-    this.#updater.desired(payload);
+    const arm = this.#updater.desired(payload);
+    this.#arm = arm === NO_EXPERIMENT ? this.#config.arm : arm;
     this.#world?.updater.desired(payload);
   }
 
@@ -346,9 +350,8 @@ export class Agent implements HttpPorts {
   }
 
   #makePipeline(): Pipeline {
-    const { deviceId, arm } = this.#config;
     const { telemetry, latencyMs } = this.#ports;
-    return new Pipeline({ deviceId, arm }, this.#decider, {
+    return new Pipeline(this.#config.deviceId, this.#decider, {
       infer: async (frame) => {
         if (this.#withDeadline.has(frame.cameraId)) return this.#driver.infer(frame);
         return { ...(await this.#slots.infer(frame.jpeg)), level: "FULL" };
@@ -363,6 +366,7 @@ export class Agent implements HttpPorts {
         const state = this.#world?.context();
         return state?.context == null ? null : state.text;
       },
+      arm: () => this.#arm,
       latencyMs,
       trace: (frame) => traceFrame(telemetry.tracer, frame),
       onAnswer: (answer, inference, slot, jpeg) => {
@@ -477,6 +481,9 @@ export class Agent implements HttpPorts {
       deviceId: this.#config.deviceId,
       slots: this.#slots,
       onDesired: (payload) => this.#desired(payload),
+      onDesiredCleared: () => {
+        this.#arm = this.#config.arm;
+      },
       onTruth: (frameId, label) => this.#world?.world.truth(frameId, label),
       onSampleKey: (key) => {
         this.#decider.useSampleKey(key);
@@ -519,6 +526,9 @@ export class Agent implements HttpPorts {
     };
   }
 }
+
+/** Arm of a desired state outside experiments. */
+const NO_EXPERIMENT = "default";
 
 const ALONE = { worldDigest: null, remember: () => undefined };
 

@@ -149,7 +149,7 @@ export const agentConfig = z
     deviceId: id,
     dataDir: path,
     hardwareClass: z.string().min(1).max(64).default(process.arch),
-    /** Experiment arm. */
+    /** Arm in predictions and frames, until a desired state names that of an experiment. */
     arm: z.string().min(1).max(64).default("default"),
     clock: z.enum(["auto", "synchronized", "unsynchronized"]).default("auto"),
     mqtt: z.strictObject({

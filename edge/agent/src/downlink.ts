@@ -18,6 +18,8 @@ export type DownlinkPorts = {
   readonly slots: Pick<Slots, "applyPolicy" | "resetPolicy" | "policyToKeep">;
   /** Throws Failure or ContractError. */
   readonly onDesired: (payload: Buffer) => void;
+  /** There is no desired state any more. */
+  readonly onDesiredCleared: () => void;
   readonly onSampleKey: (key: Uint8Array) => void;
   /** When the check of the golden frames was requested. */
   readonly onCheck: (requestedAt: number) => void;
@@ -76,8 +78,9 @@ export class Downlink {
   }
 
   desired(payload: Buffer): void {
-    // An emptied retained message: there is no desired state any more, so everything stays as it is.
-    if (payload.length > 0) this.#use("desired", () => this.#ports.onDesired(payload));
+    // An emptied retained message: models stay as they are, but the device is in no experiment any more.
+    if (payload.length === 0) this.#ports.onDesiredCleared();
+    else this.#use("desired", () => this.#ports.onDesired(payload));
   }
 
   results(payload: Buffer): void {

@@ -41,8 +41,6 @@ export type LocalAnswer = {
   readonly worldDigest: string | null;
 };
 
-export type Identity = { readonly deviceId: string; readonly arm: string };
-
 export type LatencyOf = (frame: CameraFrame, inference: Inference, nowMs: number) => number;
 export const sinceCapture: LatencyOf = ({ captured }, _, nowMs) => nowMs - captured.monotonicMs;
 
@@ -54,6 +52,8 @@ export type PipelinePorts = {
   readonly inContext: (logits: Float32Array, slot: Slot) => InContext;
   /** As in predictions; null: not known. */
   readonly context: () => string | null;
+  /** Of an experiment, that the device is in now. */
+  readonly arm: () => string;
   /** The hardware cannot be relied on, so some frames go to the cloud for that reason. */
   readonly isDegraded: () => boolean;
   /** What the answer took, in ms. */
@@ -69,15 +69,15 @@ export type PipelinePorts = {
 };
 
 export class Pipeline {
-  readonly #identity: Identity;
+  readonly #deviceId: string;
   readonly #decider: Decider;
   readonly #ports: PipelinePorts;
   readonly #frameSeqs = new Map<string, number>();
   #bootId: string | null = null;
   #decidedBy: DecidedBy | undefined;
 
-  constructor(identity: Identity, decider: Decider, ports: PipelinePorts) {
-    this.#identity = identity;
+  constructor(deviceId: string, decider: Decider, ports: PipelinePorts) {
+    this.#deviceId = deviceId;
     this.#decider = decider;
     this.#ports = ports;
   }
@@ -90,7 +90,7 @@ export class Pipeline {
       this.#ports.onUnreadable({ cameraId: frame.cameraId, code: result.code, reason: result.message });
       return null;
     }
-    const { deviceId } = this.#identity;
+    const deviceId = this.#deviceId;
     const { policy } = slot.policy;
     const { bootId, hasRoom: isRecorded } = this.#ports.outbox;
     if (bootId !== this.#bootId) this.#frameSeqs.clear();
@@ -183,9 +183,11 @@ export class Pipeline {
   }
 
   #decidedByOf({ digest, preprocessingDigest }: Slot["pkg"], { policyVersion }: RoutingPolicy): DecidedBy {
-    if (this.#decidedBy?.policyVersion !== policyVersion || this.#decidedBy.modelDigest !== digest) {
-      this.#decidedBy = { modelDigest: digest, preprocessingDigest, policyVersion, arm: this.#identity.arm };
-    }
-    return this.#decidedBy;
+    const arm = this.#ports.arm();
+    const last = this.#decidedBy;
+    if (last?.policyVersion === policyVersion && last.modelDigest === digest && last.arm === arm) return last;
+    const decidedBy = { modelDigest: digest, preprocessingDigest, policyVersion, arm };
+    this.#decidedBy = decidedBy;
+    return decidedBy;
   }
 }

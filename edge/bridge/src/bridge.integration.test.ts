@@ -507,6 +507,85 @@ test("a desired state is retained, published at each change, kept over a restart
   }
 });
 
+test("a device in an experiment gets the policy that its desired state names, whatever arrives first, and over a restart", async () => {
+  const rig = new Rig(testKafka());
+  try {
+    await rig.prepare();
+    await rig.register("arm");
+    const policyOf = (policyVersion: string, modelDigest = "m1") =>
+      RoutingPolicy.encodeConfluent(somePolicy({ modelDigest, policyVersion }));
+    const send = (topic: string, key: string, value: Buffer | null) => rig.sink.send([{ topic, key, value }]);
+    const name = (policyVersion: string, isKnown = true) =>
+      send(topics.policyVersions.name, policyVersion, isKnown ? policyOf(policyVersion) : null);
+    let generation = 0n;
+    const desire = (policyVersion: string | null, arm: string) =>
+      send(
+        topics.desired.name,
+        "arm",
+        DeviceDesired.encodeConfluent(someDesired({ deviceId: "arm", generation: ++generation, policyVersion, arm })),
+      );
+    await send(topics.policies.name, policyKey("m1", "default"), policyOf("in-force"));
+    await send(topics.policies.name, policyKey("m2", "default"), policyOf("of-m2", "m2"));
+    await name("v1");
+    await rig.start();
+    const heard: string[] = [];
+    const until = (n: number) => waitFor(() => heard.length >= n, { what: `${n} messages` });
+    const join = async () => {
+      const device = await rig.connected("arm", { reconnectPeriod: 0 });
+      device.on("message", (topic, payload) => {
+        if (topic === down.policy("arm")) heard.push(RoutingPolicy.decodeSingleObject(payload).policyVersion);
+        else if (topic === down.desired("arm")) heard.push(DeviceDesired.decodeSingleObject(payload).arm);
+      });
+      await device.subscribeAsync([down.policy("arm"), down.desired("arm")], { qos: 1 });
+      const report = (modelDigest: string, seq: bigint) => {
+        const slots = { perception: { modelDigest, modelName: "m", modelVersion: "1" } };
+        const acceptedSchemas = [DeviceDesired.current.fingerprint];
+        const payload = someReported({ deviceId: "arm", bootId: 1n, seq, slots, acceptedSchemas });
+        return device.publishAsync(
+          down.up("arm", "reported"),
+          uplinkStreams.reported.codec.encodeSingleObject(payload),
+          { qos: 1 },
+        );
+      };
+      return report;
+    };
+    const report = await join();
+    await report("m1", 1n);
+    await until(1);
+    await desire("v1", "b"); // The version is known: policy, then arm.
+    await until(3);
+    await desire("v2", "c"); // It is not known: the policy in force, until it is.
+    await until(5);
+    await name("v2");
+    await until(6);
+    await report("m2", 2n); // The named policy is of another model.
+    await until(7);
+    await report("m1", 3n);
+    await until(8);
+    await rig.bridge?.close();
+    await rig.start();
+    await join();
+    await until(10);
+    await name("v2", false);
+    await until(11);
+    await desire(null, "default");
+    await until(12);
+    expect(heard).toEqual([
+      "in-force",
+      ...["v1", "b"],
+      ...["in-force", "c"],
+      "v2",
+      "of-m2",
+      "v2",
+      ...["v2", "c"],
+      "in-force",
+      "default",
+    ]);
+  } finally {
+    await rig.stop();
+  }
+});
+
 test("while Kafka is unavailable nothing is acknowledged and little is buffered; afterwards everything is stored, in order (G1, G3, G9)", async () => {
   const { startKafka } = (await import(new URL("../../../tools/kafka.mjs", import.meta.url).href)) as {
     startKafka: (

@@ -117,10 +117,10 @@ export class Bridge {
         } else if (session !== undefined) this.#sendChangedCheck(session);
       }),
       follow(context, topics.policies, (policy, { key }) => {
-        const digests = this.#downlink.applyPolicy(key ?? "", policy);
-        for (const session of this.#broker.sessions) {
-          if (digests.includes(this.#downlink.modelOf(session.deviceId) ?? "")) this.#sendChangedPolicy(session);
-        }
+        this.#sendChangedPolicies(this.#downlink.applyPolicy(key ?? "", policy));
+      }),
+      follow(context, topics.policyVersions, (policy, { key }) => {
+        this.#sendChangedPolicies(this.#downlink.applyPolicyVersion(key ?? "", policy));
       }),
       follow(context, topics.reported, (reported, { key }) => {
         this.#downlink.applyReported(key ?? "", reported);
@@ -133,7 +133,9 @@ export class Bridge {
         const deviceId = key ?? "";
         this.#downlink.applyDesired(deviceId, desired, value);
         const session = this.#broker.session(deviceId);
-        if (session !== undefined) this.#sendChangedDesired(session);
+        if (session === undefined) return;
+        this.#sendChangedPolicy(session);
+        this.#sendChangedDesired(session);
       }),
       follow(
         context,
@@ -168,6 +170,12 @@ export class Bridge {
     const ends = [...clients.map((client) => client.close()), this.#following?.ended];
     await Promise.race([Promise.allSettled(ends), late]);
     done.abort();
+  }
+
+  #sendChangedPolicies(digests: readonly string[]): void {
+    for (const session of this.#broker.sessions) {
+      if (digests.includes(this.#downlink.modelOf(session.deviceId) ?? "")) this.#sendChangedPolicy(session);
+    }
   }
 
   #sendChangedPolicy(session: Session): void {

@@ -41,6 +41,39 @@ describe("the policy of a device", () => {
     expect(state.modelOf("d")).toBeUndefined();
   });
 
+  test("is the one that its desired state names, once it is known and of the model it reported (downlink.ts D1)", () => {
+    const state = new DownlinkState();
+    const named = somePolicy({ modelDigest: "m1", policyVersion: "named", createdAt: 1 });
+    const desire = (policyVersion: string | null) => {
+      const bytes = DeviceDesired.encodeConfluent(someDesired({ deviceId: "d", policyVersion }));
+      state.applyDesired("d", DeviceDesired.decodeConfluent(bytes), bytes);
+    };
+    const version = () => state.policyOf("d")?.policyVersion;
+    state.applyPolicy("m1|default", somePolicy({ modelDigest: "m1", policyVersion: "in-force", createdAt: 10 }));
+    state.applyPolicy("m2|default", somePolicy({ modelDigest: "m2", policyVersion: "other", createdAt: 10 }));
+    state.applyReported("d", reported("m1"));
+    desire("named");
+    expect(version()).toBe("in-force"); // Its record is not here yet.
+    expect(() => state.applyPolicyVersion("another", named)).toThrow(/it is of version named/);
+    expect(state.applyPolicyVersion("named", named)).toEqual(["m1"]);
+    expect(version()).toBe("named");
+    state.applyReported("d", reported("m2"));
+    expect(version()).toBe("other");
+    state.applyReported("d", reported("m1"));
+    desire(null);
+    expect(version()).toBe("in-force");
+    desire("named");
+    expect(state.applyPolicyVersion("named", null)).toEqual(["m1"]);
+    expect(version()).toBe("in-force");
+    expect(state.applyPolicyVersion("named", null)).toEqual([]);
+    state.applyPolicyVersion("named", named);
+    expect(version()).toBe("named");
+    state.applyDesired("d", null, null);
+    expect(version()).toBe("in-force");
+    state.applyPolicy("m1|default", null);
+    expect(version()).toBeUndefined();
+  });
+
   test("is written in a schema the device announced, else in the oldest (downlink.ts D2)", () => {
     const [v1] = RoutingPolicy.versions as [(typeof RoutingPolicy.versions)[number]];
     const v2 = { ...v1, version: 2, id: 99, fingerprint: "00000000000000ff" };

@@ -1,9 +1,10 @@
 /**
- * The messages for devices: their desired state, the policy of the model they run, and the answers of the frames they sent.
- * Pure state, folded from devices.desired.v1, routing.policies.v1 and devices.reported.v1; it stores only the reported and the
- * desired state of each device.
+ * The messages for devices: their desired state, the policy they decide by, and the answers of the frames they sent.
+ * Pure state, folded from devices.desired.v1, routing.policies.v1, routing.policy-versions.v1 and devices.reported.v1; it stores
+ * only the reported and the desired state of each device.
  *
- * D1. A device gets the newest policy of its reported perception model; none if there is none.
+ * D1. A device gets the policy that its desired state names by version, if that is known and of its reported perception model;
+ *     else the newest in force for that model, none if there is none. Whether its agent reads desired states does not matter.
  * D2. A payload is written in a schema the device announced, else in the oldest: a new service must reach the oldest
  *     agent in the field.
  * D3. The desired state is published only to a device that announced a schema of it: an agent without support for updates
@@ -30,9 +31,13 @@ export class DownlinkState {
   readonly #policies = new Map<string, RoutingPolicy>();
   /** Model digest -> keys of its policies. */
   readonly #byModel = new Map<string, Set<string>>();
+  /** Those that a desired state may name. */
+  readonly #policyVersions = new Map<string, RoutingPolicy>();
   readonly #reported = new Map<string, Reported>();
   /** As Kafka has it: a fleet's worth of decoded records would be several times as large. */
   readonly #desired = new Map<string, Buffer>();
+  /** Device -> the version that its desired state names, if it names one. */
+  readonly #namedVersions = new Map<string, string>();
   readonly #policyBytes = new WeakMap<RoutingPolicy, Map<number, Buffer>>();
 
   get policies(): number {
@@ -50,7 +55,19 @@ export class DownlinkState {
       const keys = this.#byModel.get(policy.modelDigest) ?? new Set();
       this.#byModel.set(policy.modelDigest, keys.add(key));
     }
-    return [...new Set([before?.modelDigest, policy?.modelDigest])].filter((digest) => digest !== undefined);
+    return modelsOf(before, policy);
+  }
+
+  /** Returns the digests of the models whose policy may have changed. Throws ContractError when it is of another version than
+   * its key. */
+  applyPolicyVersion(version: string, policy: RoutingPolicy | null): readonly string[] {
+    if (policy !== null && policy.policyVersion !== version) {
+      throw new ContractError("record-undecodable", `it is of version ${policy.policyVersion}`);
+    }
+    const before = this.#policyVersions.get(version);
+    if (policy === null) this.#policyVersions.delete(version);
+    else this.#policyVersions.set(version, policy);
+    return modelsOf(before, policy);
   }
 
   applyReported(deviceId: string, reported: DeviceReported | null): void {
@@ -69,6 +86,9 @@ export class DownlinkState {
     }
     if (record === null) this.#desired.delete(deviceId);
     else this.#desired.set(deviceId, Buffer.from(record)); // A copy: the record is part of a larger buffer.
+    const version = desired?.policyVersion ?? null;
+    if (version === null) this.#namedVersions.delete(deviceId);
+    else this.#namedVersions.set(deviceId, version);
   }
 
   /** Undefined: nothing is published to it. */
@@ -91,9 +111,14 @@ export class DownlinkState {
 
   policyOf(deviceId: string): RoutingPolicy | undefined {
     const modelDigest = this.modelOf(deviceId);
-    const keys = modelDigest === undefined ? undefined : this.#byModel.get(modelDigest);
+    if (modelDigest === undefined) return undefined;
+    const named = this.#policyVersions.get(this.#namedVersions.get(deviceId) ?? "");
+    return named?.modelDigest === modelDigest ? named : this.#inForce(modelDigest);
+  }
+
+  #inForce(modelDigest: string): RoutingPolicy | undefined {
     let newest: RoutingPolicy | undefined;
-    for (const key of keys ?? []) {
+    for (const key of this.#byModel.get(modelDigest) ?? []) {
       const policy = this.#policies.get(key);
       if (policy !== undefined && (newest === undefined || policy.createdAt > newest.createdAt)) newest = policy;
     }
@@ -122,6 +147,10 @@ export class DownlinkState {
     return newest ?? (codec.versions[0] as SchemaVersion);
   }
 }
+
+const modelsOf = (...policies: readonly (RoutingPolicy | null | undefined)[]): readonly string[] => [
+  ...new Set(policies.flatMap((policy) => policy?.modelDigest ?? [])),
+];
 
 /** Whether a device that got the one need not get the other. */
 export const isSameDesired = (published: DesiredMessage | undefined, now: DesiredMessage): boolean =>

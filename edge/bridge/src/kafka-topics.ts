@@ -8,9 +8,10 @@ import type { Routes } from "./routes.ts";
 type Readers = { readonly reader: PartitionReader; readonly routes?: Routes };
 
 export function neededTopics({ reader, routes }: Readers): readonly NeededTopic[] {
-  const followed = [topics.registry, topics.policies, topics.desired, topics.classifications, topics.throttled].map(
-    ({ name }) => name,
-  );
+  const followed = [
+    ...[topics.registry, topics.policies, topics.policyVersions, topics.desired],
+    ...[topics.classifications, topics.throttled],
+  ].map(({ name }) => name);
   const ours = [...Object.values(uplinkStreams).map(({ name }) => name), ...deadLetterTopics, ...followed];
   return [
     ...ours.map((topic) => ({ topic, reader })),

@@ -9,6 +9,7 @@ import type {
   EdgeFrame,
   EdgePrediction,
   EdgePredictions,
+  Experiment,
   FinalAnswer,
   Model,
   Rollout,
@@ -272,6 +273,27 @@ export const someModel = (change: Partial<Model> = {}): Model => ({
   pushedAt: 1_767_225_600_000,
   gate: null,
   revoked: null,
+  ...change,
+});
+
+export const someExperiment = (change: Partial<Experiment> = {}): Experiment => ({
+  uid: "e-1",
+  version: 1n,
+  name: "cloud-or-edge",
+  phase: "RUNNING",
+  verdict: null,
+  winner: null,
+  message: "",
+  modelDigest: someDigest,
+  cloudTarget: "default",
+  devices: 300,
+  generation: 1n,
+  reviewAt: null,
+  rollout: null,
+  spec: "{}",
+  evidence: "{}",
+  createdAt: 1_767_225_600_000,
+  changedAt: 1_767_225_600_000,
   ...change,
 });
 

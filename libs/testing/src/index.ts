@@ -5,6 +5,7 @@ export {
   someDesired,
   someDigest,
   someDriftVerdict,
+  someExperiment,
   someFrame,
   someJpeg,
   someModel,

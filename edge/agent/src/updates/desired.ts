@@ -5,14 +5,28 @@ import { type Desired, isMaintenanceWindow, type Wanted } from "@tributary/updat
 
 const FRAMES_MAX = 1_000_000;
 const WINDOWS_MAX = 32;
+const ARM = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
-/** What it says of one slot. Throws Failure or ContractError. Slots that this agent does not have are ignored. */
-export function parseDesired(payload: Uint8Array, deviceId: string, slotName: string): Desired {
-  const desired = DeviceDesired.decodeSingleObject(payload);
-  if (desired.deviceId !== deviceId) throw refuse("desired-of-another", `it is for ${desired.deviceId}`);
-  if (desired.generation <= 0n) throw refuse("desired-invalid", `generation ${desired.generation} is not positive`);
-  const slot = Object.hasOwn(desired.slots, slotName) ? desired.slots[slotName] : undefined;
-  if (slot === undefined) return { generation: desired.generation, wanted: null };
+/** What it says of one slot, and the arm of an experiment that the device is in. Throws Failure or ContractError. Slots that
+ * this agent does not have are ignored. */
+export function parseDesired(
+  payload: Uint8Array,
+  deviceId: string,
+  slotName: string,
+): { readonly desired: Desired; readonly arm: string } {
+  const message = DeviceDesired.decodeSingleObject(payload);
+  const { generation, arm, slots } = message;
+  if (message.deviceId !== deviceId) throw refuse("desired-of-another", `it is for ${message.deviceId}`);
+  if (generation <= 0n) throw refuse("desired-invalid", `generation ${generation} is not positive`);
+  if (!ARM.test(arm)) {
+    const rule = "1 to 64 letters, digits, '_', '.' and '-', of which the first is a letter or digit";
+    throw refuse("desired-invalid", `its arm is ${JSON.stringify(arm.slice(0, 80))}, not ${rule}`);
+  }
+  const slot = Object.hasOwn(slots, slotName) ? slots[slotName] : undefined;
+  return { desired: { generation, wanted: slot === undefined ? null : wantedOf(slot) }, arm };
+}
+
+function wantedOf(slot: DeviceDesired["slots"][string]): Wanted {
   const {
     modelDigest: digest,
     modelName: name,
@@ -34,8 +48,7 @@ export function parseDesired(payload: Uint8Array, deviceId: string, slotName: st
     throw refuse("desired-invalid", `it names a maintenance window that this device cannot obey: ${what}`);
   }
   if (windows.length > WINDOWS_MAX) throw refuse("desired-invalid", `more than ${WINDOWS_MAX} maintenance windows`);
-  const wanted: Wanted = { digest, name, version, shadowFrames, probationFrames, condition, windows };
-  return { generation: desired.generation, wanted };
+  return { digest, name, version, shadowFrames, probationFrames, condition, windows };
 }
 
 const refuse = (code: string, message: string) => new Failure(code, "give-up", message);

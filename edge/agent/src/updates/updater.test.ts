@@ -126,7 +126,7 @@ class World {
     });
   }
 
-  want(generation: number, letter: string, more: object = {}): void {
+  want(generation: number, letter: string, more: object = {}, arm = "default"): string {
     const model = { modelName: "m", modelVersion: letter, modelDigest: digestOf(letter) };
     const how = { shadowFrames: 0, probationFrames: 2, condition: "ANY" as const, windows: [], ...more };
     const desired: DeviceDesired = {
@@ -134,12 +134,12 @@ class World {
       generation: BigInt(generation),
       slots: { perception: { ...model, ...how } },
       policyVersion: null,
-      arm: "default",
+      arm,
       rollout: "",
       why: "",
       changedAt: 0,
     };
-    this.updater.desired(DeviceDesired.encodeSingleObject(desired));
+    return this.updater.desired(DeviceDesired.encodeSingleObject(desired));
   }
 
   /** One frame, as the pipeline does it. */
@@ -304,6 +304,16 @@ describe("updater", () => {
     expect(world.updater.now).toMatchObject({ generation: 7n });
   });
 
+  test("before the updates start as well, only what is newer counts", async () => {
+    const world = new World(1);
+    world.updater.start();
+    expect(world.want(7, "a", {}, "b")).toBe("b");
+    expect(() => world.want(6, "b", {}, "c")).toThrow(expect.objectContaining({ code: "desired-older" }));
+    expect(world.want(7, "a", {}, "b")).toBe("b"); // The retained message, once more.
+    await world.settle();
+    expect(world.updater.now).toMatchObject({ generation: 7n, modelDigest: digestOf("a"), phase: "COMMITTED" });
+  });
+
   test("a condition that ends while the switch is written switches nothing, and counts as no failure", async () => {
     const world = new World(1);
     world.updater.start();
@@ -370,6 +380,9 @@ describe("updater", () => {
     expect(() => world.want(6, "a", { probationFrames: -1 })).toThrow(
       expect.objectContaining({ code: "desired-invalid" }),
     );
+    for (const arm of ["", "two words", "-b", "a".repeat(65)]) {
+      expect(() => world.want(6, "a", {}, arm)).toThrow(expect.objectContaining({ code: "desired-invalid" }));
+    }
     expect(() => world.updater.desired(Buffer.from("{}"))).toThrow();
     expect(world.updater.generation).toBe(5n);
   });

@@ -129,17 +129,20 @@ export class Updater<C> {
     return { ...status, bytesDone, bytesAll };
   }
 
-  /** Throws Failure or ContractError for what cannot be used, and for a generation older than the last one. */
-  desired(payload: Uint8Array): void {
+  /** Throws Failure or ContractError for what cannot be used, and for a generation older than the last one. Returns the arm of
+   * an experiment that the device is in. */
+  desired(payload: Uint8Array): string {
     const { deviceId, slot, onlyParked } = this.#ports;
-    const { generation, wanted } = parseDesired(payload, deviceId, slot);
+    const { desired: parsed, arm } = parseDesired(payload, deviceId, slot);
+    const { generation, wanted } = parsed;
     const desired: Desired = { generation, wanted: wanted && onlyParked ? { ...wanted, condition: "PARKED" } : wanted };
-    if (desired.generation < this.generation) {
-      const what = `generation ${desired.generation} is older than ${this.generation}, which was here`;
-      throw new Failure("desired-older", "give-up", what);
+    const newest = this.#early?.generation ?? this.generation;
+    if (generation < newest) {
+      throw new Failure("desired-older", "give-up", `generation ${generation} is older than ${newest}, which was here`);
     }
     if (this.#hasStarted) this.#send({ kind: "desired", desired });
-    else if (desired.generation > (this.#early?.generation ?? 0n)) this.#early = desired;
+    else this.#early = desired;
+    return arm;
   }
 
   report(met: Partial<Conditions>): void {

@@ -354,6 +354,16 @@ describe("behind Mosquitto with the shipped rules", () => {
     await sink.send([{ topic: topics.classifications.name, key: "cam-1", value: answered }]);
     await waitFor(() => answers.length > 0, { what: "the answer" });
     expect(answers).toEqual(["dog"]);
+    const named = topics.policyVersions.codec.encodeConfluent(somePolicy({ policyVersion: "c".repeat(64) }));
+    const desired = someDesired({ deviceId: "cam-1", policyVersion: "c".repeat(64), arm: "b" });
+    await sink.send([
+      { topic: topics.desired.name, key: "cam-1", value: DeviceDesired.encodeConfluent(desired) },
+      { topic: topics.policyVersions.name, key: "c".repeat(64), value: named },
+    ]);
+    const newest = () => RoutingPolicy.decodeSingleObject(policies.at(-1) as Buffer).policyVersion;
+    await waitFor(() => newest() === "c".repeat(64), { what: "the policy that its desired state names" });
+    await sink.send([{ topic: topics.desired.name, key: "cam-1", value: null }]);
+    await waitFor(() => newest() === policy.policyVersion, { what: "the policy in force" });
     const later = await device("cam-1", { clientId: "again" });
     const retained = new Promise<boolean>((resolve) => later.on("message", (_, __, packet) => resolve(packet.retain)));
     await later.subscribeAsync(names.policy("cam-1"), { qos: 1 });

@@ -195,6 +195,9 @@ export class ExternalBridge {
       follow(context, topics.policies, (policy, { key }) => {
         this.#group.modelDue(this.#state.applyPolicy(key ?? "", policy));
       }),
+      follow(context, topics.policyVersions, (policy, { key }) => {
+        this.#group.modelDue(this.#state.applyPolicyVersion(key ?? "", policy));
+      }),
       follow(context, topics.reported, (reported, { key, partition }) => {
         const deviceId = key ?? "";
         this.#state.applyReported(deviceId, reported);

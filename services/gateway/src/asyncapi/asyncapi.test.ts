@@ -58,8 +58,10 @@ describe("the AsyncAPI document", () => {
         {
           device: /device's id/,
           policy: /Digest/,
+          "policy-version": /policy's version/,
           model: /NAME\/VERSION/,
           rollout: /uid/,
+          experiment: /uid/,
           verdict: /verdict's id/,
           training: /training's id/,
         }[topic.key],
