@@ -1,13 +1,14 @@
 /** When the learner does not publish: an experiment, another leader, an unavailable Kafka. */
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "@jest/globals";
-import { CloudResult, EdgePredictions, GroundTruth, type Rollout, topics } from "@tributary/contracts";
+import { CloudResult, EdgePredictions, type Experiment, GroundTruth, type Rollout, topics } from "@tributary/contracts";
 import { type Clock, Failure, seededRandom } from "@tributary/kernel";
 import { relearn, relearnDefaults } from "@tributary/routing";
 import { createTelemetry } from "@tributary/telemetry";
 import {
   MemoryKafka,
   someBootId,
+  someExperiment,
   somePolicy,
   somePrediction,
   somePredictions,
@@ -27,10 +28,12 @@ const policy = somePolicy({
 
 function started({
   rollout,
+  experiment,
   ...change
 }: {
   readonly runsExperiment?: boolean;
   readonly rollout?: Rollout;
+  readonly experiment?: Experiment;
   readonly isLeader?: () => boolean;
   readonly isUnavailable?: boolean;
 }) {
@@ -41,6 +44,7 @@ function started({
   };
   log.put(topics.policies, `${policy.modelDigest}|default`, policy);
   if (rollout !== undefined) log.put(topics.rollouts, rollout.uid, rollout);
+  if (experiment !== undefined) log.put(topics.experiments, experiment.uid, experiment);
   const random = seededRandom(1);
   const predictions = Array.from({ length: 400 }, (_, i) =>
     somePrediction({ frameSeq: BigInt(i + 1), margin: random(), samplePropensity: 0.1, sampleDrawn: true }),
@@ -117,6 +121,7 @@ describe("the learner", () => {
     ["it waits for a person", { phase: "PAUSED" }],
     ["it rolls back", { phase: "DEGRADED", isBack: false }],
     ["it brings the model", { stableDigest: "ef".repeat(32), modelDigest: policy.modelDigest }],
+    ["it brings a policy, of whatever model", { slot: "policy", stableDigest: "12".repeat(32) }],
   ] satisfies [string, Partial<Rollout>][])(
     "L4: policies of a rollout's models stand while %s, and follow the labels once it is over",
     async (_when, change) => {
@@ -144,6 +149,30 @@ describe("the learner", () => {
     await learner.onApplicationShutdown();
     expect(emitted("policy_frozen")).toEqual([]);
   });
+
+  const running = someExperiment({ name: "is-the-cloud-worth-it", modelDigest: "ef".repeat(32) });
+
+  test.each([
+    ["is decided", { phase: "DECIDED", verdict: "ADOPT" }],
+    ["is stopped", { phase: "STOPPED" }],
+    ["is deleted", null],
+  ] satisfies [string, Partial<Experiment> | null][])(
+    "L4: policies stand while an experiment runs, and follow the labels once it %s",
+    async (_how, end) => {
+      const { log, learner, until, emitted, published } = started({ experiment: running });
+      await until(() => emitted("policy_frozen").length > 0);
+      expect(emitted("policy_frozen")).toEqual([
+        expect.objectContaining({ by: "experiment is-the-cloud-worth-it", why: "promise-refuted" }),
+      ]);
+      expect(published()).toEqual([1]);
+      log.put(topics.experiments, running.uid, { ...running, evidence: "{}", message: "nothing new" });
+      log.put(topics.experiments, running.uid, end && { ...running, ...end });
+      await until(() => published().length > 1);
+      await learner.onApplicationShutdown();
+      expect(published()).toHaveLength(2);
+      expect(emitted("policy_frozen")).toHaveLength(1);
+    },
+  );
 
   test("L1: a router that does not lead reads nothing; once it leads it reads everything", async () => {
     let leads = false;

@@ -5,8 +5,8 @@
  * L2. Its memory is rebuilt from Kafka: labels, the predictions and results of the partitions that have labels, policies,
  *     each since the start of the window. Without labels, only the topic of labels is read.
  * L3. A wrong label does not stop it: each is logged and counted by its outcome (evidence.ts E1).
- * L4. While an experiment runs, policies are frozen, and during a rollout those of its two models: a change is reported, not
- *     published. The arms would otherwise differ by more than the model.
+ * L4. While an experiment runs, or a rollout of a policy, all policies are frozen, and during a rollout of a model those of its
+ *     two models: a change is reported, not published. The arms would otherwise differ by more than is compared.
  * L5. It waits while Kafka is unavailable; it never delays an answer.
  * L6. Labels for frames older than its memory make it read their partitions again, at most every `SEEK_EVERY_MS`.
  */
@@ -15,7 +15,9 @@ import type { OnApplicationBootstrap, OnApplicationShutdown } from "@nestjs/comm
 import {
   CloudResult,
   EdgePredictions,
+  Experiment,
   GroundTruth,
+  POLICY,
   policyKey,
   Rollout,
   RoutingPolicy,
@@ -65,14 +67,19 @@ type Memory = {
   readonly ledger: EvidenceLedger;
   readonly policies: Map<string, RoutingPolicy>;
   readonly labelled: Set<number>;
-  /** The models that unfinished rollouts compare, by key of their record. L4 */
+  /** What unfinished rollouts compare, by key of their record. L4 */
   readonly rollouts: Map<string, Comparing>;
+  /** Names of running experiments, by key of their record. L4 */
+  readonly experiments: Map<string, string>;
   /** When logs were last read again, by the monotonic clock. */
   soughtAtMs: number;
-  readonly cursors: Readonly<Record<"labels" | "predictions" | "results" | "policies" | "rollouts", LogCursors>>;
+  readonly cursors: Readonly<Record<CursorName, LogCursors>>;
 };
 
-type Comparing = { readonly name: string; readonly digests: readonly string[] };
+type CursorName = "labels" | "predictions" | "results" | "policies" | "rollouts" | "experiments";
+
+/** `digests`: of its two models; null: it is of a policy, whose digests are versions. */
+type Comparing = { readonly name: string; readonly digests: readonly string[] | null };
 
 export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly #options: LearnerOptions;
@@ -159,9 +166,11 @@ export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   /** L4. The cause for which the policy is frozen; null: it is not. */
-  #frozenBy({ rollouts }: Memory, modelDigest: string): string | null {
+  #frozenBy({ rollouts, experiments }: Memory, modelDigest: string): string | null {
     if (this.#options.runsExperiment) return "an experiment";
-    const rollout = [...rollouts.values()].find(({ digests }) => digests.includes(modelDigest));
+    const [experiment] = experiments.values();
+    if (experiment !== undefined) return `experiment ${experiment}`;
+    const rollout = [...rollouts.values()].find(({ digests }) => digests === null || digests.includes(modelDigest));
     return rollout === undefined ? null : `rollout ${rollout.name}`;
   }
 
@@ -170,12 +179,18 @@ export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
     const { cursors, ledger, policies, labelled } = memory;
     const { reader } = this.#options;
     let taken = 0;
-    for (const partition of await reader.partitions(topics.rollouts.name)) {
-      await cursors.rollouts.take(partition, signal, (record) => {
-        this.#read(record, () => {
-          if (takeRollout(memory.rollouts, record)) taken++; // A policy that was held back is judged again.
+    const freezing = {
+      rollouts: (record: InRecord) => takeRollout(memory.rollouts, record),
+      experiments: (record: InRecord) => takeExperiment(memory.experiments, record),
+    };
+    for (const name of ["rollouts", "experiments"] as const) {
+      for (const partition of await reader.partitions(topics[name].name)) {
+        await cursors[name].take(partition, signal, (record) => {
+          this.#read(record, () => {
+            if (freezing[name](record)) taken++; // A policy that was held back is judged again.
+          });
         });
-      });
+      }
     }
     for (const partition of await reader.partitions(topics.policies.name)) {
       taken += await cursors.policies.take(partition, signal, (record) => {
@@ -228,6 +243,7 @@ export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
       policies: new Map(),
       labelled: new Set(),
       rollouts: new Map(),
+      experiments: new Map(),
       soughtAtMs: Number.NEGATIVE_INFINITY,
       cursors: {
         labels: cursor(topics.groundTruth),
@@ -235,6 +251,7 @@ export class Learner implements OnApplicationBootstrap, OnApplicationShutdown {
         results: cursor(topics.results),
         policies: cursor(topics.policies, 0),
         rollouts: cursor(topics.rollouts, 0),
+        experiments: cursor(topics.experiments, 0),
       },
     };
   }
@@ -246,9 +263,19 @@ function takeRollout(rollouts: Map<string, Comparing>, record: InRecord): boolea
   const rollout = record.value === null ? null : Rollout.decodeConfluent(record.value);
   if (rollout === null || rollout.phase === "HEALTHY" || rollout.isBack || rollout.abandonedDevices > 0)
     return rollouts.delete(key);
-  const { name, modelDigest, stableDigest } = rollout;
+  const { name, slot, modelDigest, stableDigest } = rollout;
   const isNew = !rollouts.has(key);
-  rollouts.set(key, { name, digests: [modelDigest, stableDigest] });
+  rollouts.set(key, { name, digests: slot === POLICY ? null : [modelDigest, stableDigest] });
+  return isNew;
+}
+
+/** L4. True when another experiment runs, or one no longer does. */
+function takeExperiment(experiments: Map<string, string>, record: InRecord): boolean {
+  const key = record.key ?? "";
+  const experiment = record.value === null ? null : Experiment.decodeConfluent(record.value);
+  if (experiment?.phase !== "RUNNING") return experiments.delete(key);
+  const isNew = !experiments.has(key);
+  experiments.set(key, experiment.name);
   return isNew;
 }
 
