@@ -118,10 +118,10 @@ export type { EventRecord };
 
 export function recordOfEvent({ uid, version, at, by, change }: LogEvent): EventRecord {
   const { kind, ...rest } = change;
-  const isAnalysis = change.kind === "analysed";
-  const { step = null, ...other } = rest as { step?: number };
-  const { verdict = null, ...more } = isAnalysis ? (other as { verdict?: Verdict }) : { ...other };
-  const details = { ...more, ...specWritten(change) };
+  const { step = null, ...more } = rest as { step?: number };
+  const verdict = change.kind === "analysed" ? change.verdict : null;
+  // Of an analysis it is a field of the record.
+  const details = { ...more, ...(verdict !== null && { verdict: undefined }), ...specWritten(change) };
   return {
     uid,
     version: BigInt(version),

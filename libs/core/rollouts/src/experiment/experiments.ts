@@ -39,6 +39,9 @@ export const policyMetrics = ["system-accuracy", "escalated", "in-time"] as cons
 /** What a frame took from capture to its final answer, and the cloud call that its policy wanted. */
 export type FrameCost = { readonly latencyMs: number; readonly costMicros: number };
 
+/** X4 */
+const MISMATCH =
+  "the devices that report are not those that were assigned: some arm's are silent, or decide by another policy";
 const LOG_RATIO_NEEDED = -Math.log(0.01);
 /** Evidence grows fastest then, or half way through a shorter experiment. */
 const PLANNED_MS = 86_400_000;
@@ -241,21 +244,19 @@ export class Experiments {
     const lanes = analyses.map((analysis) => (analysis === null ? null : lanesOf(analysis)));
     ratio.reported(arms.map((_, i) => reportingOf(tracked, lanes, i)));
     const missing = missingOf(arms, lanes);
-    if (missing !== null) {
-      tracked.why = missing;
-      return;
-    }
-    tracked.judge ??= judgeOf(experiment, lanes as readonly Lanes[], sinceMs); // X2
-    for (const [i, arm] of arms.slice(1).entries()) {
-      const { control, canary } = lanes[i] as Lanes;
-      arm.look = tracked.judge.look(sinceMs, control, canary) ?? arm.look;
-      if (arm.look === null || arm.verdict !== null || arm.look.verdict === "undecided" || ratio.isMismatch) continue;
-      arm.verdict = { verdict: arm.look.verdict, because: arm.look.because }; // X3
+    if (missing === null) {
+      tracked.judge ??= judgeOf(experiment, lanes as readonly Lanes[], sinceMs); // X2
+      for (const [i, arm] of arms.slice(1).entries()) {
+        const { control, canary } = lanes[i] as Lanes;
+        arm.look = tracked.judge.look(sinceMs, control, canary) ?? arm.look;
+        if (arm.look === null || arm.verdict !== null || arm.look.verdict === "undecided" || ratio.isMismatch) continue;
+        arm.verdict = { verdict: arm.look.verdict, because: arm.look.because }; // X3
+      }
     }
     const undecided = arms.slice(1).filter(({ verdict }) => verdict === null);
     tracked.why = ratio.isMismatch
-      ? "the devices that report are not those that were assigned: see which arm's are silent, or decide by another policy" // X4
-      : `undecided: ${undecided.map(({ name }) => name).join(", ")}`;
+      ? MISMATCH
+      : (missing ?? `undecided: ${undecided.map(({ name }) => name).join(", ")}`);
   }
 
   /** `endsAt`: null while it goes on. */
