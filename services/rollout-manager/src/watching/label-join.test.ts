@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { formatFrameId } from "@tributary/kernel";
 import { someBootId, someDigest, somePrediction } from "@tributary/testing";
 import { LabelJoin } from "./label-join.ts";
 
@@ -32,6 +33,25 @@ describe("accuracy from labels", () => {
       { deviceId: "d", metric: "accuracy", digest: someDigest, good: 0, frames: 0.5, at: 11, label: "dog" },
     ]);
     expect(one.take()).toEqual([]);
+  });
+
+  test("is the system's as well, once its answer is known, before or after the label (A5)", () => {
+    const one = join();
+    const [first, second] = [1n, 2n].map((frameSeq) => formatFrameId({ ...batch, cameraId: "cam", frameSeq }));
+    one.predicted(batch, drawn(1n), 10);
+    one.answered(first as string, { policyVersion: "v", label: "dog" });
+    one.predicted(batch, drawn(2n), 11);
+    for (const frameSeq of [1n, 2n]) one.labelled(truth(frameSeq, "dog"));
+    const ofDevice = { deviceId: "d", metric: "accuracy", digest: someDigest, good: 0, frames: 1, label: "dog" };
+    const ofSystem = { deviceId: "d", metric: "system-accuracy", digest: "v", frames: 1, label: "dog" };
+    expect(one.take()).toEqual([
+      { ...ofDevice, at: 10 },
+      { ...ofSystem, good: 1, at: 10 },
+      { ...ofDevice, at: 11 },
+    ]);
+    one.answered(second as string, { policyVersion: "v", label: "cat" });
+    one.answered(second as string, { policyVersion: "v", label: "dog" });
+    expect(one.take()).toEqual([{ ...ofSystem, good: 0, at: 11 }]);
   });
 
   test.each([
