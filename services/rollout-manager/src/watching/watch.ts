@@ -5,6 +5,7 @@
  * W2. A failed read is logged and repeated; no moment is skipped.
  * W3. Prometheus' answers for a rollout are one history from its creation on, also if it is retried. */
 
+import { POLICY } from "@tributary/contracts";
 import { codeOf, type PartitionReader } from "@tributary/kafka";
 import { backoffMs, type Clock, type Instant, type Random, reasonOf } from "@tributary/kernel";
 import type { ModelTable } from "@tributary/models";
@@ -155,7 +156,8 @@ export class Watch {
         .flatMap((rollout) => rollout.cohorts.order.map((id) => [id, rollout] as const)),
     );
     const rollout = this.#rollouts.get(deviceId);
-    const budgetMs = models.byDigest(rollout?.stableDigest ?? modelDigest)?.latencyBudgetMs;
+    const before = rollout === undefined || rollout.spec.spec.slot === POLICY ? modelDigest : rollout.stableDigest;
+    const budgetMs = models.byDigest(before)?.latencyBudgetMs;
     const known = [rollout?.latencyMsMax, budgetMs].flatMap((ms) => ms ?? []);
     const deadlineMs = rollout?.spec.spec.latencySlaMs ?? Math.min(...known);
     if (deadlineMs === Number.POSITIVE_INFINITY) return undefined;

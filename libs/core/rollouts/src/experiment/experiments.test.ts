@@ -169,8 +169,10 @@ describe("while it runs", () => {
     experiments.framesOf("1-3", versions[0] as string, "edge", T0 + 11 * MINUTE);
     experiments.framesOf("1-4", versions[1] as string, "hybrid", T0 + 11 * MINUTE);
     experiments.framesOf("1-5", versions[1] as string, "default", T0 + 11 * MINUTE);
+    running.controller.look(T0 + 21 * MINUTE);
     expect(ofArm(running, "edge")?.elsewhere).toEqual(["1-3", "1-4"]);
     experiments.framesOf("1-3", versions[1] as string, "edge", T0 + 12 * MINUTE);
+    running.controller.look(T0 + 22 * MINUTE);
     expect(ofArm(running, "edge")?.elsewhere).toEqual(["1-4"]);
   });
 
@@ -246,6 +248,18 @@ describe("its decision", () => {
     const experiment = running.decide(T0 + 120 * MINUTE);
     expect(experiment).toMatchObject({ verdict: "hold", winner: null });
     expect(experiment?.why).toMatch(/undecided at its end: 0 devices of arm edge have labelled frames/);
+  });
+
+  test("is none while an arm's policy reaches few of its devices: their frames count for no arm", () => {
+    const running = new Running(1);
+    const { observe } = running.fleet;
+    const missed = running.arms[1]?.slice(0, 12) ?? [];
+    running.fleet.observe = function (deviceId, version, ...rest) {
+      return observe.call(this, deviceId, missed.includes(deviceId) ? (versions[0] as string) : version, ...rest);
+    };
+    expect(running.run(60, [usual, usual])).toBe(60);
+    expect(ofArm(running, "edge")).toMatchObject({ devices: 20, reporting: 8 });
+    expect(running.evidence?.sampleRatio.isMismatch).toBe(true);
   });
 
   test("is none while an arm's devices are silent: the sample ratio is off", () => {

@@ -72,6 +72,9 @@ type Tracked = {
   readonly ratio: Ratio;
   lookedAt: Instant;
   why: string;
+  /** As of the last look: a fleet's lanes are long. */
+  shown: ExperimentEvidence | null;
+  decided: ExperimentProposal | null;
 };
 
 export class Experiments {
@@ -150,7 +153,7 @@ export class Experiments {
   look(now: Instant): void {
     for (const tracked of this.#running.values()) {
       if (now - tracked.lookedAt < this.#lookEveryMs) continue;
-      tracked.lookedAt = now;
+      Object.assign(tracked, { lookedAt: now, shown: null, decided: null });
       this.#look(tracked, now);
     }
   }
@@ -158,14 +161,17 @@ export class Experiments {
   /** What to append now, at most one event an experiment. */
   propose(now: Instant): readonly ExperimentProposal[] {
     return [...this.#running.values()].flatMap((tracked) => {
-      const { experiment } = tracked;
-      const decision = decisionOf(tracked, now);
-      if (decision === null) return [];
-      const { verdict, winner, why } = decision;
-      const evidence = this.#evidence(tracked, now, why);
-      const change = { kind: "experiment-decided", verdict, winner, why, evidence } as const;
-      return [{ uid: experiment.uid, version: experiment.version + 1, change }];
+      tracked.decided ??= this.#decision(tracked, now);
+      return tracked.decided === null ? [] : [tracked.decided];
     });
+  }
+
+  #decision(tracked: Tracked, now: Instant): ExperimentProposal | null {
+    const { uid, version } = tracked.experiment;
+    const decision = decisionOf(tracked, now);
+    if (decision === null) return null;
+    const evidence = this.#evidence(tracked, now, decision.why);
+    return { uid, version: version + 1, change: { kind: "experiment-decided", ...decision, evidence } };
   }
 
   /** The event of a person who ends it. Throws a Failure. */
@@ -189,7 +195,8 @@ export class Experiments {
   evidence(uid: string): ExperimentEvidence | null {
     const tracked = this.#running.get(uid);
     if (tracked === undefined) return this.get(uid)?.evidence ?? null;
-    return this.#evidence(tracked, null, tracked.why);
+    tracked.shown ??= this.#evidence(tracked, null, tracked.why);
+    return tracked.shown;
   }
 
   #track(experiment: Experiment): Tracked {
@@ -215,6 +222,7 @@ export class Experiments {
         canary: devices,
         metrics: policyMetrics,
         models: { candidate: policyVersion, stable: control?.policyVersion ?? "" },
+        ownOnly: true,
       }),
     );
     const armOf = new Map(arms.flatMap((arm) => arm.entries.map(({ deviceId }) => [deviceId, arm] as const)));
@@ -227,6 +235,8 @@ export class Experiments {
       ratio: new Ratio(experiment),
       lookedAt: Number.NEGATIVE_INFINITY,
       why: "no look yet",
+      shown: null,
+      decided: null,
     };
     this.#running.set(uid, tracked);
     for (const deviceId of experiment.order) this.#byDevice.set(deviceId, tracked);

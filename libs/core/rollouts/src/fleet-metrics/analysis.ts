@@ -3,7 +3,7 @@
  * Arms are frozen at the start, and devices are analysed as assigned. A frame belongs to the time at which it was seen: one
  * from before the start that arrives late adds to the past, so a service that folds its topics again computes the same counts.
  * A device without a past gets the mean of those known, which adjusts nothing. A device counts no more frames than it can have
- * seen since the start. Only frames of the analysis' own models count, if it names them.
+ * seen since the start. Only frames of the analysis' own models count, if it names them; in an experiment, only those of the device's arm.
  *
  * A6. A frame also counts for its true class, if that is one of the plan's; of a class no past is kept, and the device's
  *     past on the whole metric stands in its place. So memory is bounded by devices and the plan's classes, whatever labels
@@ -25,6 +25,8 @@ export type AnalysisPlan = {
   readonly classes?: readonly string[];
   /** The model under test, and the one before: only their frames count. Absent: all do. */
   readonly models?: { readonly candidate: string; readonly stable: string };
+  /** Of a canary device only the candidate's frames count, and of a control device only those of the other. Absent: both of each. */
+  readonly ownOnly?: true;
 };
 
 /** First crashes since the start: the device is the unit. */
@@ -178,8 +180,13 @@ export class FleetAnalysis {
       if (at >= pastFrom) this.addBefore(place, metric, good, frames);
       return true;
     }
-    const { models } = this.plan;
-    if (models !== undefined && modelDigest !== models.candidate && modelDigest !== models.stable) return true;
+    const { models, ownOnly, control } = this.plan;
+    if (models !== undefined) {
+      const { candidate, stable } = models;
+      const own = place < control.length ? stable : candidate;
+      if (modelDigest !== own && (ownOnly === true || (modelDigest !== candidate && modelDigest !== stable)))
+        return true;
+    }
     if (frames > 0 && at >= (this.#seenAt[place] as number)) {
       this.#seenAt[place] = at;
       this.#onCandidate[place] = modelDigest === models?.candidate ? 1 : 0;
