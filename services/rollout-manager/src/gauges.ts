@@ -1,4 +1,4 @@
-/** Gauges of rollouts and of this instance, read at each scrape; events.ts has the counters. */
+/** Gauges of rollouts, of experiments and of this instance, read at each scrape; events.ts has the counters. */
 
 import type { Clock } from "@tributary/kernel";
 import { isFinished, type RolloutController } from "@tributary/rollouts";
@@ -58,6 +58,20 @@ export function addGauges(telemetry: Telemetry, measured: Measured): void {
         const { name } = spec.metadata;
         return Object.entries(states).map(([state, value]) => ({ labels: { name, uid, state }, value }));
       }),
+  );
+  telemetry.gauge(
+    {
+      name: "tributary_experiment_sample_ratio_mismatch",
+      help: "Of a running experiment: 1 while the devices that report are not those that were assigned to its arms",
+      labels: ["name", "uid"],
+    },
+    () =>
+      controller.experiments.all
+        .filter(({ phase }) => phase === "Running")
+        .map(({ uid, spec }) => ({
+          labels: { name: spec.metadata.name, uid },
+          value: controller.experiments.evidence(uid)?.sampleRatio.isMismatch === true ? 1 : 0,
+        })),
   );
   telemetry.gauge(
     {
