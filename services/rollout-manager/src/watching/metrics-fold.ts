@@ -139,7 +139,6 @@ export class MetricsFold {
     const { deviceId, bootId, seq, modelDigest, predictions } = batch;
     if (!fleet.isNew(deviceId, "predictions", bootId, seq)) return;
     const limits = limitsOf(deviceId, modelDigest);
-    this.#decided(batch, receivedAt);
     let newest = Number.NEGATIVE_INFINITY;
     const counts = new Map<string, { frames: number; deadline: number; latency: number }>();
     const digest = this.#shared(modelDigest);
@@ -169,6 +168,7 @@ export class MetricsFold {
         if (latencyMs <= limits.latencyMs) count.latency += 1;
       }
     }
+    this.#decided(batch, receivedAt); // Labels wait for these frames by now.
     if (newest < 0) return;
     for (const [of, { frames, deadline, latency }] of counts) {
       fleet.observe(deviceId, of, "deadline-met", deadline, frames, newest);
