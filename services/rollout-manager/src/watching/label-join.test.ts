@@ -54,6 +54,14 @@ describe("accuracy from labels", () => {
     expect(one.take()).toEqual([{ ...ofSystem, good: 0, at: 11 }]);
   });
 
+  test("of a frame that LITE answered is the system's alone", () => {
+    const one = join();
+    one.predicted(batch, drawn(1n, { level: "LITE" }), 10);
+    one.answered(formatFrameId({ ...batch, cameraId: "cam", frameSeq: 1n }), { policyVersion: "v", label: "cat" });
+    one.labelled(truth(1n, "cat"));
+    expect(one.take().map(({ metric, good }) => [metric, good])).toEqual([["system-accuracy", 1]]);
+  });
+
   test.each([
     ["not drawn", { sampleDrawn: false }],
     ["an absurd propensity", { samplePropensity: 0 }],

@@ -74,6 +74,7 @@ export class LabelJoin {
     return leftOut;
   }
 
+  /** What LITE or nothing answered on the device counts for the system alone. */
   predicted(
     batch: { readonly deviceId: string; readonly bootId: bigint; readonly modelDigest: string },
     prediction: EdgePrediction,
@@ -82,11 +83,12 @@ export class LabelJoin {
     const weight = weightOf(prediction, this.#propensityMean);
     if (weight === null) return; // A1
     const { deviceId, bootId, modelDigest } = batch;
-    const { cameraId, frameSeq, label } = prediction;
+    const { cameraId, frameSeq, label, level } = prediction;
     const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });
     if (this.#counted.has(frame)) return;
     const { worldDigest } = prediction;
-    const digests = worldDigest === null ? [modelDigest] : [modelDigest, worldDigest];
+    const ofModel = worldDigest === null ? [modelDigest] : [modelDigest, worldDigest];
+    const digests = level === "FULL" ? ofModel : [];
     this.#drawn.set(frame, { deviceId, digests, label, weight, at });
     trim(this.#drawn, this.#limits.drawnFramesMax); // A4
   }

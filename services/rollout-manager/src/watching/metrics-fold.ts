@@ -146,12 +146,12 @@ export class MetricsFold {
       const { ageMs, latencyMs, level } = prediction;
       if (!(ageMs >= 0)) continue;
       const at = receivedAt - ageMs;
+      this.#join.predicted(batch, prediction, at);
       if (level !== "FULL") {
         this.#missed(deviceId, at);
         continue;
       }
       newest = Math.max(newest, at);
-      this.#join.predicted(batch, prediction, at);
       if (latencyMs === 0) continue; // A device that does not measure it.
       if (!(latencyMs > 0) || !Number.isFinite(latencyMs)) {
         fleet.refuseMalformed();
