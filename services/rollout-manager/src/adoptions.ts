@@ -10,6 +10,7 @@ import { POLICY } from "@tributary/contracts";
 import { codeOf } from "@tributary/kafka";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import { applyEvent, type Proposal, type Rollout, type RolloutController } from "@tributary/rollouts";
+import type { Experiment } from "@tributary/rollouts/experiment";
 import type { Telemetry } from "@tributary/telemetry";
 import { BY } from "./by.ts";
 import { adoptionUidOf, planAdoption } from "./creation/plan-experiment.ts";
@@ -31,8 +32,8 @@ const PUBLISH_EVERY_MS = 2_000;
 
 export class Adoptions {
   readonly #options: AdoptionsOptions;
-  /** Why a rollout cannot start, by uid. */
-  readonly #refused = new Map<string, { readonly reason: string; readonly againAt: number }>();
+  /** By uid of the rollout: what to append, or why it cannot start, until it is planned anew. */
+  readonly #planned = new Map<string, { readonly proposal: Proposal | string; readonly againAt: number }>();
   #publishAt = 0;
 
   constructor(options: AdoptionsOptions) {
@@ -41,26 +42,38 @@ export class Adoptions {
 
   /** P1. Events that create rollouts. */
   propose(): readonly Proposal[] {
-    const { controller, clock, telemetry } = this.#options;
+    const { controller, clock } = this.#options;
     const now = clock.monotonicMs();
     return controller.experiments.all.flatMap((experiment) => {
       const uid = adoptionUidOf(experiment);
-      const refused = this.#refused.get(uid);
-      if (experiment.verdict !== "adopt" || controller.rollout(uid) !== null) return [];
-      if (refused !== undefined && now < refused.againAt) return [];
-      try {
-        const change = planAdoption(experiment, this.#options);
-        if (change === null) return [];
-        controller.refuse(applyEvent(null, { uid, version: 1, at: 0, by: BY, change }, 0n) as Rollout);
-        this.#refused.delete(uid);
-        return [{ uid, version: 1, change }];
-      } catch (error) {
-        const reason = reasonOf(error);
-        this.#refused.set(uid, { reason, againAt: now + TRY_EVERY_MS });
-        if (refused?.reason !== reason) telemetry.emit(adoptionRefused, { uid, code: codeOf(error), reason });
+      if (experiment.verdict !== "adopt" || controller.rollout(uid) !== null) {
+        this.#planned.delete(uid);
         return [];
       }
+      let planned = this.#planned.get(uid);
+      if (planned === undefined || now >= planned.againAt) {
+        const proposal = this.#plan(experiment, uid, planned?.proposal);
+        if (proposal === null) return [];
+        planned = { proposal, againAt: now + TRY_EVERY_MS };
+        this.#planned.set(uid, planned);
+      }
+      return typeof planned.proposal === "string" ? [] : [planned.proposal];
     });
+  }
+
+  /** Null: its policy is in force. */
+  #plan(experiment: Experiment, uid: string, before: Proposal | string | undefined): Proposal | string | null {
+    const { controller, telemetry } = this.#options;
+    try {
+      const change = planAdoption(experiment, this.#options);
+      if (change === null) return null;
+      controller.refuse(applyEvent(null, { uid, version: 1, at: 0, by: BY, change }, 0n) as Rollout);
+      return { uid, version: 1, change };
+    } catch (error) {
+      const reason = reasonOf(error);
+      if (before !== reason) telemetry.emit(adoptionRefused, { uid, code: codeOf(error), reason });
+      return reason;
+    }
   }
 
   /** P2. Whether the end of a rollout must wait. */
