@@ -1,1 +1,2 @@
+export { experimentReportOf } from "./experiment-report.ts";
 export { reportOf } from "./report.ts";

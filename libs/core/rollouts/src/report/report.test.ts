@@ -2,24 +2,13 @@ import { describe, expect, test } from "@jest/globals";
 import { type RolloutChange } from "../events.ts";
 import { rolloutSpec } from "../spec.ts";
 import { reportOf } from "./index.ts";
+import { expectSelfContained } from "./page.test-kit.ts";
 import { eventsOf, judged, packages, spec, written } from "./rollout.test-kit.ts";
 import { changedSettings } from "./settings.ts";
 import { Plot, rangeOf, ticks } from "./svg.ts";
 
 const pageOf = (one: ReturnType<typeof judged>) =>
   reportOf(eventsOf(one), { ...packages, live: one.verdict === "Running" ? one.evidence : null });
-
-/** Each tag of the page closed in its turn, and nothing fetched from elsewhere. */
-function expectSelfContained(page: string): void {
-  const open: string[] = [];
-  const empty = /^(meta|link|br|rect|line|circle|polyline|polygon|!doctype)$/;
-  for (const [, slash, name = "", rest = ""] of page.matchAll(/<(\/?)([a-z0-9!]+)((?:"[^"]*"|[^">])*)>/gi)) {
-    if (slash === "/") expect(open.pop()).toBe(name);
-    else if (!empty.test(name) && !rest.endsWith("/")) open.push(name);
-  }
-  expect(open).toEqual([]);
-  expect(page).not.toMatch(/<script|\b(src|href)=|url\((?!#)|https?:|NaN|Infinity|undefined|\[object/);
-}
 
 describe("the report of a rollout", () => {
   test("that was rolled back gives the reason, shows the evidence beside what was needed, and each event", () => {

@@ -4,11 +4,20 @@ import { type RolloutEvent, type Verdict } from "../events.ts";
 import { type AnalysisEvidence, type AnalysisMetric, analysisEvidenceOf } from "../evidence.ts";
 import { applyEvent, type Rollout } from "../rollout.ts";
 import { abandonedWords, changeWords, crossCheckWords, pauseWords } from "../words.ts";
+import {
+  facts,
+  historyTable,
+  type Package,
+  packageWords,
+  pageOf,
+  sentence,
+  settingsTable,
+  table,
+  timeOf,
+} from "./page.ts";
 import { decimal, evidencePlot, harmPlot, looksOf, type Moment, weightPlot } from "./plots.ts";
-import { changedSettings, type Setting } from "./settings.ts";
+import { changedSettings } from "./settings.ts";
 import { escaped } from "./svg.ts";
-
-export type Package = { readonly digest: string; readonly name: string | null; readonly version: string | null };
 
 export type ReportContext = {
   readonly model: Package;
@@ -25,8 +34,6 @@ type Analysis = {
   readonly evidence: AnalysisEvidence;
 };
 
-const EVENTS_MAX = 500;
-
 export function reportOf(events: readonly RolloutEvent[], { model, stable, live }: ReportContext): string {
   const reading = readingOf(events);
   const { rollout, weights } = reading;
@@ -38,12 +45,9 @@ export function reportOf(events: readonly RolloutEvent[], { model, stable, live 
   const last = events.at(-1)?.at ?? 0;
   const until = Math.max(last, live === null || !running ? 0 : live.startedAtMs + live.sinceMs);
   const { name } = rollout.spec.metadata;
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Rollout ${escaped(name)}: ${phaseOf(rollout)}</title>
-<style>${STYLE}</style></head>
-<body>
-<h1>Rollout ${escaped(name)} <span class="badge ${classOf(rollout)}">${phaseOf(rollout)}</span></h1>
+  return pageOf(
+    `Rollout ${name}: ${phaseOf(rollout)}`,
+    `<h1>Rollout ${escaped(name)} <span class="badge ${classOf(rollout)}">${phaseOf(rollout)}</span></h1>
 <p class="lead">${escaped(decisionOf(rollout, newest))}</p>
 ${facts([
   ["New model", packageWords(model)],
@@ -69,9 +73,8 @@ The band holds at whatever moment one looks. e is how much better harm (or its a
 the chance that it ever reaches 1/alpha is at most alpha; a rollout that compares several times gives each a share of its
 alphas. Re-randomisation is a cross-check that ends no analysis, and shows for an undecided one whether harm is likely: p is how often another draw of the arms would have looked as bad,
 and at or below what is spent of alpha by then it shows harm. Only a Successful analysis widens a rollout; too little data,
-silence and errors are not health.</p>
-</body></html>
-`;
+silence and errors are not health.</p>`,
+  );
 }
 
 type Reading = {
@@ -254,31 +257,12 @@ function armCells({ devices, heard, onModel, goldenFailed, silent }: AnalysisEvi
   ];
 }
 
-function settingsTable(settings: readonly Setting[]): string {
-  if (settings.length === 0) return "<p>None: every setting is its default.</p>";
-  return table(
-    ["setting", "here", "default"],
-    settings.map(({ name, value, default: usual }) => [name, value, usual]),
-  );
-}
-
 function eventsTable(events: readonly RolloutEvent[], { spec }: Rollout): string {
   const { steps } = spec.spec.strategy.canary;
-  const rows = events.slice(-EVENTS_MAX).map(({ version, at, by, change }) => {
-    const reading = change.kind === "created" ? { kind: change.kind, devices: change.order.length } : change;
-    return [`${version}`, timeOf(at), by, sentence(changeWords(reading, steps))];
-  });
-  const left = events.length - rows.length;
-  return (left > 0 ? `<p>The first ${left} events are left out.</p>` : "") + table(["", "when", "by", "what"], rows);
+  return historyTable(events, (change) =>
+    changeWords(change.kind === "created" ? { kind: change.kind, devices: change.order.length } : change, steps),
+  );
 }
-
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  `<table><tr>${head.map((text) => `<th>${escaped(text)}</th>`).join("")}</tr>\n${rows
-    .map((cells) => `<tr>${cells.map((text) => `<td>${escaped(text)}</td>`).join("")}</tr>`)
-    .join("\n")}</table>`;
-
-const facts = (pairs: readonly (readonly [name: string, value: string])[]): string =>
-  `<dl>${pairs.map(([name, value]) => `<dt>${escaped(name)}</dt><dd>${escaped(value)}</dd>`).join("")}</dl>`;
 
 const phaseOf = ({ phase, aborted }: Rollout): string =>
   phase === "Degraded" ? `Degraded, ${rollbackState(aborted)}` : phase;
@@ -314,33 +298,9 @@ function decisionOf(rollout: Rollout, newest: Analysis | undefined): string {
   }
 }
 
-const packageWords = ({ digest, name, version }: Package): string =>
-  name === null ? digest : `${name} ${version ?? ""} (${digest.slice(0, 12)})`;
-
-/** Begins with a capital letter, ends with a full stop. */
-function sentence(text: string): string {
-  const trimmed = text.trim().replace(/\.$/, "");
-  return trimmed === "" ? "" : `${trimmed.charAt(0).toUpperCase()}${trimmed.slice(1)}.`;
-}
-
-const timeOf = (ms: number): string =>
-  Math.abs(ms) > 8.64e15 ? "unknown" : `${new Date(ms).toISOString().slice(0, 19).replace("T", " ")} UTC`;
-
 function spanOf(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1_000));
   if (seconds < 120) return `${seconds} s`;
   const minutes = Math.round(seconds / 60);
   return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
-
-const STYLE = `
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #222; background: #fff }
-h1 { margin-bottom: .3rem } h2 { margin-top: 2.2rem; border-top: 1px solid #ddd; padding-top: 1rem } h3 { margin: 1.2rem 0 .2rem }
-table { border-collapse: collapse; width: 100%; font-size: 14px } td, th { padding: .3rem .6rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top }
-th { font-weight: 600; color: #555 } td { font-variant-numeric: tabular-nums } td:first-child { white-space: nowrap }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem } dt { color: #555 } dd { margin: 0; overflow-wrap: anywhere }
-.lead { font-size: 17px; margin: .3rem 0 .8rem } svg { max-width: 100%; height: auto; display: block; margin: .3rem 0 } svg text { font: 12px system-ui, sans-serif }
-.badge { font-size: 14px; font-weight: 600; vertical-align: middle; padding: .15rem .6rem; border-radius: 1rem; border: 1.5px solid currentColor; white-space: nowrap }
-.Successful { color: #00704f } .Failed { color: #b34700 } .Running { color: #0072b2 } .Inconclusive, .NoData, .Error { color: #666 }
-@media print { h2, svg, table { break-inside: avoid } }
-`;

@@ -1,4 +1,5 @@
-/** Every setting of a rollout that differs from its default: what a reader must know before believing a verdict. */
+/** Every setting of a rollout or an experiment that differs from its default: what a reader must know before believing a verdict. */
+import { type ExperimentSpec, experimentSpec, writtenExperiment } from "../experiment/spec.ts";
 import { type RolloutSpec, rolloutSpec, writtenSpec } from "../spec.ts";
 
 export type Setting = { readonly name: string; readonly value: string; readonly default: string };
@@ -12,6 +13,14 @@ export function changedSettings(spec: RolloutSpec): Setting[] {
   return differences("spec", written.spec, plain.spec)
     .filter(({ name }) => !name.startsWith("spec.metrics"))
     .concat(metricDifferences(written.spec.metrics ?? [], plain.spec.metrics ?? []));
+}
+
+/** Arms, weights and rope have no default. */
+export function changedExperimentSettings(spec: ExperimentSpec): Setting[] {
+  const written = writtenExperiment(spec);
+  const { arms, utility, rope } = written.spec;
+  const plain = writtenExperiment(experimentSpec.parse({ ...written, spec: { arms, utility, rope } }));
+  return differences("spec", written.spec, plain.spec);
 }
 
 type Metric = NonNullable<ReturnType<typeof writtenSpec>["spec"]["metrics"]>[number];

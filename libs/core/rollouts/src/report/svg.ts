@@ -20,6 +20,16 @@ export type Axis = Range & {
   readonly title: string;
   /** Text of a tick. */
   readonly text: (value: number) => string;
+  /** Where its ticks are; default: at round values. */
+  readonly at?: readonly number[];
+};
+
+/** Of the plotting area, and of what stands at its left and right, in px. */
+export type Size = {
+  readonly width: number;
+  readonly height: number;
+  readonly left?: number;
+  readonly right?: number;
 };
 
 /** Width of a character of a label, about. */
@@ -30,22 +40,30 @@ const [LEFT, RIGHT, TOP, BOTTOM] = [64, 216, 24, 44];
 export class Plot {
   readonly #x: Axis;
   readonly #y: Axis;
+  readonly #margin: Required<Pick<Size, "left" | "right">>;
   readonly #width: number;
   readonly #height: number;
   readonly #id: string;
   readonly #inside: string[] = [];
-  readonly #labels: { readonly y: number; readonly text: string; readonly colour: string }[] = [];
+  readonly #labels: {
+    readonly y: number;
+    readonly text: string;
+    readonly colour: string;
+    /** A line leads to it from there. */
+    readonly fromX?: number;
+  }[] = [];
   readonly #above: string[] = [];
   /** Stretches above the plot that have a label, in px. */
   readonly #labelled: Range[] = [];
 
   /** `id`: of the page's only plot with it. */
-  constructor(id: string, x: Axis, y: Axis, size: { readonly width: number; readonly height: number }) {
+  constructor(id: string, x: Axis, y: Axis, { width, height, left = LEFT, right = RIGHT }: Size) {
     this.#id = id;
     this.#x = x;
     this.#y = y;
-    this.#width = size.width;
-    this.#height = size.height;
+    this.#margin = { left, right };
+    this.#width = width;
+    this.#height = height;
   }
 
   /** A shaded stretch of the x axis. */
@@ -92,11 +110,32 @@ export class Plot {
     if (label !== undefined) this.#labels.push({ y: this.#clamped(last.y), text: label, colour });
   }
 
+  /** A stretch of a row, with a label at the right; null: as far as the plot. */
+  span(
+    y: number,
+    { from, to }: { readonly from: number | null; readonly to: number | null },
+    { colour, thickness, label }: { readonly colour: string; readonly thickness: number; readonly label: string },
+  ): void {
+    const [a, b] = [px(this.#left(from ?? this.#x.from)), px(this.#left(to ?? this.#x.to))];
+    const at = px(this.#top(y));
+    this.#inside.push(
+      `<line x1="${a}" x2="${b}" y1="${at}" y2="${at}" stroke="${colour}" stroke-width="${thickness}"/>`,
+    );
+    this.#labels.push({ y: this.#clamped(y), text: label, colour: colours.text });
+  }
+
+  /** A point; a line leads from it to its label. */
+  dot(x: number, y: number, colour: string, label?: string): void {
+    const [cx, cy] = [this.#left(x), this.#top(y)];
+    this.#inside.push(`<circle cx="${px(cx)}" cy="${px(cy)}" r="5" fill="${colour}"/>`);
+    if (label !== undefined) this.#labels.push({ y: this.#clamped(y), text: label, colour: colours.text, fromX: cx });
+  }
+
   /** A value that is compared with. */
   level(y: number, colour: string, label: string): void {
     const at = px(this.#top(y));
     this.#inside.push(
-      `<line x1="${LEFT}" x2="${LEFT + this.#width}" y1="${at}" y2="${at}" stroke="${colour}" stroke-width="1.5" stroke-dasharray="6 4"/>`,
+      `<line x1="${this.#margin.left}" x2="${this.#margin.left + this.#width}" y1="${at}" y2="${at}" stroke="${colour}" stroke-width="1.5" stroke-dasharray="6 4"/>`,
     );
     this.#labels.push({ y: this.#clamped(y), text: label, colour });
   }
@@ -108,7 +147,7 @@ export class Plot {
     this.#inside.push(
       `<line x1="${px(at)}" x2="${px(at)}" y1="${TOP}" y2="${TOP + this.#height}" stroke="${colours.event}" stroke-dasharray="2 3"/>`,
     );
-    const isLate = at > LEFT + 0.6 * this.#width;
+    const isLate = at > this.#margin.left + 0.6 * this.#width;
     const [anchor, from] = isLate ? ["end", at + 4 - CHARACTER * label.length] : ["start", at - 4];
     const place = { from: from - CHARACTER, to: from + CHARACTER * (label.length + 1) };
     if (this.#labelled.some((other) => place.from < other.to && other.from < place.to)) return;
@@ -120,11 +159,12 @@ export class Plot {
 
   /** `about`: what the picture shows, for those who do not see it. */
   svg(about: string): string {
-    const [width, height] = [LEFT + this.#width + RIGHT, TOP + this.#height + BOTTOM];
+    const { left, right } = this.#margin;
+    const [width, height] = [left + this.#width + right, TOP + this.#height + BOTTOM];
     const clip = `${this.#id}-clip`;
     return [
       `<svg viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(about)}">`,
-      `<clipPath id="${clip}"><rect x="${LEFT}" y="${TOP}" width="${this.#width}" height="${this.#height}"/></clipPath>`,
+      `<clipPath id="${clip}"><rect x="${left}" y="${TOP}" width="${this.#width}" height="${this.#height}"/></clipPath>`,
       this.#axes(),
       `<g clip-path="url(#${clip})">${this.#inside.join("")}</g>`,
       this.#spread(),
@@ -134,22 +174,22 @@ export class Plot {
   }
 
   #axes(): string {
-    const [bottom, right] = [TOP + this.#height, LEFT + this.#width];
-    const xs = ticks(this.#x, this.#width / 90).map((value) => {
+    const [bottom, right] = [TOP + this.#height, this.#margin.left + this.#width];
+    const xs = (this.#x.at ?? ticks(this.#x, this.#width / 90)).map((value) => {
       const at = px(this.#left(value));
       return `<line x1="${at}" x2="${at}" y1="${bottom}" y2="${bottom + 5}" stroke="${colours.faint}"/><text x="${at}" y="${bottom + 18}" text-anchor="middle">${escaped(this.#x.text(value))}</text>`;
     });
-    const ys = ticks(this.#y, this.#height / 36).map((value) => {
+    const ys = (this.#y.at ?? ticks(this.#y, this.#height / 36)).map((value) => {
       const at = px(this.#top(value));
       const colour = value === 0 ? "#999" : colours.grid;
-      return `<line x1="${LEFT}" x2="${right}" y1="${at}" y2="${at}" stroke="${colour}"/><text x="${LEFT - 8}" y="${Number(at) + 4}" text-anchor="end">${escaped(this.#y.text(value))}</text>`;
+      return `<line x1="${this.#margin.left}" x2="${right}" y1="${at}" y2="${at}" stroke="${colour}"/><text x="${this.#margin.left - 8}" y="${Number(at) + 4}" text-anchor="end">${escaped(this.#y.text(value))}</text>`;
     });
     const middle = TOP + this.#height / 2;
     return [
       ...ys,
       ...xs,
-      `<rect x="${LEFT}" y="${TOP}" width="${this.#width}" height="${this.#height}" fill="none" stroke="${colours.faint}"/>`,
-      `<text x="${LEFT + this.#width / 2}" y="${bottom + 36}" text-anchor="middle" fill="${colours.faint}">${escaped(this.#x.title)}</text>`,
+      `<rect x="${this.#margin.left}" y="${TOP}" width="${this.#width}" height="${this.#height}" fill="none" stroke="${colours.faint}"/>`,
+      `<text x="${this.#margin.left + this.#width / 2}" y="${bottom + 36}" text-anchor="middle" fill="${colours.faint}">${escaped(this.#x.title)}</text>`,
       `<text transform="translate(14 ${middle}) rotate(-90)" text-anchor="middle" fill="${colours.faint}">${escaped(this.#y.title)}</text>`,
     ].join("");
   }
@@ -166,10 +206,16 @@ export class Plot {
     const over = last === undefined ? 0 : Math.max(0, last.at - (TOP + this.#height + 4));
     return placed
       .map(
-        ({ at, text, colour }) =>
-          `<text x="${LEFT + this.#width + 8}" y="${px(at - over)}" fill="${colour}">${escaped(text)}</text>`,
+        ({ at, text, colour, y, fromX }) =>
+          `${fromX === undefined ? "" : this.#lead(fromX, y, at - over)}<text x="${this.#margin.left + this.#width + 8}" y="${px(at - over)}" fill="${colour}">${escaped(text)}</text>`,
       )
       .join("");
+  }
+
+  /** From a point to its label. */
+  #lead(fromX: number, y: number, labelAt: number): string {
+    const to = this.#margin.left + this.#width + 5;
+    return `<line x1="${px(fromX)}" x2="${to}" y1="${px(this.#top(y))}" y2="${px(labelAt - 4)}" stroke="${colours.faint}" stroke-width=".75"/>`;
   }
 
   #clamped(y: number): number {
@@ -177,7 +223,7 @@ export class Plot {
   }
 
   #left(x: number): number {
-    return LEFT + (this.#width * (x - this.#x.from)) / (this.#x.to - this.#x.from);
+    return this.#margin.left + (this.#width * (x - this.#x.from)) / (this.#x.to - this.#x.from);
   }
 
   #top(y: number): number {
