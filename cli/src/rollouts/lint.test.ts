@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { rolloutSpec } from "@tributary/rollouts";
+import { readExperiment } from "@tributary/rollouts/experiment";
 import { z } from "zod";
-import { lineOf, lint } from "./lint.ts";
+import { lineOf, lint, lintAs } from "./lint.ts";
 
-const textOf = (name: string) => readFileSync(new URL(`../../../examples/rollouts/${name}`, import.meta.url), "utf8");
+const exampleOf = (path: string) => readFileSync(new URL(`../../../examples/${path}`, import.meta.url), "utf8");
+const textOf = (name: string) => exampleOf(`rollouts/${name}`);
 const example = textOf("canary.yaml");
 /** Names of all properties of a JSON schema. */
 function keysOf(schema: unknown, keys: Set<string> = new Set()): ReadonlySet<string> {
@@ -102,6 +104,12 @@ describe("lint", () => {
 
   test("accepts the guide's", () => {
     expect(problemsOf(textOf("quick.yaml"))).toEqual([]);
+  });
+
+  test("accepts the example of an experiment", () => {
+    const { problems, spec } = lintAs(readExperiment, exampleOf("experiments/is-the-cloud-worth-it.yaml"), "");
+    expect(problems).toEqual([]);
+    expect(spec?.spec.arms.map(({ name }) => name)).toEqual(["hybrid", "edge-heavy"]);
   });
 
   test("locates a server's problems in the file", () => {

@@ -19,6 +19,7 @@ export const sessions: readonly Session[] = [
   {
     guides: [
       "README.md",
+      "docs/guides/is-the-cloud-worth-it.md",
       "docs/guides/agent-on-a-pi.md",
       "docs/guides/update-models-on-devices.md",
       "docs/guides/update-agents.md",
