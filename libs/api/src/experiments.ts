@@ -67,7 +67,7 @@ export type ExperimentEventQuery = z.output<typeof eventQuery>;
 
 const by = z.string().min(1).max(128).default("gateway").describe("Who wants it; stands in the experiment's history.");
 const createBody = z.strictObject({
-  spec: z.looseObject({}).describe("kind: Experiment; see docs/methods/experiments.md."),
+  spec: z.looseObject({}).describe("kind: Experiment; see docs/guides/is-the-cloud-worth-it.md."),
   by,
 });
 export type ExperimentRequest = z.output<typeof createBody>;
@@ -104,7 +104,12 @@ export const experiments = {
     body: createBody,
     status: 201,
     response: json("What rollout-manager answers: its uid.", z.looseObject({ uid: z.string() })),
-    problems: [[400, "request-invalid"], [409, "experiment-conflict"], [422, "experiment-spec-invalid"], ...handedOn],
+    problems: [
+      [400, "request-invalid"],
+      [409, "experiment-conflict, rollout-conflict"],
+      [422, "experiment-spec-invalid"],
+      ...handedOn,
+    ],
   }),
   one: route({
     method: "GET",

@@ -98,7 +98,7 @@ export const rolloutManagerApi = {
       status: 201,
       response: json("Its uid.", z.object({ uid: z.string() })),
       problems: [
-        [409, "experiment-conflict"],
+        [409, "experiment-conflict, rollout-conflict"],
         [422, "experiment-spec-invalid"],
       ],
     }),

@@ -16,6 +16,7 @@ import type {
   RoutingPolicy,
 } from "@tributary/contracts";
 import { makeBootId } from "@tributary/kernel";
+import type { ExperimentEvidence } from "@tributary/rollouts/experiment";
 import sharp from "sharp";
 
 export const someDigest: string = "ab".repeat(32);
@@ -327,6 +328,66 @@ export const someRollout = (change: Partial<Rollout> = {}): Rollout => ({
   abandonedDevices: 0,
   ...change,
 });
+
+/** Of an experiment that is undecided: the second arm is worth more, and its late answers are not ruled out. */
+export const someExperimentEvidence = (change: Partial<ExperimentEvidence> = {}): ExperimentEvidence => {
+  const lane = (estimate: number, half: number) => ({
+    estimate,
+    band: { lower: estimate - half, upper: estimate + half },
+  });
+  const arm = {
+    policyVersion: someDigest,
+    devices: 150,
+    onPolicy: 149,
+    reporting: 148,
+    elsewhere: [],
+    frames: { correct: 900, escalated: 90_000, late: 90_000 },
+    rates: { correct: 0.88, escalated: 0.1, late: 0.003 },
+    utility: 0.0085,
+    latency: { p50Ms: 41, p99Ms: 310 },
+    callCostPer1000: 0.2,
+    comparison: null,
+  };
+  return {
+    format: "tributary.experiment/1",
+    at: 1_767_232_800_000,
+    startedAt: 1_767_225_600_000,
+    currency: "EUR",
+    weights: { correct: 0.01, escalated: 0.002, late: 0.05 },
+    rope: 0.0005,
+    lateMargin: 0.005,
+    alpha: 0.05,
+    logNeeded: 3.69,
+    deadlineMs: 500,
+    arms: [
+      { ...arm, name: "hybrid" },
+      {
+        ...arm,
+        name: "cloud-heavy",
+        policyVersion: "ef".repeat(32),
+        rates: { correct: 0.91, escalated: 0.2, late: 0.004 },
+        utility: 0.0089,
+        comparison: {
+          verdict: "undecided",
+          because: null,
+          logs: { better: 2.1, worse: -1.2, same: -3, lateWithin: 1.4, lateBeyond: -2 },
+          gain: lane(0.0004, 0.0006),
+          lanes: { correct: lane(0.03, 0.02), escalated: lane(0.1, 0.01), late: lane(0.001, 0.002) },
+          missing: {
+            difference: { moreMs: 4 * 3_600_000, timesDevices: 1.5 },
+            equivalence: { moreMs: null, timesDevices: null },
+          },
+          grid: null,
+          flipsAt: null,
+        },
+      },
+    ],
+    sampleRatio: { log: 0.2, logNeeded: 4.6, isMismatch: false },
+    why: "cloud-heavy is worth more so far, but not surely",
+    reviewAt: null,
+    ...change,
+  };
+};
 
 /** Two of forty devices deliver BGR; what has one value each can be drawn. */
 export const someDriftVerdict = (change: Partial<DriftVerdict> = {}): DriftVerdict => {

@@ -6,6 +6,7 @@ export {
   someDigest,
   someDriftVerdict,
   someExperiment,
+  someExperimentEvidence,
   someFrame,
   someJpeg,
   someModel,

@@ -47,7 +47,7 @@ export const configSchema = z.strictObject({
     .prefault({}),
   rollouts: z
     .strictObject({
-      /** Rollouts that are listed: of more, those that changed last. */
+      /** Rollouts that are listed, and experiments: of more, those that changed last. */
       rememberedMax: positive.max(100_000).default(1_000),
       /** As rollout-manager's limits.finishedMax: later events of older finished rollouts do not count. */
       finishedMax: positive.max(10_000).default(FINISHED_MAX),

@@ -64,13 +64,20 @@ export const labelRefused = defineEvent<{ code: string; frameId: string }>({
   },
 });
 
+export const policyPushed = defineEvent<{ policyVersion: string; modelDigest: string; target: string; by: string }>({
+  name: "policy_pushed",
+  level: "info",
+  message: (e) => `${e.by} pushed policy ${e.policyVersion} of model ${e.modelDigest} for target ${e.target}`,
+  counter: { name: "tributary_gateway_policies_pushed_total", help: "Routing policies stored for experiments" },
+});
+
 export const rolloutEventPassedOver = defineEvent<{ uid: string; version: string; code: string }>({
   name: "rollout_event_passed_over",
   level: "info",
-  message: (e) => `event ${e.version} of rollout ${e.uid} does not count: ${e.code}`,
+  message: (e) => `event ${e.version} of ${e.uid} does not count: ${e.code}`,
   counter: {
     name: "tributary_gateway_rollout_events_passed_over_total",
-    help: "Events of rollouts that do not count: another instance wrote first, or they are invalid",
+    help: "Events of rollouts and experiments that do not count: another instance wrote first, or they are invalid",
     labels: ["code"],
   },
 });

@@ -16,6 +16,7 @@ import { ANSWER_SUBSCRIBERS, type AnswerSubscribers, tailAnswers } from "./answe
 import type { GatewayConfig } from "./config.ts";
 import { DeviceTable } from "./devices/device-table.ts";
 import { VerdictTable } from "./drift/verdict-table.ts";
+import { ExperimentTable } from "./experiments/experiment-table.ts";
 import { ArchivedFrames } from "./labels/archived-frames.ts";
 import { LabelCandidates } from "./labels/candidates.ts";
 import { LabelTable } from "./labels/label-table.ts";
@@ -45,6 +46,7 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
     private readonly policies: PolicyTable,
     private readonly models: ModelTable,
     private readonly rollouts: RolloutTable,
+    private readonly experiments: ExperimentTable,
     private readonly verdicts: VerdictTable,
     private readonly labels: LabelTable,
     private readonly candidates: LabelCandidates,
@@ -59,6 +61,7 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
     gauge("label_candidates", "Frames worth a person's label", () => candidates.count);
     gauge("recent_answers", "Answers in memory", () => ring.size);
     gauge("rollouts", "Rollouts known", () => rollouts.count);
+    gauge("experiments", "Experiments known", () => experiments.count);
     gauge("open_verdicts", "Verdicts of drift that are open", () => verdicts.open);
     gauge("open_trainings", "Trainings that have not ended", () => trainings.open);
     gauge("archived_frames", "Archived frames remembered for the label queue", () => archived.count);
@@ -87,6 +90,7 @@ export class GatewayState implements OnModuleInit, BeforeApplicationShutdown {
       follow(context, topics.models, this.models.onModel),
       follow(context, topics.modelAliases, this.models.onAliases),
       this.rollouts.follow(context),
+      this.experiments.follow(context),
       this.verdicts.follow(context),
       this.labels.follow(context),
       this.archived.follow(context),

@@ -2,9 +2,18 @@
 import { Module } from "@nestjs/common";
 import { APP_FILTER, APP_GUARD } from "@nestjs/core";
 import { KafkaReader } from "@tributary/kafka";
+import type { Clock } from "@tributary/kernel";
 import { ModelTable } from "@tributary/models";
 import { schemaRegistryOf } from "@tributary/schema-registry";
-import { CONFIG, KAFKA, type KafkaConnection, KafkaModule, ProblemFilter, TELEMETRY } from "@tributary/service-kit";
+import {
+  CLOCK,
+  CONFIG,
+  KAFKA,
+  type KafkaConnection,
+  KafkaModule,
+  ProblemFilter,
+  TELEMETRY,
+} from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { DatasetTable } from "@tributary/training/dataset";
 import { AnswersController } from "./answers/answers.controller.ts";
@@ -21,6 +30,8 @@ import { DriftController } from "./drift/drift.controller.ts";
 import { ProfileReader } from "./drift/profile-reader.ts";
 import { VERDICT_SUBSCRIBERS, type VerdictSubscribers, VerdictTable, verdictStream } from "./drift/verdict-table.ts";
 import { clientDropped } from "./events.ts";
+import { ExperimentTable } from "./experiments/experiment-table.ts";
+import { ExperimentsController } from "./experiments/experiments.controller.ts";
 import { Upstream } from "./forwarding/upstream.ts";
 import { ExplainSources } from "./frames/explain.ts";
 import { FRAME_ARCHIVE, FramePictures } from "./frames/frame-pictures.ts";
@@ -40,6 +51,7 @@ import { Labels } from "./labels/labels.ts";
 import { MODEL_REGISTRY, ModelsController } from "./models/models.controller.ts";
 import { PoliciesController } from "./policies/policies.controller.ts";
 import { PolicyTable } from "./policies/policy-table.ts";
+import { PolicyVersions } from "./policies/policy-versions.ts";
 import { refusalOf } from "./registry/errors.ts";
 import { REGISTRY, RegistryController } from "./registry/registry.controller.ts";
 import { ROLLOUT_SUBSCRIBERS, type RolloutSubscribers, RolloutTable, rolloutStream } from "./rollouts/rollout-table.ts";
@@ -91,6 +103,24 @@ const tables = [
     inject: [CONFIG, KafkaReader, FrameSearch, ModelTable, ROLLOUT_SUBSCRIBERS, TELEMETRY],
   },
   {
+    provide: ExperimentTable,
+    useFactory: (
+      { rollouts }: GatewayConfig,
+      models: ModelTable,
+      histories: RolloutTable,
+      trainings: TrainingTable,
+      clock: Clock,
+    ) =>
+      new ExperimentTable({
+        naming: (digest) => models.byDigest(digest),
+        trainedSince: (model, since) => trainings.trainedSince(model, since),
+        rememberedMax: rollouts.rememberedMax,
+        onForgotten: (uid) => histories.forgetHistory(uid),
+        clock,
+      }),
+    inject: [CONFIG, ModelTable, RolloutTable, TrainingTable, CLOCK],
+  },
+  {
     provide: VerdictTable,
     useFactory: ({ drift }: GatewayConfig, subscribers: VerdictSubscribers) =>
       new VerdictTable(drift.rememberedMax, subscribers),
@@ -136,6 +166,7 @@ const tables = [
     LabelsController,
     ModelsController,
     RolloutsController,
+    ExperimentsController,
     DriftController,
     TrainingsController,
     ArchiveController,
@@ -158,6 +189,7 @@ const tables = [
     TrainingReports,
     Labels,
     Registrar,
+    PolicyVersions,
     {
       provide: ROLLOUT_MANAGER,
       useFactory: (config: GatewayConfig) => new Upstream("rollout-manager", "rolloutManager", config.rolloutManager),

@@ -89,7 +89,12 @@ export async function explain(options: ExplainSources, id: FrameId): Promise<Exp
       ...(wasSent(answer, predicted.found?.value) && framed.found === null ? [missingOf("frame", framed)] : []),
       ...(answer?.settledBy === "CLOUD_ANSWER" && resulted.found === null ? [missingOf("result", resulted)] : []),
       ...(policy === null && version !== ""
-        ? [{ part: "policy", why: `version ${version} is no longer on ${topics.policies.name}` }]
+        ? [
+            {
+              part: "policy",
+              why: `version ${version} is no longer on ${topics.policies.name} or ${topics.policyVersions.name}`,
+            },
+          ]
         : []),
     ];
     return {

@@ -3,7 +3,7 @@
  * last analysis, as assigned; before the first one, those that the weight makes.
  */
 import type { RolloutDevice, RolloutDevices, RolloutDevicesQuery } from "@tributary/api";
-import type { DeviceReported } from "@tributary/contracts";
+import { type DeviceReported, POLICY } from "@tributary/contracts";
 import {
   applyEvent,
   controlOf,
@@ -59,7 +59,9 @@ function foldOf(events: readonly RolloutEvent[]): { readonly rollout: Rollout; r
 
 function reportedBy(heard: Heard | undefined, rollout: Rollout) {
   const { slot } = rollout.spec.spec;
-  const modelDigest = heard?.value.slots[slot]?.modelDigest ?? null;
+  const isPolicy = slot === POLICY;
+  const modelDigest = (isPolicy ? heard?.value.policyVersion : heard?.value.slots[slot]?.modelDigest) || null;
+  const update = updateOf(heard?.value);
   const runs: RolloutDevice["runs"] =
     modelDigest === null
       ? "unknown"
@@ -72,7 +74,8 @@ function reportedBy(heard: Heard | undefined, rollout: Rollout) {
     runs,
     modelDigest,
     goldenPassed: heard?.value.goldenPassed ?? null,
-    update: updateOf(heard?.value),
+    // That of a model says nothing of a policy.
+    update: isPolicy && update?.slot !== POLICY ? null : update,
     reportedAt: isoOf(heard?.at ?? null),
   };
 }

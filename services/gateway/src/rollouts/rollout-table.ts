@@ -1,5 +1,6 @@
 /**
- * Rollouts as rollout-manager publishes them: their state, and their history.
+ * Rollouts as rollout-manager publishes them: their state, and their history. Experiments share the log, so their history is here
+ * as well.
  *
  * Only events that count are history (events.ts V1), by the same rule as rollout-manager's (`RolloutLog`). The others are
  * counted and passed over. Records of a rollout may come from several instances: one that is older than what is known, by
@@ -22,10 +23,10 @@ import {
   compareGenerations,
   type EventRecord,
   eventOfRecord,
-  isExperimentEvent,
   type RolloutEvent,
   RolloutLog,
 } from "@tributary/rollouts";
+import { type ExperimentEvent, isExperimentEvent } from "@tributary/rollouts/experiment";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { rolloutEventPassedOver } from "../events.ts";
@@ -153,13 +154,30 @@ export class RolloutTable {
 
   /** The events that count, in order. @throws Problem */
   async history(uid: string): Promise<readonly RolloutEvent[]> {
+    const events = (await this.#eventsOf(uid)).flatMap((event) => (isExperimentEvent(event) ? [] : [event]));
+    if (events.length > 0) return events;
+    const detail = `No events of a rollout ${uid} are known. GET /api/v1/rollouts lists rollouts.`;
+    throw new Problem(404, "rollout-unknown", "give-up", detail);
+  }
+
+  /** The same of an experiment. @throws Problem */
+  async experimentHistory(uid: string): Promise<readonly ExperimentEvent[]> {
+    const events = (await this.#eventsOf(uid)).filter(isExperimentEvent);
+    if (events.length > 0) return events;
+    const detail = `No events of an experiment ${uid} are known. GET /api/v1/experiments lists experiments.`;
+    throw new Problem(404, "experiment-unknown", "give-up", detail);
+  }
+
+  /** Of what is no longer listed. */
+  forgetHistory(uid: string): void {
+    this.#bytes -= this.#histories.get(uid)?.bytes ?? 0;
+    this.#histories.delete(uid);
+  }
+
+  async #eventsOf(uid: string) {
     const history = this.#histories.get(uid);
-    const events = history === undefined ? [] : (history.events ?? (await this.#readAgain(uid, history.offsets)));
-    if (events.length === 0) {
-      const detail = `No events of a rollout ${uid} are known. GET /api/v1/rollouts lists rollouts.`;
-      throw new Problem(404, "rollout-unknown", "give-up", detail);
-    }
-    return events.map(eventOfRecord).filter((event): event is RolloutEvent => !isExperimentEvent(event));
+    const records = history === undefined ? [] : (history.events ?? (await this.#readAgain(uid, history.offsets)));
+    return records.map(eventOfRecord);
   }
 
   /** Drops the events of the oldest histories beyond `historyBytesMax`; they are read again when asked for. */
@@ -180,8 +198,7 @@ export class RolloutTable {
       all[0];
     if (oldest === undefined) return;
     this.#records.delete(oldest.uid);
-    this.#bytes -= this.#histories.get(oldest.uid)?.bytes ?? 0;
-    this.#histories.delete(oldest.uid);
+    this.forgetHistory(oldest.uid);
   }
 
   #readAgain(uid: string, offsets: readonly bigint[]): Promise<EventRecord[]> {
@@ -198,7 +215,7 @@ export class RolloutTable {
         }
       }
       if (events.length === wanted.size) return events;
-      const detail = `The history of rollout ${uid} is among more than ${recordsMax} events, or reading it takes longer than this gateway may: raise scan.recordsMax and scan.msMax.`;
+      const detail = `The history of ${uid} is among more than ${recordsMax} events, or reading it takes longer than this gateway may: raise scan.recordsMax and scan.msMax.`;
       throw new Problem(503, "history-bounded", "ask-a-person", detail);
     });
   }

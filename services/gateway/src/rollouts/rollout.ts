@@ -72,7 +72,7 @@ function specOf(json: string): Record<string, unknown> {
 }
 
 /** Texts of records may come from any writer: what is no JSON object is read as an empty one. */
-function objectOf(json: string): Record<string, unknown> {
+export function objectOf(json: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(json);
     return typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};

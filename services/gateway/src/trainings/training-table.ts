@@ -94,6 +94,13 @@ export class TrainingTable {
       .sort((a, b) => b.requestedAt - a.requestedAt || (a.runId < b.runId ? -1 : 1));
   }
 
+  /** The newest of a model that ended with a new champion after a moment. */
+  trainedSince(model: string, since: number): TrainingRun | undefined {
+    return this.records(
+      (run) => run.model === model && run.phase === "SUCCEEDED" && (run.endedAt ?? run.changedAt) > since,
+    )[0];
+  }
+
   /** @throws Problem */
   get(runId: string): TrainingRun {
     const run = this.#runs.get(runId);

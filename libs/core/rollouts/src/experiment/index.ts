@@ -20,4 +20,4 @@ export { type ArmLanes, type LaneName, laneNames, type Rates, unitOf, utilityOf,
 export { deviceSdAssumed, hoursToDecide, plannedVariances } from "./plan.ts";
 export { logRatioMismatch } from "./sample-ratio.ts";
 export { type ExperimentSpec, readExperiment, weightsOf, writtenExperiment } from "./spec.ts";
-export { comparisonWords, experimentChangeWords, verdictWords } from "./words.ts";
+export { comparisonWords, experimentChangeWords, flipWords, verdictWords } from "./words.ts";
