@@ -50,6 +50,11 @@ test.each([
     ["Progressing", "Paused"],
   ],
   [["rollout", "promote", "edge", "--f"], ["--full"]],
+  [
+    ["experiment", ""],
+    ["lint", "plan", "create", "list", "status", "stop", "history", "report"],
+  ],
+  [["policy", ""], ["push"]],
 ])("after %j", (words, expected) => {
   expect(next(...words)).toEqual(expect.arrayContaining(expected));
 });

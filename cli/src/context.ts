@@ -19,6 +19,9 @@ export type Io = {
   readonly signal: AbortSignal;
 };
 
+/** Who wants what a command asks for, for the record. */
+export const personOf = ({ env }: Io): string => (env.USER || env.LOGNAME || "tributary-cli").slice(0, 128);
+
 export type Context = { readonly gateway: Gateway; readonly output: Output; readonly io: Io };
 
 type SharedOptions = { gateway: string; token?: string; output: Format; color: boolean };

@@ -13,7 +13,7 @@ import { routerCommand } from "./commands/explain.ts";
 import { framesCommand } from "./commands/frames.ts";
 import { labelsCommand } from "./commands/labels.ts";
 import { describeModel, describeModelToo, getModels, listModels } from "./commands/models.ts";
-import { describePolicy, getPolicies } from "./commands/policies.ts";
+import { describePolicy, getPolicies, policyCommand } from "./commands/policies.ts";
 import { rolloutCommand } from "./commands/rollouts.ts";
 import { schemasCommand } from "./commands/schemas.ts";
 import { describeTopic, getTopics } from "./commands/topics.ts";
@@ -34,8 +34,8 @@ Exit codes:
   3  not found
   4  the gateway, or Kafka, cannot be reached
   5  done in part: some items were refused, each is named on stderr
-  6  rollout status --exit-code: the rollout is Degraded; drift list --exit-code: there is a verdict;
-     train status -w: the training ended without a champion
+  6  rollout status --exit-code: the rollout is Degraded; experiment status --exit-code: it ended without a verdict;
+     drift list --exit-code: there is a verdict; train status -w: the training ended without a champion
 
 Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_MODEL_REGISTRY, TRIBUTARY_MODEL_REGISTRY_TOKEN,
   TRIBUTARY_FRAME_ARCHIVE, TRIBUTARY_FRAME_ARCHIVE_TOKEN, TRIBUTARY_TRAINER, TRIBUTARY_TRAINER_TOKEN, TRIBUTARY_BROKERS,
@@ -54,7 +54,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addHelpText("after", EPILOGUE);
   // A report and an export have one format, and their -o names the file.
   const command = wordsOf(argv).slice(0, 2).join(" ");
-  if (!/^(rollouts? report|train report|drift (report|export))$/.test(command)) {
+  if (!/^(rollouts? report|experiments? report|train report|drift (report|export))$/.test(command)) {
     program.addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(formats).default("table"));
   }
   program
@@ -77,6 +77,7 @@ export async function programOf(argv: readonly string[], io: Io): Promise<Comman
     .addCommand(labelsCommand(io))
     .addCommand(rolloutCommand(io))
     .addCommand(experimentCommand(io))
+    .addCommand(policyCommand(io))
     .addCommand(driftCommand(io))
     .addCommand(trainCommand(io))
     .addCommand(datasetsCommand(io))

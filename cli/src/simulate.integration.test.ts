@@ -47,6 +47,9 @@ beforeAll(async () => {
     timestamp: Date.now(),
   });
   await sink.send([put(topics.policies, "policy", policy), put(topics.policies, "hybrid", hybrid)]);
+  // Can be named, as can one that is in force.
+  const named = somePolicy({ policyVersion: "0".repeat(64), escalationShareMax: 0 });
+  await sink.send([named, hybrid].map((one) => put(topics.policyVersions, one.policyVersion, one)));
   const random = seededRandom(5);
   for (const deviceId of ["cam-01", "cam-02"]) {
     const predictions: EdgePrediction[] = [];
@@ -188,6 +191,8 @@ ${more}`;
     expect(readFileSync(file("arms.svg"), "utf8")).toContain("hybrid, p99 2000 ms");
 
     writeFileSync(file("experiment.yaml"), specification("correct: 1, escalated: 2, late: 0.1"));
+    const pushed = await plan(...fromKafka, "-o", "json"); // by version alone
+    expect(JSON.parse(pushed.text).arms).toMatchObject([{ escalated: 0.3 }, { name: "edge-only", escalated: 0 }]);
     const dear = await plan(...fromKafka, ...edgeOnly, "--devices", "80", "--labels-per-day", "24");
     expect(dear).toMatchObject({
       code: 0,
@@ -198,6 +203,8 @@ ${more}`;
 
   test("what cannot be planned is refused, with the arm and the fix", async () => {
     writeFileSync(file("experiment.yaml"), specification("correct: 1, escalated: 0.05, late: 0.1"));
+    const text = readFileSync(file("experiment.yaml"), "utf8").replace('"00000000"', '"11111111"');
+    writeFileSync(file("experiment.yaml"), text);
     const unknown = await plan(...fromKafka);
     expect(unknown).toMatchObject({ code: 3, text: expect.stringContaining("--policy edge-only=FILE") });
     const nobody = await plan(...fromKafka, "--policy", `nobody=${file("edge-only.json")}`);

@@ -1,249 +1,146 @@
-/** `experiment`: whether another routing policy is worth more, within the latency SLA. */
-import { readFile, writeFile } from "node:fs/promises";
-import type { RoutingPolicy } from "@tributary/contracts";
-import { Failure, reasonOf } from "@tributary/kernel";
-import { type ExperimentSpec, readExperiment } from "@tributary/rollouts/experiment";
-import { parsePolicy } from "@tributary/routing";
-import { Command, InvalidArgumentError } from "commander";
-import { type Io, outputOf } from "../context.ts";
+/** `experiment`: whether another routing policy is worth more, within the latency SLA. Plans, starts, shows and stops experiments. */
+import type { ExperimentQuery, ExperimentView } from "@tributary/api";
+import { Command, Option } from "commander";
+import { type Context, contextOf, type Io, personOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
-import type { ExperimentForecast, PlannedArm } from "../experiments/plan.ts";
-import { type Output, short, type View } from "../output.ts";
-import { lineOf, lintAs } from "../rollouts/lint.ts";
-import { LoggedFrames } from "../simulation/simulate.ts";
-import { oneModel, readLogged, type SourceOptions, withSource } from "../simulation/source.ts";
-import { addLint, readSpecFile } from "./lint.ts";
-import { positive } from "./options.ts";
-
-const GUIDE = "docs/methods/experiments.md";
-
-type PolicyFile = { readonly arm: string; readonly file: string };
-type PlanOptions = SourceOptions & {
-  readonly file: string;
-  readonly policy: readonly PolicyFile[];
-  readonly devices?: number;
-  readonly labelsPerDay?: number;
-  readonly plot?: string;
-};
+import { experimentEventView, experimentView, isEnded, phaseWords, showExperiment } from "../experiments/status.ts";
+import { reportOption, writeReport } from "../report-file.ts";
+import { watchable, watched } from "../watch.ts";
+import { addPlan, lintExperiment } from "./experiment-plan.ts";
+import { addLint } from "./lint.ts";
+import { createFrom, findNewest, listNewest, named } from "./named.ts";
 
 const DETAILS = `
-Every arm's policy is replayed on frames that were logged, as "tributary router simulate" does: which frames it would have sent, what the
-system would have answered, and what that costs. The first arm is the control. Late answers are those whose deadline passed, or that the router
-did not ask for since it would have, or that the cloud failed to give. The time to decide is that of an experiment in which all goes as foreseen; half of such experiments take longer.
+For example, from a pushed policy to a decision:
+  tributary policy push -f stricter.json --model edge@2.1.0
+  tributary get policies --versions
+  tributary experiment plan -f experiment.yaml --brokers 127.0.0.1:9092 --since 7d
+  tributary experiment create -f experiment.yaml
+  tributary experiment status cloud-or-not -w`;
 
-Policies are those of routing.policies.v1, by their version, or files: a package's policy.json, or what "tributary describe policy KEY -o json"
-prints, with what you change in it.
+const STATUS_DETAILS = `
+LABELLED counts the labelled frames of the random sample, weighted by 1/propensity. Evidence is shown as ln e, of what a verdict
+needs: an arm is adopted if it is worth more and its late share is within the margin.
 
 Examples:
-  tributary experiment plan -f experiment.yaml --brokers 127.0.0.1:9092 --since 7d --plot frontier.svg
-  tributary experiment plan -f experiment.yaml --from frames.jsonl --policy hybrid=now.json --policy edge-heavy=stricter.json`;
+  tributary experiment status cloud-or-not
+  tributary experiment status cloud-or-not -w --exit-code && tributary experiment report cloud-or-not`;
 
 export function experimentCommand(io: Io): Command {
   const command = new Command("experiment")
     .alias("experiments")
-    .description("compare routing policies in money: right answers, cloud calls, late answers");
+    .description("compare routing policies in money: right answers, cloud calls, late answers")
+    .addHelpText("after", DETAILS);
   addLint(command, io, lintExperiment, ({ spec }) => `${spec.arms.length} arms`);
-  withSource(command.command("plan"))
-    .description("what an experiment is likely to find, and how long it would take, from logged frames")
+  addPlan(command, io);
+  command
+    .command("create")
+    .description("start an experiment; its file is checked first")
     .requiredOption("-f, --file <FILE>", "specification in YAML; - reads stdin")
-    .option("--policy <ARM=FILE>", "the policy of an arm, from a file; once for each arm", policyFile, [])
-    .option("--devices <N>", "devices of the experiment (default: those that logged frames)", positive)
-    .option("--labels-per-day <N>", "labels of one device and day (default: as logged)", positive)
-    .option("--plot <FILE>", "also draw the arms on the frontier of accuracy and escalation, as SVG")
-    .addHelpText("after", DETAILS)
-    .action((options: PlanOptions, own: Command) => plan(options, own, io));
+    .addHelpText("after", "\nFor example: tributary experiment create -f experiment.yaml")
+    .action(async ({ file }: { file: string }, own: Command) => {
+      const context = contextOf(own, io);
+      const { experiments } = context.gateway;
+      await createFrom(context, file, "experiment", lintExperiment, (body) => experiments.create({ body }));
+    });
+  addList(command, io);
+  addStatus(command, io);
+  addStop(command, io);
+  addHistory(command, io);
+  addReport(command, io);
   return command;
 }
 
-const lintExperiment = (text: string) => lintAs(readExperiment, text, GUIDE);
-
-async function plan(options: PlanOptions, own: Command, io: Io): Promise<void> {
-  const output = outputOf(own, io);
-  const spec = await specOf(options.file);
-  const { arms } = spec.spec;
-  for (const { arm } of options.policy) {
-    if (arms.some(({ name }) => name === arm)) continue;
-    const names = arms.map(({ name }) => name).join(", ");
-    throw new CliError(exitCodes.usage, `--policy ${arm}=...: the experiment has no such arm, but ${names}.`);
-  }
-  const isFiled = ({ name }: { readonly name: string }) => options.policy.some(({ arm }) => arm === name);
-  const { lines, policies } = await readLogged(options, io, !arms.every(isFiled));
-  const { modelDigest, ofModel } = oneModel(lines, options, policies);
-  const chosen = await Promise.all(
-    arms.map(({ name, policy: version }) => {
-      const filed = options.policy.find(({ arm }) => arm === name);
-      return filed === undefined
-        ? byVersion(policies, version, name, { modelDigest, cloudTarget: options.target })
-        : fromFile(filed.file);
-    }),
-  );
-  refuseDifferent(chosen, arms);
-  if (ofModel.every(({ at }) => at === null))
-    io.stderr("The frames have no times, as files of earlier versions: they count as those of one hour.\n");
-  const { labels } = chosen[0] as ArmPolicy;
-  const logged = new LoggedFrames(labels);
-  for (const line of ofModel) logged.add(line);
-  const { forecastOf } = await import("../experiments/plan.ts");
-  const forecast = forecastOf({
-    spec,
-    policies: chosen,
-    lines: ofModel,
-    frames: logged.frames,
-    costPerCall: logged.costPerCall,
-    devices: options.devices ?? null,
-    labelsPerDay: options.labelsPerDay ?? null,
-  });
-  if (forecast === null) {
-    const why = "no frame was drawn by the random sample, answered by the cloud, and labelled";
-    throw new CliError(exitCodes.failed, `Too little data: ${why}. Label some: tributary labels next`);
-  }
-  if (options.plot !== undefined) await plot(options.plot, logged, chosen[0] as ArmPolicy, modelDigest, forecast);
-  output.one(forecast, forecast.name, () => show(forecast, output));
-}
-
-type ArmPolicy = Omit<RoutingPolicy, "modelDigest" | "createdAt">;
-
-async function byVersion(
-  policies: readonly RoutingPolicy[],
-  version: string,
-  arm: string,
-  { modelDigest, cloudTarget }: Pick<RoutingPolicy, "modelDigest" | "cloudTarget">,
-): Promise<ArmPolicy> {
-  const found = policies.filter(({ policyVersion }) => policyVersion.startsWith(version));
-  const [policy, second] = found;
-  if (second !== undefined)
-    throw new CliError(
-      exitCodes.usage,
-      `Arm ${arm}: ${found.length} policies start with ${version}; give more digits.`,
+function addList(command: Command, io: Io): void {
+  watchable(command.command("list"))
+    .description("experiments, newest first, and whether a decision is due for review")
+    .option("--name <NAME>", "only experiments of this name")
+    .addOption(new Option("--phase <PHASE>", "only in this phase").choices(["Running", "Decided", "Stopped"]))
+    .addHelpText("after", "\nFor example: tributary experiment list --phase Decided")
+    .action(({ name, phase }: Pick<ExperimentQuery, "name" | "phase">, own: Command) =>
+      watched(own, io, (context) =>
+        listNewest(
+          context,
+          (limit) => context.gateway.experiments.list({ name, phase, limit }),
+          experimentView(io.now()),
+          {
+            nothing: "No experiments. Start one: tributary experiment create -f FILE",
+            filters: "--name and --phase",
+          },
+        ),
+      ),
     );
-  if (policy === undefined)
-    throw new CliError(
-      exitCodes.notFound,
-      `Arm ${arm}: there is no policy ${version}. Give its file: --policy ${arm}=FILE`,
-    );
-  if (policy.modelDigest !== modelDigest) {
-    const what = `is for model ${short(policy.modelDigest)}, and the frames are of ${short(modelDigest)}`;
-    throw new CliError(
-      exitCodes.usage,
-      `Arm ${arm}: policy ${version} ${what}. What another model would answer is in no log.`,
-    );
-  }
-  if (policy.cloudTarget !== cloudTarget) {
-    const what = `is for target ${policy.cloudTarget}, and the answers are of ${cloudTarget}`;
-    throw new CliError(
-      exitCodes.usage,
-      `Arm ${arm}: policy ${version} ${what}. Choose others with --target; of two targets each has a plan of its own.`,
-    );
-  }
-  return policy;
 }
 
-async function fromFile(file: string): Promise<ArmPolicy> {
-  try {
-    return { ...parsePolicy(JSON.parse(await readFile(file, "utf8"))), policyVersion: "" };
-  } catch (error) {
-    const reason = error instanceof Failure ? error.message : reasonOf(error);
-    throw new CliError(exitCodes.failed, `${file}: ${reason}`, { cause: error });
-  }
+function addStatus(command: Command, io: Io): void {
+  watchable(named(command.command("status"), "experiment"))
+    .description(
+      "what its arms are worth, how far the evidence is, and what is missing; the verdict, and what would flip it",
+    )
+    .option(
+      "--exit-code",
+      `exit ${exitCodes.degraded} when it ended without a verdict (held or stopped); with --watch, exit when it ended`,
+    )
+    .addHelpText("after", STATUS_DETAILS)
+    .action(async (name: string, { exitCode, watch }: { exitCode?: boolean; watch?: boolean }, own: Command) => {
+      // Resolved once: while it is watched, a newer experiment may get the name.
+      const { uid } = await find(contextOf(own, io), name);
+      let last: ExperimentView | undefined;
+      await watched(own, io, async ({ gateway, output }) => {
+        const experiment = await gateway.experiments.one({ uid });
+        last = experiment;
+        const now = watch && !io.isOutputTerminal ? null : io.now();
+        output.one(experiment, uid, () => showExperiment(experiment, output, now));
+        return exitCode === true && isEnded(experiment);
+      });
+      if (exitCode !== true || last === undefined || !isEnded(last)) return;
+      if (last.phase === "Decided" && last.verdict !== "hold") return;
+      const why = last.message === "" ? "." : `: ${last.message}`;
+      throw new CliError(exitCodes.degraded, `Experiment ${last.name} is ${phaseWords(last)}${why}`);
+    });
 }
 
-/** An answer that is late by one deadline and not by the other cannot be compared, nor can policies of other classes. */
-function refuseDifferent(policies: readonly ArmPolicy[], arms: ExperimentSpec["spec"]["arms"]): void {
-  const deadlines = policies.map(({ deadlineMs }) => deadlineMs);
-  if (new Set(deadlines).size > 1) {
-    const list = arms.map(({ name }, i) => `${name} ${deadlines[i]} ms`).join(", ");
-    throw new CliError(exitCodes.usage, `The arms must have one deadline, the SLA: ${list}.`);
-  }
-  const labels = policies.map((policy) => policy.labels.join(", "));
-  if (new Set(labels).size === 1) return;
-  const list = arms.map(({ name }, i) => `  ${name}: ${labels[i]}`).join("\n");
-  throw new CliError(exitCodes.usage, `The policies must be for the same classes, in one order:\n${list}`);
+function addStop(command: Command, io: Io): void {
+  named(command.command("stop"), "experiment")
+    .description("end it without a verdict: its devices have the policy in force again")
+    .option("--why <TEXT>", "stands in its history")
+    .addHelpText(
+      "after",
+      '\nFor example: tributary experiment stop cloud-or-not --why "the fleet moves to another target"',
+    )
+    .action(async (name: string, { why }: { why?: string }, own: Command) => {
+      const context = contextOf(own, io);
+      const { uid, name: called } = await find(context, name);
+      const answer = await context.gateway.experiments.stop({ uid, body: { by: personOf(io), why } });
+      context.output.one(answer, uid, () =>
+        context.output.line(`Experiment ${called} is stopped: its devices have the policy in force again.`),
+      );
+    });
 }
 
-async function plot(
-  file: string,
-  logged: LoggedFrames,
-  control: ArmPolicy,
-  modelDigest: string,
-  { arms }: ExperimentForecast,
-): Promise<void> {
-  const [{ simulate }, { simulationPicture }] = await Promise.all([
-    import("../simulation/simulate.ts"),
-    import("../simulation/picture.ts"),
-  ]);
-  const shares = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 1];
-  const { points } = simulate(logged, control, modelDigest, shares);
-  const marks = arms.map(({ name, escalated, accuracy, p99Ms }) => ({
-    name: p99Ms === null ? name : `${name}, p99 ${p99Ms.toFixed(0)} ms`,
-    share: escalated,
-    accuracy,
-  }));
-  await writeFile(file, simulationPicture({ points, own: null }, marks));
+function addHistory(command: Command, io: Io): void {
+  named(command.command("history"), "experiment")
+    .description("its events in order, with their authors")
+    .addHelpText("after", "\nFor example: tributary experiment history cloud-or-not -o json")
+    .action(async (name: string, _options: object, own: Command) => {
+      const context = contextOf(own, io);
+      const { uid } = await find(context, name);
+      const { items } = await context.gateway.experiments.events({ uid });
+      context.output.list(items, experimentEventView(uid), "No events.");
+    });
 }
 
-async function specOf(file: string): Promise<ExperimentSpec> {
-  const { problems, spec } = lintExperiment(await readSpecFile(file));
-  if (spec !== null) return spec;
-  throw new CliError(exitCodes.failed, problems.map((problem) => lineOf(file, problem)).join("\n"));
+function addReport(command: Command, io: Io): void {
+  reportOption(named(command.command("report"), "experiment"), "experiment-NAME.html")
+    .description("a page with the evidence, the decision and what would flip it")
+    .addHelpText("after", "\nFor example: tributary experiment report cloud-or-not -o decision.html")
+    .action(async (name: string, { output: file }: { output?: string }, own: Command) => {
+      const context = contextOf(own, io);
+      const { uid, name: called } = await find(context, name);
+      const page = await context.gateway.experiments.report({ uid });
+      writeReport(context, page, file, `experiment-${called}.html`);
+    });
 }
 
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-const ms = (value: number | null): string => (value === null ? "-" : `${value.toFixed(0)} ms`);
-const per1000 = (value: number): string => (1_000 * value).toFixed(2);
-
-function view(currency: string): View<PlannedArm> {
-  return {
-    name: ({ name }) => name,
-    columns: [
-      { head: "ARM", of: ({ name }) => name },
-      { head: "SENT", of: ({ escalated }) => percent(escalated) },
-      { head: "LATE", of: ({ late }) => percent(late) },
-      { head: "P50", of: ({ p50Ms }) => ms(p50Ms) },
-      { head: "P99", of: ({ p99Ms }) => ms(p99Ms) },
-      { head: "ACCURACY", of: ({ accuracy }) => percent(accuracy) },
-      { head: "CALLS FOR 1000", of: ({ costPer1000 }) => costPer1000 },
-      { head: `WORTH OF 1000 (${currency})`, of: ({ utility }) => per1000(utility) },
-      {
-        head: "MORE THAN THE CONTROL",
-        of: ({ lead }) =>
-          lead === null ? "-" : `${per1000(lead.difference)} (${per1000(lead.lower)} to ${per1000(lead.upper)})`,
-      },
-      { head: "EXPERIMENT", of: ({ lead, experiment }) => (lead === null ? "control" : experimentWords(experiment)) },
-    ],
-  };
-}
-
-const experimentWords = (experiment: PlannedArm["experiment"]): string => {
-  if (experiment === null) return "undecided after a year";
-  const { hours, verdict } = experiment;
-  const [count, unit] = hours < 48 ? [Math.ceil(hours), "hour"] : [Math.ceil(hours / 24), "day"];
-  return `${verdict}, about ${count} ${unit}${count === 1 ? "" : "s"}`;
-};
-
-function show(forecast: ExperimentForecast, output: Output): void {
-  const { frames, labelled, devices, framesPerHour, labelsPerHour, arms, winner, currency } = forecast;
-  output.pairs([
-    ["Experiment", forecast.name],
-    ["Frames", `${frames}, ${labelled} of them drawn and labelled`],
-    ["Devices", devices],
-    ["Of one device", `${framesPerHour.toFixed(0)} frames an hour, ${(24 * labelsPerHour).toFixed(1)} labels a day`],
-  ]);
-  output.line();
-  output.list(arms, view(currency), "");
-  output.line();
-  if (forecast.sent === 0) output.line("Warning: no frame of this log was sent to the cloud: none counts as late.");
-  const how = winner.isShown ? "the labels show it" : "the labels leave it open";
-  output.line(`Expected winner: ${winner.name} (${how}).`);
-  for (const name of winner.tooLate) {
-    const rise = (arms.find((arm) => arm.name === name)?.late ?? 0) - (arms[0]?.late ?? 0);
-    output.line(
-      `${name} is worth more, but its late share would rise by ${(100 * rise).toFixed(2)} points; lateMargin allows less than ${(100 * forecast.lateMargin).toFixed(2)}.`,
-    );
-  }
-}
-
-function policyFile(text: string, before: readonly PolicyFile[]): readonly PolicyFile[] {
-  const at = text.indexOf("=");
-  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError("expected ARM=FILE.");
-  return [...before, { arm: text.slice(0, at), file: text.slice(at + 1) }];
-}
+const find = (context: Context, wanted: string): Promise<ExperimentView> =>
+  findNewest(context, "experiment", wanted, context.gateway.experiments);

@@ -1,20 +1,20 @@
 /** `rollout`: starts, shows and controls rollouts. */
 import type { RolloutCommand, RolloutDevices, RolloutQuery, RolloutView } from "@tributary/api";
-import { changeWords, type SpecPath } from "@tributary/rollouts";
+import { changeWords } from "@tributary/rollouts";
 import { Command, Option } from "commander";
-import { type Context, contextOf, type Io } from "../context.ts";
+import { type Context, contextOf, type Io, personOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { GatewayRefusal } from "../gateway.ts";
 import { ago, type View } from "../output.ts";
 import { reportOption, writeReport } from "../report-file.ts";
-import { type Linted, lineOf, lint } from "../rollouts/lint.ts";
+import { lint } from "../rollouts/lint.ts";
 import { type Event, markOf, packageWords, phaseWords, stepsOf, treeOf } from "../rollouts/tree.ts";
 import { watchable, watched } from "../watch.ts";
-import { addLint, problemsCounted, readSpecFile } from "./lint.ts";
+import { addLint } from "./lint.ts";
+import { createFrom, findNewest, listNewest, named } from "./named.ts";
 
 /** Devices of the canary that a status fetches, the gateway's limit; those with problems are shown first. */
 const DEVICES_FETCHED = 10_000;
-const LISTED_MAX = 100;
 
 const viewOf = (now: number): View<RolloutView> => ({
   name: (rollout) => rollout.uid,
@@ -43,10 +43,13 @@ export function rolloutCommand(io: Io): Command {
     .command("create")
     .description("start a rollout; its file is checked first")
     .requiredOption("-f, --file <FILE>", "specification in YAML; - reads stdin")
-    .action(async ({ file }: { file: string }, own: Command) => create(contextOf(own, io), file));
+    .action(async ({ file }: { file: string }, own: Command) => {
+      const context = contextOf(own, io);
+      await createFrom(context, file, "rollout", lint, (body) => context.gateway.rollouts.create({ body }));
+    });
   addLint(command, io, lint, ({ spec }) => `${spec.strategy.canary.steps.length} steps`);
   addList(command, io);
-  watchable(named(command.command("status")))
+  watchable(named(command.command("status"), "rollout"))
     .description("the state of a rollout: steps, analyses with their numbers, canary devices")
     .option(
       "--exit-code",
@@ -62,11 +65,11 @@ export function rolloutCommand(io: Io): Command {
     ["retry", "restart one that was rolled back or abandoned"],
     ["undo", "roll back a finished one"],
   ] as const) {
-    named(command.command(word))
+    named(command.command(word), "rollout")
       .description(about)
       .action((name: string, _options: object, own: Command) => control(contextOf(own, io), name, word));
   }
-  named(command.command("promote"))
+  named(command.command("promote"), "rollout")
     .description("skip the current step, without evidence; the history records your name")
     .option("--full", "skip all steps: every device gets the model")
     .action((name: string, { full }: { full?: boolean }, own: Command) =>
@@ -86,21 +89,17 @@ function addList(command: Command, io: Io): void {
       new Option("--phase <PHASE>", "only in this phase").choices(["Progressing", "Paused", "Healthy", "Degraded"]),
     )
     .action(({ name, model, phase }: Pick<RolloutQuery, "name" | "model" | "phase">, own: Command) =>
-      watched(own, io, async ({ gateway, output }) => {
-        // One more than is shown, to know whether there are more.
-        const { items } = await gateway.rollouts.list({ name, model, phase, limit: LISTED_MAX + 1 });
-        const shown = items.slice(0, LISTED_MAX);
-        output.list(shown, viewOf(io.now()), "No rollouts. Start one: tributary rollout create -f FILE");
-        if (shown.length === items.length) return;
-        const more = `Only the newest ${LISTED_MAX} are shown: filter with --name, --model and --phase.`;
-        if (output.isForPeople) output.line(more);
-        else io.stderr(`${more}\n`);
-      }),
+      watched(own, io, (context) =>
+        listNewest(context, (limit) => context.gateway.rollouts.list({ name, model, phase, limit }), viewOf(io.now()), {
+          nothing: "No rollouts. Start one: tributary rollout create -f FILE",
+          filters: "--name, --model and --phase",
+        }),
+      ),
     );
 }
 
 function addHistory(command: Command, io: Io): void {
-  named(command.command("history"))
+  named(command.command("history"), "rollout")
     .description("its events in order, with their authors")
     .action(async (name: string, _options: object, own: Command) => {
       const context = contextOf(own, io);
@@ -123,7 +122,7 @@ function addHistory(command: Command, io: Io): void {
 }
 
 function addReport(command: Command, io: Io): void {
-  reportOption(named(command.command("report")), "rollout-NAME.html")
+  reportOption(named(command.command("report"), "rollout"), "rollout-NAME.html")
     .description("a page with the evidence and the decisions")
     .action(async (name: string, { output: file }: { output?: string }, own: Command) => {
       const context = contextOf(own, io);
@@ -133,57 +132,8 @@ function addReport(command: Command, io: Io): void {
     });
 }
 
-const named = (command: Command): Command =>
-  command.argument("<rollout>", "its name or its uid; if several have the name, the newest");
-
-async function create({ gateway, output, io }: Context, file: string): Promise<void> {
-  const linted = lint(await readSpecFile(file));
-  const { problems, written, spec } = linted;
-  if (spec === null) throw refusedFile(file, problems.map((problem) => lineOf(file, problem))); // biome-ignore format: one line
-  const body = { spec: written as Record<string, unknown>, by: personOf(io) };
-  const made = await gateway.rollouts.create({ body }).catch((error: unknown) => {
-    throw located(file, linted, error);
-  });
-  output.one(made, made.uid, () => {
-    output.line(`Rollout ${spec.metadata.name} starts: ${made.uid}`);
-    output.line(`Watch it: tributary rollout status ${made.uid} -w`);
-  });
-}
-
-const refusedFile = (file: string, lines: readonly string[]): CliError =>
-  new CliError(
-    exitCodes.failed,
-    `${problemsCounted(lines.length)} in ${file}; no rollout was started.\n${lines.join("\n")}`,
-  );
-
-/** The server's errors, with their place in the file. */
-function located(file: string, { locate }: Linted, error: unknown): unknown {
-  if (!(error instanceof GatewayRefusal) || !Array.isArray(error.details.problems)) return error;
-  const problems = error.details.problems.flatMap((problem: unknown) => {
-    const { path, message } = (problem ?? {}) as { path?: unknown; message?: unknown };
-    return Array.isArray(path) && typeof message === "string" ? [{ path: path as SpecPath, message }] : [];
-  });
-  return problems.length === 0
-    ? error
-    : refusedFile(
-        file,
-        problems.map((problem) => lineOf(file, locate(problem))),
-      );
-}
-
-/** By name (the newest), or by uid. */
-async function find({ gateway, io }: Context, wanted: string): Promise<RolloutView> {
-  const { items } = await gateway.rollouts.list({ name: wanted });
-  const [newest, ...others] = items;
-  if (newest === undefined) return gateway.rollouts.one({ uid: wanted });
-  if (others.length > 0) {
-    const olders = others.slice(0, 5).map(({ uid, createdAt }) => `  ${uid} of ${createdAt}`);
-    io.stderr(
-      `${items.length} rollouts are named ${wanted}; this is the newest, ${newest.uid}. Others, by uid:\n${olders.join("\n")}\n`,
-    );
-  }
-  return newest;
-}
+const find = (context: Context, wanted: string): Promise<RolloutView> =>
+  findNewest(context, "rollout", wanted, context.gateway.rollouts);
 
 async function status(
   command: Command,
@@ -244,8 +194,6 @@ async function control(context: Context, name: string, command: RolloutCommand):
     output.line(`Rollout ${called}: ${command} was accepted. See: tributary rollout status ${uid}`),
   );
 }
-
-const personOf = ({ env }: Io): string => (env.USER || env.LOGNAME || "tributary-cli").slice(0, 128);
 
 /** In short: the reason of an analysis, or the numbers of another transition. */
 function evidenceWords(event: Event): string {

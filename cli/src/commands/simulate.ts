@@ -59,7 +59,12 @@ export const simulateCommand = (io: Io): Command =>
     .action(async (options: Options, command: Command) => {
       const output = outputOf(command, io);
       const isWanted = ({ arm }: LoggedLine) => options.arm === undefined || arm === options.arm;
-      const { lines, policies } = await readLogged(options, io, options.policy === undefined, isWanted);
+      const { lines, policies } = await readLogged(
+        options,
+        io,
+        options.policy === undefined ? "in force" : "none",
+        isWanted,
+      );
       const { modelDigest, ofModel } = oneModel(lines, options, policies);
       const policy =
         options.policy === undefined

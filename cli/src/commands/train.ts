@@ -2,7 +2,7 @@
 import type { TrainingDetail, TrainingPhaseName, TrainingQuery } from "@tributary/api";
 import { trainingPhases } from "@tributary/api";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { type Context, contextOf, type Io } from "../context.ts";
+import { type Context, contextOf, type Io, personOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { reportOption, writeReport } from "../report-file.ts";
 import { withPictures } from "../trainings/embedded-pictures.ts";
@@ -150,8 +150,6 @@ async function find({ gateway }: Context, id: string): Promise<TrainingDetail> {
   }
   return gateway.trainings.one({ runId: found?.runId ?? id });
 }
-
-const personOf = ({ env }: Io): string => (env.USER || env.LOGNAME || "tributary-cli").slice(0, 128);
 
 const MS_OF = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 

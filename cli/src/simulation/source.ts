@@ -1,7 +1,7 @@
 /** Where simulations take logged frames from: Kafka, or a file that `router simulate --export` wrote. */
 import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
-import type { RoutingPolicy } from "@tributary/contracts";
+import { type RoutingPolicy, topics } from "@tributary/contracts";
 import { reasonOf } from "@tributary/kernel";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { positive } from "../commands/options.ts";
@@ -32,20 +32,27 @@ export const withSource = (command: Command): Command =>
     )
     .option("--frames-max <N>", "read at most this many frames", positive, 500_000);
 
-export type Logged = { readonly lines: readonly LoggedLine[]; readonly policies: readonly RoutingPolicy[] };
+export type Logged = {
+  readonly lines: readonly LoggedLine[];
+  /** In force. */
+  readonly policies: readonly RoutingPolicy[];
+  /** Those that experiments may name. */
+  readonly versions: readonly RoutingPolicy[];
+};
 
-/** Reads the frames that `isWanted`, and the policies of the same source where they are needed. */
+/** Reads the frames that `isWanted`, and of the same source the policies that are needed: `versions` beside those in force. */
 export async function readLogged(
   options: SourceOptions,
   io: Io,
-  needsPolicies: boolean,
+  needed: "none" | "in force" | "versions",
   isWanted: (line: LoggedLine) => boolean = () => true,
 ): Promise<Logged> {
   const log = options.from === undefined ? await kafkaLog(options, io) : fileLog(options.from);
   let read = 0;
   const progress = new Progress(io, () => `${read} frames read`);
   try {
-    const policies = needsPolicies ? await log.policies() : [];
+    const policies = needed === "none" ? [] : await log.policies();
+    const versions = needed === "versions" ? await log.versions() : [];
     const lines: LoggedLine[] = [];
     for await (const line of log.lines) {
       if (!isWanted(line)) continue;
@@ -57,7 +64,7 @@ export async function readLogged(
     if (read >= options.framesMax) {
       io.stderr(`Only ${options.framesMax} frames were read: raise --frames-max, or shorten --since.\n`);
     }
-    return { lines, policies };
+    return { lines, policies, versions };
   } catch (error) {
     throw options.from === undefined ? kafkaFailed(options.brokers ?? [], error) : error;
   } finally {
@@ -69,6 +76,7 @@ export async function readLogged(
 type Log = {
   readonly lines: AsyncIterable<LoggedLine>;
   readonly policies: () => Promise<readonly RoutingPolicy[]>;
+  readonly versions: () => Promise<readonly RoutingPolicy[]>;
   readonly close: () => Promise<void>;
 };
 
@@ -84,7 +92,8 @@ async function kafkaLog(options: SourceOptions, io: Io): Promise<Log> {
   const range = { target: options.target, since: io.now() - options.since, signal: io.signal };
   return {
     lines: loggedFrames(reader, { ...range, unreadable: () => unreadable++ }),
-    policies: () => standingPolicies(reader, io.signal),
+    policies: () => standingPolicies(reader, topics.policies, io.signal),
+    versions: () => standingPolicies(reader, topics.policyVersions, io.signal),
     close: async () => {
       await reader.close();
       if (unreadable > 0) io.stderr(`${unreadable} records or frames are invalid and were skipped.\n`);
@@ -112,6 +121,7 @@ function fileLog(path: string): Log {
     policies: async () => {
       throw new CliError(exitCodes.usage, "--from has no policies: give --policy.");
     },
+    versions: async () => [],
     close: async () => {},
   };
 }
