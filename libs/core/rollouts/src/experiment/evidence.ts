@@ -63,7 +63,7 @@ export type ExperimentEvidence = {
   readonly logNeeded: number;
   readonly deadlineMs: number;
   readonly arms: readonly ArmEvidence[];
-  /** Do as many devices report as were assigned? ln e against it, and what the alarm needs. While it lasts no arm is adopted. */
+  /** Do as many devices report as were assigned? ln e against it, and what the alarm needs. While it lasts no verdict is taken. */
   readonly sampleRatio: { readonly log: number; readonly logNeeded: number; readonly isMismatch: boolean };
   /** Why nothing is decided yet, or what decided. */
   readonly why: string;

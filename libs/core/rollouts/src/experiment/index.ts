@@ -7,9 +7,9 @@ export {
   type ExperimentEvidence,
   experimentEvidenceOf,
 } from "./evidence.ts";
-export { applyExperimentEvent, type Experiment, type ExperimentArm, endOf } from "./experiment.ts";
-export { type ExperimentProposal, Experiments, type FrameCost, policyMetrics } from "./experiments.ts";
-export { flipsAt, type GridCell, gridMultiples, gridOf } from "./flips.ts";
+export { applyExperimentEvent, type Experiment } from "./experiment.ts";
+export { type ExperimentProposal, Experiments } from "./experiments.ts";
+export { flipsAt, gridMultiples, gridOf } from "./flips.ts";
 export {
   type ArmVerdict,
   ExperimentJudge,
