@@ -353,7 +353,9 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     this.status.due(uid);
     this.experimentStatus.due(uid);
     const adopted = this.controller.experiments.all.find((one) => adoptionUidOf(one) === uid);
-    if (adopted !== undefined) this.experimentStatus.due(adopted.uid);
+    if (adopted === undefined) return;
+    this.#adoptions.started(uid);
+    this.experimentStatus.due(adopted.uid);
   }
 
   // Proposals and writes.

@@ -39,6 +39,11 @@ export class Policies {
     return this.all.find((policy) => policy.policyVersion === policyVersion);
   }
 
+  /** It is published under its version. (Q1) */
+  isNamed(policyVersion: string): boolean {
+    return this.#versions.has(policyVersion);
+  }
+
   inForce(modelDigest: string, cloudTarget: string): RoutingPolicy | undefined {
     return this.#inForce.get(policyKey(modelDigest, cloudTarget));
   }

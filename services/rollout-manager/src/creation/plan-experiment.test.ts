@@ -145,7 +145,7 @@ test("the same name again is refused while it runs: weights and margins are fixe
 });
 
 describe("the rollout of an adopted policy", () => {
-  const inForce = (digit: string) => ({ inForce: () => policy(digit) });
+  const inForce = (digit: string, createdAt = 0) => ({ inForce: () => policy(digit, { createdAt }) });
   const parts = { accuracyBefore: () => null, policies: inForce("a") };
 
   test("goes to a canary of the devices with its model, judged by late answers; what was in force is what it returns to", () => {
@@ -162,5 +162,14 @@ describe("the rollout of an adopted policy", () => {
     const [first] = planAdoption(adopted(), { ...parts, fleet: fleetOf(40) })?.spec.spec.strategy.canary.steps ?? [];
     expect(first).toEqual({ setWeight: expect.any(Number) });
     expect((first as { setWeight: number }).setWeight).toBe(20);
+  });
+
+  test("is refused where another policy came in force since the decision: nothing compared the two", () => {
+    const later = inForce("d", adopted().changedAt + 1);
+    expect(() => planAdoption(adopted(), { ...parts, policies: later, fleet: fleetOf(40) })).toThrow(
+      /policy dddddddddddd came in force after experiment edge-or-cloud was decided; it stays: compare it/,
+    );
+    const same = inForce("b", adopted().changedAt + 1);
+    expect(planAdoption(adopted(), { ...parts, policies: same, fleet: fleetOf(40) })).toBeNull();
   });
 });

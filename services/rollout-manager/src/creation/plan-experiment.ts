@@ -165,8 +165,9 @@ export function planAdoption(
 ): Adoption | null {
   const { spec, arms, winner, modelDigest, cloudTarget } = experiment;
   const adopted = arms.find(({ name }) => name === winner)?.policyVersion;
-  const standing = parts.policies.inForce(modelDigest, cloudTarget)?.policyVersion;
-  if (adopted === undefined || standing === undefined || adopted === standing) return null;
+  const standing = parts.policies.inForce(modelDigest, cloudTarget);
+  if (adopted === undefined || standing === undefined || adopted === standing.policyVersion) return null;
+  refuseNewer(standing, experiment);
   const { selector, lateMargin, burnIn, duration } = spec.spec;
   const devices = devicesOf(selector, parts.fleet, INVALID).filter(({ slots }) => slots[PERCEPTION] === modelDigest);
   const { order, strata } = cohortsOf(devices, { ...parts, salt: adoptionUidOf(experiment) });
@@ -205,8 +206,16 @@ export function planAdoption(
     kind: "created",
     spec: rollout,
     modelDigest: adopted,
-    stableDigest: standing,
+    stableDigest: standing.policyVersion,
     order,
     ...(strata && { strata }),
   };
+}
+
+/** Months later the adopted policy may have been replaced by one that was learned since: nothing compared these. */
+function refuseNewer({ policyVersion, createdAt }: RoutingPolicy, { changedAt, spec }: Experiment): void {
+  if (createdAt <= changedAt) return;
+  const what = `policy ${policyVersion.slice(0, 12)} came in force after experiment ${spec.metadata.name} was decided`;
+  const advice = "it stays: compare it with the adopted one in another experiment";
+  throw new Failure("adoption-outdated", "ask-a-person", `${what}; ${advice}`);
 }
