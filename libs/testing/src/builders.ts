@@ -283,6 +283,7 @@ export const someExperiment = (change: Partial<Experiment> = {}): Experiment => 
   name: "cloud-or-edge",
   phase: "RUNNING",
   verdict: null,
+  freezesPolicies: true,
   winner: null,
   message: "",
   modelDigest: someDigest,

@@ -144,7 +144,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     this.policies = new Policies(sink);
     const publishing = { epoch, sink, clock, everyMs: limits.statusEveryMs };
     this.status = rolloutStatus(controller, models, publishing);
-    this.experimentStatus = experimentStatus(controller, publishing);
+    this.experimentStatus = experimentStatus(controller, this.policies, publishing);
     this.#watch = new Watch({
       controller,
       models,
@@ -384,8 +384,8 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     };
     await attempt("desired states", () => this.#desired.write(this.#stop.signal));
     for (const rollout of this.controller.rollouts) if (!isFinished(rollout)) this.status.due(rollout.uid);
-    for (const { uid, phase } of this.controller.experiments.all)
-      if (phase === "Running") this.experimentStatus.due(uid);
+    for (const one of this.controller.experiments.all)
+      if (one.phase === "Running" || one.verdict === "adopt") this.experimentStatus.due(one.uid);
     await attempt("status", () => this.status.publish());
     await attempt("status of experiments", () => this.experimentStatus.publish());
     this.#autoStart.round();

@@ -7,7 +7,7 @@ import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { somePolicy, someReported } from "@tributary/testing";
 import { FleetTable } from "../fleet/fleet-table.ts";
 import { digests } from "../rollout-manager.test-kit.ts";
-import { experimentSpecOf, planAdoption, planExperiment } from "./plan-experiment.ts";
+import { experimentSpecOf, isAdoptionDue, planAdoption, planExperiment } from "./plan-experiment.ts";
 import { SpecRefused } from "./spec-problems.ts";
 
 const version = (digit: string) => digit.repeat(64);
@@ -170,6 +170,8 @@ describe("the rollout of an adopted policy", () => {
       /policy dddddddddddd came in force after experiment edge-or-cloud was decided; it stays: compare it/,
     );
     const same = inForce("b", adopted().changedAt + 1);
+    const due = [parts.policies, later, same].map((policies) => isAdoptionDue(adopted(), policies));
+    expect(due).toEqual([true, false, false]);
     expect(planAdoption(adopted(), { ...parts, policies: same, fleet: fleetOf(40) })).toBeNull();
   });
 });

@@ -157,17 +157,41 @@ const ANALYSIS_MS_MAX = 6 * 3_600_000;
 
 export type Adoption = Extract<RolloutChange, { kind: "created" }>;
 
+type InForce = { readonly policies: Pick<Policies, "inForce"> };
+
+/** The version that an experiment adopted, and the policy in force in its place; null: it is in force, or nothing was adopted. */
+function adoptedOf({ arms, winner, modelDigest, cloudTarget }: Experiment, { policies }: InForce) {
+  const adopted = arms.find(({ name }) => name === winner)?.policyVersion;
+  const standing = policies.inForce(modelDigest, cloudTarget);
+  return adopted === undefined || standing === undefined || adopted === standing.policyVersion
+    ? null
+    : { adopted, standing };
+}
+
+/** Months later the adopted policy may have been replaced by one that was learned since: nothing compared these. */
+const isReplaced = ({ createdAt }: RoutingPolicy, { changedAt }: Experiment): boolean => createdAt > changedAt;
+
+/** Whether the rollout of what an experiment adopted is to start, if it has not. */
+export function isAdoptionDue(experiment: Experiment, policies: InForce["policies"]): boolean {
+  const both = adoptedOf(experiment, { policies });
+  return both !== null && !isReplaced(both.standing, experiment);
+}
+
 /** The rollout of the policy that an experiment adopted: to a canary first, whose answers are judged by the deadline alone, since the
  * experiment has judged what they are worth. Null: that policy is in force already. Throws Failure where it cannot start. */
 export function planAdoption(
   experiment: Experiment,
-  parts: Pick<ExperimentParts, "fleet" | "accuracyBefore"> & { readonly policies: Pick<Policies, "inForce"> },
+  parts: Pick<ExperimentParts, "fleet" | "accuracyBefore"> & InForce,
 ): Adoption | null {
-  const { spec, arms, winner, modelDigest, cloudTarget } = experiment;
-  const adopted = arms.find(({ name }) => name === winner)?.policyVersion;
-  const standing = parts.policies.inForce(modelDigest, cloudTarget);
-  if (adopted === undefined || standing === undefined || adopted === standing.policyVersion) return null;
-  refuseNewer(standing, experiment);
+  const both = adoptedOf(experiment, parts);
+  if (both === null) return null;
+  const { adopted, standing } = both;
+  const { spec, modelDigest } = experiment;
+  if (isReplaced(standing, experiment)) {
+    const what = `policy ${standing.policyVersion.slice(0, 12)} came in force after experiment ${spec.metadata.name} was decided`;
+    const advice = "it stays: compare it with the adopted one in another experiment";
+    throw new Failure("adoption-outdated", "ask-a-person", `${what}; ${advice}`);
+  }
   const { selector, lateMargin, burnIn, duration } = spec.spec;
   const devices = devicesOf(selector, parts.fleet, INVALID).filter(({ slots }) => slots[PERCEPTION] === modelDigest);
   const { order, strata } = cohortsOf(devices, { ...parts, salt: adoptionUidOf(experiment) });
@@ -210,12 +234,4 @@ export function planAdoption(
     order,
     ...(strata && { strata }),
   };
-}
-
-/** Months later the adopted policy may have been replaced by one that was learned since: nothing compared these. */
-function refuseNewer({ policyVersion, createdAt }: RoutingPolicy, { changedAt, spec }: Experiment): void {
-  if (createdAt <= changedAt) return;
-  const what = `policy ${policyVersion.slice(0, 12)} came in force after experiment ${spec.metadata.name} was decided`;
-  const advice = "it stays: compare it with the adopted one in another experiment";
-  throw new Failure("adoption-outdated", "ask-a-person", `${what}; ${advice}`);
 }

@@ -7,7 +7,8 @@ import {
 } from "@tributary/contracts";
 import type { RolloutController } from "@tributary/rollouts";
 import { type Experiment, type ExperimentEvidence, writtenExperiment } from "@tributary/rollouts/experiment";
-import { adoptionUidOf } from "../creation/plan-experiment.ts";
+import { adoptionUidOf, isAdoptionDue } from "../creation/plan-experiment.ts";
+import type { Policies } from "../policies.ts";
 import { type Publishing, StatusPublisher } from "./status-publisher.ts";
 
 const phases = {
@@ -23,8 +24,14 @@ const verdicts = {
   hold: "HOLD",
 } as const satisfies Record<NonNullable<Experiment["verdict"]>, ExperimentVerdict>;
 
-/** `hasRollout`: the rollout of the policy that it adopted was started. */
-function recordOf(experiment: Experiment, evidence: ExperimentEvidence | null, hasRollout: boolean): ExperimentRecord {
+/** Of the rollout of the policy that it adopted: whether it was started, and whether it is still to start. */
+type Adopting = { readonly hasRollout: boolean; readonly isDue: boolean };
+
+function recordOf(
+  experiment: Experiment,
+  evidence: ExperimentEvidence | null,
+  { hasRollout, isDue }: Adopting,
+): ExperimentRecord {
   const { uid, version, spec, phase, verdict, winner, why, modelDigest, cloudTarget, order, generation } = experiment;
   return {
     uid,
@@ -40,6 +47,7 @@ function recordOf(experiment: Experiment, evidence: ExperimentEvidence | null, h
     generation,
     reviewAt: phase === "Decided" ? experiment.changedAt + spec.spec.reviewAfter : null,
     rollout: hasRollout ? adoptionUidOf(experiment) : null,
+    freezesPolicies: phase === "Running" || isDue,
     spec: JSON.stringify(writtenExperiment(spec)),
     evidence: JSON.stringify(evidence),
     createdAt: experiment.createdAt,
@@ -50,6 +58,7 @@ function recordOf(experiment: Experiment, evidence: ExperimentEvidence | null, h
 /** experiments.v1 */
 export const experimentStatus = (
   controller: RolloutController,
+  policies: Pick<Policies, "inForce">,
   publishing: Publishing,
 ): StatusPublisher<ExperimentRecord> =>
   new StatusPublisher({
@@ -60,7 +69,8 @@ export const experimentStatus = (
       const experiment = controller.experiments.get(uid);
       if (experiment === null) return null;
       const hasRollout = controller.rollout(adoptionUidOf(experiment)) !== null;
-      return recordOf(experiment, controller.experiments.evidence(uid), hasRollout);
+      const isDue = !hasRollout && isAdoptionDue(experiment, policies);
+      return recordOf(experiment, controller.experiments.evidence(uid), { hasRollout, isDue });
     },
     isActive: ({ phase }) => phase === "RUNNING",
   });

@@ -153,8 +153,8 @@ describe("the learner", () => {
   const running = someExperiment({ name: "is-the-cloud-worth-it", modelDigest: "ef".repeat(32) });
 
   test.each([
-    ["is decided", { phase: "DECIDED", verdict: "ADOPT" }],
-    ["is stopped", { phase: "STOPPED" }],
+    ["is decided, and what it adopted is being rolled out", { phase: "DECIDED", freezesPolicies: false }],
+    ["is stopped", { phase: "STOPPED", freezesPolicies: false }],
     ["is deleted", null],
   ] satisfies [string, Partial<Experiment> | null][])(
     "L4: policies stand while an experiment runs, and follow the labels once it %s",
@@ -165,7 +165,7 @@ describe("the learner", () => {
         expect.objectContaining({ by: "experiment is-the-cloud-worth-it", why: "promise-refuted" }),
       ]);
       expect(published()).toEqual([1]);
-      log.put(topics.experiments, running.uid, { ...running, evidence: "{}", message: "nothing new" });
+      log.put(topics.experiments, running.uid, { ...running, phase: "DECIDED", verdict: "ADOPT" });
       log.put(topics.experiments, running.uid, end && { ...running, ...end });
       await until(() => published().length > 1);
       await learner.onApplicationShutdown();

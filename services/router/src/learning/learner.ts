@@ -5,8 +5,9 @@
  * L2. Its memory is rebuilt from Kafka: labels, the predictions and results of the partitions that have labels, policies,
  *     each since the start of the window. Without labels, only the topic of labels is read.
  * L3. A wrong label does not stop it: each is logged and counted by its outcome (evidence.ts E1).
- * L4. While an experiment runs, or a rollout of a policy, all policies are frozen, and during a rollout of a model those of its
- *     two models: a change is reported, not published. The arms would otherwise differ by more than is compared.
+ * L4. All policies are frozen while an experiment runs or what it adopted is still to be rolled out, and while a policy is rolled out;
+ *     those of its two models while a model is. A change is reported, not published: the arms would otherwise differ by more than is
+ *     compared.
  * L5. It waits while Kafka is unavailable; it never delays an answer.
  * L6. Labels for frames older than its memory make it read their partitions again, at most every `SEEK_EVERY_MS`.
  */
@@ -269,11 +270,11 @@ function takeRollout(rollouts: Map<string, Comparing>, record: InRecord): boolea
   return isNew;
 }
 
-/** L4. True when another experiment runs, or one no longer does. */
+/** L4. True when another experiment freezes policies, or one no longer does. */
 function takeExperiment(experiments: Map<string, string>, record: InRecord): boolean {
   const key = record.key ?? "";
   const experiment = record.value === null ? null : Experiment.decodeConfluent(record.value);
-  if (experiment?.phase !== "RUNNING") return experiments.delete(key);
+  if (experiment?.freezesPolicies !== true) return experiments.delete(key);
   const isNew = !experiments.has(key);
   experiments.set(key, experiment.name);
   return isNew;
