@@ -3,12 +3,21 @@ import { describe, expect, test } from "@jest/globals";
 import { POLICY } from "@tributary/contracts";
 import { type Random, seededRandom } from "@tributary/kernel";
 import { FleetMetrics } from "../fleet-metrics/index.ts";
-import { eventOfRecord, type LogEvent, RolloutController, recordOfEvent, rolloutSpec, UNPINNED } from "../index.ts";
+import {
+  assignCohorts,
+  eventOfRecord,
+  type LogEvent,
+  RolloutController,
+  recordOfEvent,
+  rolloutSpec,
+  UNPINNED,
+} from "../index.ts";
 import { type ExperimentSpec, readExperiment } from "./index.ts";
 
 const MINUTE = 60_000;
 const T0 = 1_700_000_000_000;
 const DEVICES = 20;
+const names = ["hybrid", "edge", "third"];
 const versions = ["a", "b", "c"].map((digit) => digit.repeat(64));
 
 type Behaviour = { readonly accuracy: number; readonly escalated: number; readonly late: number };
@@ -20,7 +29,7 @@ function specOf(arms: number, change: object = {}): ExperimentSpec {
     kind: "Experiment",
     metadata: { name: "edge-or-cloud" },
     spec: {
-      arms: ["hybrid", "edge", "third"].slice(0, arms).map((name, i) => ({ name, policy: versions[i] })),
+      arms: names.slice(0, arms).map((name, i) => ({ name, policy: versions[i] })),
       utility: { correct: 1, escalated: 0.01, late: 1, currency: "EUR" },
       rope: 0.03,
       duration: "2h",
@@ -89,6 +98,7 @@ class Running {
     };
     this.fleet.observe(deviceId, version, "escalated", hits(60, escalated), 60, at);
     this.fleet.observe(deviceId, version, "in-time", hits(60, 1 - late), 60, at);
+    this.controller.experiments.framesOf(deviceId, version, names[Number(deviceId[0])] as string, at);
     if (isLabelled) this.fleet.observe(deviceId, version, "system-accuracy", hits(12, accuracy), 12, at);
   }
 
@@ -250,24 +260,75 @@ describe("its decision", () => {
     expect(experiment?.why).toMatch(/undecided at its end: 0 devices of arm edge have labelled frames/);
   });
 
-  test("is none while an arm's policy reaches few of its devices: their frames count for no arm", () => {
+  test("is none while an arm's policy does not reach its devices: what they do by the control's is not the arm's", () => {
     const running = new Running(1);
-    const { observe } = running.fleet;
-    const missed = running.arms[1]?.slice(0, 12) ?? [];
-    running.fleet.observe = function (deviceId, version, ...rest) {
-      return observe.call(this, deviceId, missed.includes(deviceId) ? (versions[0] as string) : version, ...rest);
+    const [control] = versions as [string];
+    const sentBy = (deviceId: string, version: string) => (deviceId.startsWith("1") ? control : version);
+    const { fleet, controller } = running;
+    const [{ observe }, { framesOf }] = [fleet, controller.experiments];
+    fleet.observe = function (deviceId, version, ...rest) {
+      return observe.call(this, deviceId, sentBy(deviceId, version), ...rest);
     };
-    expect(running.run(60, [usual, usual])).toBe(60);
-    expect(ofArm(running, "edge")).toMatchObject({ devices: 20, reporting: 8 });
-    expect(running.evidence?.sampleRatio.isMismatch).toBe(true);
+    controller.experiments.framesOf = function (deviceId, version, ...rest) {
+      framesOf.call(this, deviceId, sentBy(deviceId, version), ...rest);
+    };
+    running.run(119, [usual, usual]);
+    expect(running.evidence?.why).toMatch(/the devices that report are not those that were assigned/);
+    expect(ofArm(running, "edge")).toMatchObject({ reporting: 0, frames: { correct: 0, escalated: 0, late: 0 } });
+  });
+
+  test("comes also where arms are reached late: the control's policy, in force before, lets none of its devices report sooner", () => {
+    const running = new Running(1);
+    const { experiments } = running.controller;
+    const [{ observe }, { framesOf }] = [running.fleet, experiments];
+    const [control] = versions as [string];
+    let isReached = false;
+    running.fleet.observe = function (deviceId, version, ...rest) {
+      return observe.call(this, deviceId, isReached ? version : control, ...rest);
+    };
+    experiments.framesOf = function (deviceId, version, arm, at) {
+      framesOf.call(this, deviceId, isReached ? version : control, isReached ? arm : "default", at);
+    };
+    running.run(20, [usual, usual]);
+    expect(running.evidence?.why).toMatch(/^0 devices of arm edge have labelled frames/);
+    expect(running.evidence?.sampleRatio).toMatchObject({ isMismatch: false });
+    isReached = true;
+    expect(running.decide(T0 + running.run(119, [usual, usual]) * MINUTE)).toMatchObject({ verdict: "equivalent" });
+  });
+
+  test("is kept back by the sample ratio in at most one of a hundred experiments whose devices all report at once", () => {
+    let alarms = 0;
+    for (let seed = 1; seed <= 100; seed++) {
+      const controller = new RolloutController(new FleetMetrics());
+      const fleet = Array.from({ length: 2 * DEVICES }, (_, i) => `d${i}`);
+      // As arms are drawn: by the uid.
+      const { order } = assignCohorts(
+        fleet.map((deviceId) => ({ deviceId, hardwareClass: "x64", camera: "", site: "", accuracyBefore: null })),
+        `u${seed}`,
+      );
+      const arms = versions.slice(0, 2).map((policyVersion) => ({ policyVersion, devices: DEVICES }));
+      const [modelDigest, cloudTarget, deadlineMs] = ["e".repeat(64), "cloud", 300];
+      const change = { kind: "experiment-created", spec: specOf(2), arms, order, modelDigest, cloudTarget, deadlineMs };
+      controller.applied({ uid: `u${seed}`, version: 1, at: T0, by: "ann", change } as LogEvent, 1n);
+      for (const deviceId of fleet) {
+        const arm = order.indexOf(deviceId) < DEVICES ? 0 : 1;
+        controller.experiments.framesOf(deviceId, versions[arm] as string, names[arm] as string, T0 + MINUTE);
+      }
+      controller.look(T0 + 11 * MINUTE);
+      if (controller.experiments.evidence(`u${seed}`)?.sampleRatio.isMismatch) alarms += 1;
+    }
+    expect(alarms).toBeLessThanOrEqual(4);
   });
 
   test("is none while an arm's devices are silent: the sample ratio is off", () => {
     const running = new Running(1);
     const silent = running.arms[1]?.slice(0, 14) ?? [];
-    const { observe } = running.fleet;
+    const [{ observe }, { framesOf }] = [running.fleet, running.controller.experiments];
     running.fleet.observe = function (deviceId, ...rest) {
       return silent.includes(deviceId) || observe.call(this, deviceId, ...rest);
+    };
+    running.controller.experiments.framesOf = function (deviceId, ...rest) {
+      if (!silent.includes(deviceId)) framesOf.call(this, deviceId, ...rest);
     };
     running.run(30, [{ ...usual, late: 0.2 }, usual]);
     expect(running.evidence?.sampleRatio.isMismatch).toBe(true);

@@ -7,7 +7,9 @@
  * X2. Nothing is judged in the burn-in, nor before each arm has `DEVICES_MIN` devices with frames in every lane. What evidence is
  *     planned for is fixed at the first look, from the past and from the number of frames, never from their outcomes (judge.ts J2).
  * X3. The first verdict of an arm holds, whatever later looks show. The experiment is decided when each arm has one, or at its end.
- * X4. While the sample ratio is off no verdict is taken: what is left of an arm is not a random part of it.
+ * X4. While the sample ratio is off no verdict is taken: what is left of an arm is not a random part of it. A device reports once its frames
+ *     name its arm, in every arm alike: by the policy alone those of the control would report first, since it is mostly in force already.
+ *     Devices whose agents know no arms do not report, in whichever arm.
  * X5. When it ends, each device decides by the policy in force again. An adopted policy is rolled out afterwards, through a canary. */
 import { POLICY } from "@tributary/contracts";
 import { Failure, hashOf, type Instant } from "@tributary/kernel";
@@ -54,6 +56,8 @@ type TrackedArm = {
   readonly entries: readonly DeviceEntry[];
   readonly latencies: Latencies;
   costMicros: number;
+  /** Devices that have sent frames in its name, decided by its policy. (X4) */
+  readonly reported: Set<string>;
   /** Devices whose newest frames name another arm or policy. */
   readonly elsewhere: Set<string>;
   /** X3. With the look that it is of. */
@@ -133,6 +137,8 @@ export class Experiments {
     const assigned = tracked?.armOf.get(deviceId);
     if (tracked === undefined || assigned === undefined) return;
     const { createdAt, spec } = tracked.experiment;
+    if (at < createdAt) return;
+    if (policyVersion === assigned.policyVersion && arm === assigned.name) assigned.reported.add(deviceId);
     if (at < createdAt + spec.spec.burnIn) return;
     // An agent of before knows no arms, and decides by the policy that it is sent.
     const isElsewhere = policyVersion !== assigned.policyVersion || (arm !== assigned.name && arm !== "default");
@@ -208,6 +214,7 @@ export class Experiments {
         entries: this.#devices.entriesOf(POLICY, devices),
         latencies: new Latencies(),
         costMicros: 0,
+        reported: new Set(),
         elsewhere: new Set(),
         verdict: null,
         look: null,
@@ -252,7 +259,7 @@ export class Experiments {
       return;
     }
     const lanes = analyses.map((analysis) => (analysis === null ? null : lanesOf(analysis)));
-    ratio.reported(arms.map((_, i) => reportingOf(tracked, lanes, i)));
+    ratio.reported(arms.map(({ reported }) => reported));
     const missing = missingOf(arms, lanes);
     if (missing === null) {
       tracked.judge ??= judgeOf(experiment, lanes as readonly Lanes[], sinceMs); // X2
@@ -325,12 +332,6 @@ const countOf = (arm: Arm | undefined): number => {
   for (let i = 0; i < (arm?.frames.length ?? 0); i++) if ((arm?.frames[i] as number) > 0) count += 1;
   return count;
 };
-
-/** Devices of an arm with frames that its policy decided. */
-function reportingOf({ arms }: Tracked, lanes: readonly (Lanes | null)[], i: number): readonly string[] {
-  const late = ofArm(lanes, i)?.late;
-  return (arms[i]?.entries ?? []).flatMap(({ deviceId }, at) => ((late?.frames[at] ?? 0) > 0 ? [deviceId] : []));
-}
 
 const laneWords: Readonly<Record<LaneName, string>> = {
   correct: "labelled frames of the random sample",
@@ -498,7 +499,7 @@ class Ratio {
   readonly #salt: string;
 
   constructor({ uid, arms, order, strata }: Experiment) {
-    this.#salt = uid;
+    this.#salt = `${uid}\nreports`; // The uid alone has drawn the arms: by that hash one arm would come before the other.
     const place = new Map(order.map((deviceId, i) => [deviceId, strata?.[i] ?? 0]));
     for (const [arm, { devices }] of arms.entries()) {
       for (const deviceId of devices) {
@@ -511,9 +512,9 @@ class Ratio {
     }
   }
 
-  /** By arm, the devices with frames by now. An alarm stays, and so does the evidence for it. */
-  reported(arms: readonly (readonly string[])[]): void {
-    const fresh = arms.flat().filter((deviceId) => !this.#seen.has(deviceId));
+  /** By arm, the devices that have reported by now. An alarm stays, and so does the evidence for it. */
+  reported(arms: readonly ReadonlySet<string>[]): void {
+    const fresh = arms.flatMap((devices) => [...devices].filter((deviceId) => !this.#seen.has(deviceId)));
     const hash = (deviceId: string) => hashOf(`${this.#salt}\n${deviceId}`);
     for (const deviceId of fresh.toSorted((a, b) => hash(a) - hash(b) || (a < b ? -1 : 1))) {
       this.#seen.add(deviceId);
