@@ -1,11 +1,30 @@
 /** Devices of a fleet as Kafka sees them: they follow devices.desired.v1 and fill the topics that the bridge would fill. A
  * device ignores an older generation than it has seen, and one that it has already. The generations that it ignored, and every
  * model that it ever ran, are kept for assertions. The digest of a model sets its behaviour (`ModelBehaviour`), so a run is the
- * same whichever instance moves models. A window reports any number of frames, so a rollout is judged in seconds. */
-import { DeviceDesired, type DeviceReported, topics } from "@tributary/contracts";
-import { follow, type OutRecord, type PartitionReader, type RecordSink } from "@tributary/kafka";
+ * same whichever instance moves models. A window reports any number of frames, so a rollout is judged in seconds.
+ *
+ * With `policies`, devices decide by the policy that the bridge would send them, whose version sets the behaviour of the system
+ * (`PolicyBehaviour`); the fleet then also writes the router's final answers, and the labels. */
+import {
+  DeviceDesired,
+  type DeviceReported,
+  type EdgePrediction,
+  type RoutingPolicy,
+  topics,
+} from "@tributary/contracts";
+import {
+  type FollowContext,
+  type Following,
+  follow,
+  followAll,
+  type InRecord,
+  type OutRecord,
+  type PartitionReader,
+  type RecordSink,
+} from "@tributary/kafka";
 import { makeBootId, type Random } from "@tributary/kernel";
-import { somePrediction, somePredictions, someRegistration, someReported } from "./builders.ts";
+import { someDigest, somePrediction, somePredictions, someRegistration, someReported } from "./builders.ts";
+import { decidedFrame, type PolicyBehaviour, TRUE_LABEL, WRONG_LABEL } from "./decided-frames.ts";
 import { followContext } from "./memory-kafka.ts";
 
 export type ModelBehaviour = {
@@ -32,6 +51,8 @@ export type SimulatedFleetOptions = {
   readonly acceptedSchemas?: readonly string[];
   readonly modelDigest: string;
   readonly behaviours: Readonly<Record<string, ModelBehaviour>>;
+  /** By version. Absent: devices decide by none. */
+  readonly policies?: Readonly<Record<string, PolicyBehaviour>>;
   /** Of a window, on each device. */
   readonly framesPerWindow?: number;
   readonly labelledPerWindow?: number;
@@ -43,6 +64,9 @@ export type SimulatedDevice = {
   bootId: bigint;
   generation: bigint;
   modelDigest: string;
+  /** It decides by this one; empty: none. */
+  policyVersion: string;
+  arm: string;
   /** Reports one model and runs another. */
   claims: string | null;
   /** Neither sends nor receives. */
@@ -52,6 +76,8 @@ export type SimulatedDevice = {
   update: DeviceReported["update"];
   /** Every model that it ever ran, in order. */
   readonly ran: string[];
+  /** Every policy that it ever decided by, in order. */
+  readonly decidedBy: string[];
   /** Generations that it received and did not follow, since it had seen a newer one. */
   readonly ignored: bigint[];
   seqs: { reported: bigint; metrics: bigint; predictions: bigint; frames: bigint };
@@ -66,6 +92,9 @@ export class SimulatedFleet {
   #ended: Promise<unknown> = Promise.resolve();
   /** Reports that failed to be written are written again with the next window. */
   readonly #unreported = new Set<string>();
+  /** By key, and by version. */
+  readonly #inForce = new Map<string, RoutingPolicy>();
+  readonly #versions = new Map<string, RoutingPolicy>();
 
   constructor(options: SimulatedFleetOptions) {
     this.#options = options;
@@ -82,6 +111,10 @@ export class SimulatedFleet {
     return this.all.filter((device) => device.modelDigest === modelDigest).map(({ deviceId }) => deviceId);
   }
 
+  decidingBy(policyVersion: string): readonly string[] {
+    return this.all.filter((device) => device.policyVersion === policyVersion).map(({ deviceId }) => deviceId);
+  }
+
   /** Registers every device, lets it report, and follows desired states. */
   async start(): Promise<void> {
     const { reader, sink } = this.#options;
@@ -96,12 +129,15 @@ export class SimulatedFleet {
     );
     await sink.send(this.all.map((device) => this.#report(device)));
     const context = followContext(reader, this.#stop.signal);
-    const following = await follow(context, topics.desired, (desired, { key }) => {
-      const device = this.devices.get(key ?? "");
-      if (device === undefined || desired === null) return;
-      device.retained = desired;
-      if (!device.isDisconnected) this.#receive(device, desired);
-    });
+    const following = await followAll([
+      follow(context, topics.desired, (desired, { key }) => {
+        const device = this.devices.get(key ?? "");
+        if (device === undefined || desired === null) return;
+        device.retained = desired;
+        if (!device.isDisconnected) this.#receive(device, desired);
+      }),
+      ...(this.#options.policies === undefined ? [] : this.#followPolicies(context)),
+    ]);
     this.#ended = Promise.all([following.ended, this.#live()]);
   }
 
@@ -117,10 +153,31 @@ export class SimulatedFleet {
     if (device.retained !== null) this.#receive(device, device.retained);
   }
 
+  #followPolicies(context: FollowContext): readonly Promise<Following>[] {
+    const keep = (policies: Map<string, RoutingPolicy>) => (policy: RoutingPolicy | null, record: InRecord) => {
+      if (policy === null) policies.delete(record.key ?? "");
+      else policies.set(record.key ?? "", policy);
+    };
+    return [
+      follow(context, topics.policies, keep(this.#inForce)),
+      follow(context, topics.policyVersions, keep(this.#versions)),
+    ];
+  }
+
+  /** What the bridge sends: the policy that the desired state names, if it is known and of the device's model; else the newest in force. */
+  #policyFor({ retained, modelDigest }: SimulatedDevice): string {
+    const named = this.#versions.get(retained?.policyVersion ?? "");
+    if (named?.modelDigest === modelDigest) return named.policyVersion;
+    const own = [...this.#inForce.values()].filter((policy) => policy.modelDigest === modelDigest);
+    return own.toSorted((a, b) => b.createdAt - a.createdAt)[0]?.policyVersion ?? "";
+  }
+
   #receive(device: SimulatedDevice, desired: DeviceDesired): void {
     if (desired.generation < device.generation) device.ignored.push(desired.generation);
     if (desired.generation <= device.generation) return;
     device.generation = desired.generation;
+    device.arm = desired.arm;
+    this.#unreported.add(device.deviceId);
     const wanted = desired.slots.perception;
     if (wanted === undefined) return;
     const { modelDigest } = wanted;
@@ -131,6 +188,13 @@ export class SimulatedFleet {
     device.update = { ...state, phase, code, reason: code === "" ? "" : `simulated ${code}` };
     if (phase !== "REFUSED") device.ran.push(modelDigest);
     if (phase === "COMMITTED") device.modelDigest = modelDigest;
+  }
+
+  #decide(device: SimulatedDevice): void {
+    const policyVersion = this.#policyFor(device);
+    if (policyVersion === device.policyVersion) return;
+    device.policyVersion = policyVersion;
+    device.decidedBy.push(policyVersion);
     this.#unreported.add(device.deviceId);
   }
 
@@ -140,6 +204,7 @@ export class SimulatedFleet {
     while (!signal.aborted) {
       await new Promise((resolve) => setTimeout(resolve, windowMs));
       const present = this.all.filter(({ isDisconnected }) => !isDisconnected);
+      for (const device of present) this.#decide(device);
       const reports = present.filter(({ deviceId }) => this.#unreported.has(deviceId));
       const windows = present
         .filter(({ sendsNoFrames }) => !sendsNoFrames)
@@ -154,12 +219,13 @@ export class SimulatedFleet {
   }
 
   #report(device: SimulatedDevice): OutRecord {
-    const { deviceId, bootId, generation, claims, modelDigest, update } = device;
+    const { deviceId, bootId, generation, claims, modelDigest, policyVersion, update } = device;
     device.seqs.reported += 1n;
     const reported = someReported({
       deviceId,
       bootId,
       generation,
+      policyVersion,
       update,
       seq: device.seqs.reported,
       hardwareClass: this.#options.hardwareClass ?? "x64",
@@ -172,9 +238,9 @@ export class SimulatedFleet {
   }
 
   #window(device: SimulatedDevice, windowMs: number): OutRecord[] {
-    const { behaviours, framesPerWindow = 20, labelledPerWindow = 1, random } = this.#options;
-    const { deviceId, bootId, modelDigest, seqs } = device;
-    const { inTime = 0.999, accuracy, crashShare = 0 } = behaviours[modelDigest] ?? {};
+    const { behaviours, policies, framesPerWindow = 20, labelledPerWindow = 1, random } = this.#options;
+    const { deviceId, bootId, modelDigest, policyVersion, seqs } = device;
+    const { inTime = 0.999, crashShare = 0 } = behaviours[modelDigest] ?? {};
     seqs.metrics += 1n;
     seqs.predictions += 1n;
     const crashes = random() < crashShare ? 1 : 0;
@@ -191,24 +257,60 @@ export class SimulatedFleet {
       device: { model_losses: { n: 1n, sum: crashes, sumSq: crashes } },
       models: [],
     });
-    const truths: OutRecord[] = [];
-    const predictions = Array.from({ length: framesPerWindow }, (_, i) => {
+    const frames = Array.from({ length: framesPerWindow }, (_, i) => {
       seqs.frames += 1n;
-      const sampleDrawn = i < labelledPerWindow;
-      const isRight = random() < (accuracy ?? 1);
-      if (sampleDrawn && accuracy !== undefined)
-        truths.push(truthOf(deviceId, bootId, seqs.frames, isRight ? "cat" : "dog"));
       const latencyMs = framesPerWindow - i <= missed ? LATE_MS : IN_TIME_MS;
-      return somePrediction({ frameSeq: seqs.frames, ageMs: 1, sampleDrawn, samplePropensity: 0.02, latencyMs });
+      return {
+        frameSeq: seqs.frames,
+        ageMs: 1,
+        sampleDrawn: i < labelledPerWindow,
+        samplePropensity: 0.02,
+        latencyMs,
+      };
     });
-    const batch = somePredictions({ deviceId, bootId, seq: seqs.predictions, modelDigest, predictions });
     return [
       { topic: topics.metrics.name, key: deviceId, value: metrics },
-      { topic: topics.predictions.name, key: deviceId, value: topics.predictions.codec.encodeConfluent(batch) },
-      ...truths,
+      ...(policies?.[policyVersion] === undefined
+        ? this.#ofModel(device, frames)
+        : this.#ofPolicy(device, frames, policies[policyVersion])),
+    ];
+  }
+
+  #ofModel(device: SimulatedDevice, frames: readonly Frame[]): readonly OutRecord[] {
+    const { behaviours, random } = this.#options;
+    const { accuracy } = behaviours[device.modelDigest] ?? {};
+    const truths: OutRecord[] = [];
+    const predictions = frames.map((frame) => {
+      const isRight = random() < (accuracy ?? 1);
+      // The predictions of all frames have the same label.
+      if (frame.sampleDrawn && accuracy !== undefined)
+        truths.push(truthOf(device, frame.frameSeq, isRight ? TRUE_LABEL : WRONG_LABEL));
+      return somePrediction(frame);
+    });
+    return [predictionsOf(device, predictions), ...truths];
+  }
+
+  #ofPolicy(device: SimulatedDevice, frames: readonly Frame[], behaviour: PolicyBehaviour): readonly OutRecord[] {
+    const { deviceId, bootId } = device;
+    const decided = frames.map((frame) => decidedFrame(frame, device, behaviour, this.#options.random));
+    const labelled = behaviour.accuracy === undefined ? [] : frames.filter(({ sampleDrawn }) => sampleDrawn);
+    const answers = { deviceId, bootId, answers: decided.map(({ answer }) => answer) };
+    return [
+      predictionsOf(
+        device,
+        decided.map(({ prediction }) => prediction),
+      ),
+      {
+        topic: topics.classifications.name,
+        key: deviceId,
+        value: topics.classifications.codec.encodeConfluent(answers),
+      },
+      ...labelled.map(({ frameSeq }) => truthOf(device, frameSeq, TRUE_LABEL)),
     ];
   }
 }
+
+type Frame = Pick<EdgePrediction, "frameSeq" | "ageMs" | "sampleDrawn" | "samplePropensity" | "latencyMs">;
 
 /** Far below and far above any model's budget here. */
 const [IN_TIME_MS, LATE_MS] = [9, 5_000] as const;
@@ -219,18 +321,36 @@ function deviceOf(deviceId: string, index: number, modelDigest: string): Simulat
     bootId: makeBootId(1, BigInt(index + 1)),
     generation: 0n,
     modelDigest,
+    policyVersion: "",
+    arm: "default",
     claims: null,
     isDisconnected: false,
     sendsNoFrames: false,
     update: null,
     ran: [],
+    decidedBy: [],
     ignored: [],
     retained: null,
     seqs: { reported: 0n, metrics: 0n, predictions: 0n, frames: 0n },
   };
 }
 
-function truthOf(deviceId: string, bootId: bigint, frameSeq: bigint, label: string): OutRecord {
+function predictionsOf(device: SimulatedDevice, predictions: readonly EdgePrediction[]): OutRecord {
+  const { deviceId, bootId, seqs, modelDigest, arm } = device;
+  const policyVersion = device.policyVersion || someDigest;
+  const batch = somePredictions({
+    deviceId,
+    bootId,
+    seq: seqs.predictions,
+    modelDigest,
+    policyVersion,
+    arm,
+    predictions,
+  });
+  return { topic: topics.predictions.name, key: deviceId, value: topics.predictions.codec.encodeConfluent(batch) };
+}
+
+function truthOf({ deviceId, bootId }: SimulatedDevice, frameSeq: bigint, label: string): OutRecord {
   const value = topics.groundTruth.codec.encodeConfluent({
     deviceId,
     bootId,

@@ -1,10 +1,17 @@
 /** Rollout-managers in this process on a real Kafka, and a simulated fleet that follows them. */
-import { type GateOutcome, ModelAliases, Model as ModelRecord, topics } from "@tributary/contracts";
+import {
+  type GateOutcome,
+  ModelAliases,
+  Model as ModelRecord,
+  policyKey,
+  RoutingPolicy,
+  topics,
+} from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { seededRandom, systemClock } from "@tributary/kernel";
 import type { Rollout } from "@tributary/rollouts";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
-import { type ModelBehaviour, SimulatedFleet, someModel, testKafka, waitFor } from "@tributary/testing";
+import { type ModelBehaviour, SimulatedFleet, someModel, somePolicy, testKafka, waitFor } from "@tributary/testing";
 import { checkConfig, configSchema } from "./config.ts";
 import { Manager } from "./manager.ts";
 
@@ -95,6 +102,17 @@ export class Rig {
       validation: null,
     });
     await this.sink.send([{ topic: topics.modelAliases.name, key: "edge", value }]);
+  }
+
+  /** In force for its model, or to be named by its version. */
+  async policy(change: Partial<RoutingPolicy>, is: "in-force" | "named"): Promise<void> {
+    const policy = somePolicy({ modelDigest: digests.old, ...change });
+    const { policyVersion, modelDigest, cloudTarget } = policy;
+    const [topic, key] =
+      is === "in-force"
+        ? [topics.policies, policyKey(modelDigest, cloudTarget)]
+        : [topics.policyVersions, policyVersion];
+    await this.sink.send([{ topic: topic.name, key, value: RoutingPolicy.encodeConfluent(policy) }]);
   }
 
   /** When each device was sent its desired state of this generation, by Kafka's clock. */
