@@ -52,6 +52,51 @@ describe("the running service", () => {
     expect(foreign.status).toBe(404);
   });
 
+  test("creates, shows and stops experiments, and refuses a second one on the same devices with 409", async () => {
+    const [control, arm] = ["a0".repeat(32), "b1".repeat(32)];
+    await rig.policy({ policyVersion: control }, "in-force");
+    await rig.policy({ policyVersion: arm }, "named");
+    const spec = (name: string) => ({
+      apiVersion: "tributary.dev/v1",
+      kind: "Experiment",
+      metadata: { name },
+      spec: {
+        arms: [control, arm].map((policy, i) => ({ name: `arm-${i}`, policy })),
+        utility: { correct: 1, escalated: 0, late: 1, currency: "EUR" },
+        rope: 0.01,
+      },
+    });
+    const create = (name: string) => call("POST", "/experiments", { spec: spec(name), by: "ann" });
+    expect(await call("POST", "/experiments", { spec: {}, by: "ann" })).toMatchObject({
+      status: 422,
+      json: { code: "experiment-spec-invalid" },
+    });
+    // The policies may not be read yet.
+    const made = await waitFor(
+      async () => {
+        const answer = await create("worth");
+        return answer.status === 201 && answer;
+      },
+      { what: "the experiment" },
+    );
+    const { uid } = made.json as { uid: string };
+    expect(await create("worth")).toMatchObject({ status: 409, json: { code: "experiment-conflict" } });
+    expect(await create("another")).toMatchObject({ status: 409, json: { code: "rollout-conflict" } });
+    expect(await call("POST", "/experiments/none/stop", { by: "ann" })).toMatchObject({ status: 404 });
+    const stopped = await call("POST", `/experiments/${uid}/stop`, { by: "ann", why: "enough" });
+    expect(stopped).toMatchObject({ status: 200, json: { uid, phase: "Stopped" } });
+    expect((await call("GET", `/experiments/${uid}`)).json).toMatchObject({
+      phase: "STOPPED",
+      message: "stopped by ann: enough",
+      devices: 80,
+    });
+    expect(await call("POST", `/experiments/${uid}/stop`, { by: "ann" })).toMatchObject({
+      status: 422,
+      json: { code: "experiment-command-refused" },
+    });
+    expect((await call("GET", "/experiments")).json.items).toHaveLength(1);
+  });
+
   test("creates, shows and commands rollouts, and stops in order", async () => {
     const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "20s" } }, { setWeight: 100 }];
     const made = await call("POST", "/rollouts", { spec: written("edge@2", {}, steps), by: "ann" });

@@ -3,7 +3,7 @@ import { type ExperimentCreationRequest, type ExperimentStopRequest, rolloutMana
 import { type Experiment as ExperimentRecord, topics } from "@tributary/contracts";
 import { Problem, Serves, Validated } from "@tributary/service-kit";
 import { Manager } from "../manager.ts";
-import { refuseEarly, withProblems } from "./refusals.ts";
+import { refuseEarly, withConflicts, withProblems } from "./refusals.ts";
 
 const routes = rolloutManagerApi.experiments;
 
@@ -28,7 +28,8 @@ export class ExperimentsController {
 
   @Serves(routes.create)
   async create(@Body(new Validated(routes.create.body)) { spec, by }: ExperimentCreationRequest) {
-    const { uid } = await withProblems(this.manager.createExperiment(spec, by));
+    const created = withProblems(this.manager.createExperiment(spec, by));
+    const { uid } = await withConflicts(created, ["experiment-conflict", "rollout-conflict"]);
     return { uid };
   }
 

@@ -1,3 +1,4 @@
+import { Failure } from "@tributary/kernel";
 import { Problem } from "@tributary/service-kit";
 import { SpecRefused } from "../creation/spec-problems.ts";
 import type { Manager } from "../manager.ts";
@@ -19,5 +20,15 @@ export async function withProblems<T>(created: Promise<T>): Promise<T> {
     const errors = error.problems.map(({ path, message }) => ({ where: path.join("."), message }));
     const extensions = { problems: error.problems };
     throw new Problem(422, error.code, "ask-a-person", error.message, { errors, extensions });
+  }
+}
+
+/** Throws a Problem with status 409 for a Failure with one of these codes. */
+export async function withConflicts<T>(changed: Promise<T>, codes: readonly string[]): Promise<T> {
+  try {
+    return await changed;
+  } catch (error) {
+    if (!(error instanceof Failure) || !codes.includes(error.code)) throw error;
+    throw new Problem(409, error.code, error.advice, error.message, { cause: error });
   }
 }

@@ -1,11 +1,10 @@
 import { Body, Controller, Inject, Param } from "@nestjs/common";
 import { type CommandRequest, type CreationRequest, rolloutManagerApi } from "@tributary/api";
 import { type Rollout as RolloutRecord, topics } from "@tributary/contracts";
-import { Failure } from "@tributary/kernel";
 import { isFinished } from "@tributary/rollouts";
 import { Problem, Serves, Validated } from "@tributary/service-kit";
 import { Manager } from "../manager.ts";
-import { refuseEarly, withProblems } from "./refusals.ts";
+import { refuseEarly, withConflicts, withProblems } from "./refusals.ts";
 
 const routes = rolloutManagerApi.rollouts;
 
@@ -40,11 +39,7 @@ export class RolloutsController {
     @Body(new Validated(routes.command.body)) { command, by, step }: CommandRequest,
   ) {
     if (this.manager.controller.rollout(uid) === null && this.manager.health === true) throw unknown(uid);
-    const rollout = await this.manager.command(uid, command, by, step).catch((error: unknown) => {
-      if (error instanceof Failure && error.code === "rollout-changed")
-        throw new Problem(409, error.code, error.advice, error.message, { cause: error });
-      throw error;
-    });
+    const rollout = await withConflicts(this.manager.command(uid, command, by, step), ["rollout-changed"]);
     return { uid, version: rollout.version, phase: rollout.phase, isFinished: isFinished(rollout) };
   }
 }
