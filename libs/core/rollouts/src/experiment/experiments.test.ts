@@ -128,6 +128,9 @@ describe("while it runs", () => {
         POLICY,
         ...(deviceId.startsWith("0") ? [versions[0], "hybrid"] : [versions[1], "edge"]),
       ]);
+    // Written in part, they leave no arm behind.
+    const ofControl = first.slice(0, DEVICES).filter(({ deviceId }) => deviceId.startsWith("0"));
+    expect(Math.abs(ofControl.length - DEVICES / 2)).toBeLessThan(DEVICES / 4);
     for (const { deviceId, slot, generation, modelDigest } of first)
       running.controller.devices.written(deviceId, slot, { generation, modelDigest }, T0);
     const stop = running.controller.experiments.stop("u", "ann", "enough", T0);

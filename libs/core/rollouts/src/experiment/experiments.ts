@@ -9,7 +9,8 @@
  * X3. The first verdict of an arm holds, whatever later looks show. The experiment is decided when each arm has one, or at its end.
  * X4. While the sample ratio is off no verdict is taken: what is left of an arm is not a random part of it. A device reports once its frames
  *     name its arm, in every arm alike: by the policy alone those of the control would report first, since it is mostly in force already.
- *     Devices whose agents know no arms do not report, in whichever arm.
+ *     Devices whose agents know no arms do not report, in whichever arm. And desired states are written in an order that does not depend
+ *     on the arm, so that a writer that is interrupted leaves none of them behind.
  * X5. When it ends, each device decides by the policy in force again. An adopted policy is rolled out afterwards, through a canary. */
 import { POLICY } from "@tributary/contracts";
 import { Failure, hashOf, type Instant } from "@tributary/kernel";
@@ -110,9 +111,12 @@ export class Experiments {
     this.#known.set(uid, experiment);
     if (phase === "Running") {
       const tracked = this.#track(experiment);
-      for (const { name, policyVersion, entries } of tracked.arms) {
+      // X4
+      for (const deviceId of apartFromArms(uid, experiment.order)) {
+        const { name, policyVersion } = tracked.armOf.get(deviceId) as TrackedArm;
         const why = `arm ${name} of experiment ${experiment.spec.metadata.name}`;
-        this.#devices.want(POLICY, entries, { generation: position, modelDigest: policyVersion, uid, arm: name, why });
+        const wanted = { generation: position, modelDigest: policyVersion, uid, arm: name, why };
+        this.#devices.want(POLICY, this.#devices.entriesOf(POLICY, [deviceId]), wanted);
       }
       return;
     }
@@ -299,6 +303,12 @@ export class Experiments {
       reviewAt: endsAt === null ? null : endsAt + spec.reviewAfter,
     };
   }
+}
+
+/** In an order that does not depend on their arms: the hash by the uid alone has drawn these, and one would come before the other. */
+function apartFromArms(uid: string, deviceIds: readonly string[]): readonly string[] {
+  const hashed = deviceIds.map((deviceId) => ({ deviceId, hash: hashOf(`${uid}\norder\n${deviceId}`) }));
+  return hashed.sort((a, b) => a.hash - b.hash || (a.deviceId < b.deviceId ? -1 : 1)).map(({ deviceId }) => deviceId);
 }
 
 const analysisOf = (uid: string, arm: string): string => `${uid}/${arm}`;
@@ -496,10 +506,10 @@ class Ratio {
   readonly #strata = new Map<number, { readonly assigned: number[]; readonly reported: number[] }>();
   readonly #of = new Map<string, { readonly stratum: number; readonly arm: number }>();
   readonly #seen = new Set<string>();
-  readonly #salt: string;
+  readonly #uid: string;
 
   constructor({ uid, arms, order, strata }: Experiment) {
-    this.#salt = `${uid}\nreports`; // The uid alone has drawn the arms: by that hash one arm would come before the other.
+    this.#uid = uid;
     const place = new Map(order.map((deviceId, i) => [deviceId, strata?.[i] ?? 0]));
     for (const [arm, { devices }] of arms.entries()) {
       for (const deviceId of devices) {
@@ -515,8 +525,7 @@ class Ratio {
   /** By arm, the devices that have reported by now. An alarm stays, and so does the evidence for it. */
   reported(arms: readonly ReadonlySet<string>[]): void {
     const fresh = arms.flatMap((devices) => [...devices].filter((deviceId) => !this.#seen.has(deviceId)));
-    const hash = (deviceId: string) => hashOf(`${this.#salt}\n${deviceId}`);
-    for (const deviceId of fresh.toSorted((a, b) => hash(a) - hash(b) || (a < b ? -1 : 1))) {
+    for (const deviceId of apartFromArms(this.#uid, fresh)) {
       this.#seen.add(deviceId);
       const { stratum, arm } = this.#of.get(deviceId) ?? { stratum: 0, arm: 0 };
       this.#strata.get(stratum)?.reported.push(arm);
