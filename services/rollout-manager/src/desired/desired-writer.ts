@@ -74,7 +74,10 @@ export class DesiredWriter {
       }
       const pinned = desired.policyVersion ?? UNPINNED;
       controller.devices.written(deviceId, POLICY, { generation, modelDigest: pinned }, record.timestamp);
-      for (const [slot, { modelDigest }] of controller.devices.wanted(deviceId)) {
+      const wanted = controller.devices.wanted(deviceId);
+      // A newer one is of a decision that is not read here yet.
+      const isKnown = wanted.size > 0 && generation <= newestOf(wanted).generation;
+      for (const [slot, { modelDigest }] of isKnown ? wanted : []) {
         // Else the instance that wrote it did not know of this slot.
         const isNamed = slot === POLICY ? modelDigest === pinned : desired.slots[slot] !== undefined;
         if (!isNamed)
