@@ -2,6 +2,7 @@ import { clocks } from "./clocks/clocks.ts";
 import { deadClassifier } from "./dead-classifier.ts";
 import { degraded } from "./degraded.ts";
 import { drift } from "./drift.ts";
+import { experiment } from "./experiment.ts";
 import { hostile } from "./hostile/hostile.ts";
 import { kafkaOutage } from "./kafka-outage.ts";
 import { killEach } from "./kill-each.ts";
@@ -16,6 +17,7 @@ import { strangers } from "./strangers.ts";
 
 export { dead, deadClassifier } from "./dead-classifier.ts";
 export { drift } from "./drift.ts";
+export { experiment } from "./experiment.ts";
 export { hostile } from "./hostile/hostile.ts";
 export { kafkaOutage, outage } from "./kafka-outage.ts";
 export { killEach, kills } from "./kill-each.ts";
@@ -34,6 +36,7 @@ export const drills: readonly Drill[] = [
   ota,
   otaAttacks,
   rollout,
+  experiment,
   drift,
   retrain,
   pauses,

@@ -1,18 +1,28 @@
 /** A fleet, two supervised rollout-managers, and a person whose commands go to either of them. */
-import { Model, ModelAliases, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { Model, ModelAliases, policyKey, RoutingPolicy, topics } from "@tributary/contracts";
+import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { reasonOf, seededRandom } from "@tributary/kernel";
-import { SimulatedFleet, type SpawnedService, someModel, waitFor } from "@tributary/testing";
+import {
+  type PolicyBehaviour,
+  SimulatedFleet,
+  type SpawnedService,
+  someModel,
+  somePolicy,
+  waitFor,
+} from "@tributary/testing";
 import { Supervised } from "../supervised.ts";
 
 export const digests = { old: "0a".repeat(32), good: "1b".repeat(32), bad: "2c".repeat(32) } as const;
-export const DEVICES = 80;
-const INSTANCES = 2;
+export const INSTANCES = 2;
+const CLOUD_TARGET = "default";
 
 export type WorldOptions = {
   readonly dir: string;
   readonly brokers: readonly string[];
   readonly prefix: string;
+  readonly devices: number;
+  /** What devices can decide by, by version: the first is in force, the others can be named. Absent: they decide by none. */
+  readonly policies?: Readonly<Record<string, PolicyBehaviour>>;
   /** `PLACE:KIND`: an instance dies at the first of these that it reaches, until each was reached (lab/sabotage/die-at.mjs). */
   readonly deaths: readonly string[];
   /** Module of lab/sabotage that instances run with when they are not to die. */
@@ -30,13 +40,26 @@ export type RolloutView = {
   readonly message: string;
 };
 
+/** An experiment as the API returns it. */
+export type ExperimentView = {
+  readonly uid: string;
+  readonly name: string;
+  readonly phase: string;
+  readonly verdict: string | null;
+  readonly winner: string | null;
+  readonly message: string;
+};
+
+/** Frames that show in seconds what the cloud is worth: ten twice a second, four of them labelled. */
+const LABELLED = { framesPerWindow: 10, labelledPerWindow: 4 };
+
 export class World {
   readonly reader: KafkaReader;
   readonly fleet: SimulatedFleet;
   readonly #sink: KafkajsSink;
   readonly #managers: Supervised;
 
-  private constructor({ dir, deaths, sabotage, brokers, prefix }: WorldOptions) {
+  private constructor({ dir, deaths, sabotage, brokers, prefix, devices, policies }: WorldOptions) {
     const kafka = { brokers: [...brokers], prefix };
     this.#managers = new Supervised({
       name: "rollout-manager",
@@ -60,9 +83,10 @@ export class World {
       sink: this.#sink,
       random: seededRandom(7),
       modelDigest: digests.old,
-      devices: Array.from({ length: DEVICES }, (_, i) => `d${i + 1}`),
+      devices: Array.from({ length: devices }, (_, i) => `d${i + 1}`),
       behaviours: { [digests.bad]: { inTime: 0.8 } },
       windowMs: 500,
+      ...(policies !== undefined && { policies, ...LABELLED }),
     });
   }
 
@@ -72,6 +96,7 @@ export class World {
     await admin.close();
     const world = new World(options);
     await world.#publishModels();
+    await world.#publishPolicies(Object.keys(options.policies ?? {}));
     await world.fleet.start();
     await world.#managers.start();
     return world;
@@ -113,24 +138,45 @@ export class World {
     return service?.alive() ? call(service, method, path, body) : undefined;
   }
 
-  async rollouts(only?: number): Promise<readonly RolloutView[]> {
-    const { json } = await this.ask("GET", "/rollouts", undefined, only);
-    return (json as { readonly items: readonly RolloutView[] }).items;
+  rollouts(only?: number): Promise<readonly RolloutView[]> {
+    return this.#listed("/rollouts", only);
   }
 
-  async until(uid: string, what: string, is: (view: RolloutView) => boolean, timeoutMs = 90_000): Promise<RolloutView> {
-    let last: RolloutView | undefined;
-    try {
-      return await waitFor(
-        async () => {
-          last = (await this.rollouts()).find((one) => one.uid === uid);
-          return last !== undefined && is(last) && last;
-        },
-        { what, timeoutMs, everyMs: 150 },
-      );
-    } catch (error) {
-      throw new Error(`${reasonOf(error)}; it is ${last?.phase} at step ${last?.step}: ${last?.message}`);
-    }
+  experiments(only?: number): Promise<readonly ExperimentView[]> {
+    return this.#listed("/experiments", only);
+  }
+
+  until(uid: string, what: string, is: (view: RolloutView) => boolean, timeoutMs = 90_000): Promise<RolloutView> {
+    return untilOne(() => this.rollouts(), uid, is, { what, timeoutMs });
+  }
+
+  untilExperiment(uid: string, what: string, is: (view: ExperimentView) => boolean): Promise<ExperimentView> {
+    return untilOne(() => this.experiments(), uid, is, { what, timeoutMs: 120_000 });
+  }
+
+  /** Version of the policy that is in force, by Kafka. */
+  async policyInForce(): Promise<string | undefined> {
+    const key = policyKey(digests.old, CLOUD_TARGET);
+    let last: string | undefined;
+    for await (const record of readTopic(this.reader, topics.policies.name))
+      if (record.key === key && record.value !== null) last = RoutingPolicy.decodeConfluent(record.value).policyVersion;
+    return last;
+  }
+
+  async #listed<T>(path: string, only?: number): Promise<readonly T[]> {
+    const { json } = await this.ask("GET", path, undefined, only);
+    return (json as { readonly items: readonly T[] }).items;
+  }
+
+  async #publishPolicies(versions: readonly string[]): Promise<void> {
+    const records = versions.map((policyVersion, i) => {
+      const policy = somePolicy({ policyVersion, modelDigest: digests.old, cloudTarget: CLOUD_TARGET });
+      const value = RoutingPolicy.encodeConfluent(policy);
+      return i === 0
+        ? { topic: topics.policies.name, key: policyKey(digests.old, CLOUD_TARGET), value }
+        : { topic: topics.policyVersions.name, key: policyVersion, value };
+    });
+    if (records.length > 0) await this.#sink.send(records);
   }
 
   async #publishModels(): Promise<void> {
@@ -168,6 +214,25 @@ export class World {
       })),
       { topic: topics.modelAliases.name, key: "edge", value: ModelAliases.encodeConfluent(aliases) },
     ]);
+  }
+}
+
+async function untilOne<T extends RolloutView | ExperimentView>(
+  list: () => Promise<readonly T[]>,
+  uid: string,
+  is: (view: T) => boolean,
+  options: { readonly what: string; readonly timeoutMs: number },
+): Promise<T> {
+  let last: T | undefined;
+  const probe = async () => {
+    last = (await list()).find((one) => one.uid === uid);
+    return last !== undefined && is(last) && last;
+  };
+  try {
+    return await waitFor(probe, { ...options, everyMs: 150 });
+  } catch (error) {
+    const step = last !== undefined && "step" in last ? ` at step ${last.step}` : "";
+    throw new Error(`${reasonOf(error)}; it is ${last?.phase}${step}: ${last?.message}`);
   }
 }
 
