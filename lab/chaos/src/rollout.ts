@@ -118,7 +118,7 @@ const crossedStory: Story = async (world) => {
   const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "90s" } }, { setWeight: 100 }];
   for (let round = 0; round < CROSSED_ROUNDS; round++) {
     const { uid } = await create(world, specOf("2", steps));
-    await world.until(uid, "its pause", ({ phase }) => phase === "PAUSED", 30_000);
+    await world.until(uid, "its pause", ({ phase }) => phase === "PAUSED", 60_000);
     const path = `/rollouts/${uid}/commands`;
     await Promise.all([
       world.askOnce(0, "POST", path, { command: "abort", by: "ann" }),
@@ -128,7 +128,7 @@ const crossedStory: Story = async (world) => {
     // The second command may be repeated.
     await world.ask("POST", path, { command: "abort", by: "ann" });
     await world.ask("POST", path, { command: "undo", by: "ann" });
-    await world.until(uid, "its rollback", ({ isBack }) => isBack, 20_000);
+    await world.until(uid, "its rollback", ({ isBack }) => isBack, 60_000);
     const wrong = await agreed(world, uid);
     if (wrong.length > 0) return wrong;
   }
