@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-/** `npm run demo -- rollout`, `-- drift`, `-- retrain`, `-- vehicles` and `-- world`: progress on standard error, evidence on standard
- * output, exit 1 when a case ends otherwise than it must. */
+/** `npm run demo -- rollout`, `-- drift`, `-- retrain`, `-- vehicles`, `-- world` and `-- experiment`: progress on standard error,
+ * evidence on standard output, exit 1 when a case ends otherwise than it must. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { Failure, reasonOf } from "@tributary/kernel";
@@ -11,6 +11,10 @@ import { casesOf, DEVICES_MIN as DRIFT_DEVICES_MIN, fleetOf } from "./drift/case
 import { prepareDriftPool } from "./drift/pool.ts";
 import { type DriftReport, runDrift } from "./drift/run.ts";
 import { differences as driftDifferences, settings as driftSettings } from "./drift/settings.ts";
+import { cases as experimentCases } from "./experiment/cases.ts";
+import { experimentTextOf } from "./experiment/page.ts";
+import { runExperiments } from "./experiment/run.ts";
+import { differences as experimentDifferences, settings as experimentSettings } from "./experiment/settings.ts";
 import { preparePhotos } from "./photos.ts";
 import { retrainTextOf } from "./retrain/page.ts";
 import { prepareRetrainPool } from "./retrain/pool.ts";
@@ -119,6 +123,15 @@ program
   .option("--report <FILE>", "also write all results as JSON")
   .addHelpText("after", `\n${worldHelp()}`)
   .action((flags: WorldFlags) => world(flags));
+program
+  .command("experiment")
+  .description(
+    "is the cloud worth it when it is 200 ms farther away? Three experiments at once: by the SLA, with late answers free, and A/A",
+  )
+  .addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(["table", "json"]).default("table"))
+  .option("--report <FILE>", "also write all results as JSON")
+  .addHelpText("after", `\n${experimentHelp()}`)
+  .action((flags: WorldFlags) => experiment(flags));
 program
   .command("list")
   .description("the demos and their cases")
@@ -296,6 +309,37 @@ async function world({ output, report: file }: WorldFlags): Promise<void> {
   if (!passed) process.exitCode = 1;
 }
 
+async function experiment({ output, report: file }: WorldFlags): Promise<void> {
+  const log = logFromNow();
+  const dir = join(dirname(runDir), "demo");
+  mkdirSync(dir, { recursive: true });
+  process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable(experimentDifferences)}\n`);
+  log("photos");
+  const { poolDir } = await preparePhotos(join(dir, "photos"));
+  const report = await runExperiments({
+    dir: join(dir, "experiment-run"),
+    pagesDir: join(dir, "pages"),
+    poolDir,
+    log,
+    signal: stopping.signal,
+  });
+  const document = `${JSON.stringify({ demo: "experiment", settings: experimentSettings, ...report }, null, 2)}\n`;
+  process.stdout.write(output === "json" ? document : experimentTextOf(report));
+  if (file !== undefined) writeFileSync(resolve(process.env.INIT_CWD ?? ".", file), document);
+  if (!report.passed) process.exitCode = 1;
+}
+
+function experimentHelp(): string {
+  const list = experimentCases
+    .map(({ name, summary, devices }) => `  ${name.padEnd(14)} ${summary} (${devices} devices)`)
+    .join("\n");
+  return `The cases, all at the same time, each at a site of its own:
+${list}
+
+It takes about ten minutes. What differs from the defaults:
+${differencesList(experimentDifferences)}`;
+}
+
 function worldHelp(): string {
   return `${worldSettings.devices} light devices at ${worldSettings.places} places. It takes about ten minutes. What differs from the defaults:
 ${differencesList(worldDifferences)}`;
@@ -399,7 +443,11 @@ function listOf(): string {
     list.map(({ name, summary }) => [demo, name, summary]);
   return tableOf(
     ["demo", "case", ""],
-    [...of("rollout", cases), ...of("drift", casesOf(fleetOf(driftSettings.devices)))],
+    [
+      ...of("rollout", cases),
+      ...of("drift", casesOf(fleetOf(driftSettings.devices))),
+      ...of("experiment", experimentCases),
+    ],
   );
 }
 

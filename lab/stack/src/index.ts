@@ -4,6 +4,7 @@ export { tributary } from "./command-line.ts";
 export { Labeller } from "./labeller.ts";
 export { askLight } from "./light.ts";
 export { metricsOf, seriesOf } from "./metrics.ts";
+export { startModelServer } from "./model-server/start.ts";
 export type { Part } from "./part.ts";
 export { cloudPackage, edgePackage, litePackage, mains, runDir, samples } from "./paths.ts";
 export { endAll, marked } from "./proc.ts";

@@ -16,6 +16,7 @@ export const mains = {
   frameArchive: at("services/frame-archive/dist/main.js"),
   trainer: at("services/trainer/dist/main.js"),
   lightDevices: at("lab/stack/dist/light-devices/main.js"),
+  modelServer: at("lab/stack/dist/model-server/main.js"),
 } as const;
 
 export const edgePackage: string = at("models/edge-resnet8");

@@ -1,7 +1,4 @@
 /** The pairs that are compared: one of our backends and the simplest client of the same server. */
-import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import {
   type ClassifierConfig,
   type CloudBackend,
@@ -16,6 +13,7 @@ import {
 import { systemClock } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
+import { startModelServer } from "@tributary/stack";
 import { isTritonInstalled, startTriton } from "@tributary/testing";
 import { type Call, type Direct, directJson, directSagemaker, directV2, directV2Jpeg } from "./direct.ts";
 
@@ -86,7 +84,7 @@ async function tritonPair(packageDir: string): Promise<Pair> {
 }
 
 async function stubPairs(packageDir: string, hasTriton: boolean): Promise<readonly Pair[]> {
-  const stub = await startStub(packageDir);
+  const stub = await startModelServer(packageDir);
   try {
     const { url } = stub;
     const remote = { url, model: "m", package: packageDir, input: "jpeg", batchMax: BATCH_MAX };
@@ -159,18 +157,3 @@ const context: RemoteContext = {
   random: Math.random,
   events: { loaded: () => {}, lost: () => {}, loadFailed: () => {}, server: () => {} },
 };
-
-async function startStub(packageDir: string): Promise<{ readonly url: string; stop(): Promise<void> }> {
-  const entry = fileURLToPath(new URL("./stub-server.js", import.meta.url));
-  const child: ChildProcess = fork(entry, [packageDir], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
-  const exited = once(child, "exit");
-  const [message] = (await Promise.race([once(child, "message"), exited])) as [{ port?: number } | number | null];
-  if (message === null || typeof message !== "object") throw new Error(`the stub server ended with ${message}`);
-  return {
-    url: `http://127.0.0.1:${message.port}`,
-    stop: async () => {
-      child.disconnect();
-      await exited;
-    },
-  };
-}

@@ -1,4 +1,4 @@
-/** A model server for the bench, in a process of its own: our cloud model behind the shapes of TensorFlow Serving, of
+/** A model server in a process of its own, for benches and demos: our cloud model behind the shapes of TensorFlow Serving, of
  * SageMaker's endpoint and of KServe v2, all with JPEGs. It is none of these programs, and its answers call it a stub. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -10,7 +10,7 @@ const model = await new OnnxModelHost(loadPackage).load(packageDir, { threads: 1
 process.on("SIGINT", () => {});
 process.once("disconnect", () => void model.close().then(() => process.exit(0)));
 
-const described = { name: "m", versions: ["1"], platform: "tributary bench stub" };
+const described = { name: "m", versions: ["1"], platform: "tributary stub" };
 const bytes = { name: "input", datatype: "BYTES", shape: [-1, 1] };
 const floats = { name: "logits", datatype: "FP32", shape: [-1, model.labels.length] };
 const dim = (size: number) => ({ size: String(size), name: "" });
