@@ -7,6 +7,7 @@ export const lints = [
   ["format and lint", ["node_modules/@biomejs/biome/bin/biome", "ci", "--colors=off", "--max-diagnostics=30", "."]],
   ["layers", ["tools/check-rooms.mjs"]],
   ["what ships", ["tools/check-shipped.mjs"]],
+  ["references and dependencies", ["tools/check-references.mjs"]],
   ["unused code and dependencies", ["node_modules/knip/bin/knip.js", "--no-progress"]],
   ["words", ["tools/check-words.mjs"]],
   ["rules find violations", ["tools/check-rules.mjs"]],
