@@ -36,7 +36,7 @@ const kustomized = (text) =>
   text
     .replace(/^# Source: .*\n/, "")
     .replaceAll(/^ +(app\.kubernetes\.io\/(instance|version|managed-by)|helm\.sh\/chart): .*\n/gm, "")
-    .replaceAll(/^ +annotations:\n +checksum\/config: .*\n/gm, "")
+    .replaceAll(/^ +annotations:\n +(checksum\/config|helm\.sh\/resource-policy): .*\n/gm, "")
     .replaceAll(/^ +imagePullPolicy: .*\n/gm, "")
     .replaceAll(/^( +image: tributary\/[\w-]+):\S+$/gm, "$1")
     .trim();
