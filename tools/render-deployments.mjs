@@ -91,6 +91,15 @@ ${["tools", ...names].map((name) => `  - name: tributary/${name}\n    newTag: ${
 
 const profile = (name) => ["--values", join(chart, `values-${name}.yaml`)];
 
+/** A patch that removes an object of the base; alone, since kustomize 5.5 fails at several in one file. */
+const removal = ({ apiVersion, kind, metadata: { name } }) => `  - patch: |
+      $patch: delete
+      apiVersion: ${apiVersion}
+      kind: ${kind}
+      metadata:
+        name: ${name}
+`;
+
 /** The overlay's own objects, and those of the base that it changes, whole. */
 function k3s(objects, ofBase) {
   const baseTexts = new Map(ofBase.map((object) => [keyOf(object), object.text]));
@@ -98,6 +107,8 @@ function k3s(objects, ofBase) {
   const own = objects.filter((object) => !isJob(object) && !baseTexts.has(keyOf(object)));
   const isChanged = (object) => baseTexts.has(keyOf(object)) && baseTexts.get(keyOf(object)) !== object.text;
   const changed = objects.filter((object) => !isJob(object) && isChanged(object));
+  const keys = new Set(objects.map(keyOf));
+  const gone = ofBase.filter((object) => !isJob(object) && !keys.has(keyOf(object))).map(removal);
   const { kafka } = parse(read("values-k3s.yaml"));
   const [from, to] = [ofBase, objects].map((all) => all.find(isJob).metadata.name);
   const kustomization = `${CHART}# One node, one Kafka: the whole cloud side on a K3s machine. K3s gives the bridge the node's port 1883, the registry 8085, and Kafka a volume.
@@ -111,7 +122,7 @@ resources:
 
 patches:
   - path: changes.yaml
-  - target: { kind: Job, name: ${from} }
+${gone.join("")}  - target: { kind: Job, name: ${from} }
     options: { allowNameChange: true }
     patch: |
       - { op: replace, path: /metadata/name, value: ${to} }
