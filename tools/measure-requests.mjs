@@ -4,7 +4,7 @@
 //   request of memory   the working set that 95 % of all readings of all its pods stay below, rounded up to 64 MiB
 //   limit of memory     at least twice that, so that a burst is not killed
 //   request of CPU      the same of its processor time, rounded up to 50m; there is no limit, since one would delay frames
-// Measure under the load that you expect, longer than a garbage collection. --values prints a file for helm --values instead.
+// A pod's first minute is its start and does not count. Measure under the load that you expect. --values prints a file for helm --values instead.
 import { spawnSync } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -53,13 +53,17 @@ function containersOf(namespace) {
   return { containers, nodes };
 }
 
+const isStarting = (startTime) => Date.now() - Date.parse(startTime) < 60_000;
+
 /** One reading of every container. */
 function read(namespace, { containers, nodes }) {
   const pods = [...nodes].flatMap((node) => kubectl("get", "--raw", `/api/v1/nodes/${node}/proxy/stats/summary`).pods);
   for (const { podRef, containers: measured = [] } of pods) {
     if (podRef.namespace !== namespace) continue;
     for (const container of containers.values()) {
-      const one = container.pods.has(podRef.name) && measured.find(({ name }) => name === container.name);
+      const startTime = container.pods.get(podRef.name);
+      const one =
+        startTime !== undefined && !isStarting(startTime) && measured.find(({ name }) => name === container.name);
       if (one?.memory?.workingSetBytes !== undefined) container.memory.push(one.memory.workingSetBytes);
       if (one?.cpu?.usageNanoCores !== undefined) container.cpu.push(one.cpu.usageNanoCores / 1e6);
     }
@@ -143,7 +147,7 @@ async function main() {
   }
   const measured = [...found.containers.values()].filter(({ memory, cpu }) => memory.length > 0 && cpu.length > 0);
   if (measured.length === 0)
-    throw new Error("the kubelets have no statistics of these pods yet: try again in a minute");
+    throw new Error("there are no statistics of these pods yet, or all have just started: try again in a minute");
   const rows = measured.map(judged).sort((a, b) => (a.key < b.key ? -1 : 1));
   console.log(asValues ? values(rows) : table(rows));
   if (!asValues)

@@ -9,13 +9,13 @@ const MIB = 2 ** 20;
 const dir = tempDir("kubectl");
 afterAll(() => dir.remove());
 
-const pod = (service: string, name: string, memory: string, owner = "ReplicaSet") => ({
+const pod = (service: string, name: string, memory: string, { owner = "ReplicaSet", ageMs = 3_600_000 } = {}) => ({
   metadata: { name, labels: { "app.kubernetes.io/name": service }, ownerReferences: [{ kind: owner }] },
   spec: {
     nodeName: "node",
     containers: [{ name: service, resources: { requests: { cpu: "50m", memory }, limits: { memory: "512Mi" } } }],
   },
-  status: { phase: "Running" },
+  status: { phase: "Running", startTime: new Date(Date.now() - ageMs).toISOString() },
 });
 const usage = (name: string, container: string, mebibytes: number, millis: number, namespace = "tributary") => ({
   podRef: { name, namespace },
@@ -42,12 +42,14 @@ const pods = [
   pod("router", "router-1", "192Mi"),
   pod("router", "router-2", "192Mi"),
   pod("bridge", "bridge-1", "192Mi"),
-  pod("topics", "topics-1", "96Mi", "Job"),
+  pod("bridge", "bridge-just-started", "192Mi", { ageMs: 0 }),
+  pod("topics", "topics-1", "96Mi", { owner: "Job" }),
 ];
 const used = [
   usage("router-1", "router", 120, 10),
   usage("router-2", "router", 218, 70),
   usage("bridge-1", "bridge", 111, 10),
+  usage("bridge-just-started", "bridge", 300, 900),
   usage("topics-1", "topics", 80, 5),
   usage("router-1", "router", 900, 900, "other"),
 ];
@@ -57,7 +59,7 @@ test("each service's use is beside what it requests, and what is too little is n
   expect(status).toBe(0);
   expect(stdout.split("\n").map((line) => line.split(/ {2,}/))).toEqual([
     ["CONTAINER", "PODS", "MEMORY", "REQUEST", "LIMIT", "CPU", "REQUEST", "BY THE RULE"],
-    ["bridge", "1", "111Mi", "192Mi", "512Mi", "10m", "50m", "ok"],
+    ["bridge", "2", "111Mi", "192Mi", "512Mi", "10m", "50m", "ok"],
     ["router", "2", "218Mi", "192Mi", "512Mi", "70m", "50m", "too little: request 256Mi, request 100m"],
     [expect.stringMatching(/^1 readings in 0 s/)],
     [""],
