@@ -5,5 +5,6 @@ export function apicurio(): string;
 export function flinkJars(): string;
 export function go(): string;
 export function telegraf(): string;
+export function helm(major: 3 | 4): string;
 export function goProgram(folder: string): string;
 export function preparePeers(step: (name: string, work: () => Promise<unknown>) => Promise<unknown>): Promise<void>;

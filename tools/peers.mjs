@@ -35,6 +35,7 @@ async function preparePeers() {
   await step("peers: Apicurio Registry", async () => apicurio());
   await step("peers: Flink's Avro format", async () => flinkJars());
   await step("peers: Go", async () => goProgram("examples/consumers/go"));
+  for (const major of [4, 3]) await step(`peers: Helm ${major}`, async () => helm(major));
 }
 
 const UV = "0.13.9";
@@ -184,14 +185,27 @@ const TELEGRAF = "v1.34.4";
 /** All of Telegraf takes a quarter of an hour to build; these are what the bench needs of it. */
 const TELEGRAF_TAGS = "custom,inputs.mqtt_consumer,outputs.kafka,serializers.influx,parsers.value";
 
-/** Telegraf with its MQTT input and its Kafka output, from the Go module proxy. */
+/** Telegraf with its MQTT input and its Kafka output. */
 export function telegraf() {
-  const dir = join(peers, `telegraf-${TELEGRAF}`);
-  const program = join(dir, "telegraf");
+  return goInstalled("github.com/influxdata/telegraf/cmd/telegraf", TELEGRAF, ["-tags", TELEGRAF_TAGS]);
+}
+
+/** By major version. Built like this it knows no Kubernetes version: give it --kube-version. */
+const HELM = { 3: "v3.22.0", 4: "v4.3.2" };
+
+export function helm(major) {
+  return goInstalled(`helm.sh/helm/v${major}/cmd/helm`, HELM[major], ["-trimpath", "-ldflags", "-s -w"]);
+}
+
+/** A command of the Go module proxy's. */
+function goInstalled(command, version, flags) {
+  const name = command.slice(command.lastIndexOf("/") + 1);
+  const dir = join(peers, `${name}-${version}`);
+  const program = join(dir, name);
   if (existsSync(program)) return program;
   mkdirSync(dir, { recursive: true });
-  const args = ["install", "-tags", TELEGRAF_TAGS, `github.com/influxdata/telegraf/cmd/telegraf@${TELEGRAF}`];
-  run(go(), args, "Telegraf does not build", { env: { ...process.env, GOBIN: dir } });
+  const env = { ...process.env, CGO_ENABLED: "0", GOBIN: dir };
+  run(go(), ["install", ...flags, `${command}@${version}`], `${name} does not build`, { env });
   return program;
 }
 
