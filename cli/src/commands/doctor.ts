@@ -85,7 +85,7 @@ export function doctorCommand(io: Io, version: string): Command {
 }
 
 async function doctorOfCluster({ namespace, context }: Options, output: Output, io: Io): Promise<void> {
-  const snapshot = lookAt({ namespace, context, signal: io.signal });
+  const snapshot = lookAt({ namespace, context, env: io.env, signal: io.signal });
   const findings = judgeCluster(await waitingFor(io)("looking at the cluster", snapshot));
   print(findings, output);
   failIfFailed(findings);

@@ -18,6 +18,8 @@ import type { Listed } from "./objects.ts";
 export type KubectlOptions = {
   readonly namespace: string;
   readonly context?: string | undefined;
+  /** Has PATH and KUBECONFIG. */
+  readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
 };
 export type Answer = { readonly status: number; readonly text: string };
@@ -39,8 +41,8 @@ export class Kubectl {
 
   /** What it prints; fails with its own words. */
   async run(...args: readonly string[]): Promise<string> {
-    const { signal } = this.#options;
-    const bounds = { timeout: CALL_MS_MAX, maxBuffer: OUTPUT_BYTES_MAX, signal, encoding: "utf8" } as const;
+    const { signal, env } = this.#options;
+    const bounds = { env, timeout: CALL_MS_MAX, maxBuffer: OUTPUT_BYTES_MAX, signal, encoding: "utf8" } as const;
     try {
       const call = promisify(execFile)("kubectl", [...this.#shared, "--request-timeout=15s", ...args], bounds);
       return (await call).stdout;
@@ -63,7 +65,9 @@ export class Kubectl {
     const dir = await mkdtemp(join(tmpdir(), "tributary-kubectl-")); // of mode 0700
     const socketPath = join(dir, "api");
     const reads = ["--reject-methods=^(POST|PUT|PATCH|DELETE|CONNECT)$", `--accept-paths=${PASSES}`];
-    const proxy = spawn("kubectl", [...this.#shared, "proxy", `--unix-socket=${socketPath}`, ...reads]);
+    const proxy = spawn("kubectl", [...this.#shared, "proxy", `--unix-socket=${socketPath}`, ...reads], {
+      env: this.#options.env,
+    });
     const ended = new Promise((resolve) => proxy.once("close", resolve));
     try {
       await served(proxy);
@@ -82,9 +86,18 @@ export class Kubectl {
 }
 
 export function parsed<T extends z.ZodType>(schema: T, text: string): z.infer<T> {
-  const result = schema.safeParse(JSON.parse(text));
+  const result = schema.safeParse(jsonOf(text));
   if (result.success) return result.data;
   throw new CliError(exitCodes.failed, `kubectl printed what Kubernetes does not: ${z.prettifyError(result.error)}`);
+}
+
+/** Nothing of what is not JSON. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function failureOf(error: unknown): CliError {

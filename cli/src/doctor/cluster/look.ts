@@ -1,7 +1,7 @@
 /** Takes a snapshot of a release through kubectl. It changes nothing, and reads no Secret: a pod that lacks one says so. */
 import { reasonOf } from "@tributary/kernel";
 import { z } from "zod";
-import { type Get, Kubectl, type KubectlOptions, parsed } from "./kubectl.ts";
+import { type Get, jsonOf, Kubectl, type KubectlOptions, parsed } from "./kubectl.ts";
 import {
   type Container,
   kinds,
@@ -132,12 +132,4 @@ async function volumesOf(get: Get, pods: readonly Pod[], namespace: string): Pro
     items: [],
     refused: `the kubelet could not be asked: ${message ?? `the API server answers ${refusal.status}`}`,
   };
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
