@@ -1,9 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
+import { causeLine } from "./cause-line.ts";
 import { judgeCluster } from "./judge.ts";
 import { kinds, type Readiness, type Snapshot } from "./objects.ts";
 import { quantity } from "./quantity.ts";
 import { claimJson, deploymentJson, jobJson, nodeJson, notReady, podJson, wholeRelease } from "./release.test-kit.ts";
-import { tellingLine } from "./telling-line.ts";
 
 const findingsOf = (change: Partial<Snapshot>) =>
   judgeCluster({ ...wholeRelease, ...change }).filter(({ state }) => state !== "ok");
@@ -293,6 +293,6 @@ test.each([
   ],
   ["plain\nlast password=hunter2 line\n", "last password=[redacted] line"],
   ["\n", undefined],
-])("of a log, the line that tells why", (log, line) => {
-  expect(tellingLine(log)).toBe(line);
+])("of a log, the line that has the cause", (log, line) => {
+  expect(causeLine(log)).toBe(line);
 });

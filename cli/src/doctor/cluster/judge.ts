@@ -78,7 +78,7 @@ function judgeWorkloads({ workloads: { items } }: Snapshot): Finding[] {
 }
 
 function judgeJobs({ jobs: { items }, events, pods, lastLines, namespace }: Snapshot): Finding[] {
-  const said = (job: Job): string => {
+  const quoted = (job: Job): string => {
     const names = pods
       .filter(({ metadata }) => metadata.ownerReferences.some(({ name }) => name === job.metadata.name))
       .map(({ metadata }) => metadata.name);
@@ -92,14 +92,14 @@ function judgeJobs({ jobs: { items }, events, pods, lastLines, namespace }: Snap
     const end = conditionOf(status, "Failed");
     if (end?.status === "True") {
       const again = `mend it, then kubectl -n ${namespace} delete ${check} and apply or upgrade the release again`;
-      return [failed(check, `failed (${end.reason ?? "no reason given"})${said(job)}`, `${logs}; ${again}`)];
+      return [failed(check, `failed (${end.reason ?? "no reason given"})${quoted(job)}`, `${logs}; ${again}`)];
     }
     const refusal = status.active === 0 ? warningsOf(events.items, "Job", metadata.name) : undefined;
     const isDone = conditionOf(status, "Complete")?.status === "True" || job.spec.suspend;
     if (refusal !== undefined && !isDone) return [failed(check, `its pods are refused: ${refusal}`, logs)];
     const attempts = status.failed + pods.filter(isOfJob).flatMap((pod) => attemptsOf(pod, job)).length;
     if (isDone || attempts < ATTEMPTS_MANY) return [];
-    return [warning(check, `failed ${attempts} times and tries again${said(job)}`, logs)];
+    return [warning(check, `failed ${attempts} times and tries again${quoted(job)}`, logs)];
   });
   return orOk(findings, "jobs", items.length === 0 ? "none runs, none failed" : `${items.length}, none failed`);
 }

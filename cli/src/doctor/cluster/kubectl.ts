@@ -110,20 +110,20 @@ function failureOf(error: unknown): CliError {
     const late = `kubectl did not answer within ${CALL_MS_MAX / 1_000} s: can the cluster be reached from here?`;
     return new CliError(exitCodes.unreachable, late);
   }
-  const said = (stderr ?? "").trim().split("\n").at(-1) || reasonOf(error);
-  return new CliError(/\bforbidden\b/i.test(said) ? exitCodes.failed : exitCodes.unreachable, `kubectl: ${said}`);
+  const printed = (stderr ?? "").trim().split("\n").at(-1) || reasonOf(error);
+  return new CliError(/\bforbidden\b/i.test(printed) ? exitCodes.failed : exitCodes.unreachable, `kubectl: ${printed}`);
 }
 
 function served(proxy: ReturnType<typeof spawn>): Promise<void> {
   return new Promise((resolve, reject) => {
-    let said = "";
+    let printed = "";
     const timer = setTimeout(() => reject(new Error("kubectl proxy did not start in time")), CALL_MS_MAX);
     proxy.once("error", reject);
-    proxy.once("close", () => reject(new Error(`kubectl proxy: ${said.trim() || "ended"}`)));
+    proxy.once("close", () => reject(new Error(`kubectl proxy: ${printed.trim() || "ended"}`)));
     for (const output of [proxy.stdout, proxy.stderr]) {
       output?.on("data", (chunk: Buffer) => {
-        said = `${said}${chunk.toString()}`.slice(-1_000);
-        if (!said.includes("Starting to serve")) return;
+        printed = `${printed}${chunk.toString()}`.slice(-1_000);
+        if (!printed.includes("Starting to serve")) return;
         clearTimeout(timer);
         resolve();
       });

@@ -66,7 +66,7 @@ beforeEach(() => {
   kubectlAnswers({ prints, proxied });
 });
 
-test("faults are told with their cause and repair, and what may not be read is skipped", async () => {
+test("faults are listed with their cause and repair, and what may not be read is skipped", async () => {
   const { code, stdout } = await doctor("--context", "site-a", "-o", "json");
   expect(code).toBe(1);
   const findings = JSON.parse(stdout) as { check: string; state: string; detail: string; advice: string }[];
@@ -103,7 +103,7 @@ test("a cluster that refuses, is away or prints nonsense is an error in kubectl'
   expect(await doctor()).toMatchObject({ code: 1, text: expect.not.stringContaining("bug") });
 });
 
-test("without kubectl it is said what to install", async () => {
+test("without kubectl the error names what to install", async () => {
   const { code, text } = await runHere(["doctor", "--cluster"], { PATH: "/nowhere" });
   expect([code, text]).toEqual([4, expect.stringContaining("kubectl was not found: install it")]);
 });

@@ -1,6 +1,7 @@
-/** Takes a snapshot of a release through kubectl. It changes nothing, and reads no Secret: a pod that lacks one says so. */
+/** Takes a snapshot of a release through kubectl. It changes nothing, and reads no Secret: a pod that lacks one names it. */
 import { reasonOf } from "@tributary/kernel";
 import { z } from "zod";
+import { causeLine } from "./cause-line.ts";
 import { type Get, jsonOf, Kubectl, type KubectlOptions, parsed } from "./kubectl.ts";
 import {
   type Container,
@@ -12,7 +13,6 @@ import {
   type VolumeUse,
 } from "./objects.ts";
 import { statusesOf } from "./pods.ts";
-import { tellingLine } from "./telling-line.ts";
 
 /** By kustomize and by the chart. */
 const OF_RELEASE = "app.kubernetes.io/part-of=tributary";
@@ -22,7 +22,7 @@ const NODES_ASKED_MAX = 10;
 
 export async function lookAt(options: KubectlOptions): Promise<Snapshot> {
   const kubectl = new Kubectl(options);
-  // Alone and first: without pods nothing can be said, so its failure is the answer.
+  // Alone and first: without pods there is nothing to judge, so its failure is the answer.
   const text = await kubectl.run("get", "pods", "-l", OF_RELEASE, "-o", "json");
   const pods = parsed(z.object({ items: z.array(kinds.pod) }), text).items;
   const [workloads, jobs, claims, nodes, events, lastLines, asked] = await Promise.all([
@@ -48,7 +48,7 @@ async function lastLinesOf(kubectl: Kubectl, pods: readonly Pod[]): Promise<Read
     ended.slice(0, LOGS_MAX).map(async ({ pod, name, isOver }) => {
       const of = isOver ? [] : ["--previous"];
       const read = kubectl.run("logs", pod, "-c", name, "--tail=40", "--limit-bytes=65536", ...of);
-      return [`${pod}/${name}`, tellingLine(await read.catch(() => ""))] as const;
+      return [`${pod}/${name}`, causeLine(await read.catch(() => ""))] as const;
     }),
   );
   return new Map(lines.flatMap(([container, line]) => (line === undefined ? [] : [[container, line] as const])));
@@ -98,12 +98,12 @@ async function readinessAt(get: Get, path: string): Promise<Readiness> {
   try {
     const { status, text } = await get(path);
     if (status === 200) return { kind: "ready" };
-    const told = jsonOf(text);
-    const { success, data } = health.safeParse(told);
+    const body = jsonOf(text);
+    const { success, data } = health.safeParse(body);
     if (success) {
       return { kind: "not-ready", problems: Object.entries(data.problems).map(([name, why]) => `${name}: ${why}`) };
     }
-    const { message } = z.object({ message: z.string() }).safeParse(told).data ?? {}; // Kubernetes' Status
+    const { message } = z.object({ message: z.string() }).safeParse(body).data ?? {}; // Kubernetes' Status
     return { kind: "unasked", reason: message ?? `the API server answers ${status}` };
   } catch (error) {
     return { kind: "unasked", reason: reasonOf(error) };

@@ -142,7 +142,7 @@ export type Snapshot = {
   readonly claims: Listed<Claim>;
   readonly nodes: Listed<Node>;
   readonly events: Listed<ClusterEvent>;
-  /** The telling line of each container that ended, by `pod/container`. */
+  /** The line with the cause of each container that ended, by `pod/container`. */
   readonly lastLines: ReadonlyMap<string, string>;
   /** By pod. */
   readonly readiness: ReadonlyMap<string, Readiness>;

@@ -126,10 +126,10 @@ function crashed(check: string, pod: Pod, container: ContainerStatus, snapshot: 
     );
   }
   const line = lastLines.get(`${pod.metadata.name}/${container.name}`);
-  const said = line === undefined ? "" : `: ${line}`;
+  const quoted = line === undefined ? "" : `: ${line}`;
   const logs = `kubectl -n ${namespace} logs ${pod.metadata.name} -c ${container.name} --previous`;
-  const detail = `crashes, ${times}, ${exitOf(end?.exitCode)}${said}`;
-  if (/ENOSPC|no space left/i.test(said)) return failed(check, detail, "its volume is full: see the volumes below");
+  const detail = `crashes, ${times}, ${exitOf(end?.exitCode)}${quoted}`;
+  if (/ENOSPC|no space left/i.test(quoted)) return failed(check, detail, "its volume is full: see the volumes below");
   return failed(check, detail, `${logs}; it is started again by itself once the cause is mended`);
 }
 

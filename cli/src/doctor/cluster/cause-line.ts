@@ -1,10 +1,10 @@
-/** The line of a log that says best why its process ended: of our services' JSON lines the last error's message, of others an error, else the last. */
+/** The line of a log that has the cause for which its process ended: of our services' JSON lines the last error's message, of others an error, else the last. */
 import { redactedText } from "../redact.ts";
 
 const LINE_CHARS_MAX = 300;
 const NOISE = /^(Node\.js v|\s+at |[\s{}()[\]^]*$)/;
 
-export function tellingLine(log: string): string | undefined {
+export function causeLine(log: string): string | undefined {
   const lines = log.split("\n").filter((line) => !NOISE.test(line));
   const errors = lines.flatMap((line) => errorOf(line) ?? []);
   const line =
