@@ -41,13 +41,15 @@ describe("a release in a cluster", () => {
 });
 
 describe("a pod", () => {
+  const image = "registry.example/tributary/router:0.1.0";
+  const PULL = `Back-off pulling image "${image}": ErrImagePull: failed to pull and unpack image "${image}": failed to resolve reference "${image}": dial tcp: i/o timeout`;
   const back = { waiting: { reason: "CrashLoopBackOff", message: "back-off 5m0s restarting failed container" } };
 
   test.each([
     [
       "whose image cannot be pulled",
-      notReady("router", { waiting: { reason: "ImagePullBackOff", message: "Back-off pulling image" } }),
-      /^ImagePullBackOff of registry.example\/tributary\/router:0.1.0: Back-off/,
+      notReady("router", { waiting: { reason: "ImagePullBackOff", message: PULL } }),
+      /^ImagePullBackOff of registry.example\/tributary\/router:0.1.0: dial tcp: i\/o timeout$/,
       /push or import registry.example\/tributary\/router:0.1.0/,
     ],
     [
@@ -186,6 +188,17 @@ describe("a pod", () => {
 
 describe("other objects", () => {
   const workloads = (...json: object[]) => ({ workloads: { items: json.map((one) => kinds.workload.parse(one)) } });
+
+  test("replicas that a pod's finding explains are reported once", () => {
+    const change = notReady("router", { waiting: { reason: "ImagePullBackOff" } });
+    const pods = ["router-1", "router-2"].map((name) => kinds.pod.parse(podJson(name, "router", change)));
+    const one = workloads(deploymentJson("router", 2, 0));
+    expect(findingsOf({ ...one, pods }).map(({ check }) => check)).toEqual(["pod router-1", "pod router-2"]);
+    expect(findingsOf({ ...one, pods: pods.slice(1) }).map(({ check }) => check)).toEqual([
+      "pod router-2",
+      "deployment router",
+    ]);
+  });
 
   test("fewer replicas than wanted, none, and pods that the cluster refuses", () => {
     const refused = {

@@ -58,23 +58,27 @@ const warningsOf = (events: readonly ClusterEvent[], kind: string, name: string)
     .at(-1)
     ?.message.replaceAll(/\s+/g, " ");
 
-function judgeWorkloads({ workloads: { items } }: Snapshot): Finding[] {
-  const findings = items.flatMap(({ kind, metadata, spec, status }) => {
-    const { replicas } = spec;
+/** A workload lacks replicas because of a pod that has its finding, or because pods that it wants do not exist. */
+function judgeWorkloads(snapshot: Snapshot): Finding[] {
+  const { items } = snapshot.workloads;
+  const lacking = items.filter(({ spec, status }) => status.readyReplicas < spec.replicas);
+  const findings = lacking.flatMap((workload) => {
+    const { kind, metadata, spec, status } = workload;
     const check = `${kind.toLowerCase()} ${metadata.name}`;
     const refused = conditionOf(status, "ReplicaFailure");
     if (refused?.status === "True") {
       const advice = /quota/i.test(refused.message ?? "")
         ? "raise the namespace's ResourceQuota, or lower requests"
-        : "the cluster's policy refuses its pods: the message says what they lack";
+        : "the cluster's policy refuses its pods: the message names what they lack";
       return [failed(check, `its pods are refused: ${refused.message ?? refused.reason}`, advice)];
     }
-    if (status.readyReplicas >= replicas) return [];
-    const detail = `${status.readyReplicas} of ${replicas} replicas are ready`;
-    const advice = "see its pods above; a pod that does not exist is explained by kubectl describe of its ReplicaSet";
+    const pods = snapshot.pods.filter((pod) => appOf(pod) === appOf(workload) && !isReady(pod));
+    if (judgePods({ ...snapshot, pods }).length >= spec.replicas - status.readyReplicas) return [];
+    const detail = `${status.readyReplicas} of ${spec.replicas} replicas are ready`;
+    const advice = `kubectl -n ${snapshot.namespace} describe replicasets,statefulsets: why its pods do not exist`;
     return [status.readyReplicas === 0 ? failed(check, detail, advice) : warning(check, detail, advice)];
   });
-  return orOk(findings, "workloads", `${items.length} have all replicas that they want`);
+  return lacking.length > 0 ? findings : [ok("workloads", `${items.length} have all replicas that they want`)];
 }
 
 function judgeJobs({ jobs: { items }, events, pods, lastLines, namespace }: Snapshot): Finding[] {
@@ -144,6 +148,7 @@ const claimsOf = ({ volumes }: PodSpec): string[] =>
   volumes.flatMap(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? []);
 
 function judgeVolumes({ volumes: { items } }: Snapshot): Finding[] {
+  if (items.length === 0) return [];
   const findings = items.flatMap(({ claim, usedBytes, capacityBytes }) => {
     const share = usedBytes / capacityBytes;
     if (share < FULL_SOON) return [];

@@ -22,7 +22,7 @@ const { prints, proxied } = JSON.parse(readFileSync(${JSON.stringify(join(dir.pa
 const socket = args.find((arg) => arg.startsWith("--unix-socket="));
 if (socket) {
   require("node:http").createServer((request, response) => {
-    const [status, body] = proxied[request.url] ?? [403, { message: "pods/proxy is forbidden" }];
+    const [status, body] = proxied[request.url] ?? [403, { kind: "Status", status: "Failure", message: "pods/proxy is forbidden" }];
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
   }).listen(socket.slice("--unix-socket=".length), () => console.log("Starting to serve on a socket"));
 } else {
@@ -44,13 +44,17 @@ const prints: Record<string, unknown> = {
     podJson("router-2", "router"),
     crashing,
   ],
-  "get deployments": [deploymentJson("router", 2, 1), deploymentJson("gateway", 1, 0)],
+  "get deployments": [
+    deploymentJson("router", 2, 1),
+    deploymentJson("gateway", 1, 0),
+    deploymentJson("drift-monitor", 1, 0),
+  ],
   "get jobs": [jobJson({ conditions: [{ type: "Complete", status: "True" }] })],
   "get nodes": '!Error from server (Forbidden): nodes is forbidden: User "dev" cannot list resource "nodes"',
   "logs gateway-1": '{"level":"fatal","msg":"kafka:9092 cannot be reached"}\n',
 };
 const at = (pod: string) => `/api/v1/namespaces/tributary/pods/${pod}:8080/proxy/health/ready`;
-const proxied = {
+const proxied: Record<string, unknown> = {
   [at("router-1")]: [503, { status: "starting", problems: { partitions: "none is held" } }],
   [at("router-2")]: [200, { status: "ready" }],
 };
@@ -73,7 +77,7 @@ test("faults are listed with their cause and repair, and what may not be read is
   const found = new Map(findings.map(({ check, state, detail }) => [check, `${state}: ${detail}`]));
   expect(found.get("pod router-1")).toBe("failed: runs, but is not ready: partitions: none is held");
   expect(found.get("pod gateway-1")).toContain("exit code 1: kafka:9092 cannot be reached");
-  expect(found.get("deployment router")).toBe("warning: 1 of 2 replicas are ready");
+  expect(found.get("deployment drift-monitor")).toBe("failed: 0 of 1 replicas are ready");
   expect(found.get("nodes")).toContain(
     'skipped: kubectl: Error from server (Forbidden): nodes is forbidden: User "dev"',
   );
@@ -89,6 +93,18 @@ test("faults are listed with their cause and repair, and what may not be read is
     expect(call).toMatch(/^--namespace=tributary --context=site-a (--request-timeout=15s (get|logs)|proxy) /);
     expect(call).not.toMatch(/secrets/);
   }
+});
+
+test("pods that may not be asked are judged by the kubelet alone", async () => {
+  kubectlAnswers({ prints });
+  const { stdout } = await doctor("-o", "json");
+  const findings = JSON.parse(stdout) as { check: string; detail: string }[];
+  expect(findings.find(({ check }) => check === "pod router-1")?.detail).toContain("its readiness probe");
+  expect(findings.find(({ check }) => check.startsWith("health"))).toMatchObject({
+    check: "health",
+    state: "skipped",
+    detail: "no service could be asked: pods/proxy is forbidden",
+  });
 });
 
 test("a cluster that refuses, is away or prints nonsense is an error in kubectl's words", async () => {

@@ -2,7 +2,7 @@
 import { reasonOf } from "@tributary/kernel";
 import { z } from "zod";
 import { causeLine } from "./cause-line.ts";
-import { type Get, jsonOf, Kubectl, type KubectlOptions, parsed } from "./kubectl.ts";
+import { type Answer, type Get, jsonOf, Kubectl, type KubectlOptions, parsed } from "./kubectl.ts";
 import {
   type Container,
   kinds,
@@ -93,18 +93,19 @@ const portNamed = (ports: Container["ports"], name: string | undefined): number 
   ports.find((port) => port.name === name)?.containerPort;
 
 const health = z.object({ status: z.string(), problems: z.record(z.string(), z.string()).default({}) });
+/** Kubernetes' own answer, when it does not pass the request on. */
+const refusal = z.object({ kind: z.literal("Status"), message: z.string() });
+const refusalOf = ({ status, text }: Answer): string | undefined =>
+  refusal.safeParse(jsonOf(text)).data?.message ?? (status === 200 ? undefined : `the API server answers ${status}`);
 
 async function readinessAt(get: Get, path: string): Promise<Readiness> {
   try {
-    const { status, text } = await get(path);
-    if (status === 200) return { kind: "ready" };
-    const body = jsonOf(text);
+    const answer = await get(path);
+    if (answer.status === 200) return { kind: "ready" };
+    const body = jsonOf(answer.text);
     const { success, data } = health.safeParse(body);
-    if (success) {
-      return { kind: "not-ready", problems: Object.entries(data.problems).map(([name, why]) => `${name}: ${why}`) };
-    }
-    const { message } = z.object({ message: z.string() }).safeParse(body).data ?? {}; // Kubernetes' Status
-    return { kind: "unasked", reason: message ?? `the API server answers ${status}` };
+    if (!success || refusal.safeParse(body).success) return { kind: "unasked", reason: refusalOf(answer) ?? "" };
+    return { kind: "not-ready", problems: Object.entries(data.problems).map(([name, why]) => `${name}: ${why}`) };
   } catch (error) {
     return { kind: "unasked", reason: reasonOf(error) };
   }
@@ -114,10 +115,13 @@ async function volumesOf(get: Get, pods: readonly Pod[], namespace: string): Pro
   const names = [...new Set(pods.flatMap(({ spec }) => spec.nodeName ?? []))].slice(0, NODES_ASKED_MAX);
   const answers = await Promise.all(
     names.map((name) =>
-      get(`/api/v1/nodes/${name}/proxy/stats/summary`).catch((error) => ({ status: 0, text: reasonOf(error) })),
+      get(`/api/v1/nodes/${name}/proxy/stats/summary`).then(
+        (answer) => ({ text: answer.text, refused: refusalOf(answer) }),
+        (error: unknown) => ({ text: "", refused: reasonOf(error) }),
+      ),
     ),
   );
-  const refusal = answers.find(({ status }) => status !== 200);
+  const [refused] = answers.flatMap((answer) => answer.refused ?? []);
   const items = answers.flatMap(({ text }) => kinds.summary.safeParse(jsonOf(text)).data?.pods ?? []);
   const uses = items.flatMap(({ volume }) =>
     volume.flatMap(({ pvcRef, usedBytes, capacityBytes }) =>
@@ -126,10 +130,7 @@ async function volumesOf(get: Get, pods: readonly Pod[], namespace: string): Pro
         : [{ claim: pvcRef.name, usedBytes, capacityBytes }],
     ),
   );
-  if (uses.length > 0 || refusal === undefined) return { items: uses };
-  const { message } = z.object({ message: z.string() }).safeParse(jsonOf(refusal.text)).data ?? {};
-  return {
-    items: [],
-    refused: `the kubelet could not be asked: ${message ?? `the API server answers ${refusal.status}`}`,
-  };
+  return uses.length > 0 || refused === undefined
+    ? { items: uses }
+    : { items: [], refused: `the kubelet could not be asked: ${refused}` };
 }

@@ -7,6 +7,9 @@
 import { type Finding, failed, warning } from "../finding.ts";
 import { type ContainerStatus, conditionOf, type Pod, type Snapshot } from "./objects.ts";
 
+/** What repeats the image's name around the reason for which it is not pulled. */
+const OF_IMAGE =
+  /Back-off pulling image "[^"]*"(: )?|ErrImagePull: |failed to (pull and unpack image|resolve reference) "[^"]*": |failed to do request: /g;
 /** Restarts from which a pod that is ready is worth a look. */
 const RESTARTS_MANY = 5;
 
@@ -92,9 +95,9 @@ function judgeContainer(check: string, pod: Pod, container: ContainerStatus, sna
     case "ErrImageNeverPull":
     case "InvalidImageName": {
       const image = imageOf(pod, container);
-      const why = waiting.message?.includes(image) === true ? "" : ` of ${image}`;
+      const why = waiting.message?.replaceAll(OF_IMAGE, "") || "it cannot be pulled";
       const advice = `push or import ${image}, or name another; a private registry needs imagePullSecrets`;
-      return failed(check, `${waiting.reason}${why}: ${waiting.message ?? "it cannot be pulled"}`, advice);
+      return failed(check, `${waiting.reason} of ${image}: ${why}`, advice);
     }
     case "CreateContainerConfigError":
       return failed(check, detail, adviceOfMissing(detail, namespace));
