@@ -32,10 +32,12 @@ describe("a release in a cluster", () => {
     const refused = "kubectl: nodes is forbidden: User cannot list resource";
     const found = withPod(notReady("router", { waiting: { reason: "ImagePullBackOff" } }), {
       nodes: { items: [], refused },
+      events: { items: [], refused },
     });
     expect(found.map(({ check, state }) => [check, state])).toEqual([
       ["pod router-3", "failed"],
       ["nodes", "skipped"],
+      ["events", "skipped"],
     ]);
   });
 });
@@ -90,12 +92,12 @@ describe("a pod", () => {
             type: "PodScheduled",
             status: "False",
             reason: "Unschedulable",
-            message: "0/1 nodes are available: 1 Insufficient memory.",
+            message: "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available.",
           },
         ],
         containerStatuses: [],
       },
-      /is Pending: 0\/1 nodes are available: 1 Insufficient memory/,
+      /is Pending: 0\/1 nodes are available: 1 Insufficient memory.$/,
       /lower resources.requests/,
     ],
     [

@@ -37,6 +37,7 @@ export function judgeCluster(snapshot: Snapshot): Finding[] {
     ...listed("volume space", snapshot.volumes, () => judgeVolumes(snapshot)),
     ...listed("images", workloads, () => judgeImages(workloads.items)),
     ...listed("nodes", snapshot.nodes, () => judgeNodes(snapshot)),
+    ...listed("events", snapshot.events, () => []), // They only explain what others found.
     ...judgeReadiness(snapshot),
   ];
 }

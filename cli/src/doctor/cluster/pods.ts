@@ -38,7 +38,10 @@ function judgePod(pod: Pod, snapshot: Snapshot): Finding | undefined {
     return warning(check, "is being deleted", "wait; if it stays, its node is away: see the nodes below");
   }
   const scheduled = conditionOf(status, "PodScheduled");
-  if (scheduled?.status === "False") return unscheduled(check, scheduled.message ?? scheduled.reason ?? "", snapshot);
+  if (scheduled?.status === "False") {
+    const message = scheduled.message ?? scheduled.reason ?? "";
+    return unscheduled(check, message.replace(/ preemption: .*$/, ""), snapshot);
+  }
   for (const container of statusesOf(pod)) {
     const finding = judgeContainer(check, pod, container, snapshot);
     if (finding !== undefined) return finding;
