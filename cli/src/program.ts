@@ -32,7 +32,7 @@ Exit codes:
   1  failed
   2  wrong usage
   3  not found
-  4  the gateway, or Kafka, cannot be reached
+  4  the gateway, Kafka or the cluster cannot be reached
   5  done in part: some items were refused, each is named on stderr
   6  rollout status --exit-code: the rollout is Degraded; experiment status --exit-code: it ended without a verdict;
      drift list --exit-code: there is a verdict; train status -w: the training ended without a champion

@@ -24,7 +24,7 @@ export async function runHere(argv: readonly string[], env: Readonly<Record<stri
     color: false,
     isOutputTerminal: false,
     isTerminal: false,
-    env: { USER: "ada" },
+    env: { USER: "ada", ...env },
     now: Date.now,
     signal: new AbortController().signal,
   });

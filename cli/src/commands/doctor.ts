@@ -1,9 +1,11 @@
 /** `tributary doctor`: checks every dependency of a deployment, and reports how to repair it. */
 import { existsSync } from "node:fs";
 import type { SchemaRegistryAccess } from "@tributary/schema-registry";
-import { Command, InvalidArgumentError } from "commander";
-import { contextOf, type Io } from "../context.ts";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { contextOf, type Io, outputOf } from "../context.ts";
 import { writeBundle } from "../doctor/bundle.ts";
+import { judgeCluster } from "../doctor/cluster/judge.ts";
+import { lookAt } from "../doctor/cluster/look.ts";
 import { examine } from "../doctor/examine.ts";
 import type { Finding, FindingState } from "../doctor/finding.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
@@ -18,6 +20,9 @@ type Options = KafkaOptions & {
   readonly registry?: SchemaRegistryAccess;
   readonly bundle?: string;
   readonly collect?: readonly string[];
+  readonly cluster?: true;
+  readonly namespace: string;
+  readonly context?: string;
 };
 
 /** Where `npm start` writes. */
@@ -48,7 +53,16 @@ export function doctorCommand(io: Io, version: string): Command {
     .option("--mqtt <URL>", "the bridge's, or the broker's: mqtt://HOST:PORT or mqtts://", mqttOf)
     .option("--bundle <FILE.tar.gz>", "also write findings, versions, health, metrics, configuration and logs there")
     .option("--collect <PATH...>", `with --bundle: files or folders of *.yaml and *.log (default: ${LOCAL_RUN})`)
+    .addOption(
+      new Option(
+        "--cluster",
+        "instead look at a release in Kubernetes through your kubectl; changes nothing",
+      ).conflicts(["mqtt", "bundle", "collect"]),
+    )
+    .option("--namespace <NAMESPACE>", "with --cluster: of the release", "tributary")
+    .option("--context <NAME>", "with --cluster: of your kubeconfig (default: its current one)")
     .action(async (options: Options, command: Command) => {
+      if (options.cluster === true) return doctorOfCluster(options, outputOf(command, io), io);
       const { gateway, output } = contextOf(command, io);
       const isLocal = /^https?:\/\/(127\.|localhost|\[::1\])/.test(gateway.origin);
       const { prefix, brokers = isLocal ? LOCAL_BROKERS : undefined } = options;
@@ -58,8 +72,7 @@ export function doctorCommand(io: Io, version: string): Command {
       const patient = { gateway, token, kafka, prefix, mqtt, registry: options.registry };
       const examination = await waitingFor(io)("checking every dependency", examine(patient, io.now));
       const { findings } = examination;
-      output.list(findings, viewOf(output), "");
-      if (output.isForPeople) printAdvice(findings, output);
+      print(findings, output);
       if (options.bundle !== undefined) {
         const collect = options.collect ?? (existsSync(LOCAL_RUN) ? [LOCAL_RUN] : []);
         const settings = { file: options.bundle, version, collect, now: io.now() };
@@ -67,14 +80,27 @@ export function doctorCommand(io: Io, version: string): Command {
         const names = await waitingFor(io)("collecting", writeBundle(examination, { ...settings, gatewayUrl }));
         io.stderr(`${options.bundle}: ${names.length} files, without secrets; read it before you send it.\n`);
       }
-      const count = (state: FindingState) => findings.filter((finding) => finding.state === state).length;
-      if (count("failed") > 0) {
-        throw new CliError(
-          exitCodes.failed,
-          `${count("failed")} of ${findings.length} checks failed, ${count("warning")} warn.`,
-        );
-      }
+      failIfFailed(findings);
     });
+}
+
+async function doctorOfCluster({ namespace, context }: Options, output: Output, io: Io): Promise<void> {
+  const snapshot = lookAt({ namespace, context, env: io.env, signal: io.signal });
+  const findings = judgeCluster(await waitingFor(io)("looking at the cluster", snapshot));
+  print(findings, output);
+  failIfFailed(findings);
+}
+
+function print(findings: readonly Finding[], output: Output): void {
+  output.list(findings, viewOf(output), "");
+  if (output.isForPeople) printAdvice(findings, output);
+}
+
+function failIfFailed(findings: readonly Finding[]): void {
+  const count = (state: FindingState) => findings.filter((finding) => finding.state === state).length;
+  if (count("failed") === 0) return;
+  const text = `${count("failed")} of ${findings.length} checks failed, ${count("warning")} warn.`;
+  throw new CliError(exitCodes.failed, text);
 }
 
 function printAdvice(findings: readonly Finding[], output: Output): void {

@@ -1,9 +1,10 @@
 /** Documents name what exists: links and paths resolve, and ARCHITECTURE.md leads from an answer to the function that decided it. */
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { expect, test } from "@jest/globals";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { describe, expect, test } from "@jest/globals";
 import { repositoryRoot } from "@tributary/testing";
+import { parse } from "yaml";
 
 const textOf = (file: string) => readFileSync(join(repositoryRoot, file), "utf8");
 const exists = (file: string) => existsSync(join(repositoryRoot, file));
@@ -48,4 +49,54 @@ test("ARCHITECTURE.md: the functions that explain an answer are where it says", 
   expect(named.length).toBeGreaterThan(7);
   for (const [, name, file] of named)
     expect(textOf(`${file}`)).toMatch(new RegExp(`^export (function|class) ${name}\\b`, "m"));
+});
+
+describe("runbooks", () => {
+  const RULES = "deploy/helm/tributary/files/rules";
+  type Rule = { readonly alert?: string; readonly annotations?: Record<string, string> };
+  type Rules = { readonly groups: readonly { readonly rules: readonly Rule[] }[] };
+  const alerts = readdirSync(join(repositoryRoot, RULES)).flatMap((file) =>
+    (parse(textOf(`${RULES}/${file}`)) as Rules).groups
+      .flatMap(({ rules }) => rules)
+      .flatMap(({ alert, annotations }) => (alert === undefined ? [] : [{ file, alert, annotations }])),
+  );
+  const pages = documents.filter((file) => file.startsWith("docs/runbooks/") && basename(file) !== "README.md");
+
+  test("every alert has a section that says what it means, how to check it, what to do and when it ends", () => {
+    expect(alerts.length).toBeGreaterThan(60);
+    for (const { file, alert, annotations } of alerts) {
+      const page = `docs/runbooks/${file.replace(".yml", ".md")}`;
+      expect(annotations).toEqual({
+        summary: expect.any(String),
+        description: expect.any(String),
+        runbook_url: `${page}#${alert.toLowerCase()}`,
+      });
+      const [, section = ""] = new RegExp(`\n## ${alert}\n([\\s\\S]*?)(?=\n## |$)`).exec(textOf(page)) ?? [];
+      expect([alert, section]).toEqual([
+        alert,
+        expect.stringMatching(/^\n\*\*Means:\*\*[\s\S]*\*\*Check:\*\*[\s\S]*\*\*Do:\*\*[\s\S]*\*\*Ends\*\*/),
+      ]);
+    }
+  });
+
+  test("every section is of an alert, and the index has every page", () => {
+    const sections = pages.flatMap((page) => [...textOf(page).matchAll(/^## (.*)$/gm)].map(([, name]) => name));
+    expect(sections.sort()).toEqual(alerts.map(({ alert }) => alert).sort());
+    const index = textOf("docs/runbooks/README.md");
+    for (const page of pages) expect(index).toContain(`](${basename(page)})`);
+  });
+
+  test("log lines that they name are events of a program", () => {
+    const source = ["grep", "-hoE", 'name: "[a-z]+(_[a-z]+)+"', "--", "services", "edge", "libs"];
+    const events = new Set(
+      [...execFileSync("git", source, { cwd: repositoryRoot, encoding: "utf8" }).matchAll(/"(.*)"/g)].map(
+        ([, name]) => name,
+      ),
+    );
+    const named = pages.flatMap((page) =>
+      [...textOf(page).matchAll(/`([a-z]+(?:_[a-z]+)+)`/g)].map(([, name = ""]) => name),
+    );
+    expect(named.length).toBeGreaterThan(20);
+    expect(named.filter((name) => !events.has(name) && !name.startsWith("tributary_"))).toEqual([]);
+  });
 });
