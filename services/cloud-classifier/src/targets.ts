@@ -1,7 +1,7 @@
 /** Builds the configured targets. The one place that knows which backends there are. */
 import type { FollowedPackages } from "@tributary/followed-packages";
 import type { ModelPackage } from "@tributary/inference";
-import { type Clock, Failure, type Random } from "@tributary/kernel";
+import type { Clock, Random } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { modelReferenceOf } from "@tributary/models";
 import { OnnxModelHost } from "@tributary/onnx";
@@ -27,6 +27,7 @@ import {
   retryDecided,
   serverSeen,
 } from "./events.ts";
+import { mustHaveClasses } from "./same-classes.ts";
 import { Target } from "./target.ts";
 import { tracedBackend } from "./traced-backend.ts";
 
@@ -119,23 +120,13 @@ function followedBackend(
     isNeeded: true,
     use: async (dir) => {
       const pkg = await loadPackage(dir);
-      mustHaveClasses(pkg, classes);
+      if (classes !== undefined) mustHaveClasses(pkg, classes);
       const next = await startBackend(name, { ...config, package: dir }, context, pkg);
       backend.replace(next);
       classes = pkg.labels;
     },
   });
   return backend;
-}
-
-/** Who reads the answers knows the classes of the model before. */
-function mustHaveClasses({ labels, manifest }: ModelPackage, classes: readonly string[] | undefined): void {
-  if (classes === undefined) return;
-  const [added, missing] = [labels.filter((one) => !classes.includes(one)), classes.filter((one) => !labels.includes(one))];
-  if (added.length + missing.length === 0) return;
-  const what = [`adds ${added.slice(0, 5).join(", ") || "none"}`, `lacks ${missing.slice(0, 5).join(", ") || "none"}`];
-  const message = `${manifest.name}@${manifest.version} has other classes than the active one: ${what.join(", ")}`;
-  throw new Failure("package-classes-differ", "ask-a-person", `${message}; give it a model name and a target of its own`);
 }
 
 /** A backend that needs nothing but its own keys is one line here. `proves`: a local model must first reproduce the golden frames
