@@ -94,6 +94,7 @@ FROM runtime AS router
 COPY --from=router-modules /app .
 COPY --from=build /app/libs libs
 COPY --from=build /app/services/router services/router
+COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
 COPY models/edge-resnet8 models/edge-resnet8
 EXPOSE 8080 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/router/dist/main.js"]
@@ -103,6 +104,7 @@ FROM runtime AS cloud-classifier
 COPY --from=cloud-classifier-modules /app .
 COPY --from=build /app/libs libs
 COPY --from=build /app/services/cloud-classifier services/cloud-classifier
+COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
 COPY models/cloud-vgg models/cloud-vgg
 EXPOSE 8080 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/cloud-classifier/dist/main.js"]

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { packageFiles } from "@tributary/inference";
 import { type CloudResult, topics } from "@tributary/contracts";
+import { packageFiles } from "@tributary/inference";
 import { ensureTributaryTopics, follow, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
 import { loadPackage, type PackageParts, readPackageFile, writePackage } from "@tributary/model-store";
 import {
@@ -177,7 +177,9 @@ async function startClassifier() {
   };
   const health = async (): Promise<Health> => {
     const response = await fetch(`http://127.0.0.1:${http.port}/health/ready`).catch(() => undefined);
-    return response === undefined ? { status: "away", problems: {}, degraded: {} } : ((await response.json()) as Health);
+    return response === undefined
+      ? { status: "away", problems: {}, degraded: {} }
+      : ((await response.json()) as Health);
   };
   return {
     health,
@@ -187,7 +189,10 @@ async function startClassifier() {
       const request = someRequest({ frameSeq: ++frames, jpeg, deadlineAt: Date.now() + 60_000 });
       const { name: topic, codec } = topics.requestsHigh;
       await sink.send([{ topic, key: request.deviceId, value: codec.encodeConfluent(request) }]);
-      return waitFor(() => results.get(request.frameSeq), { what: `the result of frame ${request.frameSeq}`, everyMs: 5 });
+      return waitFor(() => results.get(request.frameSeq), {
+        what: `the result of frame ${request.frameSeq}`,
+        everyMs: 5,
+      });
     },
     taken: () => child.events().flatMap(({ event, modelDigest }) => (event === "package_taken" ? [modelDigest] : [])),
     stop: async () => {

@@ -21,7 +21,7 @@ export const packageBlocks = {
        * are taken. Without it, what models.v1 says is trusted. */
       trustRoot: z.string().min(1).optional(),
       /** Bytes of one package. */
-      packageBytesMax: positive.default(2 ** 30),
+      packageBytesMax: positive.default(512 * 2 ** 20),
       /** Longest wait between two attempts at a package. */
       retryMsMax: positive.min(1_000).max(86_400_000).default(60_000),
     })

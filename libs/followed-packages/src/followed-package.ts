@@ -4,7 +4,15 @@
  */
 import type { Model } from "@tributary/contracts";
 import { codeOf } from "@tributary/kafka";
-import { type Backoff, backoffMs, type Clock, type Digest, linkedSignal, type Random, reasonOf } from "@tributary/kernel";
+import {
+  type Backoff,
+  backoffMs,
+  type Clock,
+  type Digest,
+  linkedSignal,
+  type Random,
+  reasonOf,
+} from "@tributary/kernel";
 import {
   attemptsAt,
   type Following,
@@ -180,5 +188,4 @@ export class FollowedPackage {
   }
 }
 
-const digestIn = (resolved: Resolved): Digest | null =>
-  resolved.kind === "model" ? resolved.model.modelDigest : null;
+const digestIn = (resolved: Resolved): Digest | null => (resolved.kind === "model" ? resolved.model.modelDigest : null);

@@ -141,7 +141,7 @@ test("with the registry away and nothing stored it is not ready, says why, and t
 
 /** `spoil` makes version 2 unusable, or names another one that is. */
 test.each<[string, Partial<Settings> & { refuse?: Refuse }, () => unknown]>([
-  ["package-digest-mismatch", {}, () => void (registry.tamper = flipped)],
+  ["package-digest-mismatch", {}, () => Object.assign(registry, { tamper: flipped })],
   ["package-too-large", { packageBytesMax: 10_000 }, () => {}],
   ["package-not-as-named", {}, () => list("3", { modelDigest: digests.get("2") as Digest })],
   ["blob-missing", {}, () => list("2", { modelDigest: "0".repeat(64) })],
@@ -168,7 +168,7 @@ test.each<[string, Partial<Settings> & { refuse?: Refuse }, () => unknown]>([
   expect(service.used).toEqual([digests.get("1")]);
 });
 
-test("signed metadata that lists a package admits it; a root of trust that is missing is said", async () => {
+test("signed metadata that lists a package admits it; a root of trust that is missing is reported", async () => {
   alias("1");
   const missing = start({ trustRoot: join(dir.path, "no-root.json") });
   await refusedWith(missing, "trust-root-unreadable");
@@ -181,7 +181,9 @@ test("an alias that moves on while bytes come ends that fetch", async () => {
   registry.bytesPerSecond = 20_000;
   const service = start();
   const asksFor = (version: string) =>
-    waitFor(() => registry.asked.some(({ path }) => path.endsWith(digests.get(version) as string)), { what: "a request" });
+    waitFor(() => registry.asked.some(({ path }) => path.endsWith(digests.get(version) as string)), {
+      what: "a request",
+    });
   await asksFor("1");
   alias("2");
   await asksFor("2");

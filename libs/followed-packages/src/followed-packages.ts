@@ -68,7 +68,10 @@ export class FollowedPackages implements OnModuleInit, OnApplicationShutdown {
     const { clock, random, telemetry } = this;
     const { modelRegistry } = this.settings;
     const source = this.#source;
-    invariant(reference !== null && modelRegistry !== undefined && source !== undefined, "checked by its configuration");
+    invariant(
+      reference !== null && modelRegistry !== undefined && source !== undefined,
+      "checked by its configuration",
+    );
     const followed = new FollowedPackage({
       ...{ text, reference, use, models: this.#models, source, clock, random, telemetry },
       retryMsMax: modelRegistry.retryMsMax,

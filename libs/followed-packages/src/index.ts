@@ -1,2 +1,2 @@
-export { type PackageSettings, packageBlocks, packageName, problemsOfPackages } from "./config.ts";
+export { packageBlocks, packageName, problemsOfPackages } from "./config.ts";
 export { FollowedPackages } from "./followed-packages.ts";

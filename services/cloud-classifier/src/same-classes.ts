@@ -12,5 +12,9 @@ export function mustHaveClasses(
   if (added.length + missing.length === 0) return;
   const what = [...added.map((label) => `+${label}`), ...missing.map((label) => `-${label}`)].slice(0, 6).join(" ");
   const message = `${manifest.name}@${manifest.version} has other classes than the active package (${what})`;
-  throw new Failure("package-classes-differ", "ask-a-person", `${message}: give it a model name and a target of its own`);
+  throw new Failure(
+    "package-classes-differ",
+    "ask-a-person",
+    `${message}: give it a model name and a target of its own`,
+  );
 }

@@ -14,10 +14,7 @@ export const configSchema = z.strictObject({
   ...sharedBlocks,
   /** Packages that are known before a device runs them, and never dropped: folders of those that the model registry does not have,
    * e.g. those that devices were set up with, and NAME@VERSION or NAME@ALIAS of the registry. */
-  packages: z
-    .array(z.string().min(1).refine(isPackageName, PACKAGE_EXPECTED))
-    .max(100)
-    .default([]),
+  packages: z.array(z.string().min(1).refine(isPackageName, PACKAGE_EXPECTED)).max(100).default([]),
   /** Where the documents of a package are fetched from; without it only `packages` are known. */
   modelRegistry: z
     .strictObject({

@@ -1,4 +1,4 @@
-export { ModelTable, modelKey } from "./model-table.ts";
+export { attemptsAt, type Following, failedAt, nextStep, nothingActive, taken } from "./following.ts";
 export {
   isPackageName,
   type ModelReference,
@@ -7,4 +7,4 @@ export {
   type Resolved,
   resolveReference,
 } from "./model-reference.ts";
-export { attemptsAt, failedAt, type Following, type NextStep, nextStep, nothingActive, taken } from "./following.ts";
+export { ModelTable, modelKey } from "./model-table.ts";

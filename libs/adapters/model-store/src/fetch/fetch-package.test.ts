@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import { systemClock } from "@tributary/kernel";
 import { repositoryRoot, tempDir } from "@tributary/testing";
-import { fetchPackage } from "./fetch-package.ts";
 import { loadPackage } from "../load.ts";
+import { fetchPackage } from "./fetch-package.ts";
 import { PackageFolders } from "./package-folders.ts";
 
 const FACTORY = join(repositoryRoot, "models/edge-resnet8");

@@ -12,7 +12,7 @@ import {
   type ListedModel,
   listedPartOf,
   type PackageFile,
-    packageFiles,
+  packageFiles,
   packageLimits,
 } from "@tributary/inference";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
@@ -120,12 +120,7 @@ async function declared(from: DownloadPorts, digest: Digest, dir: string, signal
 
 /** A stored package needs no registry while the last verified metadata lists it and has not expired: a rollback must work
  * without a network. */
-async function listedNow(
-  trust: Trust,
-  digest: Digest,
-  isHere: boolean,
-  signal: AbortSignal,
-): Promise<ListedModel> {
+async function listedNow(trust: Trust, digest: Digest, isHere: boolean, signal: AbortSignal): Promise<ListedModel> {
   try {
     await trust.refresh(signal);
   } catch (error) {

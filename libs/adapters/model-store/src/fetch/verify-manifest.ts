@@ -1,5 +1,11 @@
 /** What a manifest declares (name, version, hardware class, bytes) is what signed metadata lists. */
-import { fitsHardware, type ListedModel, listedPartOf, type PackageManifest, parseAnyManifest } from "@tributary/inference";
+import {
+  fitsHardware,
+  type ListedModel,
+  listedPartOf,
+  type PackageManifest,
+  parseAnyManifest,
+} from "@tributary/inference";
 import { type Digest, Failure, reasonOf } from "@tributary/kernel";
 import { sha256 } from "../digest.ts";
 
