@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { type CloudResult, topics } from "@tributary/contracts";
 import { packageFiles } from "@tributary/inference";
-import { ensureTributaryTopics, follow, KafkajsAdmin, KafkajsSink, KafkaReader } from "@tributary/kafka";
+import { ensureTributaryTopics, follow, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { loadPackage, type PackageParts, readPackageFile, writePackage } from "@tributary/model-store";
 import {
   followContext,
@@ -117,13 +117,19 @@ const filesOf = async (folder: string) => {
   return { files };
 };
 
-test("a cloud-classifier follows an alias: from a registry that is away to a new version, without a restart or a lost frame", async () => {
+test("classifier and router follow an alias: from a registry that is away to a new version, without a restart or a lost frame", async () => {
   const [first, second] = await Promise.all(
     ["1.0.0", "1.1.0"].map(async (version) => (await loadPackage(join(dir, `edge-${version}`))).digest),
   );
   await models("alias", "edge@1.0.0", "live");
   await registry.stop();
   const classifier = await startClassifier();
+  // It settles frames without first policies: it is ready.
+  const router = await spawnService({
+    name: "router",
+    ...ofRegistry("router"),
+    config: { ...takes("router"), packages: ["edge@live"] },
+  });
   try {
     await classifier.says("problems", /edge@live: .*\(tuf-unavailable\)/);
     expect(await classifier.ask()).toMatchObject({ outcome: "FAILED", failureCode: "package-unavailable" });
@@ -131,6 +137,7 @@ test("a cloud-classifier follows an alias: from a registry that is away to a new
     await waitFor(async () => (await classifier.health()).status === "ready", { what: "readiness" });
     expect(await classifier.ask()).toMatchObject({ outcome: "ANSWERED", modelDigest: first });
 
+    await policyOf(first);
     const moving = models("alias", "edge@1.1.0", "live");
     const results: CloudResult[] = [];
     do {
@@ -140,14 +147,36 @@ test("a cloud-classifier follows an alias: from a registry that is away to a new
     expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(["ANSWERED"]));
     expect(new Set(results.map(({ modelDigest }) => modelDigest))).toEqual(new Set([first, second]));
 
+    await policyOf(second);
+
     await models("alias", "edge", "live", "--remove");
     await classifier.says("degraded", /edge@live: .*\(alias-unknown\)/);
     expect(await classifier.ask()).toMatchObject({ outcome: "ANSWERED", modelDigest: second });
     expect(classifier.taken()).toEqual([first, second]);
   } finally {
-    expect((await classifier.stop()).code).toBe(0);
+    const ends = await Promise.all([classifier.stop(), router.stop()]);
+    expect(ends.map(({ code }) => code)).toEqual([0, 0]);
   }
 });
+
+/** A service that takes packages that this registry signed. */
+const ofRegistry = (name: string) => ({ main: `services/${name}/dist/main.js`, dir });
+const takes = (name: string) => ({
+  kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+  dataDir: join(dir, name),
+  modelRegistry: { url, trustRoot: join(dir, "data/metadata/1.root.json"), retryMsMax: 1_000 },
+});
+
+/** Waits until routing.policies.v1 has one for this model. */
+async function policyOf(modelDigest: string | undefined): Promise<void> {
+  const reader = new KafkaReader({ ...kafka, clientId: "cli-models-test" });
+  const isThere = async (): Promise<boolean> => {
+    for await (const { key } of readTopic(reader, topics.policies.name))
+      if (key === `${modelDigest}|default`) return true;
+    return false;
+  };
+  await waitFor(isThere, { what: `the first policy of ${modelDigest}`, everyMs: 200 }).finally(() => reader.close());
+}
 
 /** One whose target is edge@live, of packages that this registry signed. */
 async function startClassifier() {
@@ -156,13 +185,10 @@ async function startClassifier() {
   const http = { host: "127.0.0.1", port: await freePort() };
   const child = spawnProcess({
     name: "cloud-classifier",
-    main: "services/cloud-classifier/dist/main.js",
-    dir,
+    ...ofRegistry("cloud-classifier"),
     config: {
-      kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+      ...takes("classifier"),
       http,
-      dataDir: join(dir, "classifier"),
-      modelRegistry: { url, trustRoot: join(dir, "data/metadata/1.root.json"), retryMsMax: 1_000 },
       targets: { default: { backend: "onnx", package: "edge@live" } },
     },
   });
