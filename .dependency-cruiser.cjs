@@ -11,6 +11,7 @@ const rooms = {
   config: "^libs/config/",
   adapters: "^libs/adapters/[^/]+/",
   serviceKit: "^libs/service-kit/",
+  followedPackages: "^libs/followed-packages/",
   modelPackaging: "^libs/model-packaging/",
   localTraining: "^libs/local-training/",
   testing: "^libs/testing/",
@@ -30,11 +31,15 @@ const {
   config,
   adapters,
   serviceKit,
+  followedPackages,
   modelPackaging,
   localTraining,
   testing,
 } = rooms;
-const libs = [kernel, api, contracts, core, telemetry, config, adapters, serviceKit, modelPackaging, localTraining];
+const libs = [
+  ...[kernel, api, contracts, core, telemetry, config, adapters, serviceKit],
+  ...[followedPackages, modelPackaging, localTraining],
+];
 
 /** Room `name` imports, of ours, only itself and `allowed`; its tests also libs/testing. */
 const enters = (name, allowed, comment) => ({
@@ -69,6 +74,11 @@ module.exports = {
     enters("config", [kernel], "config imports the kernel"),
     enters("adapters", [kernel, contracts, core, telemetry], "an adapter implements ports with one vendor SDK"),
     enters("serviceKit", [kernel, api, contracts, telemetry, adapters, config], "Nest glue knows no domain"),
+    enters(
+      "followedPackages",
+      [kernel, contracts, core, telemetry, adapters, config, serviceKit],
+      "a service's packages, whatever they are used for",
+    ),
     enters(
       "modelPackaging",
       [kernel, core, adapters],

@@ -45,16 +45,18 @@ ENV ORT_DISABLE_TELEMETRY=1 NODE_ENV=production NODE_OPTIONS=--disable-warning=T
 WORKDIR /app
 USER 1000:1000
 
+# For a separate core for background threads, and so that no model process outlives the agent.
+FROM node:24-bookworm-slim AS util-linux
+RUN mkdir /state /util-linux && cp -L --parents /usr/bin/taskset /usr/bin/chrt /usr/bin/prlimit /usr/bin/setpriv /usr/lib/*/libcap-ng.so.0 /util-linux
+
 FROM runtime AS service
+COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
 COPY --from=service-modules /app .
 COPY --from=build /app/libs libs
 
-# For a separate core for background threads, and so that no model process outlives the agent.
-FROM node:24-bookworm-slim AS util-linux
-RUN mkdir /state /util-linux && cp -L --parents /usr/bin/taskset /usr/bin/chrt /usr/bin/setpriv /usr/lib/*/libcap-ng.so.0 /util-linux
-
 FROM runtime AS model-service
 COPY --from=util-linux /util-linux /
+COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
 COPY --from=model-modules /app .
 COPY --from=build /app/libs libs
 
@@ -100,7 +102,6 @@ CMD ["--config", "/etc/tributary/drift-monitor.yaml"]
 
 # Validates and evaluates packages, so it runs models. Its data is below /var/lib/tributary: mount a persistent volume.
 FROM model-service AS model-registry
-COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
 COPY --from=build /app/services/model-registry services/model-registry
 EXPOSE 8085 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/model-registry/dist/main.js"]
@@ -108,7 +109,6 @@ CMD ["--config", "/etc/tributary/model-registry.yaml"]
 
 # Its pictures are below /var/lib/tributary: mount a persistent volume.
 FROM service AS frame-archive
-COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
 COPY --from=build /app/services/frame-archive services/frame-archive
 EXPOSE 8088 9464
 ENTRYPOINT ["/nodejs/bin/node", "services/frame-archive/dist/main.js"]
@@ -116,7 +116,6 @@ CMD ["--config", "/etc/tributary/frame-archive.yaml"]
 
 # Trains and packs models, so it runs them. Its datasets and results are below /var/lib/tributary: mount a persistent volume.
 FROM model-service AS trainer
-COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
 COPY --from=build /app/services/trainer services/trainer
 COPY models/cloud-vgg models/cloud-vgg
 EXPOSE 8089 9464
@@ -136,7 +135,6 @@ CMD ["--config", "/etc/tributary/agent.yaml"]
 
 # `tributary`, e.g. `tools topics create --brokers kafka:9092`.
 FROM model-service AS tools
-COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
 COPY --from=util-linux --chown=1000:1000 /state /root-keys
 COPY --from=build /app/cli cli
 ENTRYPOINT ["/nodejs/bin/node", "cli/dist/main.js"]

@@ -30,6 +30,7 @@ const plants = [
   ["config-room", "libs/config/src/planted.ts", "@tributary/telemetry"],
   ["adapters-room", "libs/adapters/mqtt/src/planted.ts", "@tributary/service-kit"],
   ["serviceKit-room", "libs/service-kit/src/planted.ts", "@tributary/routing"],
+  ["followedPackages-room", "libs/followed-packages/src/planted.ts", "@tributary/api"],
   ["modelPackaging-room", "libs/model-packaging/src/planted.ts", "@tributary/service-kit"],
   ["localTraining-room", "libs/local-training/src/planted.ts", "@tributary/service-kit"],
   ["testing-room", "libs/testing/src/planted.ts", "@tributary/gateway"],

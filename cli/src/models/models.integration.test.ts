@@ -1,13 +1,25 @@
-/** `tributary models` against a registry as it is deployed, and through a gateway before it. */
+/** `tributary models` against a registry as it is deployed, and through a gateway before it; a cloud-classifier takes what is
+ * pushed. */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { type CloudResult, topics } from "@tributary/contracts";
 import { packageFiles } from "@tributary/inference";
-import { ensureTributaryTopics, KafkajsAdmin } from "@tributary/kafka";
+import { ensureTributaryTopics, follow, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { loadPackage, type PackageParts, readPackageFile, writePackage } from "@tributary/model-store";
-import { type SpawnedService, sampleFrames, spawnService, testKafka, waitFor } from "@tributary/testing";
+import {
+  followContext,
+  freePort,
+  type SpawnedService,
+  sampleFrames,
+  someRequest,
+  spawnProcess,
+  spawnService,
+  testKafka,
+  waitFor,
+} from "@tributary/testing";
 import { type Ran, runHere } from "../run.test-kit.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
@@ -16,10 +28,12 @@ const TOKEN = "a-token-for-the-tests";
 const kafka = testKafka();
 let dir: string;
 let registry: SpawnedService;
+let port: number;
 let url: string;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "tributary-cli-models-"));
+  port = await freePort();
   const admin = new KafkajsAdmin({ ...kafka, clientId: "cli-models-test" });
   await ensureTributaryTopics(admin, { partitions: 2 }).finally(() => admin.close());
 });
@@ -35,6 +49,7 @@ const start = () =>
     dir,
     config: {
       kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+      http: { host: "127.0.0.1", port },
       dataDir: join(dir, "data"),
       auth: { tokens: [TOKEN] },
     },
@@ -101,6 +116,119 @@ const filesOf = async (folder: string) => {
   for (const path of Object.keys(pkg.manifest.files)) files[path] = await readPackageFile(pkg, path);
   return { files };
 };
+
+test("classifier and router follow an alias: from a registry that is away to a new version, without a restart or a lost frame", async () => {
+  const [first, second] = await Promise.all(
+    ["1.0.0", "1.1.0"].map(async (version) => (await loadPackage(join(dir, `edge-${version}`))).digest),
+  );
+  await models("alias", "edge@1.0.0", "live");
+  await registry.stop();
+  const classifier = await startClassifier();
+  // It settles frames without first policies: it is ready.
+  const router = await spawnService({
+    name: "router",
+    ...ofRegistry("router"),
+    config: { ...takes("router"), packages: ["edge@live"] },
+  });
+  try {
+    await classifier.says("problems", /edge@live: .*\(tuf-unavailable\)/);
+    expect(await classifier.ask()).toMatchObject({ outcome: "FAILED", failureCode: "package-unavailable" });
+    registry = await start();
+    await waitFor(async () => (await classifier.health()).status === "ready", { what: "readiness" });
+    expect(await classifier.ask()).toMatchObject({ outcome: "ANSWERED", modelDigest: first });
+
+    await policyOf(first);
+    const moving = models("alias", "edge@1.1.0", "live");
+    const results: CloudResult[] = [];
+    do {
+      results.push(...(await Promise.all([classifier.ask(), classifier.ask(), classifier.ask()])));
+    } while (results.at(-1)?.modelDigest !== second);
+    await moving;
+    expect(new Set(results.map(({ outcome }) => outcome))).toEqual(new Set(["ANSWERED"]));
+    expect(new Set(results.map(({ modelDigest }) => modelDigest))).toEqual(new Set([first, second]));
+
+    await policyOf(second);
+
+    await models("alias", "edge", "live", "--remove");
+    await classifier.says("degraded", /edge@live: .*\(alias-unknown\)/);
+    expect(await classifier.ask()).toMatchObject({ outcome: "ANSWERED", modelDigest: second });
+    expect(classifier.taken()).toEqual([first, second]);
+  } finally {
+    const ends = await Promise.all([classifier.stop(), router.stop()]);
+    expect(ends.map(({ code }) => code)).toEqual([0, 0]);
+  }
+});
+
+/** A service that takes packages that this registry signed. */
+const ofRegistry = (name: string) => ({ main: `services/${name}/dist/main.js`, dir });
+const takes = (name: string) => ({
+  kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
+  dataDir: join(dir, name),
+  modelRegistry: { url, trustRoot: join(dir, "data/metadata/1.root.json"), retryMsMax: 1_000 },
+});
+
+/** Waits until routing.policies.v1 has one for this model. */
+async function policyOf(modelDigest: string | undefined): Promise<void> {
+  const reader = new KafkaReader({ ...kafka, clientId: "cli-models-test" });
+  const isThere = async (): Promise<boolean> => {
+    for await (const { key } of readTopic(reader, topics.policies.name))
+      if (key === `${modelDigest}|default`) return true;
+    return false;
+  };
+  await waitFor(isThere, { what: `the first policy of ${modelDigest}`, everyMs: 200 }).finally(() => reader.close());
+}
+
+/** One whose target is edge@live, of packages that this registry signed. */
+async function startClassifier() {
+  const clients = { ...kafka, clientId: "cli-models-test" };
+  const [reader, sink, stopped] = [new KafkaReader(clients), new KafkajsSink(clients), new AbortController()];
+  const http = { host: "127.0.0.1", port: await freePort() };
+  const child = spawnProcess({
+    name: "cloud-classifier",
+    ...ofRegistry("cloud-classifier"),
+    config: {
+      ...takes("classifier"),
+      http,
+      targets: { default: { backend: "onnx", package: "edge@live" } },
+    },
+  });
+  const results = new Map<bigint, CloudResult>();
+  const following = await follow(followContext(reader, stopped.signal), topics.results, (result) => {
+    if (result !== null) results.set(result.frameSeq, result);
+  });
+  const jpeg = await readFile(join(EDGE, "golden/frame-00.jpg"));
+  let frames = 0n;
+  type Health = Readonly<Record<"problems" | "degraded", Readonly<Record<string, string>> | undefined>> & {
+    readonly status: string;
+  };
+  const health = async (): Promise<Health> => {
+    const response = await fetch(`http://127.0.0.1:${http.port}/health/ready`).catch(() => undefined);
+    return response === undefined
+      ? { status: "away", problems: {}, degraded: {} }
+      : ((await response.json()) as Health);
+  };
+  return {
+    health,
+    says: (part: "problems" | "degraded", reason: RegExp) =>
+      waitFor(async () => reason.test(JSON.stringify((await health())[part] ?? {})), { what: `${part}: ${reason}` }),
+    ask: async (): Promise<CloudResult> => {
+      const request = someRequest({ frameSeq: ++frames, jpeg, deadlineAt: Date.now() + 60_000 });
+      const { name: topic, codec } = topics.requestsHigh;
+      await sink.send([{ topic, key: request.deviceId, value: codec.encodeConfluent(request) }]);
+      return waitFor(() => results.get(request.frameSeq), {
+        what: `the result of frame ${request.frameSeq}`,
+        everyMs: 5,
+      });
+    },
+    taken: () => child.events().flatMap(({ event, modelDigest }) => (event === "package_taken" ? [modelDigest] : [])),
+    stop: async () => {
+      stopped.abort();
+      await following.ended;
+      await Promise.all([reader.close(), sink.close()]);
+      return child.stop();
+    },
+  };
+}
 
 test("differences of two versions are listed, local or in the registry", async () => {
   const there = await json<{ what: string; change: string }[]>("diff", "edge@1.0.0", "edge@challenger");

@@ -9,7 +9,6 @@ export { inMemory } from "./outbox/memory.ts";
 export { openPhotoFolder } from "./photo-folder.ts";
 export type { LatencyOf } from "./pipeline.ts";
 export { doneOf } from "./updates/done.ts";
-export { fetchPackage } from "./updates/fetch-package.ts";
 export { medianTooSlow } from "./updates/latency.ts";
 export { PackageStore } from "./updates/package-store.ts";
 export type { UpdateStore } from "./updates/store.ts";

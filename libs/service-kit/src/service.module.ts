@@ -67,8 +67,13 @@ class HealthController {
   @Get("health/ready")
   ready(@Res() response: Response): void {
     const problems = this.health.problems();
+    const degraded = this.health.degraded();
     const isReady = Object.keys(problems).length === 0;
-    response.status(isReady ? 200 : 503).send({ status: isReady ? "ready" : "not-ready", problems });
+    response.status(isReady ? 200 : 503).send({
+      status: isReady ? "ready" : "not-ready",
+      problems,
+      ...(Object.keys(degraded).length > 0 && { degraded }),
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 /** A cloud-classifier: RequestsConsumer -> RequestsController -> Classifier -> the targets, whose backends hold the models. */
 import { Module } from "@nestjs/common";
+import { FollowedPackages } from "@tributary/followed-packages";
 import { CLOCK, CONFIG, Health, KafkaModule, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import { Classifier } from "./classifier.ts";
 import { RequestsConsumer } from "./requests.consumer.ts";
@@ -10,7 +11,12 @@ import { startTargets, TARGETS } from "./targets.ts";
   imports: [KafkaModule],
   controllers: [RequestsController],
   providers: [
-    { provide: TARGETS, useFactory: startTargets, inject: [CONFIG, CLOCK, RANDOM, TELEMETRY, Health] },
+    FollowedPackages,
+    {
+      provide: TARGETS,
+      useFactory: startTargets,
+      inject: [CONFIG, CLOCK, RANDOM, TELEMETRY, Health, FollowedPackages],
+    },
     Classifier,
     RequestsConsumer,
   ],

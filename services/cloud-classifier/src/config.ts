@@ -1,5 +1,6 @@
 /** Configuration of the classifier. A backend's keys stand in `backends/*-config.ts`, those of all in `call-settings.ts`. */
 import { ConfigError, sharedBlocks } from "@tributary/config";
+import { packageBlocks, problemsOfPackages } from "@tributary/followed-packages";
 import { z } from "zod";
 import { onnxKeys } from "./backends/onnx-config.ts";
 import { kserveKeys, tfServingKeys } from "./backends/remote-config.ts";
@@ -51,6 +52,7 @@ const route = z.strictObject({
 
 export const configSchema = z.strictObject({
   ...sharedBlocks,
+  ...packageBlocks,
   /** By the name that requests and routing policies call their target, unless a route has it. */
   targets: z
     .record(targetName, target)
@@ -69,8 +71,12 @@ export type ClassifierConfig = z.output<typeof configSchema>;
 export type TargetConfig = ClassifierConfig["targets"][string];
 
 /** Names and bounds against each other. */
-export function checkConfig({ targets, routes }: ClassifierConfig): void {
-  const problems = problemsOfRoutes(routes, Object.keys(targets));
+export function checkConfig({ targets, routes, ...packages }: ClassifierConfig): void {
+  const problems = [...problemsOfRoutes(routes, Object.keys(targets))];
+  const named = Object.entries(targets).flatMap(([name, target]) =>
+    target.backend === "sagemaker" ? [] : [[`targets.${name}.package`, target.package] as const],
+  );
+  problems.push(...problemsOfPackages(packages, Object.fromEntries(named)));
   for (const [name, target] of Object.entries(targets)) {
     const { breaker, retry, hedge, callsMax } = target;
     const at = `targets.${name}`;

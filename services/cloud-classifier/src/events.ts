@@ -165,6 +165,12 @@ export const modelLoadFailed = defineEvent<{ target: string; reason: string }>({
   },
 });
 
+export const modelCloseFailed = defineEvent<{ target: string; code: string; reason: string }>({
+  name: "model_close_failed",
+  level: "warn",
+  message: (e) => `${e.target}: a replaced model could not be closed: ${e.reason}`,
+});
+
 export const serverSeen = defineEvent<{ target: string; state: "ready" | "away" | "mismatch"; reason: string }>({
   name: "model_server_seen",
   level: "warn",

@@ -1,12 +1,17 @@
 /** Builds the configured targets. The one place that knows which backends there are. */
+import type { FollowedPackages } from "@tributary/followed-packages";
+import type { ModelPackage } from "@tributary/inference";
 import type { Clock, Random } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
+import { modelReferenceOf } from "@tributary/models";
 import { OnnxModelHost } from "@tributary/onnx";
 import type { Health } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { startKserve } from "./backends/kserve.ts";
 import { OnnxBackend } from "./backends/onnx.ts";
+import { provenHost } from "./backends/proven-host.ts";
 import type { RemoteContext } from "./backends/remote-start.ts";
+import { ReplaceableBackend } from "./backends/replaceable.ts";
 import type { ChildEvents } from "./backends/supervised.ts";
 import { startTfServing } from "./backends/tf-serving.ts";
 import type { CloudBackend } from "./cloud-backend.ts";
@@ -15,12 +20,14 @@ import {
   callMade,
   circuitChanged,
   costsConfigured,
+  modelCloseFailed,
   modelLoaded,
   modelLoadFailed,
   modelLost,
   retryDecided,
   serverSeen,
 } from "./events.ts";
+import { mustHaveClasses } from "./same-classes.ts";
 import { Target } from "./target.ts";
 import { tracedBackend } from "./traced-backend.ts";
 
@@ -36,11 +43,15 @@ export async function startTargets(
   random: Random,
   telemetry: Telemetry,
   health: Health,
+  packages: Pick<FollowedPackages, "follow">,
 ): Promise<Targets> {
   const context: TargetsContext = { clock, random, telemetry };
   const targets = new Map<string, Target>();
   for (const [name, config] of Object.entries(configs)) {
-    targets.set(name, targetOf(name, config, await startBackend(name, config, context), context));
+    const backend = isFollowed(config)
+      ? followedBackend(name, config, context, packages)
+      : await startBackend(name, config, context);
+    targets.set(name, targetOf(name, config, backend, context));
   }
   for (const target of targets.values()) {
     // A server that is away shows in its gauge and in every result; the service itself is well.
@@ -87,11 +98,48 @@ function targetOf(name: string, config: TargetConfig, backend: CloudBackend, con
   });
 }
 
-/** A backend that needs nothing but its own keys is one line here. */
-async function startBackend(target: string, config: TargetConfig, context: TargetsContext): Promise<CloudBackend> {
+type FollowedConfig = Exclude<TargetConfig, { backend: "sagemaker" }>;
+
+const isFollowed = (config: TargetConfig): config is FollowedConfig =>
+  config.backend !== "sagemaker" && modelReferenceOf(config.package) !== null;
+
+/** One whose package comes from the model registry, and changes while it runs. */
+function followedBackend(
+  name: string,
+  config: FollowedConfig,
+  context: TargetsContext,
+  packages: Pick<FollowedPackages, "follow">,
+): CloudBackend {
+  const backend = new ReplaceableBackend((code, message) =>
+    context.telemetry.emit(modelCloseFailed, { target: name, code, reason: message }),
+  );
+  let classes: readonly string[] | undefined;
+  packages.follow({
+    user: `target ${name}`,
+    text: config.package,
+    isNeeded: true,
+    use: async (dir) => {
+      const pkg = await loadPackage(dir);
+      if (classes !== undefined) mustHaveClasses(pkg, classes);
+      const next = await startBackend(name, { ...config, package: dir }, context, pkg);
+      backend.replace(next);
+      classes = pkg.labels;
+    },
+  });
+  return backend;
+}
+
+/** A backend that needs nothing but its own keys is one line here. `proves`: a local model must first reproduce the golden frames
+ * of this package. */
+async function startBackend(
+  target: string,
+  config: TargetConfig,
+  context: TargetsContext,
+  proves?: ModelPackage,
+): Promise<CloudBackend> {
   switch (config.backend) {
     case "onnx":
-      return startOnnx(target, config, context);
+      return startOnnx(target, config, context, proves);
     case "sagemaker":
       // AWS' client is loaded only where it is used.
       return (await import("./backends/sagemaker.ts")).SagemakerBackend.start(config, context.clock);
@@ -108,10 +156,12 @@ function startOnnx(
   target: string,
   config: Extract<TargetConfig, { backend: "onnx" }>,
   context: TargetsContext,
+  proves: ModelPackage | undefined,
 ): Promise<CloudBackend> {
   const { clock, random, telemetry } = context;
+  const host = new OnnxModelHost(loadPackage, { answerMsMax: config.callMsMax });
   return OnnxBackend.start({
-    host: new OnnxModelHost(loadPackage, { answerMsMax: config.callMsMax }),
+    host: proves === undefined ? host : provenHost(host, proves),
     packageDir: config.package,
     threads: config.threads,
     clock,

@@ -1,5 +1,6 @@
 import { ConfigError, httpUrl, sharedBlocks } from "@tributary/config";
 import { type DetectorSettings, detectorDefaults, type VerdictSettings, verdictDefaults } from "@tributary/drift";
+import { isPackageName, modelReferenceOf, PACKAGE_EXPECTED } from "@tributary/models";
 import { z } from "zod";
 
 const positive = z.number().int().positive();
@@ -11,8 +12,9 @@ export const GROUP = "drift-monitor";
 
 export const configSchema = z.strictObject({
   ...sharedBlocks,
-  /** Folders of packages that the model registry does not have, e.g. those that devices were set up with. */
-  packages: z.array(z.string().min(1)).max(100).default([]),
+  /** Packages that are known before a device runs them, and never dropped: folders of those that the model registry does not have,
+   * e.g. those that devices were set up with, and NAME@VERSION or NAME@ALIAS of the registry. */
+  packages: z.array(z.string().min(1).refine(isPackageName, PACKAGE_EXPECTED)).max(100).default([]),
   /** Where the documents of a package are fetched from; without it only `packages` are known. */
   modelRegistry: z
     .strictObject({
@@ -79,8 +81,12 @@ export const configSchema = z.strictObject({
 export type DriftMonitorConfig = z.output<typeof configSchema>;
 
 /** Checks the bounds against each other. */
-export function checkConfig({ detector, verdicts, limits }: DriftMonitorConfig): void {
+export function checkConfig({ detector, verdicts, limits, packages, modelRegistry }: DriftMonitorConfig): void {
   const problems: string[] = [];
+  for (const [i, name] of packages.entries()) {
+    if (modelRegistry !== undefined || modelReferenceOf(name) === null) continue;
+    problems.push(`packages[${i}]: ${name} is a model of the registry: modelRegistry.url needed`);
+  }
   if (detector.baselineWindowsMax < detector.baselineWindows) {
     problems.push("detector.baselineWindowsMax: at least detector.baselineWindows");
   }

@@ -94,6 +94,17 @@ export const packageMissing = defineEvent<{ modelDigest: string; code: string; r
   },
 });
 
+export const referenceUnresolved = defineEvent<{ reference: string; code: string; reason: string }>({
+  name: "reference_unresolved",
+  level: "warn",
+  message: (e) => `packages: ${e.reference} names no package (${e.code}): ${e.reason}`,
+  counter: {
+    name: "tributary_drift_references_unresolved_total",
+    help: "Times that a configured NAME@ALIAS was found to name no package",
+    labels: ["code"],
+  },
+});
+
 export const goldenReported = defineEvent<{ deviceId: string; outcome: string }>({
   name: "golden_reported",
   level: "debug",

@@ -5,7 +5,7 @@ import { DriftMonitorModule } from "./drift-monitor.module.ts";
 
 const NEEDED = [
   ...[topics.sketches, topics.predictions, topics.groundTruth, topics.models],
-  ...[topics.registry, topics.reported, topics.driftState, topics.driftVerdicts],
+  ...[topics.registry, topics.reported, topics.driftState, topics.driftVerdicts, topics.modelAliases],
 ];
 
 await runService({

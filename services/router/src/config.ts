@@ -1,4 +1,5 @@
 import { ConfigError, sharedBlocks } from "@tributary/config";
+import { packageBlocks, packageName, problemsOfPackages } from "@tributary/followed-packages";
 import {
   admissionBudgetDefaults,
   type Experiment,
@@ -26,10 +27,11 @@ export const GROUP = "router";
 
 export const configSchema = z.strictObject({
   ...sharedBlocks,
+  ...packageBlocks,
   /** Cloud target that shall answer. */
   target: z.string().regex(NAME, "expected a target name").default("default"),
-  /** Folders of edge packages whose first policy is published if there is none. */
-  packages: z.array(z.string().min(1)).max(100).default([]),
+  /** Edge packages whose first policy is published if there is none: folders, or NAME@VERSION or NAME@ALIAS of the model registry. */
+  packages: z.array(packageName).max(100).default([]),
   budget: z
     .strictObject({
       /** Share of the fleet's frames the cloud may be asked about, the random sample apart. */
@@ -131,6 +133,8 @@ export type RouterConfig = z.output<typeof configSchema>;
 export function checkConfig(config: RouterConfig): void {
   const { lateFrameMsMax, deadlineMsMax, answersUnsavedMax, framesPerDeviceMax } = config.limits;
   const problems: string[] = [];
+  const named = Object.fromEntries(config.packages.map((name, i) => [`packages[${i}]`, name]));
+  problems.push(...problemsOfPackages(config, named));
   const arms = config.experiment?.arms.map(({ name }) => name) ?? [];
   if (new Set(arms).size < arms.length) problems.push("experiment.arms: two arms have one name");
   if (deadlineMsMax > 2 * lateFrameMsMax) problems.push("limits.deadlineMsMax: at most 2 x limits.lateFrameMsMax");

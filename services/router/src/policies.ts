@@ -1,7 +1,13 @@
-/** Publishes the first routing policy of each configured edge package. An existing policy stays. */
+/**
+ * Publishes the first routing policy of each configured edge package. An existing policy stays.
+ *
+ * Packages of folders come first: the router takes no input before their policies are there. Those of the model registry follow
+ * their alias, and input does not wait for them: a frame is settled without a policy, too.
+ */
 import { createHash } from "node:crypto";
 import { Inject, Injectable, type OnModuleInit } from "@nestjs/common";
 import { policyKey, RoutingPolicy, topics } from "@tributary/contracts";
+import { FollowedPackages } from "@tributary/followed-packages";
 import {
   cloudEventHeaders,
   KafkajsSink,
@@ -12,6 +18,7 @@ import {
 } from "@tributary/kafka";
 import { type Clock, Failure } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
+import { modelReferenceOf } from "@tributary/models";
 import { completePolicy, parsePolicy } from "@tributary/routing";
 import { CLOCK, CONFIG, Health, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
@@ -29,13 +36,20 @@ export class FirstPolicies implements OnModuleInit {
     @Inject(CLOCK) private readonly clock: Clock,
     @Inject(TELEMETRY) private readonly telemetry: Telemetry,
     health: Health,
+    followed: FollowedPackages,
   ) {
+    const { packages, target } = config;
+    for (const text of packages.filter(isOfRegistry)) {
+      const use = (folder: string) => this.#publish([folder], target);
+      followed.follow({ user: `packages: ${text}`, text, use, isNeeded: false });
+    }
     health.add("policies", () => this.#isPublished || "first policies are not published yet");
   }
 
   async onModuleInit(): Promise<void> {
     const { packages, target } = this.config;
-    if (packages.length > 0) await this.#publish(packages, target);
+    const folders = packages.filter((name) => !isOfRegistry(name));
+    if (folders.length > 0) await this.#publish(folders, target);
     this.#isPublished = true;
   }
 
@@ -51,6 +65,8 @@ export class FirstPolicies implements OnModuleInit {
     }
   }
 }
+
+const isOfRegistry = (name: string): boolean => modelReferenceOf(name) !== null;
 
 async function firstPolicy(folder: string, target: string, clock: Clock): Promise<RoutingPolicy> {
   const { digest, policy } = await loadPackage(folder);

@@ -6,6 +6,7 @@
  * First policies are published before input is taken (`onModuleInit`); each part stops before what it uses.
  */
 import { Module } from "@nestjs/common";
+import { FollowedPackages } from "@tributary/followed-packages";
 import { KafkajsSink, KafkaReader, Lease } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
 import { Admission } from "@tributary/routing/settlement";
@@ -59,6 +60,7 @@ function learnerOf(
       useFactory: (config: RouterConfig) => new Admission(admissionSettingsOf(config)),
       inject: [CONFIG],
     },
+    FollowedPackages,
     FirstPolicies,
     Draws,
     ThrottledDevices,

@@ -1,4 +1,5 @@
 import { ConfigError, httpUrl, sharedBlocks } from "@tributary/config";
+import { isPackageName, PACKAGE_EXPECTED } from "@tributary/models";
 import { isLoopback } from "@tributary/service-kit";
 import { type RunSettings, runDefaults } from "@tributary/training";
 import { Cron } from "croner";
@@ -107,8 +108,8 @@ export const configSchema = z.strictObject({
     .prefault({}),
   packing: z
     .strictObject({
-      /** By model: what its routing policy is learned against, the folder of a package or MODEL@ALIAS of the registry. */
-      cloud: z.record(modelName, z.string().min(1)).default({}),
+      /** By model: the package that its routing policy is learned against, a folder, or NAME@VERSION or NAME@ALIAS of the registry. */
+      cloud: z.record(modelName, z.string().min(1).refine(isPackageName, PACKAGE_EXPECTED)).default({}),
       threads: positive.max(64).default(1),
       msMax: positive.max(12 * HOUR).default(30 * MINUTE),
     })

@@ -6,11 +6,11 @@
  */
 import { setPriority } from "node:os";
 import { systemClock } from "@tributary/kernel";
+import { type FetchOptions, fetchPackage } from "@tributary/model-store/fetch";
 import { moveThisThread } from "@tributary/onnx";
 import type { Done, Progress } from "@tributary/updates";
 import { type ClockMode, deviceTime } from "../device-time.ts";
 import { doneOf } from "./done.ts";
-import { type FetchOptions, fetchPackage } from "./fetch-package.ts";
 import { PackageStore } from "./package-store.ts";
 import { type ModelRegistryOptions, openModelRegistryTrust } from "./trust.ts";
 

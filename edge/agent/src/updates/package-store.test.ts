@@ -1,9 +1,8 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { type DurableState, emptyDurableState } from "@tributary/updates";
-import { Pace } from "./download.ts";
 import { PackageStore } from "./package-store.ts";
 
 let dir: string;
@@ -62,22 +61,6 @@ describe("a package store", () => {
     expect(packageStore.read()).toEqual({ durable: emptyDurableState, damaged: null });
   });
 
-  test("package-store.ts S2: a package is moved whole to its place, over an existing one; all others but the kept ones are deleted", async () => {
-    const packageStore = new PackageStore(dir);
-    const [a, b] = ["a".repeat(64), "b".repeat(64)];
-    for (const digest of [a, b]) {
-      mkdirSync(packageStore.incomingDir(digest), { recursive: true });
-      writeFileSync(join(packageStore.incomingDir(digest), "manifest.json"), digest);
-    }
-    mkdirSync(packageStore.packageDir(a), { recursive: true });
-    writeFileSync(join(packageStore.packageDir(a), "half"), "");
-    await packageStore.place(a);
-    expect(readdirSync(packageStore.packageDir(a))).toEqual(["manifest.json"]);
-    expect(await packageStore.packages()).toEqual([a]);
-    await packageStore.prune([b]);
-    expect([await packageStore.packages(), existsSync(packageStore.incomingDir(b))]).toEqual([[], true]);
-  });
-
   test("a folder that cannot be written to is a failure to retry", async () => {
     writeFileSync(join(dir, "models"), "in the way");
     await expect(new PackageStore(dir).write(emptyDurableState)).rejects.toMatchObject({
@@ -85,13 +68,4 @@ describe("a package store", () => {
       advice: "retry",
     });
   });
-});
-
-test("download.ts W3: a pace keeps to its rate on average, and lets no burst be saved up", () => {
-  const pace = new Pace(1_000);
-  let nowMs = 0;
-  for (let i = 0; i < 100; i++) nowMs += pace.took(50, nowMs);
-  expect(nowMs).toBeCloseTo(5_000);
-  nowMs += 60_000;
-  expect(pace.took(1_000, nowMs)).toBeCloseTo(1_000);
 });

@@ -4,7 +4,8 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Digest, Failure, type Instant } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
-import { type MetadataFetcher, openTrust, type TrustedModels, trustLimits, verifyManifest } from "@tributary/tuf";
+import { verifyManifest } from "@tributary/model-store/fetch";
+import { type MetadataFetcher, openTrust, type TrustedModels, trustLimits } from "@tributary/tuf";
 import { type Files, HARDWARE, HandClock, honestFiles, sha256, type World } from "./world.ts";
 
 /** What a server that the attacker controls answers. */

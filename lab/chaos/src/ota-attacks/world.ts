@@ -2,9 +2,9 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { type ListedModel, listedPartOf } from "@tributary/inference";
 import { type Clock, type Digest, type Instant, type Random, seededRandom } from "@tributary/kernel";
 import { loadPackage, readPackageFile, writePackage } from "@tributary/model-store";
-import { type ListedModel, listedPartOf } from "@tributary/tuf";
 import {
   generateKey,
   initRoot,

@@ -4,12 +4,12 @@
 import {
   type AgentConfig,
   doneOf,
-  fetchPackage,
   openModelRegistryTrust,
   PackageStore,
   type UpdateStore,
 } from "@tributary/agent/compose";
 import { systemClock as clock } from "@tributary/kernel";
+import { fetchPackage } from "@tributary/model-store/fetch";
 import { emptyDurableState } from "@tributary/updates";
 
 export async function openSharedStore(config: Pick<AgentConfig, "dataDir" | "hardwareClass" | "models">) {

@@ -1,5 +1,4 @@
 /** The device's side. The repository's is `@tributary/tuf/repository`. */
 export { httpFetcher, type MetadataFetcher } from "./fetcher.ts";
 export { roles } from "./metadata.ts";
-export { type ListedModel, listedPartOf, verifyManifest } from "./target.ts";
 export { openTrust, type TrustedModels, trustLimits } from "./trust.ts";

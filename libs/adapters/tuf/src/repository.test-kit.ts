@@ -1,11 +1,11 @@
 /** A registry in memory, a clock that the test sets, a network that a test may tamper with. */
+import type { ListedModel } from "@tributary/inference";
 import type { Clock, Instant } from "@tributary/kernel";
 import type { MetadataFetcher } from "./fetcher.ts";
 import { generateKey, type Signer, signerOf } from "./repository/keys.ts";
 import type { MetadataStore } from "./repository/metadata-store.ts";
 import { type Lifetimes, TufRepository } from "./repository/repository.ts";
 import { initRoot, type OnlineRole } from "./repository/root.ts";
-import type { ListedModel } from "./target.ts";
 
 export const START: Instant = Date.UTC(2026, 4, 1);
 export const HOUR_MS = 3_600_000;

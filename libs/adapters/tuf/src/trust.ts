@@ -16,6 +16,7 @@
  * T6. Bytes of each file, roots a refresh, and time are bounded, whatever the server or other metadata claim. */
 import { mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
+import type { ListedModel } from "@tributary/inference";
 import { type Clock, type Digest, type Instant, invariant, linkedSignal, reasonOf } from "@tributary/kernel";
 import { readBounded, writeDurably } from "@tributary/kernel/durable-file";
 import type { Metadata, Timestamp } from "@tufjs/models";
@@ -23,7 +24,7 @@ import type { TrustedMetadataStore } from "tuf-js/dist/store.js";
 import { isEqualVersion, isOutdated, type TufCode, tufFailure, tufFailureOf } from "./failures.ts";
 import { type MetadataFetcher, readBody, unavailable } from "./fetcher.ts";
 import { expiresAt, fileOf, metadataBytesMax, type Role, type SignedPart, signedAt } from "./metadata.ts";
-import { type ListedModel, listedModelOf } from "./target.ts";
+import { listedModelOf } from "./target.ts";
 
 export interface TrustedModels {
   /** Fetches and verifies metadata. Throws Failure `tuf-…`. One at a time; a second waits for the first. */

@@ -1,5 +1,6 @@
 export { anyHardware, fitsHardware } from "./hardware.ts";
 export { jpegHeader, jpegQuality } from "./jpeg.ts";
+export { type ListedModel, listedPartOf } from "./listed-model.ts";
 export {
   isPackagePath,
   isWorld,

@@ -77,6 +77,11 @@ export class ModelTable {
     return version === undefined ? undefined : this.get(name, version);
   }
 
+  /** By its version, else by an alias. */
+  named(name: string, which: string): Model | undefined {
+    return this.get(name, which) ?? this.byAlias(name, which);
+  }
+
   /** Every model's version with this alias. */
   withAlias(alias: string): readonly Model[] {
     return [...this.#aliases.keys()].flatMap((name) => this.byAlias(name, alias) ?? []);

@@ -7,13 +7,12 @@ import { readFile } from "node:fs/promises";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { packageFiles } from "@tributary/inference";
+import { listedPartOf, packageFiles } from "@tributary/inference";
 import { type Digest, systemClock } from "@tributary/kernel";
 import { checkPackage } from "@tributary/model-store";
 import {
   generateKey,
   initRoot,
-  listedPartOf,
   type MetadataStore,
   type Signer,
   signerOf,

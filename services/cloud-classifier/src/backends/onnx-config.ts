@@ -1,9 +1,10 @@
+import { packageName } from "@tributary/followed-packages";
 import { z } from "zod";
 import { positive } from "../call-settings.ts";
 
 export const onnxKeys = {
   backend: z.literal("onnx"),
-  /** Folder of the model package. */
-  package: z.string().min(1),
+  /** The model package: its folder, or NAME@VERSION or NAME@ALIAS of the model registry. */
+  package: packageName,
   threads: positive.max(64).default(1),
 };

@@ -1,5 +1,6 @@
 /** What is configured of a target whose model runs on a server of its own. Queue, calls and cost are every target's. */
 import { httpUrl } from "@tributary/config";
+import { packageName } from "@tributary/followed-packages";
 import { z } from "zod";
 
 const remote = {
@@ -9,8 +10,9 @@ const remote = {
   model: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "expected a model's name"),
   /** Who decodes, resizes and normalises: `tensor`, this service, as the package describes; `jpeg`, the server. */
   input: z.enum(["tensor", "jpeg"]).default("tensor"),
-  /** Folder of the model package: its labels, preprocessing, calibration and tensor names. */
-  package: z.string().min(1),
+  /** The model package: its labels, preprocessing, calibration and tensor names. A folder, or NAME@VERSION or NAME@ALIAS of the
+   * model registry. */
+  package: packageName,
   /** Threads that decode pictures for `input: tensor`. */
   threads: z.number().int().positive().max(64).default(2),
   /** Sent with every request, e.g. `authorization`. */

@@ -1,14 +1,15 @@
 /** Packages as a provider: folders are read, and models.v1 is known, before input is taken. */
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from "@nestjs/common";
 import { topics } from "@tributary/contracts";
-import { follow } from "@tributary/kafka";
+import { follow, followAll } from "@tributary/kafka";
 import { type Clock, type Random, repeatLater } from "@tributary/kernel";
-import { ModelTable } from "@tributary/models";
+import { ModelTable, modelReferenceOf } from "@tributary/models";
 import { CLOCK, CONFIG, Health, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import type { DriftMonitorConfig } from "../config.ts";
 import { TableReader } from "../table-reader.ts";
 import { fetchReference, readReference } from "./documents.ts";
+import { NamedPackages } from "./named-packages.ts";
 import { Packages } from "./packages.ts";
 
 const RETRY_EVERY_MS = 500;
@@ -38,13 +39,23 @@ export class KnownPackages extends Packages implements OnModuleInit, OnApplicati
       telemetry,
     });
     const { signal } = this.#stopping;
+    const references = packages.flatMap((name) => modelReferenceOf(name) ?? []);
+    const folders = packages.filter((name) => modelReferenceOf(name) === null);
     let isCaughtUp = false;
+    const named = new NamedPackages(references, models, telemetry);
+    const look = () => {
+      const digests = isCaughtUp ? named.changed() : undefined;
+      if (digests !== undefined) this.hold(digests);
+      this.retry();
+    };
     health.add("models", () => isCaughtUp || "still reading models.v1");
     this.#follow = async () => {
-      for (const folder of packages) this.pin(await readReference(folder));
+      for (const folder of folders) this.pin(await readReference(folder));
       const context = { reader, clock, random, telemetry, signal };
-      const following = await follow(context, topics.models, models.onModel);
-      const retrying = repeatLater(() => this.retry(), { clock, everyMs: RETRY_EVERY_MS, signal });
+      const followings = [follow(context, topics.models, models.onModel)];
+      if (references.length > 0) followings.push(follow(context, topics.modelAliases, models.onAliases));
+      const following = await followAll(followings);
+      const retrying = repeatLater(look, { clock, everyMs: RETRY_EVERY_MS, signal });
       this.#ended = Promise.all([following.ended, retrying]);
       await following.caughtUp;
       isCaughtUp = true;

@@ -84,4 +84,21 @@ describe("packages", () => {
     expect(packages.loaded).toBe(2);
     expect([0, 1].map((n) => packages.get(digest(n))?.modelDigest)).toEqual([digest(0), digest(1)]);
   });
+
+  test("what a configured alias names is fetched before it is asked for, and stays until the alias moves (P3)", async () => {
+    const { packages, listed, later } = rig(async (of) => referenceOf(of), 2);
+    for (const n of [1, 2, 3, 4]) listed.add(digest(n));
+    packages.hold([digest(1)]);
+    await packages.fetched([digest(2)]);
+    await packages.fetched([digest(3)]);
+    later(0);
+    await new Promise(setImmediate);
+    expect([packages.loaded, packages.get(digest(1))?.modelDigest]).toEqual([2, digest(1)]);
+    packages.hold([digest(4)]);
+    await packages.fetched([digest(4)]);
+    await packages.fetched([digest(2)]);
+    packages.get(digest(3));
+    await new Promise(setImmediate);
+    expect(packages.get(digest(4))?.modelDigest).toBe(digest(4));
+  });
 });

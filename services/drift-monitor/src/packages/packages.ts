@@ -7,7 +7,7 @@
  * P2. `fetched` waits for the first attempt only: a model registry that is away delays no other package's records for longer.
  *     Later attempts run beside, with backoff.
  * P3. (G9) The number of packages in memory is bounded; the one that was not asked for the longest goes, and is fetched again
- *     when it is.
+ *     when it is. Those of configured folders and those that a configured NAME@ALIAS names now stay.
  */
 import type { DriftReference } from "@tributary/drift";
 import { codeOf } from "@tributary/kafka";
@@ -38,6 +38,8 @@ const RETRY_MS_MIN = 1_000;
 export class Packages {
   readonly #options: PackagesOptions;
   readonly #stop = new AbortController();
+  /** Named by configured references now. */
+  #held: ReadonlySet<Digest> = new Set();
   /** The order is that of use. */
   readonly #entries = new Map<Digest, Entry>();
 
@@ -57,6 +59,12 @@ export class Packages {
   /** A package of a configured folder. */
   pin(reference: DriftReference): void {
     this.#entries.set(reference.modelDigest, { kind: "loaded", reference, isPinned: true });
+  }
+
+  /** Fetches these, which stay until others are held. P3 */
+  hold(digests: readonly Digest[]): void {
+    this.#held = new Set(digests);
+    for (const digest of digests) this.get(digest);
   }
 
   /** Undefined: not known yet. */
@@ -139,7 +147,7 @@ export class Packages {
   #trim(): void {
     for (const [digest, entry] of this.#entries) {
       if (this.#entries.size <= this.#options.packagesMax) return;
-      if (entry.kind === "fetching" || (entry.kind === "loaded" && entry.isPinned)) continue;
+      if (entry.kind === "fetching" || (entry.kind === "loaded" && entry.isPinned) || this.#held.has(digest)) continue;
       this.#entries.delete(digest);
     }
   }

@@ -13,14 +13,14 @@
  *     or written, all of them are checked once more, so that nothing is listed without its bytes.
  */
 import { type GateOutcome, type Model, type ModelAliases, topics, type ValidationSet } from "@tributary/contracts";
-import { isWorld, packageFiles } from "@tributary/inference";
+import { isWorld, listedPartOf, packageFiles } from "@tributary/inference";
 import type { OutRecord, RecordSink } from "@tributary/kafka";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
 import { type Examination, type ExamineSettings, runTask } from "@tributary/model-packaging";
 import { type ModelTable, modelKey } from "@tributary/models";
 import { Problem } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
-import { listedPartOf, type TufRepository } from "@tributary/tuf/repository";
+import type { TufRepository } from "@tributary/tuf/repository";
 import {
   aliasChanged,
   examining,

@@ -85,7 +85,7 @@ function modelOf(written: string, { models, championOf }: PlanParts): Model {
     const names = models.names();
     return refuse(path, `no model ${name} is in the registry${names.length > 0 ? `; there are ${some(names)}` : ""}`);
   }
-  const model = models.get(name, wanted) ?? models.byAlias(name, wanted);
+  const model = models.named(name, wanted);
   if (model === undefined) {
     const aliases = Object.entries(models.aliases(name)).map(([alias, version]) => `${alias} (${version})`);
     const known = [...versions, ...aliases];

@@ -20,6 +20,7 @@ import {
   SPLIT_SEED,
 } from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
+import { modelReferenceOf } from "@tributary/models";
 import { parsePolicy } from "@tributary/routing";
 import type { Telemetry } from "@tributary/telemetry";
 import { candidateVersion, DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
@@ -48,7 +49,7 @@ export type PackagePackerOptions = {
   readonly results: Results;
   /** Folder for what is made on the way. */
   readonly scratch: string;
-  /** By model: the package that its routing policy is learned against, a folder or MODEL@ALIAS of the registry. */
+  /** By model: the package that its routing policy is learned against, a folder, or NAME@VERSION or NAME@ALIAS of the registry. */
   readonly cloud: Readonly<Record<string, string>>;
   readonly threads: number;
   readonly msMax: number;
@@ -200,10 +201,12 @@ export class PackagePacker implements Packer {
   async #cloud(model: string, dir: string, signal: AbortSignal): Promise<string | undefined> {
     const { registry, cloud } = this.#options;
     const wanted = Object.hasOwn(cloud, model) ? cloud[model] : undefined;
-    const [name, alias] = wanted?.split("@") ?? [];
-    if (wanted === undefined || name === undefined || alias === undefined) return wanted;
-    const { items } = await registry.models.list({ name, alias }, { signal });
-    const found: RegisteredVersion | undefined = items[0];
+    const reference = wanted === undefined ? null : modelReferenceOf(wanted);
+    if (reference === null) return wanted;
+    const { name, which } = reference;
+    const { items } = await registry.models.list({ name }, { signal });
+    const found: RegisteredVersion | undefined =
+      items.find(({ version }) => version === which) ?? items.find(({ aliases }) => aliases.includes(which));
     if (found === undefined) {
       throw new Failure("cloud-model-unknown", "ask-a-person", `packing.cloud: the registry has no ${wanted}`);
     }

@@ -1,6 +1,5 @@
 /** The repository's side of TUF: keys, roots, listing. Devices import `@tributary/tuf` alone. */
 export { fileOf } from "../metadata.ts";
-export { listedPartOf } from "../target.ts";
 export { generateKey, publicKeyOfPem, publicPemOf, readSigner, type Signer, signerOf, writeKey } from "./keys.ts";
 export { folderMetadataStore, isMetadataName, type MetadataStore } from "./metadata-store.ts";
 export { TufRepository } from "./repository.ts";

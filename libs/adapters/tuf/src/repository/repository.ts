@@ -4,10 +4,11 @@
  * S1. `timestamp.json` is written last: it alone makes a change visible, so a crash leaves the set before or the set after.
  * S3. Versions only increase. Metadata that a device would refuse for its size is not signed.
  * S4. One writer. */
+import type { ListedModel } from "@tributary/inference";
 import { type Clock, type Digest, Failure, invariant, reasonOf } from "@tributary/kernel";
 import { Metadata, MetadataKind, type Root, type Snapshot, type Targets, type Timestamp } from "@tufjs/models";
 import { expiresAt, fileOf, metadataBytesMax, type SignedPart } from "../metadata.ts";
-import { type ListedModel, listedModelOf } from "../target.ts";
+import { listedModelOf } from "../target.ts";
 import type { Signer } from "./keys.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import { checkRoot, type OnlineRole, onlineRoles } from "./root.ts";

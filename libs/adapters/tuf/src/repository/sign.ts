@@ -1,9 +1,10 @@
 /** Metadata of each role as bytes: everything is an argument. Expiry and time are whole seconds. */
 import { createHash } from "node:crypto";
+import type { ListedModel } from "@tributary/inference";
 import type { Digest, Instant } from "@tributary/kernel";
 import { Metadata, MetaFile, Root, Signature, Snapshot, TargetFile, Targets, Timestamp } from "@tufjs/models";
 import { SIGNED_AT, timeText } from "../metadata.ts";
-import { type ListedModel, targetPath } from "../target.ts";
+import { targetPath } from "../target.ts";
 import type { Signer } from "./keys.ts";
 
 const SPECIFICATION = "1.0.31";

@@ -39,6 +39,8 @@ export class Pace {
 export type DownloadPorts = {
   /** Up to `/blobs`. */
   readonly modelRegistry: string;
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly clock: Clock;
   readonly pace: Pace;
   /** Received bytes; negative when they are dropped again. */
@@ -84,7 +86,7 @@ async function fetchRest(
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, pace, onBytes } = ports;
-  const url = `${ports.modelRegistry.replace(/\/$/, "")}/blobs/sha256/${blob.sha256}`;
+  const url = urlOf(ports, blob.sha256);
   const timed = linkedSignal(signal);
   const slow = (what: string) => timed.abort(new Failure("registry-slow", "retry", `${url}: ${what}`));
   const allMs = FILE_MS_MAX + (blob.bytes / MIN_BYTES_PER_SECOND) * 1_000;
@@ -92,7 +94,7 @@ async function fetchRest(
   const startIdle = () => setTimeout(() => slow(`nothing for ${IDLE_MS_MAX / 1_000} s`), IDLE_MS_MAX);
   let idle = startIdle();
   try {
-    const response = await get(url, from, timed.signal);
+    const response = await ask("GET", url, rangeFrom(ports, from), timed.signal);
     const at = startOf(response, url, from);
     const file = await open(path, at === 0 ? "w" : "r+");
     try {
@@ -133,6 +135,29 @@ async function fetchRest(
   }
 }
 
+/** How many bytes the registry has of a blob, which it may claim wrongly: at most `bytesMax`. Throws as `download` does. */
+export async function bytesAt(
+  ports: DownloadPorts,
+  digest: Digest,
+  bytesMax: number,
+  signal: AbortSignal,
+): Promise<number> {
+  const url = urlOf(ports, digest);
+  const timed = AbortSignal.any([signal, AbortSignal.timeout(IDLE_MS_MAX)]);
+  try {
+    const response = await ask("HEAD", url, { ...ports.headers }, timed);
+    startOf(response, url, 0);
+    response.destroy();
+    const bytes = Number(response.headers["content-length"] ?? Number.NaN);
+    if (Number.isSafeInteger(bytes) && bytes <= bytesMax) return bytes;
+    throw new Failure("package-file-too-large", "give-up", `${url}: ${bytes} bytes, at most ${bytesMax} are read`);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof Failure) throw error;
+    throw new Failure("registry-unreachable", "retry", `${url}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
 /** Offset of the body. */
 function startOf(response: IncomingMessage, url: string, from: number): number {
   const status = response.statusCode ?? 0;
@@ -148,12 +173,24 @@ function startOf(response: IncomingMessage, url: string, from: number): number {
   throw new Failure("registry-refused", "ask-a-person", `${url} answers ${status}`);
 }
 
-async function get(url: string, from: number, signal: AbortSignal): Promise<IncomingMessage> {
+const urlOf = ({ modelRegistry }: DownloadPorts, digest: Digest): string =>
+  `${modelRegistry.replace(/\/$/, "")}/blobs/sha256/${digest}`;
+
+const rangeFrom = ({ headers }: DownloadPorts, from: number) => ({
+  ...headers,
+  ...(from > 0 && { range: `bytes=${from}-` }),
+});
+
+async function ask(
+  method: "GET" | "HEAD",
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
   // TLS is loaded only where it is used.
   const request = url.startsWith("https:") ? (await import("node:https")).request : httpRequest;
-  const headers = from > 0 ? { range: `bytes=${from}-` } : {};
   return new Promise((resolve, reject) => {
-    const asked: ClientRequest = request(url, { headers, signal, agent: false }, resolve);
+    const asked: ClientRequest = request(url, { method, headers, signal, agent: false }, resolve);
     asked.on("error", reject);
     asked.end();
   });

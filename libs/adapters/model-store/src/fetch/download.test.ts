@@ -183,3 +183,12 @@ describe("one file from the registry", () => {
     await expect(get(stop.signal)).rejects.toThrow("newer");
   });
 });
+
+test("download.ts W3: a pace keeps to its rate on average, and lets no burst be saved up", () => {
+  const pace = new Pace(1_000);
+  let nowMs = 0;
+  for (let i = 0; i < 100; i++) nowMs += pace.took(50, nowMs);
+  expect(nowMs).toBeCloseTo(5_000);
+  nowMs += 60_000;
+  expect(pace.took(1_000, nowMs)).toBeCloseTo(1_000);
+});

@@ -1,33 +1,61 @@
 /**
- * A whole package from the model registry into the device's package store: metadata, manifest, files, in this order, each
- * checked by the one before (G6). Runs in a process of its own.
+ * A whole package from the model registry into a package store: metadata, manifest, files, in this order, each checked by
+ * the one before (G6). On devices it runs in a process of its own.
+ *
+ * Without trust there is no signed metadata: the digest of the manifest, which the caller has from a topic, is what all
+ * bytes are checked against.
  */
-import { mkdir, readdir, readFile, rm, statfs } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, stat, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { fitsHardware, type PackageFile, packageFiles } from "@tributary/inference";
+import {
+  fitsHardware,
+  type ListedModel,
+  listedPartOf,
+  type PackageFile,
+  packageFiles,
+  packageLimits,
+} from "@tributary/inference";
 import { type Clock, type Digest, Failure } from "@tributary/kernel";
-import { checkPackage } from "@tributary/model-store";
-import { type ListedModel, type TrustedModels, verifyManifest } from "@tributary/tuf";
-import type { PackageRef, Progress } from "@tributary/updates";
-import { diskFullOr, download, Pace } from "./download.ts";
-import { type PackageStore, syncFolder } from "./package-store.ts";
+import { syncFolder } from "@tributary/kernel/durable-file";
+import { checkPackage } from "../load.ts";
+import { bytesAt, type DownloadPorts, diskFullOr, download, Pace } from "./download.ts";
+import type { PackageFolders } from "./package-folders.ts";
+import { manifestOf, verifyManifest } from "./verify-manifest.ts";
 
 /** Free space that must remain for the outbox and other programs. */
 const DISK_FREE_BYTES_MIN = 32 << 20;
 
+type PackageRef = { readonly digest: Digest; readonly name: string; readonly version: string };
+
+type Progress = {
+  readonly phase: "WAITING" | "DOWNLOADING" | "VERIFYING";
+  readonly bytesDone: number;
+  readonly bytesAll: number;
+};
+
 export type FetchOptions = {
   readonly registry: string;
+  /** Sent with every request, e.g. `authorization`. */
+  readonly headers?: Readonly<Record<string, string>>;
   readonly wanted: PackageRef;
-  readonly hardwareClass: string;
+  /** What the package has to fit; absent: any will do. */
+  readonly hardwareClass?: string;
   readonly bytesPerSecondMax: number;
   readonly packageBytesMax: number;
 };
 
 export type FetchPorts = {
-  readonly trust: Pick<TrustedModels, "refresh" | "listed">;
-  readonly packageStore: PackageStore;
+  /** Null: what the caller wants is trusted by its digest. */
+  readonly trust: Trust | null;
+  readonly packageStore: PackageFolders;
   readonly clock: Clock;
   readonly onProgress: (progress: Progress) => void;
+};
+
+/** Of @tributary/tuf: what verified metadata lists. */
+type Trust = {
+  refresh(signal: AbortSignal): Promise<void>;
+  listed(modelDigest: Digest): ListedModel | undefined;
 };
 
 /** Throws Failure, whose advice is whether to try again. */
@@ -44,28 +72,32 @@ async function bring(options: FetchOptions, ports: FetchPorts, signal: AbortSign
   const { trust, packageStore, onProgress } = ports;
   const { digest } = wanted;
   onProgress({ phase: "WAITING", bytesDone: 0, bytesAll: 0 });
-  const isHere = await isThere(packageStore, digest);
-  const listed = await listedNow(trust, digest, isHere, signal);
-  mustFit(listed, options);
-  const bytesAll = listed.packageBytes + listed.manifestBytes;
-  if (isHere) {
-    onProgress({ phase: "VERIFYING", bytesDone: bytesAll, bytesAll });
-    return;
-  }
+  const isHere = await packageStore.has(digest);
+  if (isHere && trust === null) return;
   const dir = packageStore.incomingDir(digest);
-  let bytesDone = await bytesUnder(dir);
+  let [bytesDone, bytesAll] = [0, 0];
   const report = (phase: Progress["phase"]) => onProgress({ phase, bytesDone, bytesAll });
-  report("DOWNLOADING");
-  await mustHaveRoom(packageStore, bytesAll - bytesDone);
-  const from = {
+  const from: DownloadPorts = {
     modelRegistry: options.registry,
+    headers: options.headers,
     clock: ports.clock,
     pace: new Pace(options.bytesPerSecondMax),
-    onBytes: (bytes: number) => {
+    onBytes: (bytes) => {
       bytesDone += bytes;
       report("DOWNLOADING");
     },
   };
+  const listed =
+    trust === null ? await declared(from, digest, dir, signal) : await listedNow(trust, digest, isHere, signal);
+  mustFit(listed, options);
+  bytesAll = listed.packageBytes + listed.manifestBytes;
+  bytesDone = isHere ? bytesAll : await bytesUnder(dir);
+  if (isHere) {
+    report("VERIFYING");
+    return;
+  }
+  report("DOWNLOADING");
+  await mustHaveRoom(packageStore, bytesAll - bytesDone);
   const manifestFile = join(dir, packageFiles.manifest);
   await download(from, { sha256: digest, bytes: listed.manifestBytes }, manifestFile, signal);
   const manifest = verifyManifest(await readFile(manifestFile), digest, listed);
@@ -78,14 +110,17 @@ async function bring(options: FetchOptions, ports: FetchPorts, signal: AbortSign
   await packageStore.place(digest);
 }
 
+/** What the manifest itself declares, checked by its digest. */
+async function declared(from: DownloadPorts, digest: Digest, dir: string, signal: AbortSignal): Promise<ListedModel> {
+  const file = join(dir, packageFiles.manifest);
+  const manifestBytes = await bytesAt(from, digest, packageLimits.manifestBytesMax, signal);
+  await download(from, { sha256: digest, bytes: manifestBytes }, file, signal);
+  return { ...listedPartOf(manifestOf(await readFile(file), digest)), manifestBytes };
+}
+
 /** A stored package needs no registry while the last verified metadata lists it and has not expired: a rollback must work
  * without a network. */
-async function listedNow(
-  trust: FetchPorts["trust"],
-  digest: Digest,
-  isHere: boolean,
-  signal: AbortSignal,
-): Promise<ListedModel> {
+async function listedNow(trust: Trust, digest: Digest, isHere: boolean, signal: AbortSignal): Promise<ListedModel> {
   try {
     await trust.refresh(signal);
   } catch (error) {
@@ -103,30 +138,17 @@ function mustFit(listed: ListedModel, { wanted, hardwareClass, packageBytesMax }
     const what = `${wanted.digest} is listed as ${listed.name} ${listed.version}, not ${wanted.name} ${wanted.version}`;
     throw new Failure("package-not-as-named", "give-up", what);
   }
-  if (!fitsHardware(listed.hardwareClass, hardwareClass)) {
+  if (hardwareClass !== undefined && !fitsHardware(listed.hardwareClass, hardwareClass)) {
     const what = `${wanted.name} ${wanted.version} is for ${listed.hardwareClass}, this device is ${hardwareClass}`;
     throw new Failure("package-other-hardware", "give-up", what);
   }
   if (listed.packageBytes > packageBytesMax) {
-    const what = `${listed.packageBytes} bytes; models.packageBytesMax is ${packageBytesMax}`;
+    const what = `${listed.packageBytes} bytes; packageBytesMax is ${packageBytesMax}`;
     throw new Failure("package-too-large", "give-up", what);
   }
 }
 
-/** Whether it is complete in the package store; an incomplete one is deleted. */
-async function isThere(packageStore: PackageStore, digest: string): Promise<boolean> {
-  const dir = packageStore.packageDir(digest);
-  if (!(await packageStore.packages()).includes(digest)) return false;
-  try {
-    await checkPackage(dir, { digest });
-    return true;
-  } catch {
-    await rm(dir, { recursive: true, force: true });
-    return false;
-  }
-}
-
-async function mustHaveRoom(packageStore: PackageStore, bytes: number): Promise<void> {
+async function mustHaveRoom(packageStore: PackageFolders, bytes: number): Promise<void> {
   await mkdir(packageStore.dir, { recursive: true });
   const { bavail, bsize } = await statfs(packageStore.dir);
   const needed = bytes + DISK_FREE_BYTES_MIN;
@@ -145,7 +167,6 @@ const filesUnder = async (dir: string): Promise<readonly string[]> => {
 };
 
 async function bytesUnder(dir: string): Promise<number> {
-  const { stat } = await import("node:fs/promises");
   const sizes = (await filesUnder(dir)).map((path) => stat(path).then(({ size }) => size));
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }

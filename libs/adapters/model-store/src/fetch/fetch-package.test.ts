@@ -5,17 +5,17 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
 import { systemClock } from "@tributary/kernel";
-import { loadPackage } from "@tributary/model-store";
 import { repositoryRoot, tempDir } from "@tributary/testing";
+import { loadPackage } from "../load.ts";
 import { fetchPackage } from "./fetch-package.ts";
-import { PackageStore } from "./package-store.ts";
+import { PackageFolders } from "./package-folders.ts";
 
 const FACTORY = join(repositoryRoot, "models/edge-resnet8");
 
 let dir: ReturnType<typeof tempDir>;
 let server: Server;
 let digest: string;
-let fetch: (packageStore: PackageStore) => Promise<void>;
+let fetch: (packageStore: PackageFolders) => Promise<void>;
 
 beforeEach(async () => {
   dir = tempDir("fetch-package");
@@ -52,9 +52,9 @@ afterEach(async () => {
 });
 
 test.each(["ENOSPC", "EDQUOT", "EROFS", "EIO"])("%s outside of a file is the disk's as well", async (code) => {
-  const packageStore = new PackageStore(dir.path);
+  const packageStore = new PackageFolders(dir.path);
   const fails = () => Promise.reject(Object.assign(new Error(`${code}: rename`), { code }));
-  await expect(fetch(Object.assign(new PackageStore(dir.path), { place: fails }))).rejects.toMatchObject({
+  await expect(fetch(Object.assign(new PackageFolders(dir.path), { place: fails }))).rejects.toMatchObject({
     code: "disk-full",
     advice: "retry",
   });

@@ -1,0 +1,2 @@
+export { packageBlocks, packageName, problemsOfPackages } from "./config.ts";
+export { FollowedPackages } from "./followed-packages.ts";
