@@ -127,7 +127,7 @@ async function compose({ file, tag }: PlayOptions, token: string): Promise<Parse
   return composeWorkloads(parsed, { dir: repositoryRoot, env, tag, without: OTHERS });
 }
 
-/** A kubelet refuses an image that runs as root, or as a user it cannot tell, where `runAsNonRoot` is set. */
+/** A kubelet refuses an image that runs as root, or as a user without a number, where `runAsNonRoot` is set. */
 async function imageProblems(podman: Podman, { workloads }: Parsed): Promise<readonly string[]> {
   const images = [...new Set(workloads.map(({ image }) => qualifiedImage(image)))];
   const found = await Promise.all(

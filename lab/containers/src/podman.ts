@@ -20,8 +20,8 @@ export class Podman {
   async run(...args: readonly string[]): Promise<string> {
     const { code, stdout, stderr } = await this.try(...args);
     if (code === 0) return stdout.trim();
-    const said = (stderr.trim() || stdout.trim()).slice(-1_500);
-    throw new Failure("podman-failed", "give-up", `podman ${args.slice(0, 3).join(" ")}: ${said}`);
+    const output = (stderr.trim() || stdout.trim()).slice(-1_500);
+    throw new Failure("podman-failed", "give-up", `podman ${args.slice(0, 3).join(" ")}: ${output}`);
   }
 
   try(
