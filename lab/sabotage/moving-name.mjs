@@ -1,6 +1,6 @@
 /**
- * Breaks no guarantee: the name `kafka.test` resolves to the address in the file TRIBUTARY_MOVING_NAME, read at each lookup, as
- * the name of a headless Kubernetes service resolves to the address of its present pod.
+ * Breaks no guarantee: the name `kafka.test` resolves to the address in the file TRIBUTARY_MOVING_NAME, read at each lookup, or to
+ * none while that is empty, as the name of a headless Kubernetes service resolves to the address of its present pod.
  */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -16,5 +16,10 @@ dns.lookup = (name, options, callback) => {
   const [given, done] = typeof options === "function" ? [{}, options] : [options, callback];
   const address = readFileSync(file, "utf8").trim();
   const isAll = typeof given === "object" && given?.all === true;
+  if (address === "") {
+    const error = Object.assign(new Error("getaddrinfo ENOTFOUND kafka.test"), { code: "ENOTFOUND" });
+    process.nextTick(() => done(error));
+    return;
+  }
   process.nextTick(() => (isAll ? done(null, [{ address, family: 4 }]) : done(null, address, 4)));
 };

@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
-import { ensureTributaryTopics, KafkajsAdmin } from "@tributary/kafka";
+import { ensureTributaryTopics, KafkaInspector, KafkajsAdmin } from "@tributary/kafka";
 import { type Part, type Stack, startStack } from "@tributary/stack";
 import { repositoryRoot } from "@tributary/testing";
 import { check, type Drill, type DrillSettings, type Findings } from "../scenario.ts";
@@ -52,10 +52,9 @@ const faults: Readonly<Record<string, Fault>> = {
     },
   },
   moved: {
-    what: "killed, started after 5 s at another address; the former one does not answer",
+    what: "vanished with its host, started after 5 s at another address",
     run: async ({ kafka }) => {
-      await kafka.kill();
-      await kafka.move();
+      kafka.vanish();
       await seconds(5);
       await kafka.start();
     },
@@ -129,19 +128,35 @@ async function findingsOf(fault: Fault, world: World, log: (line: string) => voi
     await fault.run(world);
     const readyAtMs = performance.now();
     log("Kafka is ready again");
+    const coordinated = coordinatedAfterS(world.stack, readyAtMs);
     await seconds(WATCHED_S_MIN);
     while (!watch.isSteady(1_000 * STEADY_S) && performance.now() - readyAtMs < 1_000 * WATCHED_S_MAX) await seconds(1);
     const readings = watch.readings(readyAtMs);
     for (const { name, readyAfterS, exits, problems } of readings) {
       log(`${name}: ready after ${readyAfterS ?? "-"} s, ${exits} exits${problems === "" ? "" : `; ${problems}`}`);
     }
-    return report(fault.what, readings);
+    return report(fault.what, readings, await coordinated);
   } finally {
     watch.stop();
   }
 }
 
-function report(title: string, readings: readonly Readiness[]): Findings {
+/** Until then Kafka refuses those who join a group: after a crash it reads its logs first. */
+async function coordinatedAfterS({ brokers, prefix }: Stack, sinceMs: number): Promise<number | null> {
+  const inspector = new KafkaInspector({ brokers, prefix, clientId: "chaos" });
+  try {
+    while (performance.now() - sinceMs < 1_000 * WATCHED_S_MIN) {
+      const groups = await inspector.groups().catch(() => []);
+      if (groups.length > 0) return Math.round((performance.now() - sinceMs) / 100) / 10;
+      await seconds(0.25);
+    }
+    return null;
+  } finally {
+    await inspector.close();
+  }
+}
+
+function report(title: string, readings: readonly Readiness[], coordinatedS: number | null): Findings {
   const late = readings.filter(({ readyAfterS }) => readyAfterS === null || readyAfterS > READY_S_MAX);
   const ended = readings.filter(({ exits }) => exits > 0);
   const mute = readings.filter(({ problems }) => problems !== "" && !/kafka/i.test(problems));
@@ -154,7 +169,10 @@ function report(title: string, readings: readonly Readiness[]): Findings {
       check("no process ended", ended.length === 0, named(ended) || 0),
       check("those that are not ready name Kafka", mute.length === 0, mute[0]?.problems ?? "all"),
     ],
-    figures: Object.fromEntries(readings.map(({ name, readyAfterS }) => [`${name}, ready after s`, readyAfterS])),
+    figures: {
+      "Kafka's groups, ready after s": coordinatedS,
+      ...Object.fromEntries(readings.map(({ name, readyAfterS }) => [`${name}, ready after s`, readyAfterS])),
+    },
   };
 }
 

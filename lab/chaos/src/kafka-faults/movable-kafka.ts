@@ -1,37 +1,33 @@
 /**
- * A Kafka whose clients know it by a name, `kafka.test`, behind which its address changes when it is started again elsewhere, as
- * that of a pod in Kubernetes does. Clients resolve the name by lab/sabotage/moving-name.mjs.
+ * A Kafka whose clients know it by a name, `kafka.test`. It can vanish, as with its host: connections to it stay open and are never
+ * answered, and the next start is at another address, as that of a pod in Kubernetes. Clients resolve the name by
+ * lab/sabotage/moving-name.mjs.
  */
-import { rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server, type Socket } from "node:net";
+import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "@tributary/testing";
 import { type KafkaNode, startKafka } from "../../../../tools/kafka.mjs";
 
 const NAME = "kafka.test";
 const READY_MS_MAX = 180_000;
-
-type Ports = { readonly port: number; readonly controllerPort: number };
+/** Resolves to no address. */
+const NOWHERE = "";
 
 export class MovableKafka {
   readonly #dir: string;
-  readonly #ports: Ports;
   readonly #clientsPort: number;
-  /** Addresses that it had: connections are accepted there, and never answered. */
-  readonly #silent: { readonly server: Server; readonly sockets: Set<Socket> }[] = [];
-  #moves = 0;
+  /** Stopped with SIGSTOP. */
+  readonly #vanished: KafkaNode[] = [];
   #node: KafkaNode | undefined;
 
   static async make(dir: string): Promise<MovableKafka> {
-    const ports = { port: await freePort(), controllerPort: await freePort() };
-    return new MovableKafka(dir, ports, await freePort());
+    return new MovableKafka(dir, await freePort());
   }
 
-  private constructor(dir: string, ports: Ports, clientsPort: number) {
+  private constructor(dir: string, clientsPort: number) {
     this.#dir = dir;
-    this.#ports = ports;
     this.#clientsPort = clientsPort;
-    writeFileSync(this.nameFile, this.#address);
+    writeFileSync(this.nameFile, NOWHERE);
   }
 
   /** For the variable TRIBUTARY_MOVING_NAME. */
@@ -43,17 +39,20 @@ export class MovableKafka {
     return [`${NAME}:${this.#clientsPort}`];
   }
 
-  get #address(): string {
-    return `127.0.0.${2 + this.#moves}`;
+  get #dataDir(): string {
+    return join(this.#dir, `kafka-${this.#vanished.length + 1}`);
   }
 
   /** Resolves when it answers. */
   async start(): Promise<void> {
-    const { port, controllerPort } = this.#ports;
-    const clients = `${this.#address}:${this.#clientsPort}`;
+    const [port, controllerPort] = [await freePort(), await freePort()];
+    const address = `127.0.0.${2 + this.#vanished.length}`;
+    const clients = `${address}:${this.#clientsPort}`;
+    writeFileSync(this.nameFile, address);
     this.#node = await startKafka({
-      ...this.#ports,
-      dataDir: join(this.#dir, "kafka"),
+      port,
+      controllerPort,
+      dataDir: this.#dataDir,
       logFile: join(this.#dir, "logs", "kafka.log"),
       readyMsMax: READY_MS_MAX,
       config: {
@@ -76,30 +75,24 @@ export class MovableKafka {
     this.#node?.kill(signal);
   }
 
-  /** From the next start on it has another address; at the former one nothing answers any more. */
-  async move(): Promise<void> {
-    const sockets = new Set<Socket>();
-    const server = createServer((socket) => sockets.add(socket.on("error", () => {})));
-    const former = this.#address;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(this.#clientsPort, former, resolve);
-    });
-    this.#silent.push({ server, sockets });
-    this.#moves++;
-    writeFileSync(this.nameFile, this.#address);
+  /** Until the next start its name has no address. Its disk follows it. */
+  vanish(): void {
+    const node = this.#node;
+    if (node === undefined) return;
+    const before = this.#dataDir;
+    node.kill("SIGSTOP");
+    writeFileSync(this.nameFile, NOWHERE);
+    this.#vanished.push(node);
+    cpSync(before, this.#dataDir, { recursive: true });
   }
 
   /** It is stopped, and has lost everything. */
   forget(): void {
-    rmSync(join(this.#dir, "kafka"), { recursive: true, force: true });
+    rmSync(this.#dataDir, { recursive: true, force: true });
   }
 
   async close(): Promise<void> {
+    for (const node of this.#vanished) node.kill("SIGKILL");
     await this.stop();
-    for (const { server, sockets } of this.#silent) {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    }
   }
 }

@@ -12,7 +12,7 @@ export type Readiness = {
   readonly readyAfterS: number | null;
   /** Ended processes. */
   readonly exits: number;
-  /** What it said last while it was not ready; empty if it was ready all the time. */
+  /** Its last reasons while it was not ready; empty if it was ready all the time. */
   readonly problems: string;
 };
 
