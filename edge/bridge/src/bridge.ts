@@ -6,7 +6,7 @@
 import { type Classifications, type Codec, mqttTopics, topics } from "@tributary/contracts";
 import { type Following, follow, followAll, type PartitionReader, type RecordSink } from "@tributary/kafka";
 import { type Clock, type Random } from "@tributary/kernel";
-import { awaitTopics, sampleKeyOf, ThrottleTracker } from "@tributary/service-kit";
+import { sampleKeyOf, ThrottleTracker } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { authenticate, DeviceDirectory } from "./auth.ts";
 import { Broker } from "./broker.ts";
@@ -15,7 +15,6 @@ import { answersOfSentFrames, DownlinkState, isSameDesired } from "./downlink.ts
 import { availabilityChanged, downlinkDropped, downlinkSent, stateRebuilt } from "./events.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import { jsonResults } from "./json-results.ts";
-import { neededTopics } from "./kafka-topics.ts";
 import { PasswordChecker } from "./password.ts";
 import { RatesByDevice } from "./rates.ts";
 import type { Routes } from "./routes.ts";
@@ -101,11 +100,9 @@ export class Bridge {
 
   /** Resolves with the MQTT port once devices are admitted. */
   async start(): Promise<number> {
-    const { telemetry, clock, config } = this.#options;
+    const { telemetry, clock } = this.#options;
     const startedAt = clock.monotonicMs();
-    const [needed, { startMsMax }] = [neededTopics(this.#options), config.limits];
     const { signal } = this.#stop;
-    await awaitTopics({ ...this.#options, needed, startMsMax, signal });
     const context = { ...this.#options, signal };
     this.#following = await followAll([
       follow(context, topics.registry, (registration, { key }) => {

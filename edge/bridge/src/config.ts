@@ -66,7 +66,7 @@ const limitsSchema = z
     storeMsMax: ms.default(60_000),
     /** How long a record waits for others to share its request to Kafka, if no request is in flight. */
     lingerMsMax: z.number().int().min(0).max(1_000).default(5),
-    /** How long Kafka and its topics may be missing at the start before the process gives up. */
+    /** How long an MQTT broker of `mode: external` may be missing at the start before the process gives up. */
     startMsMax: ms.default(120_000),
     /** Answers waiting for one slow device; the oldest is dropped. */
     resultsQueuedMax: count.default(64),

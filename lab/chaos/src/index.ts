@@ -4,6 +4,7 @@ import { degraded } from "./degraded.ts";
 import { drift } from "./drift.ts";
 import { experiment } from "./experiment.ts";
 import { hostile } from "./hostile/hostile.ts";
+import { kafkaFaults } from "./kafka-faults/kafka-faults.ts";
 import { kafkaOutage } from "./kafka-outage.ts";
 import { killEach } from "./kill-each.ts";
 import { ota } from "./ota.ts";
@@ -39,6 +40,7 @@ export const drills: readonly Drill[] = [
   experiment,
   drift,
   retrain,
+  kafkaFaults,
   pauses,
   power,
   clocks,

@@ -12,11 +12,15 @@ export type RolloutsOptions = {
   readonly registry?: object;
   /** Blocks of rollout-manager's configuration. */
   readonly manager?: object;
+  /** Instances of rollout-manager; one by default. */
+  readonly managers?: number;
 };
 
 export type RolloutServices = {
   readonly registry: Instance;
+  /** The first of them. */
   readonly manager: Instance;
+  readonly managers: readonly Instance[];
   /** The block `models` of a device: where packages come from, and the root of trust that signs for them. */
   readonly models: { readonly registry: string; readonly root: string };
 };
@@ -37,5 +41,9 @@ export async function makeRolloutServices(
   const modelRegistry = { url: registry.url };
   const managerConfig = () => ({ ...shared, modelRegistry, ...quick?.manager, ...options.manager });
   const manager = await launcher.service("rollout-manager", mains.rolloutManager, managerConfig);
-  return { registry, manager, models: { registry: registry.url, root } };
+  const managers = [manager];
+  for (let i = 2; i <= (options.managers ?? 1); i++) {
+    managers.push(await launcher.service(`rollout-manager-${i}`, mains.rolloutManager, managerConfig));
+  }
+  return { registry, manager, managers, models: { registry: registry.url, root } };
 }

@@ -115,8 +115,8 @@ export class Services {
 
   /** In the direction of the flow. */
   get #layers(): readonly (readonly Part[])[] {
-    const { registry, manager } = this.rollouts ?? {};
-    const rollouts = [registry, manager].flatMap((one) => one?.part ?? []);
+    const { registry, managers = [] } = this.rollouts ?? {};
+    const rollouts = [registry, ...managers].flatMap((one) => one?.part ?? []);
     const training = [this.training?.archive, this.training?.trainer].flatMap((one) => one?.part ?? []);
     const inner = [...this.routers, ...this.classifiers, ...this.monitors, ...rollouts, ...training];
     return [this.mqtt.bridges, inner, [this.gateway.part]];

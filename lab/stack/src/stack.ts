@@ -63,7 +63,9 @@ export type Stack = {
   /** With `rollouts`. */
   readonly registry: Part | undefined;
   readonly registryUrl: string | undefined;
+  /** The first of them. */
   readonly manager: Part | undefined;
+  readonly managers: readonly Part[];
   /** With `drift`. */
   readonly monitors: readonly Part[];
   /** With `training`. */
@@ -153,6 +155,7 @@ function handlesOf({ dir, journal }: Launcher, kafka: Kafka, services: Services)
     registry: rollouts?.registry.part,
     registryUrl: rollouts?.registry.url,
     manager: rollouts?.manager.part,
+    managers: rollouts?.managers.map(({ part }) => part) ?? [],
     monitors,
     archive: training?.archive.part,
     trainer: training?.trainer.part,

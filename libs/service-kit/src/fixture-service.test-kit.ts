@@ -70,6 +70,7 @@ class FixtureConsumer extends KafkaBatches {
     sink: KafkajsSink,
     assignment: Assignment,
     @Inject(CRASH_TOKEN) onCrash: Crash,
+    health: Health,
   ) {
     const { telemetry, clock } = kafka;
     super({
@@ -80,6 +81,7 @@ class FixtureConsumer extends KafkaBatches {
       clock,
       random: seededRandom(1),
       onCrash,
+      health,
     });
   }
 }
@@ -91,5 +93,6 @@ await runService({
   name: "fixture",
   summary: "Handles requests and does nothing.",
   configSchema: z.strictObject({ ...sharedBlocks }),
+  topics: [topics.requestsHigh.name, topics.requestsNormal.name],
   module: FixtureModule,
 });

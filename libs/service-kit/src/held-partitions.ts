@@ -8,7 +8,7 @@ import type { OwnedPartition } from "./owned-partition.ts";
 
 const REBUILDS_MAX = 16;
 
-type Worker = Pick<OwnedPartition<unknown>, "number" | "isReady" | "signal" | "prepare" | "revoke">;
+type Worker = Pick<OwnedPartition<unknown>, "number" | "isReady" | "signal" | "prepare" | "lose" | "revoke">;
 
 export class HeldPartitions<W extends Worker> implements PartitionEvents {
   readonly #make: (number: number) => W;
@@ -48,6 +48,10 @@ export class HeldPartitions<W extends Worker> implements PartitionEvents {
     await Promise.all(Array.from({ length: Math.min(REBUILDS_MAX, workers.length) }, rebuildNext));
   }
 
+  onLosing(numbers: readonly number[]): void {
+    for (const number of numbers) this.#workers.get(number)?.lose();
+  }
+
   async onRevoked(numbers: readonly number[] = [...this.#workers.keys()]): Promise<void> {
     const gone = numbers.flatMap((number) => this.#workers.get(number) ?? []);
     for (const worker of gone) this.#workers.delete(worker.number);
@@ -57,6 +61,9 @@ export class HeldPartitions<W extends Worker> implements PartitionEvents {
   /** Ends the handling of a batch whose partition is revoked: the new owner handles the rest. */
   fenced(source: BatchSource): BatchSource {
     return {
+      get problem() {
+        return source.problem;
+      },
       run: (handle, events) =>
         source.run(async (batch: Batch, signal: AbortSignal): Promise<Processed> => {
           const worker = this.#workers.get(batch.partition);

@@ -1,5 +1,4 @@
 export { changesSomething, isLoopback, Problem, type ProblemDetails, pathOf } from "@tributary/telemetry/http";
-export { awaitTopics, type NeededTopic } from "./await-topics.ts";
 export type { DecodedBatch, DecodedRecord } from "./batch-handling.ts";
 export { ClockWatch } from "./clock-watch.ts";
 export { Health } from "./health.ts";

@@ -13,6 +13,7 @@ import type { BatchSource, PartitionEvents } from "@tributary/kafka";
 import { invariant } from "@tributary/kernel";
 import { lastValueFrom, type Observable, throwError } from "rxjs";
 import { type BatchHandling, type DecodedBatch, handleBatch } from "./batch-handling.ts";
+import type { Health } from "./health.ts";
 
 export class BatchContext extends BaseRpcContext<[AbortSignal]> {
   /** Aborts when the service stops: unfinished work is delivered again after the restart. */
@@ -27,6 +28,7 @@ export type KafkaBatchesOptions = BatchHandling & {
   readonly events?: PartitionEvents;
   /** The consumer ended by an error; the process must exit 1. */
   readonly onCrash: (error: unknown) => void;
+  readonly health: Health;
 };
 
 export class KafkaBatches extends Server implements CustomTransportStrategy {
@@ -38,6 +40,9 @@ export class KafkaBatches extends Server implements CustomTransportStrategy {
   constructor(options: KafkaBatchesOptions) {
     super();
     this.#options = options;
+    options.health.add("consumer", () =>
+      this.#source === undefined ? "not started yet" : (this.#source.problem ?? true),
+    );
   }
 
   override listen(callback: () => void): void {

@@ -95,10 +95,15 @@ export class OwnedPartition<M> {
     if (memory !== undefined) this.#options.onForgotten({ code, reason, memory });
   }
 
+  /** Ends what is under way as soon as that can end; `revoke` follows. */
+  lose(): void {
+    this.#revoked.abort(revokedFailure(this.number));
+  }
+
   /** O2. Resolves when nothing of this partition is under way; what it remembered, if anything. */
   async revoke(): Promise<M | undefined> {
     const memory = this.#take();
-    this.#revoked.abort(revokedFailure(this.number));
+    this.lose();
     await this.#turn;
     return memory;
   }

@@ -2,16 +2,17 @@
  * The life of a service process. Its parts are providers of one Nest module: they get what the process has by injection
  * (service.module.ts), start in Nest's init hooks and stop in its shutdown hooks. This file does the rest:
  *
- *   configuration -> signals, clock watch, tracing, metrics port -> wait for what is outside -> module and its init hooks
- *     -> Kafka consumers (providers that are KafkaBatches) -> HTTP -> the `ready` line -> signal -> shutdown hooks -> exit code
+ *   configuration -> signals, clock watch, tracing, metrics port -> health over HTTP -> wait for what is outside -> module and its
+ *     init hooks -> Kafka consumers (providers that are KafkaBatches) -> HTTP -> the `ready` line -> signal -> shutdown hooks
+ *     -> exit code
  *
  * P1. A wrong configuration ends it with 2 before anything else starts.
  * P2. It prints its one `ready` line when every health check passes for the first time.
  * P3. SIGTERM or SIGINT: consumers drain, connections close, exit 0; a second signal, or a stop that takes longer than
  *     `STOP_MS_MAX`, exits 1.
- * P4. A crashed consumer, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
- * P5. It first waits for the ids of a schema registry that is not ours, then for the topics that it needs; only health and
- *     metrics answer meanwhile.
+ * P4. A consumer whose handler throws, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
+ * P5. It first waits for the ids of a schema registry that is not ours, then, however long, for Kafka and the topics that it needs.
+ *     Only health and metrics answer until its own HTTP does: live, and not ready with the reason.
  * P6. Not ready while its clock is off against Kafka's by more than `kafka.clockOffsetMsMax` (clock-watch.ts).
  * P7. Nothing reaches a handler or a body parser that the port's door refuses (door.ts of @tributary/telemetry/http). */
 import "reflect-metadata";
@@ -47,8 +48,10 @@ export type ServiceOptions<C extends ServiceConfig> = {
   readonly check?: (config: C) => void;
   /** The checks that its HTTP port makes of requests; without it, the port is open and takes no body. */
   readonly door?: (config: C) => DoorPolicy;
-  /** Topics that must exist before any part of it starts; after `startMsMax` it gives up (P5). */
-  readonly needs?: { readonly topics: readonly string[]; readonly startMsMax: (config: C) => number };
+  /** Topics of the contract that must exist before any part of it starts (P5); none by default. */
+  readonly topics?: readonly string[];
+  /** The same, of topics that are not ours: without the prefix. */
+  readonly foreignTopics?: (config: C) => readonly string[];
   readonly module: Type;
   /** Runs before it listens, e.g. for OpenAPI. */
   readonly prepare?: (app: INestApplication, config: C) => void;
@@ -118,8 +121,7 @@ class ServiceProcess<C extends ServiceConfig> {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => void this.#end(signal, 0)); // P3
     try {
       await this.#observe();
-      await this.#awaitOutside();
-      const port = await this.#serve();
+      const port = await this.#start();
       this.#telemetry.emit(serviceStarted, { version: process.version, pid: process.pid, configFile });
       while (!this.#health.isReady && !this.#isStopping) await clock.sleep(READY_POLL_MS);
       if (!this.#isStopping) this.#telemetry.ready({ http: port, ...this.#ports }); // P2
@@ -143,39 +145,46 @@ class ServiceProcess<C extends ServiceConfig> {
     this.#ports.metrics = (this.#metricsServer.address() as AddressInfo).port;
   }
 
-  /** P5 */
-  async #awaitOutside(): Promise<void> {
-    const { needs } = this.#options;
-    if (this.#schemaRegistry === undefined && needs === undefined) return;
+  /** The whole service; gives its HTTP port. */
+  async #start(): Promise<number> {
     const { http } = this.#config;
     const waiting = await this.#open([this.#serviceModule]);
     await waiting.listen(http.port, http.host);
     try {
-      this.#schemaRegistry?.start();
-      await this.#schemaRegistry?.ready();
-      if (needs !== undefined) await this.#awaitTopics(needs.topics, needs.startMsMax(this.#config));
+      await this.#awaitOutside(); // P5
+      await this.#init();
     } finally {
       await waiting.close();
     }
+    if (this.#isStopping) return 0;
+    const server = await (this.#app as INestApplication).listen(http.port, http.host);
+    return (server.address() as AddressInfo).port;
   }
 
-  async #awaitTopics(topics: readonly string[], startMsMax: number): Promise<void> {
-    const reader = new KafkaReader({ ...this.#kafka, clientId: `${this.#kafka.clientId}-start` });
-    let isThere = false;
-    this.#health.add("kafka", () => isThere || "Kafka or its topics cannot be used yet");
+  async #awaitOutside(): Promise<void> {
+    this.#schemaRegistry?.start();
+    await this.#schemaRegistry?.ready();
+    const { topics: ours = [], foreignTopics } = this.#options;
+    if (ours.length === 0) return;
+    const { prefix, clientId } = this.#kafka;
+    const topics = [...ours.map((topic) => prefix + topic), ...(foreignTopics?.(this.#config) ?? [])];
+    const reader = new KafkaReader({ ...this.#kafka, prefix: "", schemaIds: undefined, clientId: `${clientId}-start` });
+    let problem: string | undefined = "Kafka has not answered yet";
+    this.#health.add("kafka", () => problem ?? true);
+    const onWait = (reason: string) => {
+      problem = reason;
+    };
+    const [random, telemetry, { signal }] = [Math.random, this.#telemetry, this.#stop];
     try {
-      const needed = topics.map((topic) => ({ topic, reader }));
-      const [random, telemetry, { signal }] = [Math.random, this.#telemetry, this.#stop];
-      await awaitTopics({ needed, startMsMax, clock, random, telemetry, signal });
-      isThere = true;
+      await awaitTopics({ topics, reader, onWait, clock, random, telemetry, signal });
+      problem = undefined;
     } finally {
       await reader.close();
     }
   }
 
-  /** The whole service; gives its HTTP port. */
-  async #serve(): Promise<number> {
-    const { http } = this.#config;
+  /** Starts all parts of it but HTTP. */
+  async #init(): Promise<void> {
     const app = await this.#open([this.#serviceModule, this.#options.module]);
     this.#app = app;
     for (const { instance } of app.get(DiscoveryService).getProviders()) {
@@ -188,8 +197,6 @@ class ServiceProcess<C extends ServiceConfig> {
     this.#options.prepare?.(app, this.#config);
     await app.init(); // providers are up before their consumers start
     await app.startAllMicroservices();
-    const server = await app.listen(http.port, http.host);
-    return (server.address() as AddressInfo).port;
   }
 
   async #open(imports: (DynamicModule | Type)[]): Promise<NestExpressApplication> {

@@ -44,11 +44,11 @@ const put = (...values: (bigint | Buffer)[]) =>
     })),
   );
 
-beforeAll(async () => {
-  const admin = new KafkajsAdmin(connection);
-  await ensureTributaryTopics(admin, { partitions: 1 });
-  await admin.close();
-});
+const createTopics = async (of: typeof connection) => {
+  const admin = new KafkajsAdmin(of);
+  await ensureTributaryTopics(admin, { partitions: 1 }).finally(() => admin.close());
+};
+beforeAll(() => createTopics(connection));
 afterAll(() => Promise.all([sink.close(), reader.close(), dir.remove()]));
 
 test("a wrong configuration: every key named, exit 2, before anything starts (run-service.ts P1)", async () => {
@@ -61,6 +61,29 @@ test("a wrong configuration: every key named, exit 2, before anything starts (ru
     { code: 0 },
     expect.stringContaining("--config FILE"),
   ]);
+});
+
+test("started before its topics exist, a process is live and not ready, says why, and is ready soon after, without an exit (run-service.ts P5)", async () => {
+  const ours = { ...connection, ...testKafka() };
+  const http = { host: "127.0.0.1", port: await freePort() };
+  const service = spawnProcess({ ...program, config: { kafka: { brokers, prefix: ours.prefix }, http } });
+  const answer = (path: string) => fetch(`http://127.0.0.1:${http.port}/health/${path}`);
+  await waitFor(async () => (await answer("live")).ok, { what: "the process to be live" });
+  const { problems } = await waitFor(
+    async () => {
+      const text = await (await answer("ready")).text();
+      return text.includes("no such topic") && (JSON.parse(text) as { problems: Record<string, string> });
+    },
+    { what: "the reason" },
+  );
+  expect(problems.kafka).toMatch(/^Kafka: no such topic.* tributary topics create .*cloud\.requests\.high\.v1/);
+  const waits = service.events().filter(({ event }) => event === "waits_for_kafka");
+  expect(waits).toMatchObject([{ level: "warn", reason: problems.kafka }]);
+
+  await createTopics(ours);
+  await waitFor(async () => (await answer("ready")).ok, { what: "the process to be ready", timeoutMs: 20_000 });
+  expect(service.alive()).toBe(true);
+  expect(await service.stop()).toEqual({ code: 0, signal: null });
 });
 
 test("batches: retried, poison as dead letters, the rest handled once; its ports; SIGTERM commits and exits 0 (run-service.ts P2, run-service.ts P3, G8)", async () => {

@@ -1,7 +1,16 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { DeadLetters, KafkajsSink, KafkajsSource } from "@tributary/kafka";
 import type { Random } from "@tributary/kernel";
-import { CONFIG, CRASH, type Crash, KAFKA, KafkaBatches, type KafkaConnection, RANDOM } from "@tributary/service-kit";
+import {
+  CONFIG,
+  CRASH,
+  type Crash,
+  Health,
+  KAFKA,
+  KafkaBatches,
+  type KafkaConnection,
+  RANDOM,
+} from "@tributary/service-kit";
 import type { ClassifierConfig } from "./config.ts";
 import { GROUP } from "./requests.controller.ts";
 
@@ -16,6 +25,7 @@ export class RequestsConsumer extends KafkaBatches {
     @Inject(RANDOM) random: Random,
     @Inject(CRASH) onCrash: Crash,
     sink: KafkajsSink,
+    health: Health,
   ) {
     const { clock, telemetry } = kafka;
     const options = { ...kafka, group: GROUP, concurrency: CONCURRENCY, batchRecordsMax: consumer.recordsMax };
@@ -26,6 +36,7 @@ export class RequestsConsumer extends KafkaBatches {
       random,
       telemetry,
       onCrash,
+      health,
     });
   }
 }

@@ -72,8 +72,6 @@ export const configSchema = z.strictObject({
         .default(5 * MINUTE),
       /** A device that is silent for this time is forgotten. */
       deviceIdleDaysMax: positive.max(3_650).default(30),
-      /** How long Kafka and its topics may be missing at the start before the process gives up. */
-      startMsMax: positive.default(120_000),
     })
     .prefault({}),
 });

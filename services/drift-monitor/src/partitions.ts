@@ -51,7 +51,7 @@ export class Partitions
       telemetry.gauge({ name: `tributary_drift_${name}`, help }, read);
     gauge("partitions", "Partitions held", () => this.workers.length);
     gauge("devices", "Devices with a state", () => this.workers.reduce((sum, { devices }) => sum + devices, 0));
-    health.add("partitions", () => this.isReady || "no partition is assigned and rebuilt yet");
+    health.add("partitions", () => this.isReady || "no partition is assigned and rebuilt from Kafka yet");
   }
 
   onApplicationBootstrap(): void {

@@ -14,6 +14,6 @@ await runService({
     "Finds out what changed on the fleet: preprocessing, cameras, the world or the concept; where, and since when.",
   configSchema,
   check: checkConfig,
-  needs: { topics: NEEDED.map(({ name }) => name), startMsMax: ({ limits }) => limits.startMsMax },
+  topics: NEEDED.map(({ name }) => name),
   module: DriftMonitorModule,
 });

@@ -70,8 +70,6 @@ export const configSchema = z.strictObject({
       labelsMax: positive.max(10_000_000).default(500_000),
       /** Pictures that are served at a time. */
       picturesMax: positive.max(1_000).default(32),
-      /** How long Kafka and its topics may be missing at the start before the process gives up. */
-      startMsMax: positive.default(120_000),
     })
     .prefault({}),
 });

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { BACKGROUND_ROUND_MS, DeadLetters, KafkajsSink, KafkajsSource, Lease } from "@tributary/kafka";
 import type { Random } from "@tributary/kernel";
-import { CRASH, type Crash, KAFKA, KafkaBatches, type KafkaConnection, RANDOM } from "@tributary/service-kit";
+import { CRASH, type Crash, Health, KAFKA, KafkaBatches, type KafkaConnection, RANDOM } from "@tributary/service-kit";
 import { GROUP } from "./config.ts";
 import { Partitions } from "./partitions.ts";
 
@@ -15,6 +15,7 @@ export class FrameArchiveConsumer extends KafkaBatches {
     sink: KafkajsSink,
     lease: Lease,
     partitions: Partitions,
+    health: Health,
   ) {
     const { clock, telemetry } = kafka;
     super({
@@ -28,6 +29,7 @@ export class FrameArchiveConsumer extends KafkaBatches {
       random,
       telemetry,
       onCrash,
+      health,
     });
   }
 }

@@ -59,7 +59,7 @@ export class Partitions
     gauge("sent_frames", "Frames that can be fetched from Kafka if they are wanted later", () =>
       this.workers.reduce((sum, { sent }) => sum + sent, 0),
     );
-    health.add("partitions", () => this.isReady || "no partition is assigned and rebuilt yet");
+    health.add("partitions", () => this.isReady || "no partition is assigned and rebuilt from Kafka yet");
   }
 
   onApplicationBootstrap(): void {

@@ -15,7 +15,7 @@ await runService({
   summary: "Keeps pictures that are worth labelling and training on, long after Kafka deleted them.",
   configSchema,
   check: checkConfig,
-  needs: { topics: NEEDED.map(({ name }) => name), startMsMax: ({ limits }) => limits.startMsMax },
+  topics: NEEDED.map(({ name }) => name),
   door: ({ auth }) => ({ tokens: auth.tokens, wantsToken: (_method, path) => !OPEN.test(path) }),
   module: FrameArchiveModule,
 });

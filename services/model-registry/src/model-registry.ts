@@ -24,7 +24,7 @@ import { STOP } from "./stop.ts";
 import { Refresher } from "./tuf/refresher.ts";
 import { ValidationSets } from "./validation/validation-sets.ts";
 
-const BACKOFF: Backoff = { minMs: 200, maxMs: 5_000 };
+const BACKOFF: Backoff = { minMs: 200, maxMs: 2_000 };
 const SWEEP_MS = 3_600_000;
 
 @Injectable()

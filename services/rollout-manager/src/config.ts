@@ -116,8 +116,6 @@ export const configSchema = z.strictObject({
       foldBehindMsMax: positive.default(10 * MINUTE),
       /** Least interval of two records of one rollout in rollouts.v1. */
       statusEveryMs: positive.max(600_000).default(2_000),
-      /** Time within which Kafka and its topics must be available. */
-      startMsMax: positive.default(60_000),
       devicesMax: positive.max(10_000_000).default(1_000_000),
     })
     .prefault({}),

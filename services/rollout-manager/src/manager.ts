@@ -42,7 +42,6 @@ import {
 } from "@tributary/rollouts";
 import { applyExperimentEvent, type Experiment, type ExperimentProposal } from "@tributary/rollouts/experiment";
 import { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
-import { awaitTopics } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { Adoptions } from "./adoptions.ts";
 import { AutoStart } from "./auto-start.ts";
@@ -83,13 +82,6 @@ const TICK_MS = 200;
 /** M6 */
 const PROPOSAL_JITTER_MS = 250;
 const EXPERIMENT = "experiment";
-const NEEDED = [
-  ...[topics.registry, topics.reported, topics.desired, topics.models, topics.modelAliases],
-  ...[topics.policies, topics.policyVersions, topics.experiments],
-  ...[topics.rolloutEvents, topics.rollouts, topics.predictions, topics.metrics],
-  ...[topics.classifications, topics.groundTruth, topics.observations],
-].map(({ name }) => name);
-
 export class Manager implements OnModuleInit, BeforeApplicationShutdown {
   readonly fleet = new FleetTable();
   readonly models = new ModelTable();
@@ -194,10 +186,8 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
   }
 
   async onModuleInit(): Promise<void> {
-    const { config, reader, clock, random, telemetry } = this.#options;
+    const { reader, clock, random, telemetry } = this.#options;
     const { signal } = this.#stop;
-    const [needed, { startMsMax }] = [NEEDED.map((topic) => ({ topic, reader })), config.limits];
-    await awaitTopics({ ...this.#options, needed, startMsMax, signal });
     const context: FollowContext = { reader, clock, random, telemetry, signal };
     const tables = await followAll([
       this.#observed.follow(context),

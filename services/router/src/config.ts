@@ -121,8 +121,6 @@ export const configSchema = z.strictObject({
       answersUnsavedMax: positive.max(2_048).default(1_024),
       /** A device that is silent for this time is forgotten; its records have left the topics by then. */
       deviceIdleDaysMax: positive.default(14),
-      /** How long Kafka and its topics may be missing at the start before the process gives up. */
-      startMsMax: positive.default(120_000),
     })
     .prefault({}),
 });

@@ -62,7 +62,7 @@ export class Partitions
     this.#telemetry = telemetry;
     this.#admission = admission;
     this.#addGauges();
-    health.add("partitions", () => this.isReady || "no partition is assigned and rebuilt yet");
+    health.add("partitions", () => this.isReady || "no partition is assigned and rebuilt from Kafka yet");
   }
 
   onApplicationBootstrap(): void {

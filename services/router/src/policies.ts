@@ -25,6 +25,10 @@ import type { Telemetry } from "@tributary/telemetry";
 import type { RouterConfig } from "./config.ts";
 import { policyPublished } from "./events.ts";
 
+/** Kafka may be away again since its topics were seen. */
+const TRIES_MAX = 60;
+const TRY_EVERY_MS = 1_000;
+
 @Injectable()
 export class FirstPolicies implements OnModuleInit {
   #isPublished = false;
@@ -49,7 +53,15 @@ export class FirstPolicies implements OnModuleInit {
   async onModuleInit(): Promise<void> {
     const { packages, target } = this.config;
     const folders = packages.filter((name) => !isOfRegistry(name));
-    if (folders.length > 0) await this.#publish(folders, target);
+    for (let attempt = 0; folders.length > 0; attempt++) {
+      try {
+        await this.#publish(folders, target);
+        break;
+      } catch (error) {
+        if (!(error instanceof Failure && error.advice === "retry") || attempt === TRIES_MAX) throw error;
+        await this.clock.sleep(TRY_EVERY_MS);
+      }
+    }
     this.#isPublished = true;
   }
 

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { DeadLetters, KafkajsSink, KafkajsSource, Lease } from "@tributary/kafka";
 import type { Random } from "@tributary/kernel";
-import { CRASH, type Crash, KAFKA, KafkaBatches, type KafkaConnection, RANDOM } from "@tributary/service-kit";
+import { CRASH, type Crash, Health, KAFKA, KafkaBatches, type KafkaConnection, RANDOM } from "@tributary/service-kit";
 import { GROUP } from "./config.ts";
 import { Partitions } from "./partitions.ts";
 
@@ -15,6 +15,7 @@ export class RouterConsumer extends KafkaBatches {
     sink: KafkajsSink,
     lease: Lease,
     partitions: Partitions,
+    health: Health,
   ) {
     const { clock, telemetry } = kafka;
     super({
@@ -25,6 +26,7 @@ export class RouterConsumer extends KafkaBatches {
       random,
       telemetry,
       onCrash,
+      health,
     });
   }
 }

@@ -13,6 +13,6 @@ await runService({
   summary: "Settles every frame: decides what the cloud is asked, and writes the one final answer.",
   configSchema,
   check: checkConfig,
-  needs: { topics: NEEDED.map(({ name }) => name), startMsMax: ({ limits }) => limits.startMsMax },
+  topics: NEEDED.map(({ name }) => name),
   module: RouterModule,
 });

@@ -133,8 +133,6 @@ export const configSchema = z.strictObject({
       outageEveryMs: positive.max(HOUR).default(30_000),
       /** Ended trainings are kept for this time. */
       endedDaysMax: positive.max(3_650).default(365),
-      /** How long Kafka and its topics may be missing at the start before the process gives up. */
-      startMsMax: positive.default(120_000),
     })
     .prefault({}),
 });

@@ -23,6 +23,6 @@ await runService({
     bodyBytesMax: BODY_BYTES_MAX,
     bringsFile: (method, path) => method === "PUT" && path.startsWith("/blobs/"),
   }),
-  needs: { topics: NEEDED.map(({ name }) => name), startMsMax: ({ limits }) => limits.startMsMax },
+  topics: NEEDED.map(({ name }) => name),
   module: TrainerModule,
 });

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from "@nestjs/common";
 import { BACKGROUND_ROUND_MS, DeadLetters, KafkajsSink, KafkajsSource, Lease } from "@tributary/kafka";
 import type { Random } from "@tributary/kernel";
-import { CRASH, type Crash, KAFKA, KafkaBatches, type KafkaConnection, RANDOM } from "@tributary/service-kit";
+import { CRASH, type Crash, Health, KAFKA, KafkaBatches, type KafkaConnection, RANDOM } from "@tributary/service-kit";
 import { GROUP } from "./config.ts";
 import { Runs } from "./runs/runs.ts";
 
@@ -15,6 +15,7 @@ export class TrainerConsumer extends KafkaBatches {
     sink: KafkajsSink,
     lease: Lease,
     runs: Runs,
+    health: Health,
   ) {
     const { clock, telemetry } = kafka;
     super({
@@ -26,6 +27,7 @@ export class TrainerConsumer extends KafkaBatches {
       random,
       telemetry,
       onCrash,
+      health,
     });
   }
 }

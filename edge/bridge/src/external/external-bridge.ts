@@ -18,14 +18,13 @@ import {
 } from "@tributary/kafka";
 import { type Clock, Failure, isValidId, type Random, reasonOf } from "@tributary/kernel";
 import { type Received, SharedLink } from "@tributary/mqtt";
-import { awaitTopics, ThrottleTracker } from "@tributary/service-kit";
+import { ThrottleTracker } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { DeviceDirectory } from "../auth.ts";
 import type { BridgeConfig } from "../config.ts";
 import { DownlinkState } from "../downlink.ts";
 import { availabilityChanged, stateRebuilt } from "../events.ts";
 import { Ingest, type IngestOptions } from "../ingest.ts";
-import { neededTopics } from "../kafka-topics.ts";
 import { RatesByDevice } from "../rates.ts";
 import { deviceOfTopic, type Routes, routeOf, subscriptionOf } from "../routes.ts";
 import type { Refusal, Uplink } from "../uplink.ts";
@@ -142,11 +141,8 @@ export class ExternalBridge {
 
   /** Resolves once messages are taken. */
   async start(): Promise<undefined> {
-    const { telemetry, clock, config } = this.#options;
+    const { telemetry, clock } = this.#options;
     const startedAt = clock.monotonicMs();
-    const { signal } = this.#stop;
-    const [needed, { startMsMax }] = [neededTopics(this.#options), config.limits];
-    await awaitTopics({ ...this.#options, needed, startMsMax, signal });
     await this.#follow();
     telemetry.emit(stateRebuilt, {
       devices: this.#directory.size,

@@ -10,6 +10,7 @@ import {
   findCoordinatorV4,
   Producer,
 } from "@platformatic/kafka";
+import { endSilentConnections } from "./silent-socket.ts";
 
 const CONNECT_TIMEOUT_MS = 5_000;
 
@@ -35,6 +36,7 @@ export class Cluster {
       connectTimeout: CONNECT_TIMEOUT_MS,
       requestTimeout: options.requestTimeoutMs,
     });
+    endSilentConnections(this.#client.connections);
     this.#pool = this.#newPool();
   }
 
@@ -88,6 +90,7 @@ export class Cluster {
 
   #newPool(): ConnectionPool {
     const { clientId, requestTimeoutMs } = this.#options;
-    return new ConnectionPool(clientId, { connectTimeout: CONNECT_TIMEOUT_MS, requestTimeout: requestTimeoutMs });
+    const timeouts = { connectTimeout: CONNECT_TIMEOUT_MS, requestTimeout: requestTimeoutMs };
+    return endSilentConnections(new ConnectionPool(clientId, timeouts));
   }
 }

@@ -14,7 +14,7 @@ export const clientNoted = defineEvent<{ client: string; reason: string }>({
   message: (e) => `${e.client}: ${e.reason}`,
 });
 
-export const topicReadFailed = defineEvent<{ topic: string; partition: number; reason: string }>({
+export const topicReadFailed = defineEvent<{ topic: string; partition: number | "all"; reason: string }>({
   name: "topic_read_failed",
   level: "warn",
   message: (e) => `${e.topic}/${e.partition} is read again in a moment: ${e.reason}`,
@@ -119,6 +119,17 @@ export const consumerCrashed = defineEvent<{ group: string; code: string; reason
   counter: {
     name: "tributary_kafka_consumers_crashed_total",
     help: "Consumers that ended by a crash",
+    labels: ["group"],
+  },
+});
+
+export const consumerReplaced = defineEvent<{ group: string; code: string; reason: string }>({
+  name: "kafka_consumer_replaced",
+  level: "warn",
+  message: (e) => `group ${e.group}: a new client after ${e.code}: ${e.reason}`,
+  counter: {
+    name: "tributary_kafka_consumers_replaced_total",
+    help: "Clients of consumers that were replaced, as they crashed or stalled",
     labels: ["group"],
   },
 });

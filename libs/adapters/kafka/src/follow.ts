@@ -37,7 +37,7 @@ export type FollowOptions = {
 
 export type Following = { readonly caughtUp: Promise<void>; readonly ended: Promise<void> };
 
-const BACKOFF: Backoff = { minMs: 100, maxMs: 5_000 };
+const BACKOFF: Backoff = { minMs: 100, maxMs: 2_000 };
 
 export async function follow<T>(
   context: FollowContext,
@@ -49,8 +49,21 @@ export async function follow<T>(
   const take = (record: InRecord) => {
     if (wants(record)) handOver(context.telemetry, topic, record, onRecord);
   };
-  const partitions = await context.reader.partitions(topic.name);
+  const partitions = await partitionsOf(context, topic.name);
   return together(partitions.map((partition) => followPartition(context, topic.name, partition, options, take)));
+}
+
+/** Waits as long as Kafka is away. */
+async function partitionsOf({ reader, telemetry, clock, random, signal }: FollowContext, topic: string) {
+  for (let failures = 0; ; failures++) {
+    try {
+      return await reader.partitions(topic);
+    } catch (error) {
+      signal.throwIfAborted();
+      telemetry.emit(topicReadFailed, { topic, partition: "all", reason: reasonOf(error) });
+      await clock.sleep(backoffMs(BACKOFF, failures, random), signal);
+    }
+  }
 }
 
 /** Several followings as one: caught up when all of them are. */

@@ -1,13 +1,21 @@
+import { connect } from "node:net";
 import type { Telemetry } from "@tributary/telemetry";
 import { Kafka, type logCreator, logLevel, type RetryOptions } from "kafkajs";
 import { clientNoted, clientWarned } from "./events.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
+import { endWhenSilent } from "./silent-socket.ts";
 
-/** kafkajs with its own logger turned into telemetry: it logs every retry as an error. */
+const KEEP_ALIVE_MS = 60_000;
+
+/**
+ * kafkajs with its own logger turned into telemetry: it logs every retry as an error. `silentMsMax`: how long a connection may wait
+ * for an answer.
+ */
 export function kafkajsClient(
   connection: KafkaConnection,
   telemetry: Telemetry | undefined,
   retry: RetryOptions,
+  silentMsMax?: () => number,
 ): Kafka {
   const creator: logCreator = () => (entry) => {
     const { error, message } = entry.log as { error?: unknown; message: string };
@@ -19,6 +27,8 @@ export function kafkajsClient(
     brokers: [...connection.brokers],
     connectionTimeout: 5_000,
     requestTimeout: 10_000,
+    socketFactory: ({ host, port, onConnect }) =>
+      endWhenSilent(connect({ host, port }, onConnect).setKeepAlive(true, KEEP_ALIVE_MS), silentMsMax),
     logLevel: logLevel.INFO,
     logCreator: creator,
     retry,

@@ -9,17 +9,18 @@
  * C1. Records of a partition are delivered in offset order; those that were not processed are delivered again.
  * C3. Only records that `handle` returned as processed are committed: at least once, and G2 makes repeats harmless. All
  *     partitions are committed together, every `COMMIT_EVERY_MS`: a commit costs Kafka as much as a batch does.
- * C5. A crash, a throwing handler or a stall ends `run` with a rejection: kafkajs does not restart a crashed consumer reliably,
- *     a supervisor does.
+ * C5. A handler that throws ends `run` with a rejection. A client that crashed or stalled is replaced by a new one, however long
+ *     Kafka is away: kafkajs does not restart its own reliably, and a supervisor would wait longer after each exit. Only one that
+ *     cannot be closed ends `run`, as it might come back as a member.
  * C7. A round of batches takes `roundMsMin` at least: records that arrive meanwhile form one batch a partition, so that a
  *     producer of many small records causes a bounded number of requests (G13). */
-import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
+import { type Backoff, backoffMs, type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, Kafka, TopicPartitionOffset } from "kafkajs";
+import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, TopicPartitionOffset } from "kafkajs";
 import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
-import { untilCoordinated } from "./coordinator.ts";
 import { codeOf } from "./dead-letters.ts";
-import { assignmentChanged, batchConsumed, consumerCrashed, membershipLost } from "./events.ts";
+import { assignmentChanged, batchConsumed, consumerCrashed, consumerReplaced, membershipLost } from "./events.ts";
+import { UNAVAILABLE } from "./joining-sink.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import { inRecordOf } from "./kafkajs-record.ts";
 import { reportLag } from "./lag.ts";
@@ -29,6 +30,7 @@ import { PartitionTurns } from "./partition-turns.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
 import type { Batch, BatchSource, InRecord, PartitionEvents, Processed, SchemaIds } from "./ports.ts";
 import { withOurIds } from "./schema-ids.ts";
+import { SILENT_MS_MAX } from "./silent-socket.ts";
 import { type PartitionProgress, StallWatch } from "./stall-watch.ts";
 
 export type KafkajsSourceOptions = KafkaConnection & {
@@ -44,23 +46,43 @@ export type KafkajsSourceOptions = KafkaConnection & {
   readonly roundMsMin?: number;
   /** Of this membership; its session is the time without a heartbeat after which the group gives a member up. */
   readonly lease?: Lease;
-  /** How long a partition may be behind without moving before the process is given up. */
+  /** How long a partition may be behind without moving before the client is replaced. */
   readonly stallMsMax?: number;
 };
 
 type Handle = (batch: Batch, signal: AbortSignal) => Promise<Processed>;
 
+type Client = {
+  readonly consumer: Consumer;
+  readonly admin: Admin;
+  /** Aborts when it is replaced, or closed. */
+  readonly stop: AbortController;
+  /** Why it is to be replaced. */
+  readonly broken: PromiseWithResolvers<unknown>;
+};
+
 const HEARTBEAT_MS = 2_000;
 const REBALANCE_MS = 30_000;
+/** Kafka answers a request to join once the members of before have joined, too, or their time is up. */
+const JOIN_SILENT_MS_MAX = REBALANCE_MS + SILENT_MS_MAX;
 /** Longer than any rebalance: a partition without progress for this time is stalled. */
 const STALL_MS = 45_000;
 const CLOSE_MS_MAX = 10_000;
+/** A handler may wait for Kafka as long as a delivery may take. */
+const REPLACE_MS_MAX = 90_000;
+/** Without a heartbeat for so long, longer than a join takes, a client is replaced: handlers that wait for Kafka end, too. */
+const AWAY_MS_MAX = 60_000;
 const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
 const LEASE_LOOK_MS = 250;
+/** kafkajs sends no heartbeats while it joins. A coordinator that loads refuses a join, and accepts the heartbeats of before later. */
+const JOIN_GIVEN_UP_MS = 3_000;
 const COMMIT_EVERY_MS = 250;
+/** Of kafkajs's own tries, and of clients that replace each other. */
+const RETRY: Backoff = { minMs: 200, maxMs: 2_000 };
 const ROUND_MS_MIN = 10;
 /** `roundMsMin` of consumers for which no answer waits. */
 export const BACKGROUND_ROUND_MS = 100;
+const NOT_JOINED = "its consumer has not joined its group at Kafka yet";
 /** Requests of Kafka's protocol that keep a member in its group. */
 const HEARTBEAT = 12;
 const SYNC_GROUP = 14;
@@ -68,14 +90,16 @@ const SYNC_GROUP = 14;
 export class KafkajsSource implements BatchSource {
   readonly #options: KafkajsSourceOptions;
   readonly #clock: Clock;
-  readonly #kafka: Kafka;
-  readonly #consumer: Consumer;
-  readonly #admin: Admin;
   readonly #stop = new AbortController();
   readonly #ended = Promise.withResolvers<void>();
   readonly #turns = new PartitionTurns();
   readonly #lease: Lease;
+  #client: Client | undefined;
+  /** Clients that were replaced, since the last that joined. */
+  #replacements = 0;
+  #problem: string | undefined = NOT_JOINED;
   #joinAttempts = 0;
+  #joinTriedAtMs = 0;
   /** The group rebalances, and informed us as a member. */
   #invited = false;
   #memberId = "";
@@ -85,6 +109,8 @@ export class KafkajsSource implements BatchSource {
   #assigned: Readonly<Record<string, readonly number[]>> = {};
   #assigning: Promise<void> = Promise.resolve();
   #rebalancing = false;
+  /** Resolves when batches must end, as the group waits for us to join again. */
+  #rejoins = Promise.withResolvers<void>();
   /** Processed and not yet committed: the offset behind, by topic and partition. */
   #uncommitted = new Map<string, TopicPartitionOffset>();
   #commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined;
@@ -96,9 +122,52 @@ export class KafkajsSource implements BatchSource {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#lease = options.lease ?? new Lease({ clock: this.#clock });
-    const retry = { initialRetryTime: 200, maxRetryTime: 2_000, retries: 40 };
-    this.#kafka = kafkajsClient(options, options.telemetry, retry);
-    this.#consumer = this.#kafka.consumer({
+    this.#ended.promise.catch(() => {});
+  }
+
+  /** Why it takes no batches; undefined while it is a member of its group. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  async run(handle: Handle, events: PartitionEvents = {}): Promise<void> {
+    this.#events = events;
+    void this.#runClients(handle);
+    void this.#watchForStalls();
+    void this.#watchLease();
+    void this.#commitUntilStopped();
+    await this.#ended.promise;
+  }
+
+  /** C5: one client after another. */
+  async #runClients(handle: Handle): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const client = this.#newClient();
+      this.#client = client;
+      void this.#start(client, handle);
+      const error = await client.broken.promise;
+      if (this.#stop.signal.aborted) return;
+      const { group, telemetry } = this.#options;
+      this.#problem = `its consumer of Kafka is replaced: ${reasonOf(error)}`;
+      telemetry?.emit(consumerReplaced, { group, code: codeOf(error), reason: reasonOf(error) });
+      this.#expelled();
+      this.#mustRejoin();
+      this.#joinAttempts = 0;
+      this.#invited = false;
+      this.#commit = undefined;
+      this.#client = undefined;
+      client.stop.abort(new Failure("kafka-consumer-replaced", "retry", "the consumer of Kafka is replaced"));
+      if (!(await this.#closes(client, REPLACE_MS_MAX))) return this.#fail(error);
+      await this.#clock.sleep(backoffMs(RETRY, this.#replacements++, Math.random), this.#stop.signal).catch(() => {});
+    }
+  }
+
+  #newClient(): Client {
+    const options = this.#options;
+    const retry = { initialRetryTime: RETRY.minMs, maxRetryTime: RETRY.maxMs, retries: 40 };
+    const silentMsMax = () => (this.#joinAttempts > 0 ? JOIN_SILENT_MS_MAX : SILENT_MS_MAX);
+    const kafka = kafkajsClient(options, options.telemetry, retry, silentMsMax);
+    const consumer = kafka.consumer({
       groupId: options.prefix + options.group,
       sessionTimeout: this.#lease.sessionMs,
       rebalanceTimeout: REBALANCE_MS,
@@ -106,54 +175,66 @@ export class KafkajsSource implements BatchSource {
       maxWaitTimeInMs: 250,
       maxBytesPerPartition: 1024 * 1024,
       allowAutoTopicCreation: false,
-      partitionAssigners: [coPartitionedAssigner(() => this.#joining())],
+      partitionAssigners: [coPartitionedAssigner(() => this.#client?.consumer === consumer && this.#joining())],
       retry: { ...retry, restartOnFailure: async () => false },
     });
-    this.#admin = this.#kafka.admin();
-    this.#ended.promise.catch(() => {});
+    return { consumer, admin: kafka.admin(), stop: new AbortController(), broken: Promise.withResolvers() };
   }
 
-  async run(handle: Handle, events: PartitionEvents = {}): Promise<void> {
-    this.#events = events;
-    this.#consumer.on("consumer.crash", ({ payload }) => this.#fail(payload.error));
-    this.#consumer.on("consumer.group_join", ({ payload }) => this.#joined(payload));
-    this.#consumer.on("consumer.rebalancing", () => {
-      this.#invited = true;
-      void this.#commitProcessed(); // still as a member of the generation that ends
-    });
-    this.#consumer.on("consumer.network.request", ({ payload }) => {
-      if (payload.apiKey === HEARTBEAT || payload.apiKey === SYNC_GROUP) this.#lease.answered(payload.duration);
-    });
-    this.#consumer.on("consumer.heartbeat", () => this.#acknowledged());
-    this.#consumer.on("consumer.end_batch_process", ({ payload }) => this.#pastMarkers(payload));
+  async #start(client: Client, handle: Handle): Promise<void> {
+    const { consumer, broken } = client;
+    this.#listen(client);
     try {
-      await this.#consumer.connect();
-      await this.#coordinated();
+      await consumer.connect();
       const { prefix, topics } = this.#options;
-      await this.#consumer.subscribe({ topics: topics.map((topic) => prefix + topic), fromBeginning: true });
-      await this.#consumer.run({
+      await consumer.subscribe({ topics: topics.map((topic) => prefix + topic), fromBeginning: true });
+      await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
         partitionsConsumedConcurrently: this.#options.concurrency ?? 8,
-        eachBatch: (payload) => this.#eachBatch(payload, handle),
+        eachBatch: (payload) => this.#eachBatch(client, payload, handle),
       });
       // Closed while it joined, kafkajs had nothing to stop yet, and would continue as a member.
-      if (this.#closing !== undefined) await this.#consumer.disconnect();
+      if (client.stop.signal.aborted) await consumer.disconnect();
     } catch (error) {
-      this.#fail(error);
+      broken.resolve(error);
     }
-    void this.#watchForStalls();
-    void this.#watchLease();
-    void this.#commitUntilStopped();
-    await this.#ended.promise;
   }
 
-  /** A consumer whose first join meets a coordinator that is still loading would crash. */
-  async #coordinated(): Promise<void> {
-    const groupId = this.#options.prefix + this.#options.group;
-    await this.#admin.connect();
-    const ask = () => this.#admin.fetchOffsets({ groupId });
-    await untilCoordinated(ask, this.#clock, this.#options.stallMsMax ?? STALL_MS, this.#stop.signal);
+  /** Follows its membership, until it is replaced. */
+  #listen(client: Client): void {
+    const { consumer, broken } = client;
+    const current = <E>(listen: (event: E) => void) => {
+      return (event: E) => {
+        if (this.#client === client) listen(event);
+      };
+    };
+    consumer.on("consumer.crash", ({ payload }) => broken.resolve(payload.error));
+    consumer.on(
+      "consumer.group_join",
+      current(({ payload }) => this.#joined(payload)),
+    );
+    consumer.on(
+      "consumer.rebalancing",
+      current(() => {
+        this.#invited = true;
+        void this.#commitProcessed(); // still as a member of the generation that ends
+      }),
+    );
+    consumer.on(
+      "consumer.network.request",
+      current(({ payload }) => {
+        if (payload.apiKey === HEARTBEAT || payload.apiKey === SYNC_GROUP) this.#lease.answered(payload.duration);
+      }),
+    );
+    consumer.on(
+      "consumer.heartbeat",
+      current(() => this.#acknowledged()),
+    );
+    consumer.on(
+      "consumer.end_batch_process",
+      current(({ payload }) => this.#pastMarkers(payload)),
+    );
   }
 
   close(): Promise<void> {
@@ -162,16 +243,32 @@ export class KafkajsSource implements BatchSource {
   }
 
   async #close(): Promise<void> {
-    this.#stop.abort(new Failure("kafka-source-closed", "give-up", "the consumer is closing"));
-    const disconnected = this.#commitProcessed()
-      .then(() => Promise.all([this.#consumer.disconnect(), this.#admin.disconnect()]))
-      .catch(() => {});
-    const enough = new AbortController();
-    await Promise.race([disconnected, this.#clock.sleep(CLOSE_MS_MAX, enough.signal).catch(() => {})]);
-    enough.abort();
+    const closing = new Failure("kafka-source-closed", "give-up", "the consumer is closing");
+    const client = this.#client;
+    this.#stop.abort(closing);
+    client?.stop.abort(closing);
+    client?.broken.resolve(closing);
+    this.#problem = "its consumer of Kafka is closed";
+    if (client !== undefined) await this.#closes(client, CLOSE_MS_MAX);
     await this.#events.onRevoked?.(this.#held);
     if (this.#failure === undefined) this.#ended.resolve();
     else this.#ended.reject(this.#failure);
+  }
+
+  /** Whether it is closed within `msMax`. */
+  async #closes({ consumer, admin }: Client, msMax: number): Promise<boolean> {
+    const closed = this.#commitProcessed()
+      .then(() => Promise.all([consumer.disconnect(), admin.disconnect()]))
+      .then(
+        () => true,
+        () => true,
+      );
+    const enough = new AbortController();
+    const late = this.#clock.sleep(msMax, enough.signal).then(
+      () => false,
+      () => false,
+    );
+    return await Promise.race([closed, late]).finally(() => enough.abort());
   }
 
   /** Ends `run` with `error`. */
@@ -186,17 +283,23 @@ export class KafkajsSource implements BatchSource {
   /** Before every attempt to join. One without a rebalance, or after a failed attempt, means that we were expelled. */
   #joining(): void {
     this.#joinAttempts++;
+    this.#joinTriedAtMs = this.#clock.monotonicMs();
     if (!this.#invited || this.#joinAttempts > 1) this.#expelled();
   }
 
   /** We are a member: of the same generation as before, unless a join is under way. */
   #acknowledged(): void {
     this.#lease.renew();
+    if (this.#joinAttempts === 0) this.#problem = undefined;
+    else if (this.#clock.monotonicMs() - this.#joinTriedAtMs > JOIN_GIVEN_UP_MS) {
+      const what = "kafkajs gave up to join again, and continues as a member without partitions";
+      this.#client?.broken.resolve(new Failure("kafka-join-given-up", "retry", what));
+    }
     if (this.#suspended.length === 0 || this.#joinAttempts > 0 || !this.#lease.isHeld) return;
     const back = this.#suspended;
     this.#suspended = [];
     this.#held = back;
-    this.#rebalancing = false;
+    this.#isMember();
     this.#announce([], back);
   }
 
@@ -207,30 +310,44 @@ export class KafkajsSource implements BatchSource {
     this.#memberId = "";
   }
 
+  #mustRejoin(): void {
+    this.#rebalancing = true;
+    this.#rejoins.resolve();
+  }
+
+  #isMember(): void {
+    this.#rebalancing = false;
+    this.#rejoins = Promise.withResolvers();
+  }
+
   #lose(why: string): void {
     this.#lease.end();
     const lost = this.#held;
     if (lost.length === 0) return;
     this.#held = [];
     this.#suspended = lost;
-    this.#rebalancing = true;
+    this.#mustRejoin();
+    this.#problem = `its consumer lost its place in its group at Kafka: ${why}`;
     const { group, telemetry } = this.#options;
     telemetry?.emit(membershipLost, { group, why, partitions: lost.join(" ") });
     this.#announce(lost, []);
   }
 
-  /** One after the other, as the changes came. */
+  /** One after the other, as the changes came; but what is lost again is not prepared any longer. */
   #announce(revoked: readonly number[], assigned: readonly number[]): void {
+    if (revoked.length > 0) this.#events.onLosing?.(revoked);
     this.#assigning = this.#assigning
       .then(async () => {
         if (revoked.length > 0) await this.#events.onRevoked?.(revoked);
-        if (assigned.length > 0) await this.#events.onAssigned?.(assigned);
+        const held = assigned.filter((partition) => this.#held.includes(partition));
+        if (held.length > 0) await this.#events.onAssigned?.(held);
       })
       .catch((error) => this.#fail(error));
   }
 
   async #watchLease(): Promise<void> {
     const { signal } = this.#stop;
+    let client = this.#client;
     let heldAtMs = this.#clock.monotonicMs();
     let wallAheadMs = this.#clock.now() - heldAtMs;
     while (!signal.aborted) {
@@ -242,8 +359,14 @@ export class KafkajsSource implements BatchSource {
         return this.#fail(new Failure("kafka-clock-set-back", "retry", what));
       }
       wallAheadMs = aheadMs;
-      if (this.#lease.isHeld) heldAtMs = nowMs;
-      else this.#lose(`no heartbeat was acknowledged for ${Math.round(nowMs - heldAtMs + this.#lease.leaseMs)} ms`);
+      if (this.#lease.isHeld || this.#client !== client) {
+        heldAtMs = nowMs;
+        client = this.#client;
+        continue;
+      }
+      const why = `no heartbeat was acknowledged for ${Math.round(nowMs - heldAtMs + this.#lease.leaseMs)} ms`;
+      this.#lose(why);
+      if (nowMs - heldAtMs > AWAY_MS_MAX) client?.broken.resolve(new Failure(UNAVAILABLE, "retry", why));
     }
   }
 
@@ -273,7 +396,7 @@ export class KafkajsSource implements BatchSource {
     const byTopic = Map.groupBy(taken.values(), ({ topic }) => topic);
     const offsets = [...byTopic].map(([topic, partitions]) => ({ topic, partitions }));
     try {
-      if (this.#commit === undefined) await this.#consumer.commitOffsets([...taken.values()]);
+      if (this.#commit === undefined) await this.#client?.consumer.commitOffsets([...taken.values()]);
       else await this.#commit({ topics: offsets });
     } catch {
       // Kafka is unavailable, or we are no member any more: then the partition's owner handles the records again.
@@ -289,6 +412,8 @@ export class KafkajsSource implements BatchSource {
     const revoked = this.#held.filter((partition) => !isContinuous || !now.includes(partition));
     const assigned = now.filter((partition) => !isContinuous || !this.#held.includes(partition));
     this.#joinAttempts = 0;
+    this.#replacements = 0;
+    this.#problem = undefined;
     this.#invited = false;
     this.#suspended = [];
     this.#lease.renew();
@@ -296,40 +421,44 @@ export class KafkajsSource implements BatchSource {
     this.#assigned = memberAssignment;
     this.#uncommitted.clear(); // kafkajs restarts behind what is committed
     this.#held = now;
-    this.#rebalancing = false;
+    this.#isMember();
     const [a, r] = [assigned.join(" "), revoked.join(" ")];
     telemetry?.emit(assignmentChanged, { group, assigned: a, revoked: r, held: now.length });
     this.#announce(revoked, assigned);
   }
 
-  async #eachBatch(payload: EachBatchPayload, handle: Handle): Promise<void> {
+  async #eachBatch(client: Client, payload: EachBatchPayload, handle: Handle): Promise<void> {
+    if (this.#client !== client) return;
     const { partition } = payload.batch;
     const startedAtMs = this.#clock.monotonicMs();
     this.#commit = payload.commitOffsetsIfNecessary;
     // A handler may take longer than the session; the heartbeat's answer may be that we must rejoin.
     const heart = setInterval(() => {
       payload.heartbeat().catch((error: unknown) => {
-        if (mustRejoin(error)) this.#rebalancing = true;
+        if (this.#client !== client) return;
+        if (mustRejoin(error)) this.#mustRejoin();
         if (isExpelled(error)) this.#expelled();
       });
     }, HEARTBEAT_MS / 2);
     try {
       await this.#turns.take(partition, async () => {
-        await this.#assigning;
-        await this.#handOver(payload, handle);
+        await Promise.race([this.#assigning, this.#rejoins.promise]);
+        await this.#handOver(client, payload, handle);
       });
       const { roundMsMin = ROUND_MS_MIN } = this.#options;
       const restMs = startedAtMs + roundMsMin - this.#clock.monotonicMs();
-      if (restMs > 0) await this.#clock.sleep(restMs, this.#stop.signal).catch(() => {});
+      if (restMs > 0) await this.#clock.sleep(restMs, client.stop.signal).catch(() => {});
       if (this.#stop.signal.aborted) await this.#commitProcessed(); // kafkajs leaves the group once this returns
     } catch (error) {
-      this.#fail(error);
+      if (this.#client === client) this.#fail(error);
     } finally {
       clearInterval(heart);
     }
   }
 
-  async #handOver({ batch, resolveOffset, isStale }: EachBatchPayload, handle: Handle): Promise<void> {
+  async #handOver(client: Client, payload: EachBatchPayload, handle: Handle): Promise<void> {
+    const { batch, resolveOffset, isStale } = payload;
+    const { signal } = client.stop;
     const { group, prefix, telemetry, schemaIds } = this.#options;
     const batchRecordsMax = this.#options.batchRecordsMax ?? 250;
     const topic = batch.topic.slice(prefix.length);
@@ -337,15 +466,16 @@ export class KafkajsSource implements BatchSource {
     const highWatermark = BigInt(batch.highWatermark);
     let at = 0;
     let pauseMs = UNPROCESSED_PAUSE_MS.min;
-    while (at < batch.messages.length && !this.#stop.signal.aborted && !this.#rebalancing && !isStale()) {
+    while (at < batch.messages.length && !signal.aborted && !this.#rebalancing && !isStale()) {
       const chunk = batch.messages.slice(at, at + batchRecordsMax);
       const raw = chunk.map((message) => inRecordOf(topic, partition, message));
       const records = schemaIds === undefined ? raw : await ourRecords(raw, schemaIds);
       const startedAt = this.#clock.monotonicMs();
-      const { processed } = await handle({ topic, partition, records, highWatermark }, this.#stop.signal);
+      const { processed } = await handle({ topic, partition, records, highWatermark }, signal);
+      if (this.#client !== client) return; // whose partition it is now is not known
       const last = chunk[processed - 1];
       if (last === undefined) {
-        await this.#clock.sleep(pauseMs, this.#stop.signal).catch(() => {});
+        await this.#clock.sleep(pauseMs, signal).catch(() => {});
         pauseMs = Math.min(UNPROCESSED_PAUSE_MS.max, pauseMs * 2);
         continue;
       }
@@ -366,31 +496,34 @@ export class KafkajsSource implements BatchSource {
   async #watchForStalls(): Promise<void> {
     const stallMsMax = this.#options.stallMsMax ?? STALL_MS;
     const watch = new StallWatch(stallMsMax);
-    try {
-      for (;;) {
-        await this.#clock.sleep(stallMsMax / 4, this.#stop.signal);
-        const progress = await this.#progress().catch(() => undefined); // Kafka is unavailable: that is not a stall
-        if (progress === undefined) continue;
-        const stalled = watch.observe(this.#clock.monotonicMs(), progress);
-        if (stalled.length > 0) {
-          const what = `no progress for ${stallMsMax} ms on ${stalled.join(", ")}`;
-          return this.#fail(new Failure("kafka-consumer-stalled", "retry", what));
-        }
+    while (!this.#stop.signal.aborted) {
+      await this.#clock.sleep(stallMsMax / 4, this.#stop.signal).catch(() => {});
+      if (this.#stop.signal.aborted) return;
+      const client = this.#client;
+      const progress = await this.#progress(client).catch(() => undefined);
+      if (progress === undefined || client !== this.#client || this.#rebalancing) {
+        watch.reset(); // Kafka is unavailable, or the group rebalances: that is not a stall
+        continue;
       }
-    } catch {
-      // closing
+      const stalled = watch.observe(this.#clock.monotonicMs(), progress);
+      if (stalled.length === 0) continue;
+      watch.reset();
+      const what = `no progress for ${stallMsMax} ms on ${stalled.join(", ")}`;
+      client?.broken.resolve(new Failure("kafka-consumer-stalled", "retry", what));
     }
   }
 
-  async #progress(): Promise<PartitionProgress[]> {
-    await this.#admin.connect();
+  async #progress(client: Client | undefined): Promise<PartitionProgress[] | undefined> {
+    if (client === undefined) return undefined;
+    const { admin } = client;
+    await admin.connect();
     const { group, prefix } = this.#options;
     const topics = Object.keys(this.#assigned);
-    const committed = await this.#admin.fetchOffsets({ groupId: prefix + group, topics });
+    const committed = await admin.fetchOffsets({ groupId: prefix + group, topics });
     const progress: PartitionProgress[] = [];
     for (const { topic, partitions } of committed) {
       const held = new Set(this.#assigned[topic]);
-      const ends = await this.#admin.fetchTopicOffsets(topic);
+      const ends = await admin.fetchTopicOffsets(topic);
       for (const { partition, offset } of partitions) {
         const end = ends.find((candidate) => candidate.partition === partition);
         if (end === undefined || !held.has(partition)) continue;

@@ -11,6 +11,7 @@ import {
   UNAVAILABLE,
 } from "./joining-sink.ts";
 import type { OutRecord, Position, SchemaIds } from "./ports.ts";
+import { endSilentConnections } from "./silent-socket.ts";
 
 export type KafkaConnection = {
   readonly brokers: readonly string[];
@@ -90,7 +91,7 @@ class PlatformaticProducer implements ProducerClient {
   }
 
   #start(): Producer {
-    return new Producer({
+    const producer = new Producer({
       clientId: this.#connection.clientId,
       bootstrapBrokers: [...this.#connection.brokers],
       idempotent: true,
@@ -103,6 +104,8 @@ class PlatformaticProducer implements ProducerClient {
       timeout: REQUEST_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
     });
+    endSilentConnections(producer.connections);
+    return producer;
   }
 }
 

@@ -65,13 +65,17 @@ export type Processed = { readonly processed: number };
 export type PartitionEvents = {
   /** Called, and awaited, before the first batch of newly assigned partition numbers. */
   onAssigned?(partitions: readonly number[]): Promise<void>;
+  /** Called at once, also while `onAssigned` runs, which should then end; `onRevoked` follows. */
+  onLosing?(partitions: readonly number[]): void;
   onRevoked?(partitions: readonly number[]): Promise<void>;
 };
 
 /** A consumer-group member. Topics are co-partitioned: partition p of every topic comes to the same member. */
 export interface BatchSource {
-  /** Runs until `close`; rejects when the consumer crashed, and then the process must exit 1. Batches of one partition
-   * number are never handled concurrently, whatever their topics. */
+  /** Why it takes no batches now; undefined while it is a member of its group. */
+  readonly problem: string | undefined;
+  /** Runs until `close`, however long Kafka is away; rejects when the handler threw, and then the process must exit 1. Batches of
+   * one partition number are never handled concurrently, whatever their topics. */
   run(handle: (batch: Batch, signal: AbortSignal) => Promise<Processed>, events?: PartitionEvents): Promise<void>;
   close(): Promise<void>;
 }

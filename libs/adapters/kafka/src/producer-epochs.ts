@@ -61,8 +61,9 @@ export async function claimEpoch(
       if (clock.monotonicMs() >= givesUpAtMs) {
         throw new Failure(UNAVAILABLE, "retry", `${claim.transactionalId}: ${reasonOf(error)}`, { cause: error });
       }
-      // The coordinator loads, moved, or aborts a dead owner's transaction; or Kafka is unavailable.
-      if (!ids.includes("CONCURRENT_TRANSACTIONS")) await cluster.renew();
+      // Kafka is unavailable; or, with an id, the coordinator loads, moved, or aborts a dead owner's transaction. Renewing then would
+      // end the requests of other claims, which would renew in turn.
+      if (ids.length === 0) await cluster.renew();
       await clock.sleep(pauseMs(attempt), signal);
     }
   }

@@ -6,13 +6,14 @@ import type { Telemetry } from "@tributary/telemetry";
 import { clientNoted } from "./events.ts";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import type { Cursor } from "./reader-cursor.ts";
+import { endSilentConnections } from "./silent-socket.ts";
 
 const FETCH = { waitMsMax: 250, bytesMax: 16 * 1024 * 1024, partitionBytesMax: 1024 * 1024 };
 const RETRY_MS = { min: 100, max: 2_000 };
 const OFFSET_OUT_OF_RANGE = 1;
 const EARLIEST = -2n;
 
-const REQUEST_TIMEOUT_MS = 10_000;
+export const TIMEOUTS = { connectTimeout: 5_000, requestTimeout: 10_000 };
 
 type FetchResponse = fetchV13.FetchResponse;
 
@@ -205,7 +206,7 @@ export class FetchLoops {
   }
 
   #newPool(): ConnectionPool {
-    return new ConnectionPool(this.#options.clientId, { connectTimeout: 5_000, requestTimeout: REQUEST_TIMEOUT_MS });
+    return endSilentConnections(new ConnectionPool(this.#options.clientId, TIMEOUTS));
   }
 }
 

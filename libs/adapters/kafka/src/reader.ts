@@ -8,14 +8,15 @@
  */
 
 import { Consumer } from "@platformatic/kafka";
-import { type Clock, Failure, type Instant, reasonOf, systemClock } from "@tributary/kernel";
+import { type Clock, Failure, type Instant, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { UNAVAILABLE } from "./joining-sink.ts";
-import type { KafkaConnection } from "./platformatic-sink.ts";
+import { deepest, type KafkaConnection } from "./platformatic-sink.ts";
 import type { InRecord, PartitionReader, SchemaIds } from "./ports.ts";
 import { Cursor } from "./reader-cursor.ts";
-import { FetchLoops } from "./reader-fetch.ts";
+import { FetchLoops, TIMEOUTS } from "./reader-fetch.ts";
 import { withOurIds } from "./schema-ids.ts";
+import { endSilentConnections } from "./silent-socket.ts";
 import { tail } from "./tail.ts";
 
 export type KafkaReaderOptions = KafkaConnection & {
@@ -44,7 +45,9 @@ export class KafkaReader implements PartitionReader {
       bootstrapBrokers: [...options.brokers],
       retries: 10,
       retryDelay: 300,
+      ...TIMEOUTS,
     });
+    endSilentConnections(this.#client.connections);
     this.#loops = new FetchLoops(this.#client, {
       clientId: options.clientId,
       unavailableMsMax: options.unavailableMsMax ?? 120_000,
@@ -155,7 +158,7 @@ export class KafkaReader implements PartitionReader {
     try {
       return await answer;
     } catch (error) {
-      throw new Failure(UNAVAILABLE, "retry", reasonOf(error), { cause: error });
+      throw new Failure(UNAVAILABLE, "retry", deepest(error), { cause: error });
     }
   }
 }

@@ -112,6 +112,24 @@ describe("source", () => {
     await after.source.close();
   });
 
+  test("a member that is still preparing its partitions lets the group rebalance, and ends preparing what it loses", async () => {
+    const prepared = Promise.withResolvers<void>();
+    const lost: number[] = [];
+    const slow = new KafkajsSource({ ...connection, group: "preparing", topics: ["c"] });
+    const ended = slow.run(async ({ records }) => ({ processed: records.length }), {
+      onAssigned: () => prepared.promise,
+      onLosing: (partitions) => {
+        lost.push(...partitions);
+        prepared.resolve();
+      },
+    });
+    await waitFor(() => slow.problem === undefined, { what: "the first member" });
+    const second = new Member("preparing", ["c"]);
+    await waitFor(() => second.held.size === PARTITIONS / 2, { what: "its share", timeoutMs: 25_000 });
+    expect(lost.sort()).toEqual([...second.held].sort());
+    await Promise.all([slow.close(), second.source.close(), ended]);
+  });
+
   test("a handler that outlives the session keeps its membership by heartbeats", async () => {
     await fill("d", 0, 1);
     let handled = 0;

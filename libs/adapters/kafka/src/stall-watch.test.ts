@@ -27,3 +27,11 @@ test("a partition that went to another member and came back starts over", () => 
   watch.observe(50, []);
   expect(watch.observe(120, at(5n, 9n))).toEqual([]);
 });
+
+test("an outage of Kafka is no stall: a partition that was behind before it starts over (stall-watch.ts W2)", () => {
+  const watch = new StallWatch(100);
+  watch.observe(0, at(5n, 9n));
+  watch.reset(); // nothing could be observed
+  expect(watch.observe(120, at(5n, 9n))).toEqual([]);
+  expect(watch.observe(220, at(5n, 9n))).toEqual(["t:0"]);
+});

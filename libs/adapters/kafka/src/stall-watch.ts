@@ -3,6 +3,7 @@
  * group's offsets show it.
  *
  * W1. A partition is stalled when it has been behind, unmoved and not being worked on for the whole of `stallMsMax`.
+ * W2. Time before a `reset` does not count: call it when nothing can be observed, e.g. while Kafka is away.
  */
 export type PartitionProgress = {
   readonly key: string;
@@ -20,6 +21,10 @@ export class StallWatch {
 
   constructor(stallMsMax: number) {
     this.#stallMsMax = stallMsMax;
+  }
+
+  reset(): void {
+    this.#since.clear();
   }
 
   /** The keys of stalled partitions. */

@@ -1,5 +1,5 @@
 /**
- * A Kafka broker as it is just after it started: a proxy before a real one that refuses the first requests for a group with
+ * A Kafka broker as it is just after it started: a proxy before a real one that refuses the first requests to join a group with
  * COORDINATOR_LOAD_IN_PROGRESS, and passes everything else through.
  */
 
@@ -7,14 +7,17 @@ import type { AddressInfo } from "node:net";
 import { connect, createServer, type Socket } from "node:net";
 
 const COORDINATOR_LOAD_IN_PROGRESS = 14;
+const NOT_COORDINATOR = 16;
 const METADATA = 3;
-const OFFSET_FETCH = 9;
 const JOIN_GROUP = 11;
+const HEARTBEAT = 12;
 
 export type LoadingBroker = {
   readonly address: string;
   /** How often it has refused. */
   readonly refusals: () => number;
+  /** As if it had just restarted: it refuses one heartbeat, and one join. */
+  restart(): void;
   close(): Promise<void>;
 };
 
@@ -22,6 +25,8 @@ export async function loadingCoordinator(broker: string, refusalsMax: number): P
   const [host, port] = broker.split(":");
   const sockets = new Set<Socket>();
   let refusals = 0;
+  let heartbeatsToRefuse = 0;
+  let joinsToRefuse = refusalsMax;
   const server = createServer((client) => {
     const upstream = connect(Number(port), host);
     const metadataAsked = new Set<number>();
@@ -38,9 +43,14 @@ export async function loadingCoordinator(broker: string, refusalsMax: number): P
       const api = message.readInt16BE(4);
       const correlation = message.readInt32BE(8);
       if (api === METADATA) metadataAsked.add(correlation);
-      if ((api !== JOIN_GROUP && api !== OFFSET_FETCH) || refusals >= refusalsMax) return upstream.write(message);
+      if (api === HEARTBEAT && heartbeatsToRefuse > 0) {
+        heartbeatsToRefuse--;
+        return client.write(heartbeatRefusal(correlation));
+      }
+      if (api !== JOIN_GROUP || joinsToRefuse === 0) return upstream.write(message);
+      joinsToRefuse--;
       refusals++;
-      client.write(refusal(api, correlation));
+      client.write(refusal(correlation));
     });
     eachMessage(upstream, (message) => {
       if (metadataAsked.delete(message.readInt32BE(4))) message.writeInt32BE(ownPort(), portOfFirstBroker(message));
@@ -52,6 +62,10 @@ export async function loadingCoordinator(broker: string, refusalsMax: number): P
   return {
     address: `127.0.0.1:${ownPort()}`,
     refusals: () => refusals,
+    restart: () => {
+      heartbeatsToRefuse = 1;
+      joinsToRefuse = 1;
+    },
     close: () => {
       for (const socket of sockets) socket.destroy();
       return new Promise((closed) => server.close(() => closed()));
@@ -72,14 +86,18 @@ function eachMessage(socket: Socket, handle: (message: Buffer) => void): void {
   });
 }
 
-/** As JoinGroup 2 to 5 and OffsetFetch 3 to 5 lay it out. */
-function refusal(api: number, correlation: number): Buffer {
-  const throttleMs = int32(0);
-  const code = int16(COORDINATOR_LOAD_IN_PROGRESS);
-  const none = int32(0); // as an array
+/** As JoinGroup 2 to 5 lay it out. */
+function refusal(correlation: number): Buffer {
   const empty = int16(0); // as a string
-  const body = api === JOIN_GROUP ? [throttleMs, code, int32(-1), empty, empty, empty, none] : [throttleMs, none, code];
+  const none = int32(0); // as an array
+  const body = [int32(0), int16(COORDINATOR_LOAD_IN_PROGRESS), int32(-1), empty, empty, empty, none];
   const message = Buffer.concat([int32(correlation), ...body]);
+  return Buffer.concat([int32(message.length), message]);
+}
+
+/** As Heartbeat 1 to 3 lay it out. */
+function heartbeatRefusal(correlation: number): Buffer {
+  const message = Buffer.concat([int32(correlation), int32(0), int16(NOT_COORDINATOR)]);
   return Buffer.concat([int32(message.length), message]);
 }
 

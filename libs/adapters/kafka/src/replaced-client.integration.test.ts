@@ -1,0 +1,47 @@
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { createTelemetry } from "@tributary/telemetry";
+import { testKafka, waitFor } from "@tributary/testing";
+import { KafkajsAdmin } from "./admin.ts";
+import { KafkajsSource } from "./kafkajs-source.ts";
+import { loadingCoordinator } from "./testing/loading-coordinator.ts";
+
+const kafka = { ...testKafka(), clientId: "replaced-test" };
+const [broker = ""] = kafka.brokers;
+const REFUSALS = 3;
+const admin = new KafkajsAdmin(kafka);
+beforeAll(() => admin.ensure([{ name: "a", partitions: 2 }]));
+afterAll(() => admin.close());
+
+test("kafkajs gives its consumer up when a broker that still loads refuses its first join: a new one joins (kafkajs-source.ts C5)", async () => {
+  const loading = await loadingCoordinator(broker, REFUSALS);
+  const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
+  const held = new Set<number>();
+  const address = { ...kafka, brokers: [loading.address] };
+  const source = new KafkajsSource({ ...address, group: "waits", topics: ["a"], telemetry });
+  const onAssigned = async (partitions: readonly number[]) => {
+    for (const partition of partitions) held.add(partition);
+  };
+  expect(source.problem).toMatch(/has not joined its group at Kafka yet/);
+  const onRevoked = async (partitions: readonly number[]) => {
+    for (const partition of partitions) held.delete(partition);
+  };
+  const ended = source.run(async ({ records }) => ({ processed: records.length }), { onAssigned, onRevoked });
+  try {
+    await Promise.race([waitFor(() => held.size === 2, { what: "both partitions" }), ended]);
+    expect(loading.refusals()).toBe(REFUSALS);
+    expect(await telemetry.metrics()).toContain(`tributary_kafka_consumers_replaced_total{group="waits"} ${REFUSALS}`);
+    expect(source.problem).toBeUndefined();
+
+    // A member of before whose join is refused while the coordinator loads is one again without a join; kafkajs goes on with it.
+    loading.restart();
+    await waitFor(() => held.size === 0, { what: "the partitions to be given up" });
+    await waitFor(() => held.size === 2, { what: "both partitions again" });
+    expect(loading.refusals()).toBe(REFUSALS + 1);
+    expect(source.problem).toBeUndefined();
+    await source.close();
+    await ended;
+    expect(source.problem).toMatch(/closed/);
+  } finally {
+    await loading.close();
+  }
+});
