@@ -25,8 +25,9 @@ export const sessions: readonly Session[] = [
       "docs/guides/update-agents.md",
     ],
   },
-  { guides: ["docs/guides/deploy-to-k3s.md", "docs/guides/demo-rollout.md"] },
+  { guides: ["docs/guides/deploy-to-k3s.md"] },
   { guides: ["docs/guides/retrain.md"], isLong: true },
+  { guides: ["docs/guides/demo-rollout.md"], isLong: true },
   // Last, as it waits for the others.
   { guides: ["docs/guides/roll-out-a-model.md", "docs/guides/something-is-drifting.md"], isAlone: true },
 ];
