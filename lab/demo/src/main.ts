@@ -4,7 +4,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { Failure, reasonOf } from "@tributary/kernel";
-import { cloudPackage, edgePackage, litePackage, runDir } from "@tributary/stack";
+import { cloudPackage, edgePackage, litePackage, runDir, tableOf } from "@tributary/stack";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { Candidates } from "./candidates/candidates.ts";
 import { casesOf, DEVICES_MIN as DRIFT_DEVICES_MIN, fleetOf } from "./drift/cases.ts";
@@ -25,7 +25,6 @@ import { type Case, cases } from "./rollout/cases.ts";
 import { plan, plannedCases } from "./rollout/plan.ts";
 import { type CaseReport, runCase } from "./rollout/run-case.ts";
 import { differences, MODEL, settings } from "./rollout/settings.ts";
-import { tableOf } from "./table.ts";
 import { reportOfDrive } from "./vehicles/report.ts";
 import { roadFrames } from "./vehicles/road.ts";
 import { promised, runDrive } from "./vehicles/run.ts";

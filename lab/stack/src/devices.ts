@@ -16,9 +16,9 @@ export class Devices {
   readonly #gateway: GatewayClient;
   readonly #passwords: { [deviceId: string]: string };
 
-  constructor(dir: string, gatewayUrl: string) {
+  constructor(dir: string, gatewayUrl: string, token?: string) {
     this.#file = join(dir, "devices.json");
-    this.#gateway = gatewayClient({ url: gatewayUrl });
+    this.#gateway = gatewayClient({ url: gatewayUrl, token });
     this.#passwords = existsSync(this.#file) ? JSON.parse(readFileSync(this.#file, "utf8")) : {};
   }
 

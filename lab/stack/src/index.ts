@@ -1,6 +1,8 @@
 export { type Account, lossesOf, quantiles, type Report } from "./account.ts";
 export { CAMERA_ID, type DeviceAgent } from "./agents.ts";
+export { tableOf } from "./columns.ts";
 export { tributary } from "./command-line.ts";
+export { type Fleet, startFleet } from "./fleet.ts";
 export { Labeller } from "./labeller.ts";
 export { askLight } from "./light.ts";
 export { metricsOf, seriesOf } from "./metrics.ts";

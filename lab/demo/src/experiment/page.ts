@@ -1,6 +1,6 @@
 /** What `demo -- experiment` prints. */
 import type { ArmEvidence } from "@tributary/rollouts/experiment";
-import { tableOf } from "../table.ts";
+import { tableOf } from "@tributary/stack";
 import { cases } from "./cases.ts";
 import { percent } from "./findings.ts";
 import { latencyWords } from "./measure.ts";

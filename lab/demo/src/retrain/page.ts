@@ -1,5 +1,5 @@
 /** The results of `demo -- retrain` as text. */
-import { tableOf } from "../table.ts";
+import { tableOf } from "@tributary/stack";
 import { percent, points } from "./findings.ts";
 import type { Figures } from "./judge.ts";
 import type { RetrainReport } from "./run.ts";

@@ -1,5 +1,5 @@
 /** What `demo -- world` prints. */
-import { tableOf } from "../table.ts";
+import { tableOf } from "@tributary/stack";
 import type { WorldReport } from "./run.ts";
 
 export function worldTextOf({ rows, checks, statuses, seconds }: WorldReport): string {

@@ -1,0 +1,1 @@
+export { endNode, enter, type Node, startNode } from "./node/node.ts";
