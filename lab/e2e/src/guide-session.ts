@@ -129,8 +129,14 @@ export function openSession(options: {
   readonly clone: string;
   readonly dir: string;
   readonly node: string;
+  /** A cluster for the blocks that need one. */
+  readonly cluster?: {
+    readonly kubeconfig: string;
+    /** Folders of programs that such a person has. */
+    readonly programs: readonly string[];
+  };
 }): GuideSession {
-  const { clone, dir, node } = options;
+  const { clone, dir, node, cluster } = options;
   const [home, state] = [join(dir, "home"), join(dir, "state")];
   mkdirSync(home, { recursive: true });
   mkdirSync(state);
@@ -139,15 +145,23 @@ export function openSession(options: {
   const mark = randomBytes(8).toString("hex");
   const path = [
     dirname(node),
+    ...(cluster?.programs ?? []),
     ...(process.env.PATH ?? "").split(delimiter).filter((part) => !part.includes("node_modules")),
   ];
-  const env = { ...environment(), HOME: home, PATH: path.join(delimiter), [MARK]: mark, GUIDE_STATE: state };
+  const env = {
+    ...environment(),
+    ...(cluster && { KUBECONFIG: cluster.kubeconfig }),
+    HOME: home,
+    PATH: path.join(delimiter),
+    [MARK]: mark,
+    GUIDE_STATE: state,
+  };
 
   const run = async (guide: string): Promise<void> => {
     const script = join(state, guide);
     mkdirSync(dirname(script), { recursive: true });
     const markdown = readFileSync(join(clone, guide), "utf8");
-    writeFileSync(script, scriptOf(blocksOf(guide, markdown)));
+    writeFileSync(script, scriptOf(blocksOf(guide, markdown), { hasCluster: cluster !== undefined }));
     const logFile = join(state, `${guide.replaceAll("/", "-")}.log`);
     const log = openSync(logFile, "w");
     const sourced = `. ${join(state, "prelude.sh")}; . ${script}`;

@@ -5,6 +5,7 @@
  *   (nothing)            the block runs and must end with 0
  *   background "TEXT"    it is started as in another terminal; the script continues once its output contains TEXT
  *   elsewhere "REASON"   it is not run, because of REASON
+ *   cluster              it is run where there is a cluster, and `cluster background "TEXT"` in the background
  * Blocks in other languages are shown, not run. A shell by another name is refused, so that no command is overlooked.
  */
 import { Failure } from "@tributary/kernel";
@@ -15,10 +16,12 @@ export type Block = {
   /** Lines without the indentation of the fence. */
   readonly lines: readonly string[];
 } & (
-  | { readonly kind: "run" }
-  | { readonly kind: "background"; readonly ready: string }
+  | { readonly kind: "run"; readonly needs: Needs }
+  | { readonly kind: "background"; readonly needs: Needs; readonly ready: string }
   | { readonly kind: "elsewhere"; readonly reason: string }
 );
+/** What must be there beside this machine. */
+type Needs = "cluster" | "nothing";
 
 const OTHER_SHELLS = ["bash", "console", "shell", "shell-session", "zsh"];
 
@@ -42,11 +45,12 @@ export function blocksOf(file: string, markdown: string): readonly Block[] {
 }
 
 function kindOf(file: string, line: number, words: string) {
-  if (words === "") return { kind: "run" as const };
-  const [, kind, text] = /^(background|elsewhere) "([^"]+)"$/.exec(words) ?? [];
-  if (kind === "background" && text !== undefined) return { kind: "background" as const, ready: text };
-  if (kind === "elsewhere" && text !== undefined) return { kind: "elsewhere" as const, reason: text };
-  throw wrong(file, line, `sh ${words}: only background "TEXT" or elsewhere "REASON" may follow sh`);
+  const [, cluster, kind, text] = /^(?:(cluster)(?: |$))?(?:(background|elsewhere) "([^"]+)")?$/.exec(words) ?? [];
+  const needs = cluster ?? "nothing";
+  if (words === (cluster ?? "")) return { kind: "run" as const, needs: needs as Needs };
+  if (kind === "background" && text !== undefined) return { kind, needs: needs as Needs, ready: text } as const;
+  if (kind === "elsewhere" && text !== undefined && cluster === undefined) return { kind, reason: text } as const;
+  throw wrong(file, line, `sh ${words}: only cluster, background "TEXT" or elsewhere "REASON" may follow sh`);
 }
 
 const without = (indent: string, line: string) =>
@@ -60,16 +64,17 @@ const END = "end-of-the-guides-block";
 
 /**
  * A bash script whose lines are those of the Markdown, so that bash's own messages name the guide's lines. It calls
- * `guide_block LINE` before each block, and `guide_background LINE TEXT` with the block on standard input.
+ * `guide_block LINE` before each block, and `guide_background LINE TEXT` with the block on standard input. Blocks that need a cluster are
+ * left out where there is none.
  */
-export function scriptOf(blocks: readonly Block[]): string {
+export function scriptOf(blocks: readonly Block[], { hasCluster = false } = {}): string {
   const script: string[] = [];
   const put = (line: number, text: string) => {
     while (script.length < line) script.push("");
     script[line - 1] = text;
   };
   for (const block of blocks) {
-    if (block.kind === "elsewhere") continue;
+    if (block.kind === "elsewhere" || (block.needs === "cluster" && !hasCluster)) continue;
     const { line, lines } = block;
     const isBackground = block.kind === "background";
     put(line, isBackground ? `guide_background ${line} ${quoted(block.ready)} <<'${END}'` : `guide_block ${line}`);

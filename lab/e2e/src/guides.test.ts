@@ -45,13 +45,21 @@ ${fence}${fence}
 ${fence}sh elsewhere "needs a Pi"
 sudo reboot
 ${fence}
+${fence}sh cluster
+kubectl apply
+${fence}
+${fence}sh cluster background "Forwarding"
+kubectl port-forward
+${fence}
 `;
 
   test("its blocks are known by line and kind", () => {
     expect(blocksOf("guide.md", markdown)).toEqual([
-      { line: 2, kind: "run", lines: [`echo "in it"`] },
-      { line: 7, kind: "background", ready: "it's ready", lines: ["npm start", "  indented"] },
+      { line: 2, kind: "run", needs: "nothing", lines: [`echo "in it"`] },
+      { line: 7, kind: "background", needs: "nothing", ready: "it's ready", lines: ["npm start", "  indented"] },
       { line: 20, kind: "elsewhere", reason: "needs a Pi", lines: ["sudo reboot"] },
+      { line: 23, kind: "run", needs: "cluster", lines: ["kubectl apply"] },
+      { line: 26, kind: "background", needs: "cluster", ready: "Forwarding", lines: ["kubectl port-forward"] },
     ]);
   });
 
@@ -67,8 +75,21 @@ ${fence}
     ]);
   });
 
+  test("what needs a cluster is in the script where there is one", () => {
+    const blocks = blocksOf("guide.md", markdown);
+    expect(scriptOf(blocks)).not.toContain("kubectl");
+    const script = scriptOf(blocks, { hasCluster: true }).split("\n");
+    expect(script.slice(22, 24)).toEqual(["guide_block 23", "kubectl apply"]);
+    expect(script[25]).toContain("guide_background 26 'Forwarding'");
+  });
+
   test.each([
     ["a word that is not known", `\n${fence}sh backgruond "x"\n${fence}`, 'guide.md:2: sh backgruond "x": only'],
+    [
+      "a reason beside a cluster",
+      `${fence}sh cluster elsewhere "x"\n${fence}`,
+      'guide.md:1: sh cluster elsewhere "x": only',
+    ],
     ["no reason", `${fence}sh elsewhere\n${fence}`, "guide.md:1: sh elsewhere: only"],
     ["another name of a shell", `${fence}bash\n${fence}`, 'guide.md:1: "bash": write sh'],
     ["no end", `${fence}sh\nls`, "guide.md:1: the block has no end"],

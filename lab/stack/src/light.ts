@@ -1,4 +1,4 @@
-/** Light devices of the stack: registered like any other, and run many to a process (light-devices/main.ts). */
+/** Light devices of the stack: registered like any other, and run many to a process (light-devices/start.ts). */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Failure } from "@tributary/kernel";
@@ -111,7 +111,7 @@ export async function makeLightProcesses(
   );
 }
 
-/** Asks the processes of these devices for something (light-devices/main.ts). */
+/** Asks the processes of these devices for something (light-devices/start.ts). */
 export async function askLight(
   light: readonly LightProcess[],
   path: string,
