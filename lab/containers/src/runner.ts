@@ -10,6 +10,8 @@ import { type Podman, prepareMount, runArguments } from "./podman.ts";
 import type { Probe, Workload } from "./workload.ts";
 
 const POLL_MS = 500;
+/** A program in the container each time. */
+const EXEC_POLL_MS = 3_000;
 const RESTART_MS = { first: 2_000, max: 20_000 };
 const LOG_LINES = "8";
 
@@ -133,7 +135,7 @@ export class Runner {
           last = `${probe.name}: ${reasonOf(error)}`;
         }
       }
-      await systemClock.sleep(POLL_MS);
+      await systemClock.sleep(workload.probes[passed]?.ask.kind === "exec" ? EXEC_POLL_MS : POLL_MS);
     }
     this.#problems.push(
       `${name} is not ${workload.kind === "job" ? "completed" : "ready"}: ${last}\n${await this.#end(name)}`,

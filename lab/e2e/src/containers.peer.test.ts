@@ -36,7 +36,7 @@ async function contained(...args: readonly string[]): Promise<Result> {
 test(
   "the rendered manifests run on the images of this commit",
   async () => {
-    const { images, ...outcome } = await contained("k3s", "--frames", "400");
+    const { images, ...outcome } = await contained("k3s", "--devices", "4", "--frames", "400");
     expect(outcome).toMatchObject({ frames: 400, lost: 0, duplicates: 0, problems: [] });
     expect(outcome.cloudAnswers).toBeGreaterThan(0);
     expect(images.filter(({ bytes }) => bytes > SIZE_MAX * MB)).toEqual([]);
