@@ -34,13 +34,16 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
     "TrainerEffects of services/trainer/dist/runs/effects.js",
   ],
   "wrong-clock": [agent],
+  "moving-name": [router],
   "apply-while-driving": [lightDevices, "Updater of edge/agent/dist/updates/updater.js"],
   "fallback-from-fleet-budget": [router, "Admission of libs/core/routing/dist/settlement/admission.js"],
 };
 
 const run = (...args: string[]) => {
   const { NODE_OPTIONS: _, ...env } = process.env;
-  return promisify(execFile)(process.execPath, args, { env: { ...env, TRIBUTARY_CLOCK_OFFSET_MS: "1" } });
+  return promisify(execFile)(process.execPath, args, {
+    env: { ...env, TRIBUTARY_CLOCK_OFFSET_MS: "1", TRIBUTARY_MOVING_NAME: "/dev/null" },
+  });
 };
 
 test.each(Object.entries(sabotages))("%s takes effect in its program", async (name, [program, ...replaced]) => {
