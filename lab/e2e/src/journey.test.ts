@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { gatewayClient } from "@tributary/api";
 import { dlqOf, EdgeFrame, EdgePredictions, mqttTopics } from "@tributary/contracts";
+import { ensureTributaryTopics, KafkajsAdmin } from "@tributary/kafka";
 import {
   cloudPackage,
   edgePackage,
@@ -166,6 +167,7 @@ describe("given a model that does not match its manifest", () => {
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 0xff;
     writeFileSync(file, bytes);
     const { brokers, prefix } = testKafka();
+    if (main === "classifier") await createTopics(brokers, prefix);
     const config =
       main === "agent"
         ? {
@@ -193,4 +195,11 @@ async function refusedBy(stack: Stack, stream: string): Promise<{ [code: string]
     ([series]) => series.startsWith("tributary_bridge_refused_total{") && series.includes(`stream="${stream}"`),
   );
   return Object.fromEntries(refused.map(([series, count]) => [/code="([^"]*)"/.exec(series)?.[1] ?? "", count]));
+}
+
+/** A service first waits for its topics. */
+async function createTopics(brokers: readonly string[], prefix: string): Promise<void> {
+  const admin = new KafkajsAdmin({ brokers, prefix, clientId: "journey" });
+  await ensureTributaryTopics(admin, { partitions: 1 });
+  await admin.close();
 }
