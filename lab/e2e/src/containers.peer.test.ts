@@ -27,6 +27,7 @@ async function contained(...args: readonly string[]): Promise<Result> {
   const file = join(dir.path, `${args[0]}.json`);
   const { code, out, err } = await startProgram(process.execPath, [...exitFlags, MAIN, ...args, "--json", file], {
     msMax: MS_MAX,
+    env: process.env, // npm's and apt's settings may be in it
   }).ended;
   process.stderr.write(out);
   if (code !== 0) throw new Error(`containers ${args.join(" ")} ended with ${code}\n${out}\n${err.slice(-4_000)}`);
