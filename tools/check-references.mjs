@@ -11,7 +11,6 @@ import { dirname, join, relative, resolve } from "node:path";
 import { root } from "./bootstrap.mjs";
 
 const GROUPS = ["libs", "libs/core", "libs/adapters", "services", "edge", "lab"];
-const COMPILED = /(?<!\.d|\.test|\.test-kit)\.ts$/;
 const CLAUSE = /(?:\w+\s*,\s*)?(?:\*(?:\s+as\s+\w+)?|\w+|\{[^}]*\})\s*from\s*"([^"]+)"/.source;
 /** What is there at run time: statements that import values, and calls. */
 const IMPORT = new RegExp(
@@ -33,13 +32,15 @@ function problemsIn(dir) {
   const ours = new Set(names.values());
   return packages.flatMap(({ folder, json }) => {
     const where = relative(dir, folder);
-    const { references = [] } = readJson(join(folder, "tsconfig.json"));
+    const { references = [], exclude = readJson(join(dir, "tsconfig.base.json")).exclude } = readJson(
+      join(folder, "tsconfig.json"),
+    );
     const referenced = references.map(({ path }) => names.get(resolve(folder, path)));
     const dependencies = new Set([json.name, ...Object.keys(json.dependencies ?? {})]);
     const found = [];
     for (const name of referenced.filter((one) => one !== undefined && !dependencies.has(one)))
       found.push({ rule: "R2", text: `${where}/tsconfig.json references ${name}, no dependency in its package.json` });
-    for (const { file, name, typeOnly } of importsOf(folder)) {
+    for (const { file, name, typeOnly } of importsOf(folder, exclude)) {
       if (ours.has(name) && name !== json.name && !referenced.includes(name))
         found.push({
           rule: "R1",
@@ -61,9 +62,12 @@ function packagesIn(dir) {
     .map((folder) => ({ folder, json: readJson(join(folder, "package.json")) }));
 }
 
-/** Each file below src/ with each package that it imports, by the package's name. */
-function importsOf(folder) {
-  const files = readdirSync(join(folder, "src"), { recursive: true }).filter((file) => COMPILED.test(file));
+/** Each compiled file below src/ with each package that it imports, by the package's name. `exclude`: patterns that end in `*.SUFFIX`. */
+function importsOf(folder, exclude) {
+  const suffixes = [".d.ts", ...exclude.map((pattern) => pattern.slice(pattern.lastIndexOf("*") + 1))];
+  const files = readdirSync(join(folder, "src"), { recursive: true }).filter(
+    (file) => file.endsWith(".ts") && !suffixes.some((suffix) => file.endsWith(suffix)),
+  );
   return files.flatMap((file) => {
     const text = readFileSync(join(folder, "src", file), "utf8");
     const named = (pattern, typeOnly) =>
@@ -113,9 +117,13 @@ function rehearsal() {
       "cli/src/allowed.ts",
       'import type { C } from "planted-dev";\nimport "node:fs";\nexport { d } from "./main.ts";\n',
     );
+    write("tsconfig.base.json", { exclude: ["src/**/*.test-kit.ts"] });
     write("cli/src/run.test-kit.ts", 'import "@tributary/testing";\n');
+    write("cli/src/run.test.ts", 'import "@tributary/testing";\n'); // not excluded
     const found = problemsIn(dir).map(({ rule, text }) => `${rule}: ${text}`);
     const planted = [
+      "R1: cli/src/run.test.ts imports @tributary/testing, which its tsconfig.json does not reference",
+      "R2: cli/src/run.test.ts imports @tributary/testing, no dependency in its package.json",
       "R1: cli/src/main.ts imports @tributary/kernel, which its tsconfig.json does not reference",
       "R2: cli/src/main.ts imports planted-dev, no dependency in its package.json",
       "R2: cli/tsconfig.json references @tributary/config, no dependency in its package.json",
