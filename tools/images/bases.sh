@@ -34,13 +34,14 @@ fi
 
 # The builder: Debian's smallest system with a shell, Node and npm.
 if [ ! -f builder.tar ]; then
+  rm -f part-builder.tar # of a run that was killed
   sources=(/etc/apt/sources.list.d/debian.sources)
   [ -f "${sources[0]}" ] || sources=()
   mmdebstrap --quiet --variant=minbase --include=ca-certificates,binutils \
     --customize-hook='rm -rf "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin' \
     --customize-hook='chroot "$1" useradd --uid 1000 --user-group --create-home --shell /bin/bash node' \
-    bookworm builder.tar.part "${sources[@]}"
-  mv builder.tar.part builder.tar
+    bookworm part-builder.tar "${sources[@]}"
+  mv part-builder.tar builder.tar
 fi
 container=$(buildah from scratch)
 buildah add --quiet "$container" builder.tar / > /dev/null

@@ -101,11 +101,15 @@ export async function buildImages({ targets = TARGETS, log = console.log } = {})
   const unknown = targets.filter((target) => !TARGETS.includes(target));
   if (unknown.length > 0) throw new Error(`no target of the Dockerfile: ${unknown.join(", ")}`);
   const env = storageEnv();
-  await once("bases", [join(here, "bases.sh"), DOCKERFILE], log, () =>
+  const froms = readFileSync(DOCKERFILE, "utf8")
+    .match(/^FROM .*$/gm)
+    .join("\n");
+  await once("bases", readFileSync(join(here, "bases.sh")) + froms, log, () =>
     run("bash", [join(here, "bases.sh"), join(dir, "bases"), DOCKERFILE], env),
   );
   ensureJars();
-  await once("kafka", [join(here, "kafka.sh"), join(root, "tools/kafka/pom.xml")], log, () =>
+  const kafka = readFileSync(join(here, "kafka.sh")) + readFileSync(join(root, "tools/kafka/pom.xml"));
+  await once("kafka", kafka, log, () =>
     run("bash", [join(here, "kafka.sh"), join(dir, "kafka"), join(root, ".local/kafka/libs"), KAFKA, BUILDER], env),
   );
   const built = [];
@@ -147,12 +151,10 @@ function buildArguments() {
   return ["bud", ...options, ...mounts.flatMap(([from, to]) => ["--volume", `${from}:${to}`])];
 }
 
-/** Does it again only when one of the files it is made from has changed. */
-async function once(name, files, log, work) {
-  const digest = createHash("sha256");
-  for (const file of files) digest.update(readFileSync(file));
+/** Does it again only when what it is made from has changed. */
+async function once(name, madeFrom, log, work) {
   const stamp = join(dir, `${name}.stamp`);
-  const wanted = digest.digest("hex");
+  const wanted = createHash("sha256").update(madeFrom).digest("hex");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
   const startedAt = Date.now();
   await work();

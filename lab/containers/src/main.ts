@@ -117,7 +117,8 @@ async function inNamespaces(options: Settings): Promise<Outcome> {
     ...command,
   ];
   const env = { ...storageEnv(runDir), [INSIDE]: JSON.stringify(options) };
-  const child = spawn("unshare", args, { env, stdio: ["ignore", "ignore", "inherit"] });
+  // Not in the repository: what watches a container writes a file where it was started when memory runs out.
+  const child = spawn("unshare", args, { cwd: options.dir, env, stdio: ["ignore", "ignore", "inherit"] });
   for (const [signal, code] of [["SIGINT", 130] as const, ["SIGTERM", 143] as const, ["SIGHUP", 129] as const])
     process.once(signal, () => {
       child.kill("SIGKILL");
