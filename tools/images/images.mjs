@@ -85,6 +85,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 tmp_dir = "${runDir}/libpod"
 static_dir = "${runDir}/static"
+volume_path = "${runDir}/volumes"
 [network]
 network_backend = "netavark"
 network_config_dir = "${runDir}/networks"
