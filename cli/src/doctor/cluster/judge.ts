@@ -202,7 +202,7 @@ function judgeNodes({ nodes: { items }, workloads }: Snapshot): Finding[] {
   return [...orOk(findings, "nodes", `${items.length} are ready`), ...judgeRoom(items, workloads.items)];
 }
 
-/** Of the release alone: what else runs on the nodes is in the scheduler's message. */
+/** Sums the requests of the release alone: what else runs on the nodes is in the scheduler's message. */
 function judgeRoom(nodes: readonly Node[], workloads: readonly Workload[]): Finding[] {
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   const findings: Finding[] = [];
@@ -230,7 +230,7 @@ function judgeRoom(nodes: readonly Node[], workloads: readonly Workload[]): Find
   return findings;
 }
 
-/** Of pods whose state is right: what they answer themselves. */
+/** Reports what pods answer themselves, where their state is right. */
 function judgeReadiness({ pods, readiness }: Snapshot): Finding[] {
   const answers = pods.filter(isReady).flatMap((pod) => {
     const answer = readiness.get(pod.metadata.name);

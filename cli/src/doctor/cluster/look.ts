@@ -14,7 +14,7 @@ import {
 } from "./objects.ts";
 import { statusesOf } from "./pods.ts";
 
-/** By kustomize and by the chart. */
+/** The label that kustomize and the chart give every object. */
 const OF_RELEASE = "app.kubernetes.io/part-of=tributary";
 const LOGS_MAX = 10;
 const ASKED_MAX = 60;
@@ -79,7 +79,7 @@ async function askAll(kubectl: Kubectl, pods: readonly Pod[], namespace: string)
   }
 }
 
-/** Of the container that has one by HTTP: Kafka has none. */
+/** The readiness probe of the container that has one by HTTP: Kafka has none. */
 function probeOf({ metadata, spec }: Pod): string | undefined {
   for (const { ports, readinessProbe } of spec.containers) {
     const { path, port } = readinessProbe?.httpGet ?? {};

@@ -93,7 +93,7 @@ const event = z.object({
   type: z.string().default("Normal"),
 });
 
-/** Of the kubelet: `/stats/summary`. */
+/** What the kubelet answers at `/stats/summary`. */
 const summary = z.object({
   pods: list(
     z.object({
@@ -130,7 +130,7 @@ export type Readiness =
   | { readonly kind: "not-ready"; readonly problems: readonly string[] }
   | { readonly kind: "unasked"; readonly reason: string };
 
-/** Of a list that may not be read, the reason. */
+/** Objects of one kind; `refused`: why they may not be read. */
 export type Listed<T> = { readonly items: readonly T[]; readonly refused?: string };
 
 /** A release as it was looked at. */
