@@ -22,42 +22,45 @@ RUN npx tsc -b edge/bridge edge/agent services/router services/cloud-classifier 
  && find libs edge services cli \( -name src -o -name tsconfig.json -o -name .tsbuildinfo \
       -o -path '*/dist/*.map' -o -path '*/dist/*.d.ts' \) -prune -exec rm -r {} +
 
-FROM manifests AS service-modules
-RUN node tools/images/modules.mjs run @tributary/bridge @tributary/router @tributary/gateway \
-      @tributary/rollout-manager @tributary/drift-monitor @tributary/frame-archive
+# What these programs read of the installed packages.
+FROM build AS service-packages
+RUN node tools/images/modules.mjs keep /kept edge/bridge services/router services/gateway services/rollout-manager \
+      services/drift-monitor services/frame-archive
 
-FROM manifests AS model-modules
-RUN node tools/images/modules.mjs run @tributary/cloud-classifier @tributary/model-registry @tributary/trainer @tributary/cli
+FROM build AS model-packages
+RUN node tools/images/modules.mjs keep /kept services/cloud-classifier services/model-registry services/trainer cli
 
-FROM manifests AS agent-modules
-RUN node tools/images/modules.mjs run @tributary/agent
+FROM build AS agent-packages
+RUN node tools/images/modules.mjs keep /kept edge/agent
 
-# Node without its symbols, 18 MB less.
-FROM node:24-bookworm-slim AS node
+# Node without its symbols (18 MB less); programs for a separate core for background threads, and so that no model process outlives
+# the agent; the libraries that these, ONNX Runtime and sharp are linked with, and what scanners and lawyers ask of the libraries.
+FROM node:24-bookworm-slim AS native
 RUN command -v strip || { apt-get update && apt-get install -y --no-install-recommends binutils; }
-RUN mkdir -p /nodejs/bin && strip -o /nodejs/bin/node /usr/local/bin/node
+RUN programs="/usr/bin/taskset /usr/bin/chrt /usr/bin/prlimit /usr/bin/setpriv" \
+ && mkdir -p /state /native/nodejs/bin /native/var/lib/dpkg/status.d && strip -o /native/nodejs/bin/node /usr/local/bin/node \
+ && cp -L --parents $programs $(ldd /usr/local/bin/node $programs | grep -o '[[:space:]]/[^ ]*' | sort -u) /lib/*/librt.so.1 \
+      /lib/*/libresolv.so.2 /native \
+ && for package in libc6 libgcc-s1 libstdc++6 libcap-ng0 libsmartcols1 util-linux; do \
+      cp -L --parents /usr/share/doc/$package/copyright /native \
+      && dpkg-query --status $package > /native/var/lib/dpkg/status.d/$package || exit 1; done
 
-# The C library and Node, no shell, no package manager.
-FROM gcr.io/distroless/cc-debian12 AS runtime
-COPY --from=node /nodejs /nodejs
+# Certificates, time zones and users: no shell, no package manager.
+FROM gcr.io/distroless/static-debian12 AS runtime
+COPY --from=native /native /
 # Turns off ONNX Runtime's telemetry. kafkajs sets timeouts in the past, which warn.
 ENV ORT_DISABLE_TELEMETRY=1 NODE_ENV=production NODE_OPTIONS=--disable-warning=TimeoutNegativeWarning
 WORKDIR /app
 USER 1000:1000
 
-# For a separate core for background threads, and so that no model process outlives the agent.
-FROM node:24-bookworm-slim AS util-linux
-RUN mkdir /state /util-linux && cp -L --parents /usr/bin/taskset /usr/bin/chrt /usr/bin/prlimit /usr/bin/setpriv /usr/lib/*/libcap-ng.so.0 /util-linux
-
 FROM runtime AS service
-COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
-COPY --from=service-modules /app .
+COPY --from=native --chown=1000:1000 /state /var/lib/tributary
+COPY --from=service-packages /kept .
 COPY --from=build /app/libs libs
 
 FROM runtime AS model-service
-COPY --from=util-linux /util-linux /
-COPY --from=util-linux --chown=1000:1000 /state /var/lib/tributary
-COPY --from=model-modules /app .
+COPY --from=native --chown=1000:1000 /state /var/lib/tributary
+COPY --from=model-packages /kept .
 COPY --from=build /app/libs libs
 
 # MQTT on 1883, health on 8080, metrics on 9464.
@@ -124,8 +127,7 @@ CMD ["--config", "/etc/tributary/trainer.yaml"]
 
 # Its outbox is below /var/lib/tributary: mount a persistent volume there, owned by user 1000.
 FROM runtime AS agent
-COPY --from=util-linux /util-linux /
-COPY --from=agent-modules /app .
+COPY --from=agent-packages /kept .
 COPY --from=build /app/libs libs
 COPY --from=build /app/edge/agent edge/agent
 COPY models/edge-resnet8 models/edge-resnet8
@@ -135,7 +137,7 @@ CMD ["--config", "/etc/tributary/agent.yaml"]
 
 # `tributary`, e.g. `tools topics create --brokers kafka:9092`.
 FROM model-service AS tools
-COPY --from=util-linux --chown=1000:1000 /state /root-keys
+COPY --from=native --chown=1000:1000 /state /root-keys
 COPY --from=build /app/cli cli
 ENTRYPOINT ["/nodejs/bin/node", "cli/dist/main.js"]
 CMD ["--help"]

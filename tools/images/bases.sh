@@ -17,7 +17,7 @@ work=$(realpath "$work") dockerfile=$(realpath "$dockerfile")
 mapfile -t bases < <(awk '$1 == "FROM" { if (!($2 in stage)) print $2; if ($3 == "AS") stage[$4] = 1 }' "$dockerfile" | sort -u)
 for base in "${bases[@]}"; do
   case $base in
-    gcr.io/distroless/cc-debian12) runtime=$base ;;
+    gcr.io/distroless/static-debian12) runtime=$base ;;
     node:24-bookworm-slim) builder=$base ;;
     *) echo "the Dockerfile is built FROM $base, which $0 does not make" >&2 && exit 1 ;;
   esac
@@ -53,14 +53,14 @@ buildah umount "$container" > /dev/null
 buildah config --cmd node --env NODE_VERSION="$node_version" "$container"
 buildah commit --quiet --rm "$container" "docker.io/library/$builder" > /dev/null
 
-# The runtime: the packages of distroless' cc image, extracted: no shell, no package manager.
+# The runtime: the packages of distroless' static image, extracted: no shell, no package manager, no C library.
 rm -rf runtime debs
 mkdir -p runtime debs runtime/{tmp,root,home/nonroot,etc/ssl/certs,var/lib,proc,sys,dev}
 chmod 777 debs
 chmod 1777 runtime/tmp
 (
   cd debs
-  apt-get -qq download base-files netbase tzdata media-types ca-certificates libc6 libssl3 libgcc-s1 libgomp1 libstdc++6 2> log || { cat log >&2 && exit 1; }
+  apt-get -qq download base-files netbase tzdata media-types ca-certificates 2> log || { cat log >&2 && exit 1; }
 )
 for deb in debs/*.deb; do dpkg -x "$deb" runtime; done
 rm -rf runtime/usr/share/{doc,man,locale} runtime/usr/bin runtime/usr/sbin runtime/etc/apt
