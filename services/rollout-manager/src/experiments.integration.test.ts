@@ -28,11 +28,13 @@ const behaviours: Readonly<Record<string, PolicyBehaviour>> = {
   [versions.inForce]: usual,
   [versions.control]: { accuracy: 0.7, escalated: 0.2 },
   [versions.better]: { accuracy: 0.97, escalated: 0.5 },
-  // Worth a little more by the weights below.
+  // Worth more where lateness costs little.
   [versions.late]: { accuracy: 1, escalated: 0.4, late: 0.3 },
   [versions.same]: usual,
   [versions.unlabelled]: { escalated: 0.2 },
 };
+/** The gain of `late` is then five points, far enough from none for a few labels. */
+const lateIsCheap = { correct: 1, escalated: 0, late: 0.01, currency: "EUR" };
 /** Ten frames twice a second, four of them labelled. */
 const fleetOptions = { policies: behaviours, framesPerWindow: 10, labelledPerWindow: 4, windowMs: 500 };
 
@@ -177,7 +179,7 @@ describe("experiments that run at once on parts of a fleet", () => {
     rig = await prepared(18 * groups.length + 7);
     [one, two] = [await rig.instance(), await rig.instance()];
     const specs = [
-      experiment("rejected", ["inForce", "late"], { ...selecting(0), rope: 0.001 }),
+      experiment("rejected", ["inForce", "late"], { ...selecting(0), rope: 0.001, utility: lateIsCheap }),
       experiment("equal", ["inForce", "same"], { ...selecting(1), alpha: 0.01 }),
       experiment("stopped", ["inForce", "same"], { ...selecting(2), rope: 0.0001, alpha: 0.001, duration: "10m" }),
       experiment("unlabelled", ["inForce", "unlabelled"], { ...selecting(3), duration: "8s" }),
