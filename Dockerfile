@@ -2,7 +2,8 @@
 # drift-monitor, frame-archive, trainer, agent, tools.
 #   docker build --target bridge -t tributary/bridge .
 # Images share their layers but the last: one set of packages for programs that run no model, and one for those that do. They run as
-# user 1000 and write nothing below /app. A program reads /etc/tributary/NAME.yaml by default.
+# user 1000 and write nothing below /app. A program reads /etc/tributary/NAME.yaml by default. Node's flags in an ENTRYPOINT keep V8's
+# compilers from blocking its exit (ADR 10).
 
 # The packages' manifests: later stages install again only when one of these changes.
 FROM node:24-bookworm-slim AS context
@@ -67,54 +68,54 @@ COPY --from=build /app/libs libs
 FROM service AS bridge
 COPY --from=build /app/edge/bridge edge/bridge
 EXPOSE 1883 8080 9464
-ENTRYPOINT ["/nodejs/bin/node", "edge/bridge/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "edge/bridge/dist/main.js"]
 CMD ["--config", "/etc/tributary/bridge.yaml"]
 
 FROM service AS router
 COPY --from=build /app/services/router services/router
 COPY models/edge-resnet8 models/edge-resnet8
 EXPOSE 8080 9464
-ENTRYPOINT ["/nodejs/bin/node", "services/router/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "services/router/dist/main.js"]
 CMD ["--config", "/etc/tributary/router.yaml"]
 
 FROM model-service AS cloud-classifier
 COPY --from=build /app/services/cloud-classifier services/cloud-classifier
 COPY models/cloud-vgg models/cloud-vgg
 EXPOSE 8080 9464
-ENTRYPOINT ["/nodejs/bin/node", "services/cloud-classifier/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "services/cloud-classifier/dist/main.js"]
 CMD ["--config", "/etc/tributary/cloud-classifier.yaml"]
 
 FROM service AS gateway
 COPY --from=build /app/services/gateway services/gateway
 EXPOSE 8080 9464
-ENTRYPOINT ["/nodejs/bin/node", "services/gateway/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "services/gateway/dist/main.js"]
 CMD ["--config", "/etc/tributary/gateway.yaml"]
 
 FROM service AS rollout-manager
 COPY --from=build /app/services/rollout-manager services/rollout-manager
 EXPOSE 8086 9464
-ENTRYPOINT ["/nodejs/bin/node", "services/rollout-manager/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "services/rollout-manager/dist/main.js"]
 CMD ["--config", "/etc/tributary/rollout-manager.yaml"]
 
 FROM service AS drift-monitor
 COPY --from=build /app/services/drift-monitor services/drift-monitor
 COPY models/edge-resnet8 models/edge-resnet8
 EXPOSE 8087 9464
-ENTRYPOINT ["/nodejs/bin/node", "services/drift-monitor/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "services/drift-monitor/dist/main.js"]
 CMD ["--config", "/etc/tributary/drift-monitor.yaml"]
 
 # Validates and evaluates packages, so it runs models. Its data is below /var/lib/tributary: mount a persistent volume.
 FROM model-service AS model-registry
 COPY --from=build /app/services/model-registry services/model-registry
 EXPOSE 8085 9464
-ENTRYPOINT ["/nodejs/bin/node", "services/model-registry/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "services/model-registry/dist/main.js"]
 CMD ["--config", "/etc/tributary/model-registry.yaml"]
 
 # Its pictures are below /var/lib/tributary: mount a persistent volume.
 FROM service AS frame-archive
 COPY --from=build /app/services/frame-archive services/frame-archive
 EXPOSE 8088 9464
-ENTRYPOINT ["/nodejs/bin/node", "services/frame-archive/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "services/frame-archive/dist/main.js"]
 CMD ["--config", "/etc/tributary/frame-archive.yaml"]
 
 # Trains and packs models, so it runs them. Its datasets and results are below /var/lib/tributary: mount a persistent volume.
@@ -122,7 +123,7 @@ FROM model-service AS trainer
 COPY --from=build /app/services/trainer services/trainer
 COPY models/cloud-vgg models/cloud-vgg
 EXPOSE 8089 9464
-ENTRYPOINT ["/nodejs/bin/node", "services/trainer/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "services/trainer/dist/main.js"]
 CMD ["--config", "/etc/tributary/trainer.yaml"]
 
 # Its outbox is below /var/lib/tributary: mount a persistent volume there, owned by user 1000.
@@ -132,12 +133,12 @@ COPY --from=build /app/libs libs
 COPY --from=build /app/edge/agent edge/agent
 COPY models/edge-resnet8 models/edge-resnet8
 EXPOSE 8080
-ENTRYPOINT ["/nodejs/bin/node", "edge/agent/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "edge/agent/dist/main.js"]
 CMD ["--config", "/etc/tributary/agent.yaml"]
 
 # `tributary`, e.g. `tools topics create --brokers kafka:9092`.
 FROM model-service AS tools
 COPY --from=native --chown=1000:1000 /state /root-keys
 COPY --from=build /app/cli cli
-ENTRYPOINT ["/nodejs/bin/node", "cli/dist/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "--no-concurrent-sparkplug", "--no-maglev-build-code-on-background", "--no-maglev-deopt-data-on-background", "cli/dist/main.js"]
 CMD ["--help"]

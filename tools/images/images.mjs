@@ -16,19 +16,11 @@ import { debian } from "../peers.mjs";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const dir = join(root, ".local/images");
 const DOCKERFILE = join(root, "Dockerfile");
-export const TARGETS = [
-  "bridge",
-  "router",
-  "cloud-classifier",
-  "gateway",
-  "model-registry",
-  "rollout-manager",
-  "drift-monitor",
-  "frame-archive",
-  "trainer",
-  "agent",
-  "tools",
-];
+/** The stages that run a program, in the Dockerfile's order. */
+export const TARGETS = readFileSync(DOCKERFILE, "utf8")
+  .split(/^FROM /m)
+  .filter((stage) => /^ENTRYPOINT /m.test(stage))
+  .map((stage) => /^\S+ AS (\S+)/.exec(stage)[1]);
 /** As in k8s/base/kustomization.yaml. */
 export const TAG = "0.1.0";
 export const KAFKA = "docker.io/apache/kafka:4.4.0";

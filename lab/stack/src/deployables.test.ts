@@ -1,7 +1,7 @@
 /** Images, configurations and manifests fit each other: errors that a container engine or a cluster would only report when deployed. */
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { exitFlags } from "@tributary/kernel";
@@ -73,7 +73,7 @@ const mainOf = {
 } as const;
 
 /** A final stage of the Dockerfile: what it copies from the repository and what it runs. */
-function imageOf(target: string): { readonly copies: string[]; readonly entry: string; readonly cmd: string[] } {
+function imageOf(target: string): { readonly copies: string[]; readonly entry: string[]; readonly cmd: string[] } {
   const stage = read("Dockerfile")
     .split(/^FROM /m)
     .find((text) => text.split("\n")[0]?.endsWith(` AS ${target}`));
@@ -82,7 +82,7 @@ function imageOf(target: string): { readonly copies: string[]; readonly entry: s
     JSON.parse(new RegExp(`^${instruction} (\\[.*\\])$`, "m").exec(stage)?.[1] ?? "[]") as string[];
   return {
     copies: [...stage.matchAll(/^COPY ([a-z]\S*) /gm)].map((match) => match[1] ?? ""),
-    entry: list("ENTRYPOINT")[1] ?? "",
+    entry: list("ENTRYPOINT"),
     cmd: list("CMD"),
   };
 }
@@ -125,7 +125,7 @@ describe("configurations", () => {
 
 describe("images", () => {
   test.each(Object.entries(mainOf))("%s runs its program", (target, main) => {
-    expect(at(imageOf(target).entry)).toBe(main);
+    expect(imageOf(target).entry).toEqual(["/nodejs/bin/node", ...exitFlags, relative(repositoryRoot, main)]);
   });
 
   test.each(services)("%s holds the packages its configuration names", (name) => {

@@ -5,7 +5,11 @@ import { clientNoted, clientWarned } from "./events.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
 import { endWhenSilent } from "./silent-socket.ts";
 
-const KEEP_ALIVE_MS = 60_000;
+/**
+ * How long an idle connection stays unprobed. Node then probes it once a second, and gives it up after ten probes without an answer: so a
+ * broker's host that vanishes while a consumer waits to join its group is noticed long before that wait is over.
+ */
+const KEEP_ALIVE_MS = 5_000;
 
 /**
  * kafkajs with its own logger turned into telemetry: it logs every retry as an error. `silentMsMax`: how long a connection may wait
