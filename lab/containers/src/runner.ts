@@ -1,7 +1,7 @@
 /**
  * Runs workloads with podman as a cluster or an engine would: starts them, asks their probes, starts again what ended, and reports what
- * did not hold. A container that needs more memory than its limit, ends by itself, or writes where it may not, is a problem of its
- * manifest or its image. One that does not end within its grace is logged.
+ * did not hold. A container that needs more memory than its limit, ends by itself, does not end within its grace, or writes where it may
+ * not, is a problem of its manifest or its image.
  */
 import { existsSync } from "node:fs";
 import { connect } from "node:net";
@@ -99,7 +99,7 @@ export class Runner {
         await podman.try("stop", "--time", String(graceSeconds), name);
         const ended = await this.#state(name);
         if (state.Running && ended?.ExitCode === 137)
-          this.#options.log(`${name} did not end within ${graceSeconds} s of SIGTERM: ${await this.#end(name)}`);
+          this.#problems.push(`${name} did not end within ${graceSeconds} s of SIGTERM: ${await this.#end(name)}`);
       }
       await podman.try("rm", "--force", "--time", "0", name);
     }
