@@ -41,7 +41,7 @@ export class KafkaBatches extends Server implements CustomTransportStrategy {
     super();
     this.#options = options;
     options.health.add("consumer", () =>
-      this.#source === undefined ? "not started yet" : (this.#source.problem ?? true),
+      this.#source === undefined ? "its consumer of Kafka has not started yet" : (this.#source.problem ?? true),
     );
   }
 

@@ -111,7 +111,7 @@ export class KafkajsSource implements BatchSource {
   #rebalancing = false;
   /** Resolves when batches must end, as the group waits for us to join again. */
   #rejoins = Promise.withResolvers<void>();
-  /** Processed and not yet committed: the offset behind, by topic and partition. */
+  /** Processed and not yet committed: the offset behind, by topic and partition; another map with each membership. */
   #uncommitted = new Map<string, TopicPartitionOffset>();
   #commit: EachBatchPayload["commitOffsetsIfNecessary"] | undefined;
   #failure: unknown;
@@ -305,7 +305,7 @@ export class KafkajsSource implements BatchSource {
 
   #expelled(): void {
     this.#lose("the group has expelled this member");
-    this.#uncommitted.clear();
+    this.#uncommitted = new Map();
     this.#suspended = [];
     this.#memberId = "";
   }
@@ -390,18 +390,18 @@ export class KafkajsSource implements BatchSource {
   }
 
   async #commitProcessed(): Promise<void> {
-    if (this.#uncommitted.size === 0) return;
-    const taken = this.#uncommitted;
-    this.#uncommitted = new Map();
+    const uncommitted = this.#uncommitted;
+    if (uncommitted.size === 0) return;
+    const taken = new Map(uncommitted);
+    uncommitted.clear();
     const byTopic = Map.groupBy(taken.values(), ({ topic }) => topic);
     const offsets = [...byTopic].map(([topic, partitions]) => ({ topic, partitions }));
     try {
       if (this.#commit === undefined) await this.#client?.consumer.commitOffsets([...taken.values()]);
       else await this.#commit({ topics: offsets });
     } catch {
-      // Kafka is unavailable, or we are no member any more: then the partition's owner handles the records again.
-      if (this.#rebalancing) return;
-      for (const [key, position] of taken) if (!this.#uncommitted.has(key)) this.#uncommitted.set(key, position);
+      // Kafka is unavailable. A member that only seemed to be lost commits them later; of a membership that ended, nobody reads this map.
+      for (const [key, position] of taken) if (!uncommitted.has(key)) uncommitted.set(key, position);
     }
   }
 
@@ -419,7 +419,7 @@ export class KafkajsSource implements BatchSource {
     this.#lease.renew();
     this.#memberId = memberId;
     this.#assigned = memberAssignment;
-    this.#uncommitted.clear(); // kafkajs restarts behind what is committed
+    this.#uncommitted = new Map(); // kafkajs restarts behind what is committed
     this.#held = now;
     this.#isMember();
     const [a, r] = [assigned.join(" "), revoked.join(" ")];

@@ -1,15 +1,18 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { createTelemetry } from "@tributary/telemetry";
 import { testKafka, waitFor } from "@tributary/testing";
+import kafkajs from "kafkajs";
 import { KafkajsAdmin } from "./admin.ts";
+import { KafkajsSink } from "./kafkajs-sink.ts";
 import { KafkajsSource } from "./kafkajs-source.ts";
+import { Lease } from "./lease.ts";
 import { loadingCoordinator } from "./testing/loading-coordinator.ts";
 
 const kafka = { ...testKafka(), clientId: "replaced-test" };
 const [broker = ""] = kafka.brokers;
 const REFUSALS = 3;
 const admin = new KafkajsAdmin(kafka);
-beforeAll(() => admin.ensure([{ name: "a", partitions: 2 }]));
+beforeAll(() => admin.ensure(["a", "b"].map((name) => ({ name, partitions: 2 }))));
 afterAll(() => admin.close());
 
 test("kafkajs gives its consumer up when a broker that still loads refuses its first join: a new one joins (kafkajs-source.ts C5)", async () => {
@@ -43,5 +46,49 @@ test("kafkajs gives its consumer up when a broker that still loads refuses its f
     expect(source.problem).toMatch(/closed/);
   } finally {
     await loading.close();
+  }
+});
+
+test("what was processed when Kafka vanished is committed when it is back, also without a new join (kafkajs-source.ts C3)", async () => {
+  const proxy = await loadingCoordinator(broker, 0);
+  // Given up long before the group gives the member up.
+  const lease = Object.assign(new Lease({ sessionMs: 45_000 }), { leaseMs: 5_000 });
+  const source = new KafkajsSource({ ...kafka, brokers: [proxy.address], group: "returns", topics: ["b"], lease });
+  const sink = new KafkajsSink(kafka);
+  let joins = 0;
+  const held = new Set<number>();
+  const ended = source.run(
+    async ({ records }) => {
+      proxy.vanishes();
+      return { processed: records.length };
+    },
+    {
+      onAssigned: async (partitions) => {
+        joins++;
+        for (const partition of partitions) held.add(partition);
+      },
+      onRevoked: async () => held.clear(),
+    },
+  );
+  const committed = async () => {
+    const { fetchOffsets, disconnect, connect } = new kafkajs.Kafka({ ...kafka, logLevel: 0 }).admin();
+    await connect();
+    const [topic] = await fetchOffsets({ groupId: `${kafka.prefix}returns`, topics: [`${kafka.prefix}b`] });
+    await disconnect();
+    return topic?.partitions.reduce((sum, { offset }) => sum + Math.max(0, Number(offset)), 0);
+  };
+  try {
+    await waitFor(() => held.size === 2, { what: "both partitions" });
+    await sink.send([{ topic: "b", key: "device", value: Buffer.from("1") }]);
+    await waitFor(() => held.size === 0, { what: "the partitions to be given up" });
+    proxy.returns();
+    await waitFor(() => held.size === 2, { what: "both partitions again" });
+    await waitFor(async () => (await committed()) === 1, { what: "the commit", everyMs: 250, timeoutMs: 15_000 });
+    expect(joins).toBe(2);
+    await source.close();
+    await ended;
+  } finally {
+    await sink.close();
+    await proxy.close();
   }
 });

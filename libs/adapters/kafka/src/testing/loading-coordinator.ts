@@ -1,6 +1,6 @@
 /**
  * A Kafka broker as it is just after it started: a proxy before a real one that refuses the first requests to join a group with
- * COORDINATOR_LOAD_IN_PROGRESS, and passes everything else through.
+ * COORDINATOR_LOAD_IN_PROGRESS, and passes everything else through. It can also seem to have vanished.
  */
 
 import type { AddressInfo } from "node:net";
@@ -9,6 +9,7 @@ import { connect, createServer, type Socket } from "node:net";
 const COORDINATOR_LOAD_IN_PROGRESS = 14;
 const NOT_COORDINATOR = 16;
 const METADATA = 3;
+const OFFSET_COMMIT = 8;
 const JOIN_GROUP = 11;
 const HEARTBEAT = 12;
 
@@ -18,6 +19,10 @@ export type LoadingBroker = {
   readonly refusals: () => number;
   /** As if it had just restarted: it refuses one heartbeat, and one join. */
   restart(): void;
+  /** Until `returns`, heartbeats and commits get no answer. */
+  vanishes(): void;
+  /** Connections end, new ones are answered. */
+  returns(): void;
   close(): Promise<void>;
 };
 
@@ -27,6 +32,7 @@ export async function loadingCoordinator(broker: string, refusalsMax: number): P
   let refusals = 0;
   let heartbeatsToRefuse = 0;
   let joinsToRefuse = refusalsMax;
+  let hasVanished = false;
   const server = createServer((client) => {
     const upstream = connect(Number(port), host);
     const metadataAsked = new Set<number>();
@@ -42,6 +48,7 @@ export async function loadingCoordinator(broker: string, refusalsMax: number): P
     eachMessage(client, (message) => {
       const api = message.readInt16BE(4);
       const correlation = message.readInt32BE(8);
+      if (hasVanished && (api === HEARTBEAT || api === OFFSET_COMMIT)) return;
       if (api === METADATA) metadataAsked.add(correlation);
       if (api === HEARTBEAT && heartbeatsToRefuse > 0) {
         heartbeatsToRefuse--;
@@ -65,6 +72,13 @@ export async function loadingCoordinator(broker: string, refusalsMax: number): P
     restart: () => {
       heartbeatsToRefuse = 1;
       joinsToRefuse = 1;
+    },
+    vanishes: () => {
+      hasVanished = true;
+    },
+    returns: () => {
+      hasVanished = false;
+      for (const socket of sockets) socket.destroy();
     },
     close: () => {
       for (const socket of sockets) socket.destroy();
