@@ -372,7 +372,7 @@ export class KafkajsSource implements BatchSource {
 
   /** kafkajs resolves a batch of transaction markers alone without delivering it: the group would seem to lag. */
   #pastMarkers(batch: { topic: string; partition: number; batchSize: number; lastOffset: string }): void {
-    if (batch.batchSize > 0 || this.#rebalancing) return;
+    if (batch.batchSize > 0) return;
     const { topic, partition, lastOffset } = batch;
     this.#processed({ topic, partition, offset: String(BigInt(lastOffset) + 1n) });
   }
