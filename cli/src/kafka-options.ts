@@ -1,5 +1,5 @@
 /** Options of commands that connect to Kafka. */
-import { reasonOf } from "@tributary/kernel";
+import { Failure, reasonOf } from "@tributary/kernel";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { CliError, exitCodes } from "./exit-codes.ts";
 
@@ -45,9 +45,10 @@ export function connectionOf({ brokers, prefix }: KafkaOptions): Connection {
   return { brokers, prefix, clientId: "tributary-cli" };
 }
 
-export const kafkaFailed = (brokers: readonly string[], error: unknown): CliError =>
-  error instanceof CliError
-    ? error
-    : new CliError(exitCodes.unreachable, `Kafka at ${brokers}: ${reasonOf(error)}. Is it running? Check --brokers.`, {
-        cause: error,
-      });
+export function kafkaFailed(brokers: readonly string[], error: unknown): CliError {
+  if (error instanceof CliError) return error;
+  const what = `Kafka at ${brokers}: ${reasonOf(error)}.`;
+  if (error instanceof Failure && error.advice === "ask-a-person")
+    return new CliError(exitCodes.failed, what, { cause: error });
+  return new CliError(exitCodes.unreachable, `${what} Is it running? Check --brokers.`, { cause: error });
+}

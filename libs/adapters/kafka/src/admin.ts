@@ -1,7 +1,7 @@
 import { Admin as PlatformaticAdmin } from "@platformatic/kafka";
-import { type Clock, systemClock } from "@tributary/kernel";
+import { type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { Admin, Kafka } from "kafkajs";
+import type { Admin, Kafka, KafkaJSAggregateError } from "kafkajs";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
 import type { TopicAdmin, TopicChange, TopicFacts, TopicSpec } from "./ports.ts";
@@ -52,7 +52,8 @@ export class KafkajsAdmin implements TopicAdmin {
       });
     } catch (error) {
       // Another process may have created it; a topic that is still missing then is a failure.
-      if ((await missing()).length > 0) throw error;
+      const [first, ...others] = await missing();
+      if (first !== undefined) throw await this.#refused(error, [first, ...others]);
     }
     const givesUpAt = this.#clock.monotonicMs() + VISIBLE_MS_MAX;
     const names = create.map((topic) => this.#prefix + topic.name);
@@ -92,6 +93,19 @@ export class KafkajsAdmin implements TopicAdmin {
     const admin = this.#admin;
     this.#admin = undefined;
     await admin?.then((connected) => connected.disconnect()).catch(() => {});
+  }
+
+  /** kafkajs says no more than that there were errors. */
+  async #refused(error: unknown, [topic, ...others]: readonly [TopicSpec, ...TopicSpec[]]): Promise<unknown> {
+    const [reason] = (error as Partial<KafkaJSAggregateError>).errors ?? [];
+    if (reason === undefined) return error;
+    const { brokers } = await (await this.#connected()).describeCluster();
+    const { name, replicationFactor = 1 } = topic;
+    const more = others.length > 0 ? ` and ${others.length} more` : "";
+    let what = `${this.#prefix}${name}${more} cannot be created: ${reasonOf(reason)}`;
+    if (replicationFactor > brokers.length)
+      what += `: it is ${replicationFactor}, and Kafka's brokers are ${brokers.length}`;
+    return new Failure("kafka-topics-refused", "ask-a-person", what, { cause: error });
   }
 
   #connected(): Promise<Admin> {

@@ -37,3 +37,11 @@ test("settings that could lose records are repaired, other differences only on r
   await waitFor(async () => (await drift()).length === 0, { what: "the repaired settings to show" });
   expect(await ensureTributaryTopics(admin, { partitions: 2, repair: true })).toEqual([]);
 });
+
+test("a cluster with fewer brokers than replicas is named as such, not as one that cannot be reached", async () => {
+  const wanted = ["one", "two"].map((topic) => ({ name: topic, partitions: 1, replicationFactor: 3 }));
+  await expect(admin.ensure(wanted)).rejects.toMatchObject({
+    code: "kafka-topics-refused",
+    message: `${connection.prefix}one and 1 more cannot be created: Replication-factor is invalid: it is 3, and Kafka's brokers are 1`,
+  });
+});

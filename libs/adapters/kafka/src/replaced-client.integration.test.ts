@@ -72,7 +72,9 @@ test("what was processed when Kafka vanished, and markers that came since, are c
     },
   );
   const aborted = async (record: ProducerRecord) => {
-    const producer = new kafkajs.Kafka({ ...kafka, logLevel: 0 }).producer({ transactionalId: `${kafka.prefix}aborts` });
+    const producer = new kafkajs.Kafka({ ...kafka, logLevel: 0 }).producer({
+      transactionalId: `${kafka.prefix}aborts`,
+    });
     await producer.connect();
     const transaction = await producer.transaction();
     await transaction.send(record);
