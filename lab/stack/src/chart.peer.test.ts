@@ -1,11 +1,11 @@
 /** The chart with Helm 3 and 4: profiles, values that are refused, releases beside each other, and what is rendered from it. */
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { repositoryRoot, tempDir } from "@tributary/testing";
 import { parse, parseAllDocuments } from "yaml";
-import { helm, python } from "../../../tools/peers.mjs";
+import { debian, helm, python } from "../../../tools/peers.mjs";
 
 type Peers = { readonly from?: readonly unknown[]; readonly ports: readonly { readonly port: string }[] };
 type Labels = Readonly<Record<string, string>>;
@@ -136,6 +136,27 @@ describe("values", () => {
       ["one-model-registry", [{ protocol: "TCP", port: "http" }]],
     ]);
   });
+});
+
+test("monitoring has every alert, as Prometheus reads it, of this namespace and of what is enabled", () => {
+  const set = "--set=monitoring.enabled=true,services.trainer.enabled=false";
+  const manifests = rendered(4, "one", ...values("k3s"), set);
+  const rules = manifests.filter(({ kind }) => kind === "PrometheusRule");
+  const files = globSync(join(chart, "files/rules/*.yml"));
+  expect(rules).toHaveLength(files.length);
+  const paths = rules.map(({ metadata, spec }) => {
+    const path = join(dir.path, `${metadata.name}.yml`);
+    writeFileSync(path, JSON.stringify(spec));
+    return path;
+  });
+  expect(run(debian("promtool", "prometheus"), ["check", "rules", ...paths])).toMatchObject({ status: 0 });
+
+  const alertsOf = (text: string) => [...text.matchAll(/\balert"?: ?"?(\w+)/g)].map(([, name]) => name).sort();
+  const text = (all: readonly string[]) => all.map((path) => readFileSync(path, "utf8")).join("\n");
+  const missing = alertsOf(text(files)).filter((name) => !alertsOf(text(paths)).includes(name));
+  expect(missing).toEqual(["TributaryTrainerDown"]);
+  expect(text(paths)).toContain(String.raw`absent(up{namespace=\"site\",job=\"router\"})`);
+  expect(named(manifests.find(({ kind }) => kind === "PodMonitor") as Manifest)).toBe("PodMonitor/one-services");
 });
 
 test("two releases in one namespace have no object in common, and select none of the other's pods", () => {
