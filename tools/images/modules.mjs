@@ -1,7 +1,7 @@
 // npm's part of the Dockerfile: what programs are built with, and the files of packages that they then read.
 //   node modules.mjs compile                     installs the compiler, and everything that is imported
 //   node modules.mjs keep FOLDER PROGRAM...      copies into FOLDER what these folders of compiled programs read of node_modules
-// Files are found by following imports (@vercel/nft), which leaves three quarters of an installation's files out. They have one
+// Files are found by following imports (@vercel/nft), which leaves most files of an installation out. They have one
 // and the same time: an image's layer of packages changes only with the packages.
 import { execFileSync } from "node:child_process";
 import {

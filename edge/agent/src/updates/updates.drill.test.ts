@@ -336,7 +336,8 @@ test("a kill in probation restarts the committed model, which then tries again; 
   mkdirSync(photos);
   const noise = { type: "gaussian" as const, mean: 128, sigma: 30 };
   const large = { width: 4_000, height: 3_000, channels: 3 as const, background: "gray", noise };
-  writeFileSync(join(photos, "1.jpg"), await sharp({ create: large }).jpeg().toBuffer());
+  // All of a progressive picture has to be decoded: that takes several times the budget, an ordinary one of this size about as long.
+  writeFileSync(join(photos, "1.jpg"), await sharp({ create: large }).jpeg({ progressive: true }).toBuffer());
   const digest = await listed("1.5.0", { latencyBudgetMs: 50 });
   const camera = { kind: "folder", folder: photos, loop: true, fps: 5, sheets: undefined };
   const running = await start(camera);
