@@ -71,10 +71,9 @@ test("what was processed when Kafka vanished, and markers that came since, are c
       onRevoked: async () => held.clear(),
     },
   );
+  const client = new kafkajs.Kafka({ brokers: [...kafka.brokers], logLevel: kafkajs.logLevel.NOTHING });
   const aborted = async (record: ProducerRecord) => {
-    const producer = new kafkajs.Kafka({ ...kafka, logLevel: 0 }).producer({
-      transactionalId: `${kafka.prefix}aborts`,
-    });
+    const producer = client.producer({ transactionalId: `${kafka.prefix}aborts` });
     await producer.connect();
     const transaction = await producer.transaction();
     await transaction.send(record);
@@ -82,7 +81,7 @@ test("what was processed when Kafka vanished, and markers that came since, are c
     await producer.disconnect();
   };
   const committed = async () => {
-    const { fetchOffsets, disconnect, connect } = new kafkajs.Kafka({ ...kafka, logLevel: 0 }).admin();
+    const { fetchOffsets, disconnect, connect } = client.admin();
     await connect();
     const [topic] = await fetchOffsets({ groupId: `${kafka.prefix}returns`, topics: [`${kafka.prefix}b`] });
     await disconnect();
