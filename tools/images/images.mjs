@@ -6,7 +6,7 @@
 // while it builds; neither is in an image.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { exitOnError, root } from "../bootstrap.mjs";
@@ -125,6 +125,7 @@ export function imageName(target) {
 /** Writes all images into one archive, as `ctr images import` and `podman load` read it. */
 export async function saveImages(file, { targets = TARGETS, others = [] } = {}) {
   const images = [KAFKA, ...targets.map(imageName), ...others];
+  rmSync(file, { force: true }); // podman adds to no archive
   await run("podman", ["save", "--quiet", "--multi-image-archive", "--output", file, ...images], storageEnv());
 }
 
