@@ -8,7 +8,7 @@ import { repositoryRoot, startProgram, tempDir } from "@tributary/testing";
 const MAIN = join(repositoryRoot, "lab/containers/dist/main.js");
 const MS_MAX = 900_000;
 const MB = 1e6;
-/** Of an image, in MB. Devices fetch the agent's, some over a mobile network. */
+/** What an image may have at most, in MB: devices fetch the agent's, some of them over a mobile network. */
 const sizeMax = (target: string) => (target === "agent" ? 200 : 260);
 
 type Result = {
