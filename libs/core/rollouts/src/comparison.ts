@@ -29,11 +29,12 @@ import {
   thinned,
 } from "./evidence.ts";
 import type { FleetAnalysis, Heard } from "./fleet-metrics/analysis.ts";
+import { effectiveSampleSizes } from "./judge/comparison.ts";
 import { logCrashEvidence } from "./judge/crashes.ts";
 import { pOfOneLook } from "./judge/evidence.ts";
 import { type Counts } from "./judge/harm-process.ts";
 import { type MetricLook, MetricWatch, metricDefaults } from "./judge/metric-watch.ts";
-import { DEVICES_MIN, plannedVariance } from "./judge/plan.ts";
+import { DEVICES_MIN, LABELS_MIN, plannedVariance } from "./judge/plan.ts";
 import { type CrossCheck, type Strata } from "./judge/rerandomisation.ts";
 import { type Segment, SegmentCounts, type Segments } from "./segments.ts";
 import type { MetricSpec, RolloutSpec } from "./spec.ts";
@@ -84,6 +85,8 @@ type Watched = {
   /** Of the last look, where there was enough for one. */
   look: MetricLook | null;
   counted: Arms | null;
+  /** Of a metric of the random sample: labels of each arm as they are weighed. */
+  sampleSizes: ReturnType<typeof effectiveSampleSizes>;
   /** Null: there was too little to compare at the last look. */
   isSafe: boolean | null;
 };
@@ -134,6 +137,7 @@ export class Comparison {
         isHarmful: false,
         look: null,
         counted: null,
+        sampleSizes: null,
         isSafe: null,
       };
     });
@@ -216,6 +220,7 @@ export class Comparison {
     const counted = countedIn(counts);
     [watched.isHarmful, watched.isSafe] = [false, null];
     [watched.look, watched.counted] = [null, counted];
+    watched.sampleSizes = effectiveSampleSizes(counts.control, counts.canary);
     if (typeof watched.crossCheck !== "string") watched.crossCheck.look(sinceMs, counts);
     if (Math.min(counted.control.devices, counted.canary.devices) < DEVICES_MIN) return;
     watched.watch ??= sinceMs < this.#spec.burnIn ? null : this.#watchOf(watched, counts, counted, sinceMs);
@@ -229,11 +234,15 @@ export class Comparison {
   #watchOf(watched: Watched, counts: Counts, { control }: Arms, sinceMs: number): MetricWatch {
     const framesBefore = this.analysis.framesBefore(watched.spec.name);
     const rate = framesBefore === 0 ? unknown.rate : Math.min(RATE_MAX, Math.max(0.5, meanOf(counts.control.before)));
+    const framesOfOne =
+      watched.sampleSizes === null
+        ? control.frames / control.devices
+        : watched.sampleSizes.control / counts.control.frames.length;
     watched.plannedVariance = plannedVariance({
       canaries: this.analysis.plan.canary.length,
       controls: this.analysis.plan.control.length,
       rate,
-      frames: Math.max(1, (control.frames / control.devices / sinceMs) * this.#settings.plannedMs),
+      frames: (framesOfOne / sinceMs) * this.#settings.plannedMs,
       deviceSd: framesBefore === 0 ? unknown.deviceSd : Math.sqrt((rate * (1 - rate)) / framesBefore),
     });
     return new MetricWatch({
@@ -344,11 +353,14 @@ function suspicionIn({ spec, look, crossCheck }: Watched): string | null {
 }
 
 /** Which devices a metric covers, where these are too few. */
-function heardIn({ counted }: Watched): string {
+function heardIn({ counted, sampleSizes }: Watched): string {
   if (counted === null) return "";
   const { canary, control } = counted;
-  if (Math.min(canary.devices, control.devices) >= DEVICES_MIN) return "";
-  return `: frames of known outcome from ${canary.devices} canary and ${control.devices} control devices, of each ${DEVICES_MIN} are needed`;
+  if (Math.min(canary.devices, control.devices) < DEVICES_MIN)
+    return `: frames of known outcome from ${canary.devices} canary and ${control.devices} control devices, of each ${DEVICES_MIN} are needed`;
+  if (sampleSizes === null || Math.min(sampleSizes.canary, sampleSizes.control) >= LABELS_MIN) return "";
+  const words = (arm: "canary" | "control") => `${Math.floor(sampleSizes[arm])} of the ${arm}`;
+  return `: labels that are worth ${words("canary")} and ${words("control")}, of each ${LABELS_MIN} are needed`;
 }
 
 /** How many comparisons a rollout makes: one for each weight that leaves somebody to compare with. */
@@ -359,12 +371,12 @@ export function comparisonsOf({ spec }: RolloutSpec): number {
 type Arms = { readonly control: Counted; readonly canary: Counted };
 
 function countedIn(counts: Counts): Arms {
-  const counted = ({ frames }: Counts["control"]): Counted => {
+  const counted = ({ frames, sample }: Counts["control"]): Counted => {
     const seen = { devices: 0, frames: 0 };
     for (let i = 0; i < frames.length; i++) {
       if (frames[i] === 0) continue;
       seen.devices += 1;
-      seen.frames += frames[i] as number;
+      seen.frames += (sample?.labels ?? frames)[i] as number;
     }
     return { ...seen, frames: Math.round(seen.frames) };
   };

@@ -4,6 +4,7 @@
  * judged by segment: the whole of such a fleet, or task, is judged as ever. A site counts if both arms have enough of its
  * devices as assigned, and it is not all of them. */
 import { CLASSIFIED, type FleetAnalysis } from "./fleet-metrics/analysis.ts";
+import type { Arm } from "./judge/comparison.ts";
 import { type Counts } from "./judge/harm-process.ts";
 import { SEGMENT_LEAST, segmentWeights } from "./judge/metric-watch.ts";
 
@@ -92,7 +93,14 @@ function sitesJudged({ sites, siteOf }: Segments, canaries: number, controls: nu
     .slice(0, SITES_JUDGED_MAX);
 }
 
-const picked = ({ good, frames, before }: Counts["canary"], places: readonly number[]): Counts["canary"] => {
+const picked = ({ good, frames, before, sample }: Arm, places: readonly number[]): Arm => {
   const of = (column: ArrayLike<number>) => Float64Array.from(places, (place) => column[place] as number);
-  return { good: of(good), frames: of(frames), before: of(before) };
+  return {
+    good: of(good),
+    frames: of(frames),
+    before: of(before),
+    ...(sample && {
+      sample: { labels: of(sample.labels), squares: of(sample.squares), badSquares: of(sample.badSquares) },
+    }),
+  };
 };

@@ -1,7 +1,7 @@
 /** Accuracy: labels of frames that the random sample drew, joined with the device's predictions, and with what the system answered.
  *
- * A1. Only drawn frames count, each weighted by the inverse of its propensity: `propensityMean / pi`. Scaled so, the
- *     weights of a device sum to about its number of labels, which is what the judge takes frames for.
+ * A1. Only drawn frames count, each weighted by the inverse of its propensity: `propensityMean / pi`. The scale cancels (judge/comparison.ts); with
+ *     this one the weights of a device sum to about its number of labels, for people who read them.
  * A2. A frame without a label is missing, not wrong; a label without a class takes its frame out.
  * A3. A label may come before its frame. Of several the newest of a round holds; one that comes after its frame was counted
  *     changes nothing any more, and is logged.

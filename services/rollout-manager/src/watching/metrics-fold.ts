@@ -121,7 +121,7 @@ export class MetricsFold {
     if (signal.aborted) return;
     const { fleet, telemetry } = this.#options;
     for (const { deviceId, metric, digest, good, frames, at, label } of this.#join.take()) {
-      fleet.observe(deviceId, digest, metric, good, frames, at, label);
+      fleet.observe(deviceId, digest, metric, good, frames, at, label, 1);
     }
     const { corrected, forgotten } = this.#join.takeLeftOut();
     if (corrected > 0) telemetry.emit(labelsLeftOut, { why: "counted-before", count: corrected });
@@ -244,7 +244,7 @@ export class MetricsFold {
       }
       const weight = weightOf(answer, propensityMean);
       if (level !== "FULL" || cloudLabel === null || weight === null) continue;
-      fleet.observe(deviceId, modelDigest, "agreement", cloudLabel === edgeLabel ? weight : 0, weight, at);
+      fleet.observe(deviceId, modelDigest, "agreement", cloudLabel === edgeLabel ? weight : 0, weight, at, undefined, 1);
     }
     for (const [policyVersion, { frames, inTime, newest }] of settled) {
       fleet.observe(deviceId, policyVersion, "in-time", inTime, frames, newest);

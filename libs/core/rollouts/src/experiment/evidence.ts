@@ -36,7 +36,7 @@ export type ArmEvidence = {
   readonly reporting: number;
   /** Devices whose frames name another arm, or another policy: the first of them. */
   readonly elsewhere: readonly string[];
-  /** Of all its devices; of `correct` those with a label, weighted. */
+  /** Of all its devices; of `correct` those with a label. */
   readonly frames: Readonly<Record<LaneName, number>>;
   /** Means of its devices; null: no frames. */
   readonly rates: Readonly<Record<LaneName, number | null>>;

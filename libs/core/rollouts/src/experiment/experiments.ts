@@ -17,8 +17,8 @@ import { Failure, hashOf, type Instant } from "@tributary/kernel";
 import { type DeviceEntry, type DeviceSlots, UNPINNED } from "../device-slots.ts";
 import type { FleetAnalysis } from "../fleet-metrics/analysis.ts";
 import type { FleetMetrics } from "../fleet-metrics/fleet-metrics.ts";
-import type { Arm } from "../judge/comparison.ts";
-import { DEVICES_MIN } from "../judge/plan.ts";
+import { type Arm, effectiveSampleSizes, sumsOf, weighingOf } from "../judge/comparison.ts";
+import { DEVICES_MIN, LABELS_MIN } from "../judge/plan.ts";
 import type { ExperimentChange, ExperimentVerdict } from "./events.ts";
 import { type ArmComparison, type ArmEvidence, EXPERIMENT_FORMAT, type ExperimentEvidence } from "./evidence.ts";
 import { type Experiment, endOf } from "./experiment.ts";
@@ -360,6 +360,14 @@ function missingOf(arms: readonly TrackedArm[], lanes: readonly (Lanes | null)[]
       return `${devices} devices of arm ${name} have ${laneWords[lane]} by its policy, and ${DEVICES_MIN} are needed`;
     }
   }
+  for (const [i, one] of (lanes as readonly Lanes[]).entries()) {
+    const sizes = effectiveSampleSizes(one.control.correct, one.canary.correct);
+    if (sizes === null) continue;
+    const few = (["control", "canary"] as const).find((which) => sizes[which] < LABELS_MIN);
+    if (few === undefined) continue;
+    const { name } = arms[few === "control" ? 0 : i + 1] as TrackedArm;
+    return `labels of arm ${name} are worth ${Math.floor(sizes[few])} of equal weight, and ${LABELS_MIN} are needed`;
+  }
   return null;
 }
 
@@ -372,8 +380,9 @@ function judgeOf(experiment: Experiment, lanes: readonly Lanes[], sinceMs: numbe
   const [rates, frames] = [{ ...RATES_ASSUMED }, { ...RATES_ASSUMED }];
   for (const lane of laneNames) {
     const { frames: counts, before } = first.control[lane];
-    const [sum, devices] = [sumOf(counts), countOf(first.control[lane])];
-    frames[lane] = Math.max(1, ((sum / devices) * plannedMs) / sinceMs);
+    const sizes = effectiveSampleSizes(first.control[lane], first.canary[lane]);
+    const framesOfOne = (sizes?.control ?? sumOf(counts)) / countOf(first.control.late);
+    frames[lane] = (framesOfOne * plannedMs) / sinceMs;
     const past = sumOf(before) / Math.max(1, before.length);
     if (past > 0 && past < 1) rates[lane] = past;
   }
@@ -437,7 +446,7 @@ function armEvidence(
   const own = ofArm(lanes, i);
   const rates = Object.fromEntries(laneNames.map((lane) => [lane, rateOf(own?.[lane])])) as ArmEvidence["rates"];
   const frames = Object.fromEntries(
-    laneNames.map((lane) => [lane, own === null ? 0 : sumOf(own[lane].frames)]),
+    laneNames.map((lane) => [lane, own === null ? 0 : sumOf(own[lane].sample?.labels ?? own[lane].frames)]),
   ) as ArmEvidence["frames"];
   const isKnown = laneNames.every((lane) => rates[lane] !== null);
   return {
@@ -456,16 +465,11 @@ function armEvidence(
   };
 }
 
-/** Mean over devices. */
+/** As it is compared, but for what the devices did before. */
 function rateOf(arm: Arm | undefined): number | null {
-  let [sum, devices] = [0, 0];
-  for (let i = 0; i < (arm?.frames.length ?? 0); i++) {
-    const frames = arm?.frames[i] as number;
-    if (frames <= 0) continue;
-    sum += (arm?.good[i] as number) / frames;
-    devices += 1;
-  }
-  return devices === 0 ? null : sum / devices;
+  if (arm === undefined) return null;
+  const { w, y } = sumsOf(arm, { x: 0, y: 0 }, weighingOf(arm, arm));
+  return w === 0 ? null : y / w;
 }
 
 function comparisonOf(

@@ -7,14 +7,18 @@
  */
 import { Failure } from "@tributary/kernel";
 import {
-  type Adjustable,
   type Arm,
   addDevice,
+  addedBy,
   type Compared,
   compareAdjusted,
+  compareSums,
   floorOf,
   noSums,
   type Sums,
+  sumsOf,
+  type Weighing,
+  weighingOf,
 } from "../judge/comparison.ts";
 
 export const laneNames = ["correct", "escalated", "late"] as const;
@@ -40,30 +44,61 @@ export function unitOf(weights: Weights): number {
 export const utilityOf = (rates: Rates, weights: Weights): number =>
   weights.correct * rates.correct - weights.escalated * rates.escalated - weights.late * rates.late;
 
-/** By how much the control's utility is above the arm's, adjusted by what the devices did before as a rate is (judge/comparison.ts). A device
- * without frames in some lane is missing. Null while an arm has fewer than two others. */
+/** By how much the control's utility is above the arm's, adjusted by what the devices did before as a rate is (judge/comparison.ts).
+ *
+ * An arm's utility is the weighted sum of its rates, each a ratio of sums over its devices. Lanes of a device move together where its frames are
+ * hard, so what a device adds beyond its part of each sum is added over its lanes, and the variance is that of these sums (Cochran 1977, 6.8). A
+ * device without frames in some lane adds nothing there. Null while an arm has fewer than two devices in some lane. */
 export function compareUtility(control: ArmLanes, arm: ArmLanes, weights: Weights): Compared | null {
-  const [a, b] = [sumsOf(control, weights), sumsOf(arm, weights)];
-  return compareAdjusted(a.utility, b.utility, a.chance + b.chance);
+  const [a, b] = [sumsIn(control, control, arm), sumsIn(arm, control, arm)];
+  if (laneNames.some((lane) => Math.min(a[lane].sums.n, b[lane].sums.n) < 2)) return null;
+  const lanes = laneNames.map((lane) => ({
+    squared: weights[lane] ** 2,
+    // Of independent frames; lanes of a device that move together show in the variance between devices.
+    chance: floorOf(a[lane].sums) + floorOf(b[lane].sums),
+    compared: compareSums(a[lane].sums, b[lane].sums),
+  }));
+  const chance = lanes.reduce((sum, lane) => sum + lane.squared * lane.chance, 0);
+  const utility = compareAdjusted(utilitySums(control, a, weights), utilitySums(arm, b, weights), chance);
+  if (utility === null || lanes.some(({ compared }) => compared === null)) return null;
+  // Few devices may have most of the labels (Satterthwaite 1946).
+  const parts = lanes.map(({ squared, compared }) => ({ ...(compared as Compared), squared }));
+  const whole = parts.reduce((sum, { squared, variance }) => sum + squared * variance, 0);
+  const freedom = whole ** 2 / parts.reduce((sum, part) => sum + (part.squared * part.variance) ** 2 / part.freedom, 0);
+  return { ...utility, freedom: Math.min(utility.freedom, freedom) };
 }
 
-function sumsOf(arm: ArmLanes, weights: Weights): { readonly utility: Adjustable; readonly chance: number } {
+type LaneSums = Readonly<Record<LaneName, { readonly weighing: Weighing; readonly sums: Sums }>>;
+const ORIGIN = { x: 0, y: 0 };
+
+function sumsIn(own: ArmLanes, control: ArmLanes, arm: ArmLanes): LaneSums {
+  const of = (lane: LaneName) => {
+    const weighing = weighingOf(control[lane], arm[lane]);
+    return { weighing, sums: sumsOf(own[lane], ORIGIN, weighing) };
+  };
+  return { correct: of("correct"), escalated: of("escalated"), late: of("late") };
+}
+
+const signs: Rates = { correct: 1, escalated: -1, late: -1 };
+
+/** Sums whose mean is the arm's utility, and whose spread is that of what its devices add to it. */
+function utilitySums(own: ArmLanes, lanes: LaneSums, weights: Weights): Sums {
   const utility = noSums();
-  const lanes: Readonly<Record<LaneName, Sums>> = { correct: noSums(), escalated: noSums(), late: noSums() };
-  const rates = { correct: 0, escalated: 0, late: 0 };
-  const before = { ...rates };
-  for (let i = 0; i < arm.correct.frames.length; i++) {
-    if (laneNames.some((lane) => !((arm[lane].frames[i] as number) > 0))) continue;
+  const isThere = (_: number, i: number) => laneNames.some((lane) => (own[lane].frames[i] as number) > 0);
+  const devices = Array.from(own.late.frames).filter(isThere).length;
+  for (let i = 0; i < own.late.frames.length; i++) {
+    if (!isThere(0, i)) continue;
+    let [x, y] = [0, 0];
     for (const lane of laneNames) {
-      const frames = arm[lane].frames[i] as number;
-      const good = Math.min(frames, Math.max(0, arm[lane].good[i] as number));
-      rates[lane] = good / frames;
-      before[lane] = arm[lane].before[i] as number;
-      addDevice(lanes[lane], 0, 0, good, frames);
+      const { sums, weighing } = lanes[lane];
+      const worth = signs[lane] * weights[lane];
+      const added = addedBy(own[lane], i, ORIGIN, weighing);
+      const share = added === null ? 0 : (added.w * devices) / sums.w;
+      const [meanX, meanY] = [sums.x / sums.w, sums.y / sums.w];
+      x += worth * (meanX + share * ((added?.x ?? 0) - meanX));
+      y += worth * (meanY + share * ((added?.y ?? 0) - meanY));
     }
-    addDevice(utility, utilityOf(before, weights), utilityOf(rates, weights), 1, 1);
+    addDevice(utility, { w: 1, x, y, bad: 0, chance: 0, badChance: 0 });
   }
-  // Of independent frames; lanes of a device that move together show in the variance between devices.
-  const chance = laneNames.reduce((sum, lane) => sum + weights[lane] ** 2 * floorOf(lanes[lane]), 0);
-  return { utility, chance };
+  return utility;
 }

@@ -7,7 +7,7 @@ export type ExperimentPlan = {
   readonly devices: readonly [control: number, arm: number];
   /** Rates that are expected. */
   readonly rates: Rates;
-  /** Frames of one device in each lane by the moment at which evidence should grow fastest; of `correct` those with a label. */
+  /** Frames of one device in each lane by the moment at which evidence should grow fastest, on average; of `correct` those with a label. */
   readonly frames: Readonly<Record<LaneName, number>>;
   /** Standard deviations between devices that their past does not explain. */
   readonly deviceSd: Rates;
@@ -24,7 +24,8 @@ export function plannedVariances(
   const [a, b] = plan.devices;
   const of = (lane: LaneName) => {
     const rate = plan.rates[lane];
-    return plan.deviceSd[lane] ** 2 + Math.max(rate * (1 - rate), 1 / plan.frames[lane]) / plan.frames[lane];
+    const least = 1 / plan.frames[lane] / Math.min(a, b); // Of the smaller arm's frames one may have the outcome.
+    return plan.deviceSd[lane] ** 2 + Math.max(rate * (1 - rate), least) / plan.frames[lane];
   };
   const utility = laneNames.reduce((sum, lane) => sum + weights[lane] ** 2 * of(lane), 0);
   return { utility: utility * (1 / a + 1 / b), late: of("late") * (1 / a + 1 / b) };

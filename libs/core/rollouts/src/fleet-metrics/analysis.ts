@@ -54,9 +54,20 @@ type Observed = {
   readonly at: Instant;
   /** True class, where it is known. */
   readonly label?: string | undefined;
+  /** How many frames these are, where `frames` is the sum of their weights. */
+  readonly count: number;
 };
 
-type Counted = { readonly good: Float64Array; readonly frames: Float64Array; readonly counts: Counts };
+/** Metrics of the random sample, whose frames are weighted. */
+const SAMPLED: ReadonlySet<string> = new Set([CLASSIFIED, "system-accuracy", "agreement"]);
+
+type Counted = {
+  readonly good: Float64Array;
+  readonly frames: Float64Array;
+  /** Of a sampled metric. */
+  readonly sample: Readonly<Record<"labels" | "squares" | "badSquares", Float64Array>> | undefined;
+  readonly counts: Counts;
+};
 type Lane = Counted & {
   readonly goodBefore: Float64Array;
   readonly framesBefore: Float64Array;
@@ -83,17 +94,18 @@ export class FleetAnalysis {
     this.#crashed = new Uint8Array(this.members.length);
     this.#seenAt = new Float64Array(this.members.length);
     this.#onCandidate = new Uint8Array(this.members.length);
-    for (const metric of plan.metrics) this.#lanes.set(metric, laneOf(this.members.length, plan.control.length));
+    for (const metric of plan.metrics)
+      this.#lanes.set(metric, laneOf(this.members.length, plan.control.length, SAMPLED.has(metric)));
     const before = this.#lanes.get(CLASSIFIED)?.rateBefore;
     if (before === undefined) return;
     for (const name of plan.classes ?? [])
-      this.#classes.set(name, countedOf(this.members.length, plan.control.length, before));
+      this.#classes.set(name, countedOf(this.members.length, plan.control.length, before, true));
   }
 
   get bytes(): number {
-    return (
-      this.members.length * ((5 * this.#lanes.size + 2 * this.#classes.size) * Float64Array.BYTES_PER_ELEMENT + 10)
-    );
+    const sampled = [...this.#lanes.keys()].filter((metric) => SAMPLED.has(metric)).length;
+    const columns = 5 * this.#lanes.size + 3 * sampled + 5 * this.#classes.size;
+    return this.members.length * (columns * Float64Array.BYTES_PER_ELEMENT + 10);
   }
 
   /** Arms for `MetricWatch.look`: live views, the same ones at every call, in an order that never changes. */
@@ -173,7 +185,7 @@ export class FleetAnalysis {
     place: number,
     modelDigest: string,
     metric: string,
-    { good, frames, at, label }: Observed,
+    { good, frames, at, label, count }: Observed,
     pastFrom: Instant,
   ): boolean {
     if (at < this.plan.startedAt) {
@@ -191,11 +203,9 @@ export class FleetAnalysis {
       this.#seenAt[place] = at;
       this.#onCandidate[place] = modelDigest === models?.candidate ? 1 : 0;
     }
-    if (!this.#count(place, metric, good, frames, at)) return false; // Of a metric that is not compared: the device is heard.
+    if (!this.#count(place, metric, good, frames, at, count)) return false; // Of a metric that is not compared: the device is heard.
     const ofClass = metric === CLASSIFIED && label !== undefined ? this.#classes.get(label) : undefined;
-    if (ofClass === undefined) return true;
-    ofClass.good[place] = (ofClass.good[place] as number) + good;
-    ofClass.frames[place] = (ofClass.frames[place] as number) + frames;
+    if (ofClass !== undefined) addTo(ofClass, place, good, frames, count);
     return true;
   }
 
@@ -216,33 +226,51 @@ export class FleetAnalysis {
     if (at >= this.plan.startedAt) this.#crashed[place] = 1;
   }
 
-  #count(place: number, metric: string, good: number, frames: number, at: Instant): boolean {
+  #count(place: number, metric: string, good: number, frames: number, at: Instant, count = frames): boolean {
     const lane = this.#lanes.get(metric);
     if (lane === undefined) return true;
     const plausible = framesPlausible(at - this.plan.startedAt);
     if ((lane.frames[place] as number) + frames > plausible) return false;
-    lane.good[place] = (lane.good[place] as number) + good;
-    lane.frames[place] = (lane.frames[place] as number) + frames;
+    addTo(lane, place, good, frames, count);
     if (frames > 0 && (lane.newest === null || at > lane.newest)) lane.newest = at;
     return true;
   }
 }
 
-function laneOf(members: number, controls: number): Lane {
+function addTo({ good, frames, sample }: Counted, place: number, ok: number, all: number, count: number): void {
+  good[place] = (good[place] as number) + ok;
+  frames[place] = (frames[place] as number) + all;
+  if (sample === undefined || all === 0) return;
+  sample.labels[place] = (sample.labels[place] as number) + count;
+  const square = (all * all) / count; // As if they weighed alike.
+  sample.squares[place] = (sample.squares[place] as number) + square;
+  sample.badSquares[place] = (sample.badSquares[place] as number) + square * (1 - ok / all);
+}
+
+function laneOf(members: number, controls: number, isSampled: boolean): Lane {
   const column = () => new Float64Array(members);
   const rateBefore = column();
-  const counted = countedOf(members, controls, rateBefore);
+  const counted = countedOf(members, controls, rateBefore, isSampled);
   return { ...counted, goodBefore: column(), framesBefore: column(), rateBefore, newest: null };
 }
 
-function countedOf(members: number, controls: number, rateBefore: Float64Array): Counted {
-  const [good, frames] = [new Float64Array(members), new Float64Array(members)];
+function countedOf(members: number, controls: number, rateBefore: Float64Array, isSampled: boolean): Counted {
+  const column = () => new Float64Array(members);
+  const [good, frames] = [column(), column()];
+  const sample = isSampled ? { labels: column(), squares: column(), badSquares: column() } : undefined;
   const arm = (from: number, to: number) => ({
     good: good.subarray(from, to),
     frames: frames.subarray(from, to),
     before: rateBefore.subarray(from, to),
+    ...(sample && {
+      sample: {
+        labels: sample.labels.subarray(from, to),
+        squares: sample.squares.subarray(from, to),
+        badSquares: sample.badSquares.subarray(from, to),
+      },
+    }),
   });
-  return { good, frames, counts: { control: arm(0, controls), canary: arm(controls, members) } };
+  return { good, frames, sample, counts: { control: arm(0, controls), canary: arm(controls, members) } };
 }
 
 function fillUnknown({ framesBefore, rateBefore }: Lane): void {

@@ -129,7 +129,8 @@ export class FleetMetrics {
   }
 
   /** Counts `frames` frames of which `good` were good. `at`: when the device saw them, by the receiver's clock: receipt less
-   * the age that the device states. `label`: their true class, where it is known. False: refused (F2). */
+   * the age that the device states. `label`: their true class, where it is known. `count`: how many frames these are, where
+   * `frames` is the sum of their weights. False: refused (F2). */
   observe(
     deviceId: string,
     modelDigest: string,
@@ -138,6 +139,7 @@ export class FleetMetrics {
     frames: number,
     at: Instant,
     label?: string,
+    count = frames,
   ): boolean {
     if (!isSane(good, frames, at)) {
       this.#refused.malformed += 1;
@@ -153,7 +155,7 @@ export class FleetMetrics {
       const place = places[device] ?? 0;
       if (place > 0)
         isPlausible =
-          analysis.add(place - 1, modelDigest, metric, { good: right, frames, at, label }, pastFrom) && isPlausible;
+          analysis.add(place - 1, modelDigest, metric, { good: right, frames, at, label, count }, pastFrom) && isPlausible;
     }
     if (!isPlausible) this.#refused.implausible += 1;
     return this.#remember(lane, device, right, frames, at) && isPlausible;

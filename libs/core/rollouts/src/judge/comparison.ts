@@ -1,74 +1,131 @@
-/** Compares two arms device by device, adjusted by what each device did before (CUPED; Deng et al. 2013). Harm is the control's
- * rate of good outcomes less the canary's. A device without frames since the start is missing, not bad: silence has a verdict
- * of its own. No bad frame in either arm is not certainty, so the variance has a floor: what independent frames would give,
- * less what chance alone takes from an estimate of it once in a thousand. (The whole of it would cost a quarter of the speed:
- * half of all honest estimates are below it, and their uncertainty is in the degrees of freedom already.)
+/** Compares two arms by ratios of sums over devices, adjusted by what each device did before (CUPED; Deng et al. 2013). Harm is
+ * the control's rate of good outcomes less the canary's. A device without frames since the start is missing, not bad: silence
+ * has a verdict of its own.
  *
- * A4. Whatever `k` of an arm's `n` devices report, the estimate moves by what `k` devices may: a device is its rate, from 0
- *     to 1, however many frames it claims, also in the floor of the variance; and the slope of the adjustment is kept from 0
- *     to 1, where the slope of a rate on its own past is, so that no device can turn a small difference of the past into a
- *     large one. */
+ * Where every frame is known (late answers, escalations) a device is its rate, and an arm the mean of its devices' rates. Of
+ * the random sample a device has few labelled frames, each weighted by the inverse of its propensity, and a rate of its own
+ * would be biased: with one label the weight cancels, and frames that are drawn often, the hard ones, count as often as they
+ * are drawn. The mean over devices keeps that bias, however many devices there are. So the sums of weights are divided arm by
+ * arm (Hajek 1971; Cochran 1977, 6.8, for its variance from what each device adds to the numerator beyond its part of the
+ * denominator): the bias that is left goes with one over the labels of the whole arm.
+ *
+ * No bad frame in either arm is not certainty, so the variance has a floor: what independent frames would give, less what chance
+ * alone takes from an estimate of it once in a thousand. (The whole of it would cost a quarter of the speed: half of all honest
+ * estimates are below it, and their uncertainty is in the degrees of freedom already.)
+ *
+ * A4. Whatever `k` of an arm's `n` devices report, the estimate moves by what `k` devices may: a device weighs 1, or as its
+ *     labels do, up to four times those of the median device; and the slope of the adjustment is kept from 0 to 1, where the
+ *     slope of a rate on its own past is, so that no device can turn a small difference of the past into a large one. */
 import type { Comparison } from "./evidence.ts";
 
 /** Counts of one arm, device by device, in the same order at every look. */
 export type Arm = {
-  /** Good frames and all frames since the start. */
+  /** Good frames and all frames since the start; of the random sample, the sums of their weights. */
   readonly good: ArrayLike<number>;
   readonly frames: ArrayLike<number>;
   /** Rate of good frames before the start, over at least a day or all there is. */
   readonly before: ArrayLike<number>;
+  /** Of the random sample alone. */
+  readonly sample?: SampleCounts;
 };
 
+/** Labelled frames since the start, each counted as one; and the sums of the squares of their weights, of all and of the bad ones. */
+export type SampleCounts = Readonly<Record<"labels" | "squares" | "badSquares", ArrayLike<number>>>;
+
 /** Counts of an arm at an earlier moment, to compare what came after it alone. */
-export type Started = { readonly good: ArrayLike<number>; readonly frames: ArrayLike<number> };
+export type Started = Omit<Arm, "before">;
 export type Start = { readonly control: Started; readonly canary: Started };
 
-/** What a comparison needs: devices of an arm, at least two, and frames of each of them. A device with fewer is missing. */
-export type Least = { readonly devices: number; readonly frames: number };
-const ANYTHING: Least = { devices: 2, frames: 0 };
+/** What a comparison needs: devices of an arm, at least two, and frames of each of them; of the random sample, an effective
+ * number of labels of an arm (`effectiveSampleSizes`). A device with fewer is missing. */
+export type Least = { readonly devices: number; readonly frames: number; readonly labels: number };
+const ANYTHING: Least = { devices: 2, frames: 0, labels: 0 };
 
 export type Compared = Comparison & {
   /** Of the variance, what independent frames alone would give: this part shrinks with time, the rest with devices alone. */
   readonly chance: number;
 };
 
-/** Null while an arm has too few devices with frames. One pass over each arm, and nothing is copied: a look at 100,000 devices
- * makes dozens of these. */
-export function compare(control: Arm, canary: Arm, start?: Start, least: Least = ANYTHING): Compared | null {
+/** Null while an arm has too few devices with frames, or too few labels. One pass over each arm, and nothing is copied: a look at
+ * 100,000 devices makes dozens of these. */
+export function compare(control: Arm, canary: Arm, start?: Start, least: Partial<Least> = {}): Compared | null {
   const origin = originOf(control, start?.control);
   if (origin === null) return null;
-  const sums = (arm: Arm, started: Started | undefined) => sumsOf(arm, origin, started, least.frames);
+  const { devices, frames, labels } = { ...ANYTHING, ...least };
+  const weighing = weighingOf(control, canary, start);
+  const sums = (arm: Arm, started: Started | undefined) => sumsOf(arm, origin, weighing, started, frames);
   const [a, b] = [sums(control, start?.control), sums(canary, start?.canary)];
-  return Math.min(a.n, b.n) < least.devices ? null : compareSums(a, b);
+  if (Math.min(a.n, b.n) < devices) return null;
+  if (weighing !== null && Math.min(sampleSizeOf(a), sampleSizeOf(b)) < labels) return null;
+  return compareSums(a, b);
 }
 
-/** Of an arm's devices with frames: how many, and sums of what they did before (`x`) and since (`y`), of squares and of
- * products, all as distances from one origin, the same for both arms; then what the floor needs. */
+/** Labels of each arm as the comparison weighs them: as many of equal weight would say as much (Kish 1965). Null: every frame is known. */
+export function effectiveSampleSizes(
+  control: Arm,
+  canary: Arm,
+): { readonly control: number; readonly canary: number } | null {
+  const weighing = weighingOf(control, canary);
+  if (weighing === null) return null;
+  const of = (arm: Arm) => sampleSizeOf(sumsOf(arm, { x: 0, y: 0 }, weighing));
+  return { control: of(control), canary: of(canary) };
+}
+
+/** Sums over an arm's devices with frames. A device adds its weight `w` and, times that, its past `x` and its rate since `y`, as
+ * distances from one origin that is the same for both arms; then squares and products of these three. */
 export type Sums = {
   n: number;
+  w: number;
   x: number;
   y: number;
+  ww: number;
+  wx: number;
+  wy: number;
   xx: number;
   xy: number;
   yy: number;
-  /** Bad frames as a share, summed over devices; and what their frames leave to chance, 1 / frames. */
+  /** What the floor needs: bad frames, weighted; and the squares of the frames' weights, of all and of the bad ones. */
   bad: number;
   chance: number;
+  badChance: number;
 };
 
-/** `x` and `y`: distances from the origin. */
-export function addDevice(sums: Sums, x: number, y: number, good: number, frames: number): void {
-  sums.n += 1;
-  sums.x += x;
-  sums.y += y;
-  sums.xx += x * x;
-  sums.xy += x * y;
-  sums.yy += y * y;
-  sums.bad += 1 - good / frames;
-  sums.chance += 1 / Math.max(1, frames);
-}
+export const noSums = (): Sums => ({
+  n: 0,
+  w: 0,
+  x: 0,
+  y: 0,
+  ww: 0,
+  wx: 0,
+  wy: 0,
+  xx: 0,
+  xy: 0,
+  yy: 0,
+  bad: 0,
+  chance: 0,
+  badChance: 0,
+});
 
-export const noSums = (): Sums => ({ n: 0, x: 0, y: 0, xx: 0, xy: 0, yy: 0, bad: 0, chance: 0 });
+/** What a device adds: its weight, its past and its rate since, as distances from the origin, its share of bad frames, and the sums of
+ * the squares of its frames' weights, where these add up to `w`, of all and of the bad ones. */
+export type Added = Readonly<Record<"w" | "x" | "y" | "bad" | "chance" | "badChance", number>>;
+
+export function addDevice(sums: Sums, { w, x, y, bad, chance, badChance }: Added): void {
+  const [wx, wy] = [w * x, w * y];
+  sums.n += 1;
+  sums.w += w;
+  sums.x += wx;
+  sums.y += wy;
+  sums.ww += w * w;
+  sums.wx += w * wx;
+  sums.wy += w * wy;
+  sums.xx += wx * wx;
+  sums.xy += wx * wy;
+  sums.yy += wy * wy;
+  sums.bad += w * bad;
+  sums.chance += chance;
+  sums.badChance += badChance;
+}
 
 /** `compare` of arms that were summed already. */
 export const compareSums = (control: Sums, canary: Sums): Compared | null =>
@@ -76,17 +133,19 @@ export const compareSums = (control: Sums, canary: Sums): Compared | null =>
 
 /** The same of any quantity that is bounded per device. `chance`: of the variance, what independent frames alone would give. */
 export function compareAdjusted(control: Adjustable, canary: Adjustable, chance: number): Compared | null {
-  if (control.n < 2 || canary.n < 2) return null;
   const [a, b] = [momentsOf(control), momentsOf(canary)];
+  if (!(Math.min(a.devices, b.devices) >= 2 - 1e-9)) return null;
   const slope = a.xx > 0 ? Math.min(1, Math.max(0, a.xy / a.xx)) : 0; // theta = cov(Y, X) / var(X) (A4)
-  const centre = (control.x + canary.x) / (a.n + b.n);
+  const centre = (control.x + canary.x) / (control.w + canary.w);
   const meanOf = ({ x, y }: Moments) => y - slope * (x - centre);
-  /** Of the adjusted values: between the devices, and that of their mean. */
-  const varianceOf = ({ n, xx, xy, yy }: Moments) => Math.max(0, yy - slope * (2 * xy - slope * xx)) / (n - 1) / n;
+  /** Of the mean of the adjusted values. */
+  const varianceOf = ({ devices, xx, xy, yy }: Moments) =>
+    Math.max(0, yy - slope * (2 * xy - slope * xx)) * (devices / (devices - 1));
   const va = varianceOf(a);
   const vb = varianceOf(b);
   const spread = va + vb;
-  const freedom = spread === 0 ? a.n + b.n - 2 : spread ** 2 / (va ** 2 / (a.n - 1) + vb ** 2 / (b.n - 1));
+  const freedom =
+    spread === 0 ? a.devices + b.devices - 2 : spread ** 2 / (va ** 2 / (a.devices - 1) + vb ** 2 / (b.devices - 1));
   const variance = Math.max(spread, chance * leastShare(freedom));
   return { harm: meanOf(a) - meanOf(b), variance, freedom, chance: Math.min(chance, variance) };
 }
@@ -104,39 +163,102 @@ export function originOf({ good, frames, before }: Arm, start?: Started): Origin
   return null;
 }
 
-function sumsOf({ good, frames, before }: Arm, origin: Origin, start: Started | undefined, framesMin: number): Sums {
+/** Labels beyond which a device weighs no more. Null: every frame is known, and each device weighs 1. */
+export type Weighing = { readonly labelsMax: number } | null;
+
+/** A4. */
+const [TIMES_MEDIAN, LABELS_COUNTED_MAX] = [4, 4_096];
+
+export function weighingOf(control: Arm, canary: Arm, start?: Start): Weighing {
+  if (control.sample === undefined || canary.sample === undefined) return null;
+  const counts = new Uint32Array(LABELS_COUNTED_MAX + 1);
+  let devices = 0;
+  for (const [{ labels }, before] of [
+    [control.sample, start?.control.sample?.labels],
+    [canary.sample, start?.canary.sample?.labels],
+  ] as const) {
+    for (let i = 0; i < labels.length; i++) {
+      const own = (labels[i] as number) - ((before?.[i] ?? 0) as number);
+      if (!(own > 0)) continue;
+      devices += 1;
+      const at = Math.min(LABELS_COUNTED_MAX, Math.ceil(own));
+      counts[at] = (counts[at] as number) + 1;
+    }
+  }
+  let [median, seen] = [0, 0];
+  while (seen < devices / 2 && median < LABELS_COUNTED_MAX) seen += counts[++median] as number;
+  return { labelsMax: TIMES_MEDIAN * Math.max(1, median) };
+}
+
+/** Sums of an arm. `framesMin`: a device with fewer frames is missing. */
+export function sumsOf(arm: Arm, origin: Origin, weighing: Weighing, start?: Started, framesMin = 0): Sums {
   const sums = noSums();
-  for (let i = 0; i < frames.length; i++) {
-    const count = (frames[i] as number) - (start === undefined ? 0 : (start.frames[i] as number));
-    if (count <= 0 || count < framesMin) continue;
-    const ok = Math.min(
-      count,
-      Math.max(0, (good[i] as number) - (start === undefined ? 0 : (start.good[i] as number))),
-    );
-    addDevice(sums, (before[i] as number) - origin.x, ok / count - origin.y, ok, count);
+  for (let i = 0; i < arm.frames.length; i++) {
+    const added = addedBy(arm, i, origin, weighing, start, framesMin);
+    if (added !== null) addDevice(sums, added);
   }
   return sums;
 }
 
+/** What the arm's device at `i` adds; null: it is missing. */
+export function addedBy(
+  { good, frames, before, sample }: Arm,
+  i: number,
+  origin: Origin,
+  weighing: Weighing,
+  start?: Started,
+  framesMin = 0,
+): Added | null {
+  const since = (now: ArrayLike<number>, then: ArrayLike<number> | undefined) =>
+    (now[i] as number) - (then === undefined ? 0 : (then[i] as number));
+  const all = since(frames, start?.frames);
+  if (!(all > 0)) return null;
+  const labels = sample === undefined ? all : since(sample.labels, start?.sample?.labels);
+  if (labels < framesMin) return null;
+  const ok = Math.min(all, Math.max(0, since(good, start?.good)));
+  const [x, y, bad] = [(before[i] as number) - origin.x, ok / all - origin.y, 1 - ok / all];
+  if (weighing === null || sample === undefined) {
+    const chance = 1 / Math.max(1, all);
+    return { w: 1, x, y, bad, chance, badChance: bad * chance };
+  }
+  const scale = Math.min(1, weighing.labelsMax / labels);
+  const square = (of: "squares" | "badSquares") => scale * scale * since(sample[of], start?.sample?.[of]);
+  return { w: scale * all, x, y, bad, chance: square("squares"), badChance: square("badSquares") };
+}
+
 /** Devices, and sums of their past (`x`) and their present (`y`). */
-export type Adjustable = Omit<Sums, "bad" | "chance">;
-/** Means, and sums of squares and products about them. */
-type Moments = Adjustable;
+export type Adjustable = Omit<Sums, "bad" | "chance" | "badChance">;
+/** Means, and the parts of their variances and covariance that devices add; `devices`: as many of equal weight would say as much (Kish 1965). */
+type Moments = {
+  readonly devices: number;
+  readonly x: number;
+  readonly y: number;
+  readonly xx: number;
+  readonly xy: number;
+  readonly yy: number;
+};
 
-const momentsOf = ({ n, x, y, xx, xy, yy }: Adjustable): Moments => ({
-  n,
-  x: x / n,
-  y: y / n,
-  xx: xx - (x * x) / n,
-  xy: xy - (x * y) / n,
-  yy: yy - (y * y) / n,
-});
+function momentsOf({ w, x: sx, y: sy, ww, wx, wy, xx, xy, yy }: Adjustable): Moments {
+  const [x, y] = [sx / w, sy / w];
+  const of = (product: number, one: number, other: number, byOne: number, byOther: number) =>
+    (product - one * byOther - other * byOne + one * other * ww) / (w * w);
+  return {
+    devices: (w * w) / ww,
+    x,
+    y,
+    xx: of(xx, x, x, wx, wx),
+    xy: of(xy, x, y, wx, wy),
+    yy: of(yy, y, y, wy, wy),
+  };
+}
 
-/** What independent frames would give for a mean of the devices' rates. */
-export function floorOf({ n, bad, chance }: Pick<Sums, "n" | "bad" | "chance">): number {
-  const frames = (n * n) / chance; // All of them, where each device has as many.
-  const p = ((Math.max(0, bad) / n) * frames + 0.5) / (frames + 1);
-  return (p * (1 - p)) / frames;
+const sampleSizeOf = ({ w, chance }: Sums): number => (chance === 0 ? 0 : (w * w) / chance);
+
+/** What independent frames would give for the arm's rate, and half a bad frame more: of these none may have been seen. */
+export function floorOf({ w, bad, chance, badChance }: Pick<Sums, "w" | "bad" | "chance" | "badChance">): number {
+  const p = Math.max(0, bad) / w;
+  const squares = p * p * (chance - badChance) + (1 - p) * (1 - p) * badChance;
+  return (squares + 0.5 * (chance / w) ** 2) / (w * w);
 }
 
 /** The 0.1 % quantile of a variance estimate over its variance (Wilson and Hilferty 1931). */

@@ -1,6 +1,6 @@
 /** Evidence of harm over the looks at one comparison: an e-process. Harm may start late: every `restartMs` another e-process
  * starts from the counts of that moment, with weight 1/(j(j+1)), so the weights of all that will ever start add up to one and
- * the sum stays an e-value. Only the last `STARTS_MAX` of these are kept (G9): what is dropped counts as 0 from then on, which
+ * the sum stays an e-value. Where none ever starts the first has all of it. Only the last `STARTS_MAX` of these are kept (G9): what is dropped counts as 0 from then on, which
  * claims less. The mixture's variance is fixed before the first look; choosing it later would be looking. */
 import { type Arm, type Compared, compare, type Least, type Start, type Started } from "./comparison.ts";
 import { type Comparison, logEvidence, logSum } from "./evidence.ts";
@@ -16,7 +16,7 @@ export type HarmSettings = {
   readonly restartMs: number;
   readonly mixture: readonly MixtureShare[];
   /** Too little for it is no evidence: e = 1. */
-  readonly least?: Least;
+  readonly least?: Partial<Least>;
 };
 
 export type HarmLook = {
@@ -52,6 +52,7 @@ export class HarmProcess {
   }
 
   #sum(comparison: Comparison, { control, canary }: Counts): number {
+    if (this.#settings.restartMs === Number.POSITIVE_INFINITY) return this.#logHarm(comparison);
     const weighed = (one: Comparison | null, j: number) =>
       (one === null ? 0 : this.#logHarm(one)) - Math.log((j + 1) * (j + 2));
     return logSum([
@@ -71,4 +72,14 @@ export class HarmProcess {
 export const logMixed = (comparison: Comparison, mixture: readonly MixtureShare[]): number =>
   logSum(mixture.map(({ share, variance }) => Math.log(share) + logEvidence(comparison, variance)));
 
-const copy = ({ good, frames }: Arm): Started => ({ good: Float64Array.from(good), frames: Float64Array.from(frames) });
+const copy = ({ good, frames, sample }: Arm): Started => ({
+  good: Float64Array.from(good),
+  frames: Float64Array.from(frames),
+  ...(sample && {
+    sample: {
+      labels: Float64Array.from(sample.labels),
+      squares: Float64Array.from(sample.squares),
+      badSquares: Float64Array.from(sample.badSquares),
+    },
+  }),
+});

@@ -14,6 +14,7 @@ import type { Compared } from "./comparison.ts";
 import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "./evidence.ts";
 import { type Forecast, forecast } from "./forecast.ts";
 import { type Counts, type HarmLook, HarmProcess, type MixtureShare } from "./harm-process.ts";
+import { LABELS_MIN } from "./plan.ts";
 
 export type MetricSettings = {
   /** False rollbacks allowed to this metric alone. */
@@ -65,7 +66,7 @@ export type MetricLook = {
 const [WIDE_SHARE, WIDE_SD] = [0.1, 0.1];
 const SEGMENT_MIXTURE = 0.4 ** 2;
 /** Fewer devices of an arm, or frames of a device, are no evidence on a segment. */
-export const SEGMENT_LEAST = { devices: 4, frames: 2 } as const;
+export const SEGMENT_LEAST = { devices: 4, frames: 2, labels: LABELS_MIN } as const;
 
 /** Weights of segments of several kinds: a half goes to the kinds that have any, alike, and within a kind alike. */
 export function segmentWeights(kinds: readonly number[]): readonly number[] {
@@ -85,7 +86,8 @@ export class MetricWatch {
     this.#settings = settings;
     this.#mixture = mixtureVariance(settings.plannedVariance, alpha);
     this.#safeMixture = mixtureVariance(settings.plannedVariance, beta);
-    this.#whole = new HarmProcess({ tolerated, restartMs, mixture: widened(this.#mixture) });
+    const least = { labels: LABELS_MIN };
+    this.#whole = new HarmProcess({ tolerated, restartMs, mixture: widened(this.#mixture), least });
     const mixture = [{ share: 1, variance: SEGMENT_MIXTURE }];
     const own = { tolerated: Math.max(tolerated, perSegment), restartMs, mixture, least: SEGMENT_LEAST };
     this.#segments = segments.map((weight) => ({ weight, process: new HarmProcess(own) }));

@@ -7,7 +7,8 @@ export type ArmsPlan = {
   readonly controls: number;
   /** Rate of good frames expected, e.g. accuracy 0.9. */
   readonly rate: number;
-  /** Frames of one device with a known outcome by the moment at which evidence should grow fastest; half an hour's. */
+  /** Frames of one device with a known outcome by the moment at which evidence should grow fastest, on average over the arm's devices; half
+   * an hour's. */
   readonly frames: number;
   /** Standard deviation between devices that their past does not explain, in units of the metric. */
   readonly deviceSd: number;
@@ -20,6 +21,8 @@ export function plannedVariance({ canaries, controls, rate, frames, deviceSd }: 
 }
 
 export const DEVICES_MIN = 8;
+/** Of each arm, before its accuracy is compared: with fewer the estimate is too far from a normal distribution, since few of them are wrong. */
+export const LABELS_MIN = 50;
 
 /** Refuses arms that cannot convince, naming what would do. */
 export function checkArms(canaries: number, controls: number, alpha: number): void {

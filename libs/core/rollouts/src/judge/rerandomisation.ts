@@ -8,7 +8,7 @@
  * called harmful, so the made one is with a chance of at most alpha. Ties count against harm. The seed, the arms and the
  * moments decide (G10). */
 import { invariant, seededRandom } from "@tributary/kernel";
-import { addDevice, compareSums, noSums, originOf, type Sums } from "./comparison.ts";
+import { type Added, addDevice, addedBy, compareSums, noSums, originOf, type Sums, weighingOf } from "./comparison.ts";
 import type { Counts } from "./harm-process.ts";
 
 /** Number of each device's stratum, in the arm's order. */
@@ -120,7 +120,7 @@ export function drawnStatistics(counts: Counts, strata: Strata, draws: number, s
   );
   const pool = poolOf(counts);
   const groups = groupsOf(strata);
-  const isCanary = new Uint8Array(pool.all.length).fill(1, 0, canary.frames.length);
+  const isCanary = new Uint8Array(pool.w.length).fill(1, 0, canary.frames.length);
   const random = seededRandom(seed);
   const statistics = new Float64Array(draws + 1).fill(Number.NEGATIVE_INFINITY);
   const everybody = sumsWhere(pool, new Uint8Array(isCanary.length).fill(1));
@@ -133,46 +133,41 @@ export function drawnStatistics(counts: Counts, strata: Strata, draws: number, s
   return statistics;
 }
 
-/** What each device adds to the sums of its arm: canary, then control. Of one that is missing, `all` is 0. */
-type Pool = Readonly<Record<"x" | "y" | "good" | "all", Float64Array>>;
+/** What each device adds: canary, then control. Of one that is missing, `w` is 0. */
+type Pool = Readonly<Record<keyof Added, Float64Array>>;
 
 function poolOf({ control, canary }: Counts): Pool {
   const origin = originOf(control) ?? { x: 0, y: 0 };
+  const weighing = weighingOf(control, canary);
   const column = () => new Float64Array(canary.frames.length + control.frames.length);
-  const pool = { x: column(), y: column(), good: column(), all: column() };
+  const pool = { w: column(), x: column(), y: column(), bad: column(), chance: column(), badChance: column() };
   let device = 0;
-  for (const { good, frames, before } of [canary, control]) {
-    for (let i = 0; i < frames.length; i++, device++) {
-      pool.x[device] = (before[i] as number) - origin.x;
-      pool.y[device] = (good[i] as number) / (frames[i] as number) - origin.y;
-      pool.good[device] = good[i] as number;
-      pool.all[device] = frames[i] as number;
+  for (const arm of [canary, control]) {
+    for (let i = 0; i < arm.frames.length; i++, device++) {
+      const added = addedBy(arm, i, origin, weighing);
+      if (added !== null) for (const key of Object.keys(pool) as (keyof Added)[]) pool[key][device] = added[key];
     }
   }
   return pool;
 }
 
 /** In the pool's order, so that the same arms give the same sums to the last bit. */
-function sumsWhere({ x, y, good, all }: Pool, isIn: Uint8Array): Sums {
+function sumsWhere(pool: Pool, isIn: Uint8Array): Sums {
   const sums = noSums();
   for (let device = 0; device < isIn.length; device++) {
-    const frames = all[device] as number;
-    if (isIn[device] === 0 || !(frames > 0)) continue;
-    addDevice(sums, x[device] as number, y[device] as number, good[device] as number, frames);
+    const [w, x, y] = [pool.w[device] as number, pool.x[device] as number, pool.y[device] as number];
+    if (isIn[device] === 0 || w === 0) continue;
+    const [bad, chance] = [pool.bad[device] as number, pool.chance[device] as number];
+    addDevice(sums, { w, x, y, bad, chance, badChance: pool.badChance[device] as number });
   }
   return sums;
 }
 
-const without = (all: Sums, some: Sums): Sums => ({
-  n: all.n - some.n,
-  x: all.x - some.x,
-  y: all.y - some.y,
-  xx: all.xx - some.xx,
-  xy: all.xy - some.xy,
-  yy: all.yy - some.yy,
-  bad: all.bad - some.bad,
-  chance: all.chance - some.chance,
-});
+function without(all: Sums, some: Sums): Sums {
+  const left = { ...all };
+  for (const key of Object.keys(left) as (keyof Sums)[]) left[key] -= some[key];
+  return left;
+}
 
 /** Devices of a stratum, by their place in the pool of canary, then control. */
 type Group = { readonly devices: Int32Array; readonly canaries: number };
