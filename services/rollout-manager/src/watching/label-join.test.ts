@@ -4,6 +4,7 @@ import { someBootId, someDigest, somePrediction } from "@tributary/testing";
 import { LabelJoin } from "./label-join.ts";
 
 const batch = { deviceId: "d", bootId: someBootId, modelDigest: someDigest };
+const { sampleCorrectness: expected } = somePrediction({});
 const drawn = (frameSeq: bigint, change: object = {}) =>
   somePrediction({ frameSeq, label: "cat", sampleDrawn: true, samplePropensity: 0.02, ...change });
 const truth = (frameSeq: bigint, label: string | null) => ({
@@ -29,8 +30,8 @@ describe("accuracy from labels", () => {
     one.labelled(truth(1n, "cat"));
     one.labelled(truth(2n, "dog"));
     expect(one.take()).toEqual([
-      { deviceId: "d", metric: "accuracy", digest: someDigest, good: 1, frames: 1, at: 10, label: "cat" },
-      { deviceId: "d", metric: "accuracy", digest: someDigest, good: 0, frames: 0.5, at: 11, label: "dog" },
+      { deviceId: "d", metric: "accuracy", digest: someDigest, good: 1, frames: 1, at: 10, label: "cat", expected },
+      { deviceId: "d", metric: "accuracy", digest: someDigest, good: 0, frames: 0.5, at: 11, label: "dog", expected },
     ]);
     expect(one.take()).toEqual([]);
   });
@@ -42,8 +43,16 @@ describe("accuracy from labels", () => {
     one.answered(first as string, { policyVersion: "v", label: "dog" });
     one.predicted(batch, drawn(2n), 11);
     for (const frameSeq of [1n, 2n]) one.labelled(truth(frameSeq, "dog"));
-    const ofDevice = { deviceId: "d", metric: "accuracy", digest: someDigest, good: 0, frames: 1, label: "dog" };
-    const ofSystem = { deviceId: "d", metric: "system-accuracy", digest: "v", frames: 1, label: "dog" };
+    const ofDevice = {
+      deviceId: "d",
+      metric: "accuracy",
+      digest: someDigest,
+      good: 0,
+      frames: 1,
+      label: "dog",
+      expected,
+    };
+    const ofSystem = { deviceId: "d", metric: "system-accuracy", digest: "v", frames: 1, label: "dog", expected };
     expect(one.take()).toEqual([
       { ...ofDevice, at: 10 },
       { ...ofSystem, good: 1, at: 10 },

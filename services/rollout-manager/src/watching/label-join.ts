@@ -23,6 +23,8 @@ export type Judgement = {
   readonly at: Instant;
   /** True class. */
   readonly label: string;
+  /** Probability by which the device's model expected to be right. */
+  readonly expected: number;
 };
 
 type Drawn = {
@@ -31,6 +33,7 @@ type Drawn = {
   readonly digests: readonly string[];
   readonly label: string;
   readonly weight: number;
+  readonly expected: number;
   readonly at: Instant;
   readonly system?: SystemLabel;
 };
@@ -83,13 +86,13 @@ export class LabelJoin {
     const weight = weightOf(prediction, this.#propensityMean);
     if (weight === null) return; // A1
     const { deviceId, bootId, modelDigest } = batch;
-    const { cameraId, frameSeq, label, level } = prediction;
+    const { cameraId, frameSeq, label, level, sampleCorrectness: expected } = prediction;
     const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });
     if (this.#counted.has(frame)) return;
     const { worldDigest } = prediction;
     const ofModel = worldDigest === null ? [modelDigest] : [modelDigest, worldDigest];
     const digests = level === "FULL" ? ofModel : [];
-    this.#drawn.set(frame, { deviceId, digests, label, weight, at });
+    this.#drawn.set(frame, { deviceId, digests, label, weight, expected, at });
     trim(this.#drawn, this.#limits.drawnFramesMax); // A4
   }
 
@@ -124,10 +127,10 @@ export class LabelJoin {
       this.#drawn.delete(frame);
       if (truth === null) continue; // A2
       this.#counted.add(frame);
-      const { deviceId, digests, label, weight: frames, at, system } = drawn;
+      const { deviceId, digests, label, weight: frames, expected, at, system } = drawn;
       const good = label === truth ? frames : 0;
       for (const digest of digests)
-        judgements.push({ deviceId, metric: "accuracy", digest, good, frames, at, label: truth });
+        judgements.push({ deviceId, metric: "accuracy", digest, good, frames, at, label: truth, expected });
       if (system !== undefined) judgements.push(ofSystem(drawn, system, truth));
       else this.#unanswered.set(frame, { ...drawn, truth });
     }
@@ -137,9 +140,18 @@ export class LabelJoin {
   }
 }
 
-function ofSystem({ deviceId, weight: frames, at }: Drawn, system: SystemLabel, truth: string): Judgement {
+function ofSystem({ deviceId, weight: frames, expected, at }: Drawn, system: SystemLabel, truth: string): Judgement {
   const good = system.label === truth ? frames : 0;
-  return { deviceId, metric: "system-accuracy", digest: system.policyVersion, good, frames, at, label: truth };
+  return {
+    deviceId,
+    metric: "system-accuracy",
+    digest: system.policyVersion,
+    good,
+    frames,
+    at,
+    label: truth,
+    expected,
+  };
 }
 
 /** Forgets the oldest beyond `max`; how many. */

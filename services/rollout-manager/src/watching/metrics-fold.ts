@@ -40,7 +40,7 @@ export type LatencyLimits = { readonly deadlineMs: number; readonly latencyMs: n
 export type MetricsFoldOptions = {
   readonly reader: PartitionReader;
   readonly fleet: FleetMetrics;
-  readonly experiments: Pick<Experiments, "framesOf" | "settled">;
+  readonly experiments: Pick<Experiments, "framesOf" | "sampled" | "settled">;
   readonly telemetry: Telemetry;
   readonly propensityMean: number;
   readonly limits: LabelJoinLimits;
@@ -119,8 +119,9 @@ export class MetricsFold {
     for (const result of read) if (result.status === "rejected") throw result.reason;
     await this.#labels.read(to, horizon, signal); // Their frames are known by now.
     if (signal.aborted) return;
-    const { fleet, telemetry } = this.#options;
-    for (const { deviceId, metric, digest, good, frames, at, label } of this.#join.take()) {
+    const { fleet, telemetry, experiments } = this.#options;
+    for (const { deviceId, metric, digest, good, frames, at, label, expected } of this.#join.take()) {
+      if (metric === "system-accuracy") experiments.sampled(deviceId, digest, "labelled", expected, at);
       fleet.observe(deviceId, digest, metric, good, frames, at, label, 1);
     }
     const { corrected, forgotten } = this.#join.takeLeftOut();
@@ -194,6 +195,7 @@ export class MetricsFold {
       else if (!sampleDrawn && latencyMs > 0)
         experiments.settled(deviceId, policyVersion, at, { latencyMs, costMicros: 0 });
       if (!sampleDrawn) continue;
+      experiments.sampled(deviceId, policyVersion, "drawn", prediction.sampleCorrectness, at);
       const frame = formatFrameId({ deviceId, bootId, cameraId, frameSeq });
       this.#answered(deviceId, frame, this.#drawn.predicted(frame, prediction));
     }
@@ -244,7 +246,16 @@ export class MetricsFold {
       }
       const weight = weightOf(answer, propensityMean);
       if (level !== "FULL" || cloudLabel === null || weight === null) continue;
-      fleet.observe(deviceId, modelDigest, "agreement", cloudLabel === edgeLabel ? weight : 0, weight, at, undefined, 1);
+      fleet.observe(
+        deviceId,
+        modelDigest,
+        "agreement",
+        cloudLabel === edgeLabel ? weight : 0,
+        weight,
+        at,
+        undefined,
+        1,
+      );
     }
     for (const [policyVersion, { frames, inTime, newest }] of settled) {
       fleet.observe(deviceId, policyVersion, "in-time", inTime, frames, newest);

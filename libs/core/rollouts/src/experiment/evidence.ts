@@ -64,7 +64,15 @@ export type ExperimentEvidence = {
   readonly deadlineMs: number;
   readonly arms: readonly ArmEvidence[];
   /** Do as many devices report as were assigned? ln e against it, and what the alarm needs. While it lasts no verdict is taken. */
-  readonly sampleRatio: { readonly log: number; readonly logNeeded: number; readonly isMismatch: boolean };
+  readonly sampleRatio: {
+    readonly log: number;
+    readonly logNeeded: number;
+    /** Of the exact test at the first look after the burn-in, over all arms; null: not made yet, or by a writer before there was one. */
+    readonly exactP?: number | null;
+    readonly isMismatch: boolean;
+  };
+  /** Are drawn frames of all arms labelled alike? As above; absent: by a writer before there was one. */
+  readonly labelledShare?: { readonly log: number; readonly logNeeded: number; readonly isUnlike: boolean };
   /** Why nothing is decided yet, or what decided. */
   readonly why: string;
   /** Of a decision: when it is to be looked at again, at the latest; a new edge model is an occasion as well. */

@@ -21,6 +21,7 @@ import {
   type Weights,
   writtenExperiment,
 } from "./index.ts";
+import { SampleRatio } from "./sample-ratio.ts";
 
 const HOUR = 3_600_000;
 const DEVICES = 20;
@@ -242,6 +243,31 @@ describe("sample-ratio mismatch", () => {
       const strata = [0, 1].map(() => ({ assigned: [50, 50], reported: drawn(random, 0.5) }));
       expect(logRatioMismatch(strata)).toBeGreaterThan(Math.log(100));
     }
+  });
+
+  test("sees at once that 30 % of an arm are missing, in 36 strata, and an alarm of equal arms is rare", () => {
+    const alarms = (silent: number) => {
+      let count = 0;
+      for (let seed = 1; seed <= 100; seed++) {
+        const random = seededRandom(seed);
+        const order = Array.from({ length: 720 }, (_, i) => `d${i}`);
+        const strata = order.map((_, i) => i % 36);
+        const arms = [order.slice(0, 360), order.slice(360)].map((devices, i) => ({
+          name: `${i}`,
+          policyVersion: "",
+          devices,
+        }));
+        const ratio = new SampleRatio({ uid: `u${seed}`, arms, order, strata });
+        const missing = (arm: number) => 0.05 + (arm === 1 ? silent : 0);
+        ratio.reported(
+          arms.map(({ devices }, arm) => new Map(devices.filter(() => random() >= missing(arm)).map((id) => [id, 1]))),
+        );
+        if (ratio.isMismatch) count += 1;
+      }
+      return count;
+    };
+    expect(alarms(0.3)).toBeGreaterThan(97);
+    expect(alarms(0)).toBeLessThanOrEqual(4);
   });
 
   test("is nothing while nobody reports", () => {

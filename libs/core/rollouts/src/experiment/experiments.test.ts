@@ -46,6 +46,7 @@ class Running {
   readonly controller = new RolloutController(this.fleet, { lookEveryMs: MINUTE });
   readonly arms: readonly (readonly string[])[];
   readonly random: Random;
+  onFrames: (deviceId: string, version: string, at: number) => void = () => {};
   #position = 0n;
 
   constructor(seed: number, arms = 2, change: object = {}) {
@@ -69,8 +70,8 @@ class Running {
   }
 
   /** Frames of these minutes, and a look after each, until something is proposed. */
-  run(minutes: number, behaviours: readonly (Behaviour | null)[], labelled: readonly boolean[] = []): number {
-    for (let minute = 1; minute <= minutes; minute++) {
+  run(minutes: number, behaviours: readonly (Behaviour | null)[], labelled: readonly boolean[] = [], from = 1): number {
+    for (let minute = from; minute <= minutes; minute++) {
       const at = T0 + minute * MINUTE;
       for (const [arm, devices] of this.arms.entries()) {
         const behaviour = behaviours[arm] ?? null;
@@ -99,6 +100,7 @@ class Running {
     this.fleet.observe(deviceId, version, "escalated", hits(60, escalated), 60, at);
     this.fleet.observe(deviceId, version, "in-time", hits(60, 1 - late), 60, at);
     this.controller.experiments.framesOf(deviceId, version, names[Number(deviceId[0])] as string, at);
+    this.onFrames(deviceId, version, at);
     if (isLabelled) this.fleet.observe(deviceId, version, "system-accuracy", hits(12, accuracy), 12, at);
   }
 
@@ -338,5 +340,38 @@ describe("its decision", () => {
     expect(running.evidence?.why).toMatch(/the devices that report are not those that were assigned/);
     expect(ofArm(running, "edge")).toMatchObject({ devices: 20, reporting: 6 });
     expect(ofArm(running, "edge")?.comparison?.verdict ?? "undecided").toBe("undecided");
+  });
+
+  test.each([1, 2, 3, 4])(
+    "is none once the better arm has fallen silent, and comes when it is back (seed %i)",
+    (seed) => {
+      const better = { ...usual, accuracy: 0.97 };
+      const running = new Running(seed, 2, { duration: "6h", rope: 0.005 });
+      running.run(10, [usual, usual]);
+      expect(running.run(100, [usual, null], [], 11)).toBe(100);
+      expect(running.evidence?.why).toMatch(/^0 of 20 devices of arm edge are heard lately, and of another arm 100 %/);
+      const minute = running.run(350, [usual, better], [], 101);
+      expect(running.decide(T0 + minute * MINUTE)).toMatchObject({ verdict: "adopt", winner: "edge" });
+    },
+  );
+
+  test("is none where an arm's hard frames are labelled half as often, whatever its labels say", () => {
+    const found = [0.5, 1].map((kept) => {
+      const running = new Running(1, 2, { duration: "6h" });
+      const { experiments } = running.controller;
+      running.onFrames = (deviceId, version, at) => {
+        for (let i = 0; i < 12; i++) {
+          const isHard = running.random() < 0.3;
+          experiments.sampled(deviceId, version, "drawn", isHard ? 0.5 : 0.95, at);
+          if (isHard && deviceId.startsWith("1") && running.random() > kept) continue;
+          if (running.random() < 0.5) experiments.sampled(deviceId, version, "labelled", isHard ? 0.5 : 0.95, at);
+        }
+      };
+      running.run(60, [usual, { ...usual, accuracy: 0.94 }]);
+      return running.evidence;
+    });
+    expect(found.map((evidence) => evidence?.labelledShare?.isUnlike)).toEqual([true, false]);
+    expect(found[0]?.why).toMatch(/drawn frames that are hard by the device's model are labelled more often/);
+    expect(found[0]?.arms[1]?.comparison?.verdict).toBe("undecided");
   });
 });

@@ -7,13 +7,15 @@
  * X2. Nothing is judged in the burn-in, nor before each arm has `DEVICES_MIN` devices with frames in every lane. What evidence is
  *     planned for is fixed at the first look, from the past and from the number of frames, never from their outcomes (judge.ts J2).
  * X3. The first verdict of an arm holds, whatever later looks show. The experiment is decided when each arm has one, or at its end.
- * X4. While the sample ratio is off no verdict is taken: what is left of an arm is not a random part of it. A device reports once its frames
+ * X4. While the sample ratio is off, an arm's devices are silent, or frames of an arm are labelled otherwise than those of the control, no verdict is
+ *     taken: what is left of an arm is not a random part of it. A device reports once its frames
  *     name its arm, in every arm alike: by the policy alone those of the control would report first, since it is mostly in force already.
  *     Devices whose agents know no arms do not report, in whichever arm. And desired states are written in an order that does not depend
  *     on the arm, so that a writer that is interrupted leaves none of them behind.
  * X5. When it ends, each device decides by the policy in force again. An adopted policy is rolled out afterwards, through a canary. */
 import { POLICY } from "@tributary/contracts";
-import { Failure, hashOf, type Instant } from "@tributary/kernel";
+import { Failure, type Instant } from "@tributary/kernel";
+import { comparisonDefaults } from "../comparison.ts";
 import { type DeviceEntry, type DeviceSlots, UNPINNED } from "../device-slots.ts";
 import type { FleetAnalysis } from "../fleet-metrics/analysis.ts";
 import type { FleetMetrics } from "../fleet-metrics/fleet-metrics.ts";
@@ -24,10 +26,11 @@ import { type ArmComparison, type ArmEvidence, EXPERIMENT_FORMAT, type Experimen
 import { type Experiment, endOf } from "./experiment.ts";
 import { flipsAt, gridOf } from "./flips.ts";
 import { type ArmLook, type ArmVerdict, ExperimentJudge, type Judged } from "./judge.ts";
+import { LabelledShare } from "./labelled-share.ts";
 import { type ArmLanes, type LaneName, laneNames, type Rates, utilityOf } from "./lanes.ts";
 import { Latencies } from "./latencies.ts";
 import { deviceSdAssumed, plannedVariances } from "./plan.ts";
-import { logRatioMismatch, type Stratum } from "./sample-ratio.ts";
+import { apartFromArms, SampleRatio } from "./sample-ratio.ts";
 import { weightsOf } from "./spec.ts";
 
 export type ExperimentProposal = {
@@ -45,7 +48,9 @@ export type FrameCost = { readonly latencyMs: number; readonly costMicros: numbe
 /** X4 */
 const MISMATCH =
   "the devices that report are not those that were assigned: some arm's are silent, or decide by another policy";
-const LOG_RATIO_NEEDED = -Math.log(0.01);
+const DECIDED = "each arm has its verdict";
+/** A device without a frame for so long is silent. */
+const SILENCE_MS = comparisonDefaults.silenceMs;
 /** Evidence grows fastest then, or half way through a shorter experiment. */
 const PLANNED_MS = 86_400_000;
 const RATES_ASSUMED: Rates = { correct: 0.9, escalated: 0.1, late: 0.01 };
@@ -57,8 +62,8 @@ type TrackedArm = {
   readonly entries: readonly DeviceEntry[];
   readonly latencies: Latencies;
   costMicros: number;
-  /** Devices that have sent frames in its name, decided by its policy. (X4) */
-  readonly reported: Set<string>;
+  /** Devices that have sent frames in its name, decided by its policy, and when the newest of these were. (X4) */
+  readonly reported: Map<string, Instant>;
   /** Devices whose newest frames name another arm or policy. */
   readonly elsewhere: Set<string>;
   /** X3. With the look that it is of. */
@@ -74,7 +79,8 @@ type Tracked = {
   readonly armOf: ReadonlyMap<string, TrackedArm>;
   /** X2 */
   judge: ExperimentJudge | null;
-  readonly ratio: Ratio;
+  readonly ratio: SampleRatio;
+  readonly labelled: LabelledShare;
   lookedAt: Instant;
   why: string;
   /** As of the last look: a fleet's lanes are long. */
@@ -142,12 +148,21 @@ export class Experiments {
     if (tracked === undefined || assigned === undefined) return;
     const { createdAt, spec } = tracked.experiment;
     if (at < createdAt) return;
-    if (policyVersion === assigned.policyVersion && arm === assigned.name) assigned.reported.add(deviceId);
+    if (policyVersion === assigned.policyVersion && arm === assigned.name)
+      assigned.reported.set(deviceId, Math.max(at, assigned.reported.get(deviceId) ?? at));
     if (at < createdAt + spec.spec.burnIn) return;
     // An agent of before knows no arms, and decides by the policy that it is sent.
     const isElsewhere = policyVersion !== assigned.policyVersion || (arm !== assigned.name && arm !== "default");
     if (isElsewhere) assigned.elsewhere.add(deviceId);
     else assigned.elsewhere.delete(deviceId);
+  }
+
+  /** A frame that the random sample drew, or one of these that has a label and an answer by now. `expected`: q of its prediction. */
+  sampled(deviceId: string, policyVersion: string, what: "drawn" | "labelled", expected: number, at: Instant): void {
+    const tracked = this.#byDevice.get(deviceId);
+    const arm = tracked?.armOf.get(deviceId);
+    if (tracked === undefined || arm?.policyVersion !== policyVersion || at < tracked.experiment.createdAt) return;
+    tracked.labelled.add(tracked.arms.indexOf(arm), deviceId, what, expected);
   }
 
   /** Costs of a frame that this policy decided. */
@@ -218,7 +233,7 @@ export class Experiments {
         entries: this.#devices.entriesOf(POLICY, devices),
         latencies: new Latencies(),
         costMicros: 0,
-        reported: new Set(),
+        reported: new Map(),
         elsewhere: new Set(),
         verdict: null,
         look: null,
@@ -243,7 +258,8 @@ export class Experiments {
       analyses,
       armOf,
       judge: null,
-      ratio: new Ratio(experiment),
+      ratio: new SampleRatio(experiment),
+      labelled: new LabelledShare(experiment.arms.map(({ devices }) => devices)),
       lookedAt: Number.NEGATIVE_INFINITY,
       why: "no look yet",
       shown: null,
@@ -255,7 +271,7 @@ export class Experiments {
   }
 
   #look(tracked: Tracked, now: Instant): void {
-    const { experiment, arms, analyses, ratio } = tracked;
+    const { experiment, arms, analyses, ratio, labelled } = tracked;
     const { createdAt, spec } = experiment;
     const sinceMs = now - createdAt;
     if (sinceMs < spec.spec.burnIn) {
@@ -264,25 +280,30 @@ export class Experiments {
     }
     const lanes = analyses.map((analysis) => (analysis === null ? null : lanesOf(analysis)));
     ratio.reported(arms.map(({ reported }) => reported));
+    labelled.look(arms.map(({ name }) => name));
+    const heardFrom = now - SILENCE_MS;
+    const silence = ratio.silence((i, deviceId) => (arms[i]?.reported.get(deviceId) ?? 0) >= heardFrom);
+    const unlike = ratio.isMismatch ? MISMATCH : labelled.isUnlike ? labelled.why : silence;
     const missing = missingOf(arms, lanes);
     if (missing === null) {
       tracked.judge ??= judgeOf(experiment, lanes as readonly Lanes[], sinceMs); // X2
       for (const [i, arm] of arms.slice(1).entries()) {
         const { control, canary } = lanes[i] as Lanes;
         arm.look = tracked.judge.look(sinceMs, control, canary) ?? arm.look;
-        if (arm.look === null || arm.verdict !== null || arm.look.verdict === "undecided" || ratio.isMismatch) continue;
+        if (arm.look === null || arm.verdict !== null || arm.look.verdict === "undecided" || unlike !== null) continue;
         arm.verdict = { verdict: arm.look.verdict, because: arm.look.because }; // X3
       }
     }
     const undecided = arms.slice(1).filter(({ verdict }) => verdict === null);
-    tracked.why = ratio.isMismatch
-      ? MISMATCH
-      : (missing ?? `undecided: ${undecided.map(({ name }) => name).join(", ")}`);
+    tracked.why =
+      unlike ??
+      missing ??
+      (undecided.length === 0 ? DECIDED : `undecided: ${undecided.map(({ name }) => name).join(", ")}`);
   }
 
   /** `endsAt`: null while it goes on. */
   #evidence(tracked: Tracked, endsAt: Instant | null, why: string): ExperimentEvidence {
-    const { experiment, arms, analyses, judge, ratio, lookedAt } = tracked;
+    const { experiment, arms, analyses, judge, ratio, labelled, lookedAt } = tracked;
     const { spec } = experiment.spec;
     const lanes = analyses.map((analysis) => (analysis === null ? null : lanesOf(analysis)));
     const weights = weightsOf(experiment.spec);
@@ -298,17 +319,17 @@ export class Experiments {
       logNeeded: judge?.logNeeded ?? Math.log((2 * (arms.length - 1)) / spec.alpha),
       deadlineMs: experiment.deadlineMs,
       arms: arms.map((arm, i) => armEvidence(tracked, lanes, arm, i, endsAt !== null)),
-      sampleRatio: { log: ratio.log, logNeeded: LOG_RATIO_NEEDED, isMismatch: ratio.isMismatch },
+      sampleRatio: {
+        log: ratio.log,
+        logNeeded: ratio.logNeeded,
+        exactP: ratio.exactP,
+        isMismatch: ratio.isMismatch,
+      },
+      labelledShare: { log: labelled.log, logNeeded: labelled.logNeeded, isUnlike: labelled.isUnlike },
       why,
       reviewAt: endsAt === null ? null : endsAt + spec.reviewAfter,
     };
   }
-}
-
-/** In an order that does not depend on their arms: the hash by the uid alone has drawn these, and one would come before the other. */
-function apartFromArms(uid: string, deviceIds: readonly string[]): readonly string[] {
-  const hashed = deviceIds.map((deviceId) => ({ deviceId, hash: hashOf(`${uid}\norder\n${deviceId}`) }));
-  return hashed.sort((a, b) => a.hash - b.hash || (a.deviceId < b.deviceId ? -1 : 1)).map(({ deviceId }) => deviceId);
 }
 
 const analysisOf = (uid: string, arm: string): string => `${uid}/${arm}`;
@@ -502,40 +523,3 @@ const shown = ({ estimate, band }: ArmLook["gain"]): ArmComparison["gain"] => ({
   estimate,
   band: Number.isFinite(band.lower) && Number.isFinite(band.upper) ? band : null,
 });
-
-/** Which devices of each stratum have reported, in an order that does not depend on their arm: by a hash of their ids within one look. */
-class Ratio {
-  log = 0;
-  isMismatch = false;
-  readonly #strata = new Map<number, { readonly assigned: number[]; readonly reported: number[] }>();
-  readonly #of = new Map<string, { readonly stratum: number; readonly arm: number }>();
-  readonly #seen = new Set<string>();
-  readonly #uid: string;
-
-  constructor({ uid, arms, order, strata }: Experiment) {
-    this.#uid = uid;
-    const place = new Map(order.map((deviceId, i) => [deviceId, strata?.[i] ?? 0]));
-    for (const [arm, { devices }] of arms.entries()) {
-      for (const deviceId of devices) {
-        const stratum = place.get(deviceId) ?? 0;
-        const one = this.#strata.get(stratum) ?? { assigned: arms.map(() => 0), reported: [] };
-        this.#strata.set(stratum, one);
-        one.assigned[arm] = (one.assigned[arm] ?? 0) + 1;
-        this.#of.set(deviceId, { stratum, arm });
-      }
-    }
-  }
-
-  /** By arm, the devices that have reported by now. An alarm stays, and so does the evidence for it. */
-  reported(arms: readonly ReadonlySet<string>[]): void {
-    const fresh = arms.flatMap((devices) => [...devices].filter((deviceId) => !this.#seen.has(deviceId)));
-    for (const deviceId of apartFromArms(this.#uid, fresh)) {
-      this.#seen.add(deviceId);
-      const { stratum, arm } = this.#of.get(deviceId) ?? { stratum: 0, arm: 0 };
-      this.#strata.get(stratum)?.reported.push(arm);
-    }
-    if (fresh.length === 0) return;
-    this.log = logRatioMismatch([...this.#strata.values()] satisfies readonly Stratum[]);
-    this.isMismatch ||= this.log >= LOG_RATIO_NEEDED;
-  }
-}

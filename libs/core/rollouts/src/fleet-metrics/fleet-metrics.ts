@@ -155,7 +155,8 @@ export class FleetMetrics {
       const place = places[device] ?? 0;
       if (place > 0)
         isPlausible =
-          analysis.add(place - 1, modelDigest, metric, { good: right, frames, at, label, count }, pastFrom) && isPlausible;
+          analysis.add(place - 1, modelDigest, metric, { good: right, frames, at, label, count }, pastFrom) &&
+          isPlausible;
     }
     if (!isPlausible) this.#refused.implausible += 1;
     return this.#remember(lane, device, right, frames, at) && isPlausible;

@@ -1,6 +1,6 @@
-export { type Arm, effectiveSampleSizes } from "./comparison.ts";
+export type { Arm } from "./comparison.ts";
 export { logEvidence, mixtureVariance, pOfOneLook } from "./evidence.ts";
 export type { Counts } from "./harm-process.ts";
 export { type MetricLook, MetricWatch, metricDefaults, segmentWeights } from "./metric-watch.ts";
-export { DEVICES_MIN, LABELS_MIN, plannedVariance, smallestArms } from "./plan.ts";
+export { DEVICES_MIN, plannedVariance, smallestArms } from "./plan.ts";
 export { CrossCheck, plannedLooks } from "./rerandomisation.ts";
