@@ -11,11 +11,12 @@
  * J2. Weights, margins and the mixtures' variances are fixed before the first look.
  */
 import { Failure } from "@tributary/kernel";
-import { type Compared, compare } from "../judge/comparison.ts";
+import { type Compared, compare, effectiveSampleSizes } from "../judge/comparison.ts";
 import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "../judge/evidence.ts";
 import { type Forecast, forecast } from "../judge/forecast.ts";
 import { logMixed, type MixtureShare } from "../judge/harm-process.ts";
 import { widened } from "../judge/metric-watch.ts";
+import { LABELS_MIN } from "../judge/plan.ts";
 import { type ArmLanes, compareUtility, type LaneName, laneNames, unitOf, type Weights } from "./lanes.ts";
 
 export type ExperimentSettings = {
@@ -86,7 +87,8 @@ export class ExperimentJudge {
   /** `sinceMs`: since the start. Null: in the burn-in, and while a lane of an arm has too little. */
   look(sinceMs: number, control: ArmLanes, arm: ArmLanes): ArmLook | null {
     const { weights, burnInMs, alpha, arms } = this.#settings;
-    if (sinceMs < burnInMs) return null;
+    const labels = effectiveSampleSizes(control.correct, arm.correct);
+    if (sinceMs < burnInMs || (labels !== null && Math.min(labels.control, labels.canary) < LABELS_MIN)) return null;
     const utility = compareUtility(control, arm, weights);
     const lanes = comparedLanes(control, arm);
     if (utility === null || lanes === null) return null;

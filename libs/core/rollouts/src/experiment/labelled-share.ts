@@ -63,7 +63,7 @@ export class LabelledShare {
 
   #log(arm: number, kind: number): number {
     const armOf = (i: number) => {
-      const { drawn, labelled } = this.#counts[i]?.[kind] as Counted;
+      const { drawn, labelled } = (this.#counts[i] as readonly Counted[])[kind] as Counted;
       const bad = drawn.map((all, at) => all - (labelled[at] as number));
       const sample = { labels: drawn, squares: drawn, badSquares: bad };
       return { good: labelled, frames: drawn, before: new Float64Array(drawn.length), sample };

@@ -52,14 +52,19 @@ export const utilityOf = (rates: Rates, weights: Weights): number =>
 export function compareUtility(control: ArmLanes, arm: ArmLanes, weights: Weights): Compared | null {
   const [a, b] = [sumsIn(control, control, arm), sumsIn(arm, control, arm)];
   if (laneNames.some((lane) => Math.min(a[lane].sums.n, b[lane].sums.n) < 2)) return null;
-  const lanes = laneNames.map((lane) => ({
-    squared: weights[lane] ** 2,
-    // Of independent frames; lanes of a device that move together show in the variance between devices.
-    chance: floorOf(a[lane].sums) + floorOf(b[lane].sums),
-    compared: compareSums(a[lane].sums, b[lane].sums),
-  }));
-  const chance = lanes.reduce((sum, lane) => sum + lane.squared * lane.chance, 0);
-  const utility = compareAdjusted(utilitySums(control, a, weights), utilitySums(arm, b, weights), chance);
+  const lanes = laneNames.map((lane) => {
+    const { sums, weighing } = a[lane];
+    return {
+      squared: weights[lane] ** 2,
+      // Of independent frames; lanes of a device that move together show in the variance between devices.
+      floor: floorOf(sums, b[lane].sums, weighing),
+      compared: compareSums(sums, b[lane].sums, weighing),
+    };
+  });
+  const floor = { known: 0, sampled: 0 };
+  for (const lane of lanes)
+    for (const part of ["known", "sampled"] as const) floor[part] += lane.squared * lane.floor[part];
+  const utility = compareAdjusted(utilitySums(control, a, weights), utilitySums(arm, b, weights), floor);
   if (utility === null || lanes.some(({ compared }) => compared === null)) return null;
   // Few devices may have most of the labels (Satterthwaite 1946).
   const parts = lanes.map(({ squared, compared }) => ({ ...(compared as Compared), squared }));

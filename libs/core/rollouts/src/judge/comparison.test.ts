@@ -7,13 +7,15 @@ import type { Arm } from "./index.ts";
 /** Of ten frames nine are easy: they are drawn with 1 %, and the hard one with 11 %; the mean is 2 %. */
 const PI = { easy: 0.01, hard: 0.11, mean: 0.02 } as const;
 
+const exponential = (random: Random): number => -Math.log(random());
+
 /** Labels a device: `rate` on average. `right`: of easy and of hard frames. */
 function drawn(devices: number, rate: number, right: { easy: number; hard: number }, random: Random): Arm {
   const column = () => new Float64Array(devices);
   const [good, frames, labels, squares, badSquares] = [column(), column(), column(), column(), column()];
   for (let i = 0; i < devices; i++) {
     // Poisson, by waiting times.
-    for (let waited = -Math.log(random()); waited < rate; waited -= Math.log(random())) {
+    for (let waited = exponential(random); waited < rate; waited += exponential(random)) {
       const kind = random() < (0.9 * PI.easy) / PI.mean ? "easy" : "hard";
       const weight = PI.mean / PI[kind];
       frames[i] = (frames[i] as number) + weight;

@@ -9,9 +9,9 @@
  * arm (Hajek 1971; Cochran 1977, 6.8, for its variance from what each device adds to the numerator beyond its part of the
  * denominator): the bias that is left goes with one over the labels of the whole arm.
  *
- * No bad frame in either arm is not certainty, so the variance has a floor: what independent frames would give, less what chance
- * alone takes from an estimate of it once in a thousand. (The whole of it would cost a quarter of the speed: half of all honest
- * estimates are below it, and their uncertainty is in the degrees of freedom already.)
+ * No bad frame in either arm is not certainty, so the variance has a floor: what independent frames would give. Where every frame is
+ * known it is less what chance alone takes from an estimate of it once in a thousand. (The whole of it would cost a quarter of the
+ * speed: half of all honest estimates are below it, and their uncertainty is in the degrees of freedom already.)
  *
  * A4. Whatever `k` of an arm's `n` devices report, the estimate moves by what `k` devices may: a device weighs 1, or as its
  *     labels do, up to four times those of the median device; and the slope of the adjustment is kept from 0 to 1, where the
@@ -57,7 +57,7 @@ export function compare(control: Arm, canary: Arm, start?: Start, least: Partial
   const [a, b] = [sums(control, start?.control), sums(canary, start?.canary)];
   if (Math.min(a.n, b.n) < devices) return null;
   if (weighing !== null && Math.min(sampleSizeOf(a), sampleSizeOf(b)) < labels) return null;
-  return compareSums(a, b);
+  return compareSums(a, b, weighing);
 }
 
 /** Labels of each arm as the comparison weighs them: as many of equal weight would say as much (Kish 1965). Null: every frame is known. */
@@ -128,11 +128,14 @@ export function addDevice(sums: Sums, { w, x, y, bad, chance, badChance }: Added
 }
 
 /** `compare` of arms that were summed already. */
-export const compareSums = (control: Sums, canary: Sums): Compared | null =>
-  compareAdjusted(control, canary, floorOf(control) + floorOf(canary));
+export const compareSums = (control: Sums, canary: Sums, weighing: Weighing): Compared | null =>
+  compareAdjusted(control, canary, floorOf(control, canary, weighing));
 
-/** The same of any quantity that is bounded per device. `chance`: of the variance, what independent frames alone would give. */
-export function compareAdjusted(control: Adjustable, canary: Adjustable, chance: number): Compared | null {
+/** What independent frames would give for the variance, of frames that are all known, and of the random sample. */
+export type Floor = { readonly known: number; readonly sampled: number };
+
+/** The same of any quantity that is bounded per device. */
+export function compareAdjusted(control: Adjustable, canary: Adjustable, { known, sampled }: Floor): Compared | null {
   const [a, b] = [momentsOf(control), momentsOf(canary)];
   if (!(Math.min(a.devices, b.devices) >= 2 - 1e-9)) return null;
   const slope = a.xx > 0 ? Math.min(1, Math.max(0, a.xy / a.xx)) : 0; // theta = cov(Y, X) / var(X) (A4)
@@ -146,8 +149,8 @@ export function compareAdjusted(control: Adjustable, canary: Adjustable, chance:
   const spread = va + vb;
   const freedom =
     spread === 0 ? a.devices + b.devices - 2 : spread ** 2 / (va ** 2 / (a.devices - 1) + vb ** 2 / (b.devices - 1));
-  const variance = Math.max(spread, chance * leastShare(freedom));
-  return { harm: meanOf(a) - meanOf(b), variance, freedom, chance: Math.min(chance, variance) };
+  const variance = Math.max(spread, sampled + known * leastShare(freedom));
+  return { harm: meanOf(a) - meanOf(b), variance, freedom, chance: Math.min(known + sampled, variance) };
 }
 
 export type Origin = { readonly x: number; readonly y: number };
@@ -254,11 +257,26 @@ function momentsOf({ w, x: sx, y: sy, ww, wx, wy, xx, xy, yy }: Adjustable): Mom
 
 const sampleSizeOf = ({ w, chance }: Sums): number => (chance === 0 ? 0 : (w * w) / chance);
 
-/** What independent frames would give for the arm's rate, and half a bad frame more: of these none may have been seen. */
-export function floorOf({ w, bad, chance, badChance }: Pick<Sums, "w" | "bad" | "chance" | "badChance">): number {
-  const p = Math.max(0, bad) / w;
-  const squares = p * p * (chance - badChance) + (1 - p) * (1 - p) * badChance;
-  return (squares + 0.5 * (chance / w) ** 2) / (w * w);
+/** Of each arm, what its own frames say, and half a bad frame more: of these none may have been seen. Of the random sample an arm has few
+ * bad frames, and the fewer chance gave it the better it looks, and the surer: so its variance is at least what the frames of both arms say. */
+export function floorOf(control: Sums, canary: Sums, weighing: Weighing): Floor {
+  const each = [control, canary].map((arm) => varianceOf(arm, arm));
+  if (weighing === null) return { known: (each[0] as number) + (each[1] as number), sampled: 0 };
+  const both = {
+    w: control.w + canary.w,
+    bad: control.bad + canary.bad,
+    chance: control.chance + canary.chance,
+    badChance: control.badChance + canary.badChance,
+  };
+  const atLeast = (arm: Sums, i: number) => Math.max(each[i] as number, varianceOf(arm, both));
+  return { known: 0, sampled: atLeast(control, 0) + atLeast(canary, 1) };
+}
+
+/** Of an arm's rate, were its frames independent, and bad as often as those of `like`. */
+function varianceOf({ w, chance }: Sums, like: Pick<Sums, "w" | "bad" | "chance" | "badChance">): number {
+  const p = Math.max(0, like.bad) / like.w;
+  const squares = p * p * (like.chance - like.badChance) + (1 - p) * (1 - p) * like.badChance;
+  return ((squares * chance) / like.chance + 0.5 * (chance / w) ** 2) / (w * w);
 }
 
 /** The 0.1 % quantile of a variance estimate over its variance (Wilson and Hilferty 1931). */

@@ -8,7 +8,17 @@
  * called harmful, so the made one is with a chance of at most alpha. Ties count against harm. The seed, the arms and the
  * moments decide (G10). */
 import { invariant, seededRandom } from "@tributary/kernel";
-import { type Added, addDevice, addedBy, compareSums, noSums, originOf, type Sums, weighingOf } from "./comparison.ts";
+import {
+  type Added,
+  addDevice,
+  addedBy,
+  compareSums,
+  noSums,
+  originOf,
+  type Sums,
+  type Weighing,
+  weighingOf,
+} from "./comparison.ts";
 import type { Counts } from "./harm-process.ts";
 
 /** Number of each device's stratum, in the arm's order. */
@@ -118,7 +128,8 @@ export function drawnStatistics(counts: Counts, strata: Strata, draws: number, s
     strata.canary.length === canary.frames.length && strata.control.length === control.frames.length,
     "a stratum for each device",
   );
-  const pool = poolOf(counts);
+  const weighing = weighingOf(control, canary);
+  const pool = poolOf(counts, weighing);
   const groups = groupsOf(strata);
   const isCanary = new Uint8Array(pool.w.length).fill(1, 0, canary.frames.length);
   const random = seededRandom(seed);
@@ -127,7 +138,7 @@ export function drawnStatistics(counts: Counts, strata: Strata, draws: number, s
   for (let draw = 0; draw <= draws; draw++) {
     if (draw > 0) for (const group of groups) redraw(group, isCanary, random);
     const drawn = sumsWhere(pool, isCanary);
-    const comparison = compareSums(without(everybody, drawn), drawn);
+    const comparison = compareSums(without(everybody, drawn), drawn, weighing);
     if (comparison !== null) statistics[draw] = comparison.harm / Math.sqrt(comparison.variance);
   }
   return statistics;
@@ -136,9 +147,8 @@ export function drawnStatistics(counts: Counts, strata: Strata, draws: number, s
 /** What each device adds: canary, then control. Of one that is missing, `w` is 0. */
 type Pool = Readonly<Record<keyof Added, Float64Array>>;
 
-function poolOf({ control, canary }: Counts): Pool {
+function poolOf({ control, canary }: Counts, weighing: Weighing): Pool {
   const origin = originOf(control) ?? { x: 0, y: 0 };
-  const weighing = weighingOf(control, canary);
   const column = () => new Float64Array(canary.frames.length + control.frames.length);
   const pool = { w: column(), x: column(), y: column(), bad: column(), chance: column(), badChance: column() };
   let device = 0;
