@@ -185,7 +185,7 @@ export class Rig {
       },
       freeze: async ({ runId }) => {
         await this.#call("freeze");
-        return someDataset({ version: `d-${runId}`, runId, baseVersion: "base" });
+        return { dataset: someDataset({ version: `d-${runId}`, runId, baseVersion: "base" }), base: null };
       },
       get: (_model, version) => {
         for (const record of this.kafka.values(topics.datasets)) records.set(record.version, record);

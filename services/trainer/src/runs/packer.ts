@@ -27,7 +27,6 @@ import { candidateVersion, DATASET_MANIFEST, type DatasetFrame } from "@tributar
 import type { Datasets } from "../datasets/port.ts";
 import { packingProgressed } from "../events.ts";
 import {
-  documentOf,
   downloadAll,
   downloadPackage,
   type ModelRegistry,
@@ -35,6 +34,7 @@ import {
   type Part,
   uploadMissing,
 } from "../registry/blobs.ts";
+import { validationOf } from "../registry/validation.ts";
 import { frozenOf } from "./frozen.ts";
 import type { Results } from "./results.ts";
 
@@ -154,12 +154,7 @@ export class PackagePacker implements Packer {
     signal: AbortSignal,
   ): Promise<string> {
     const { registry } = this.#options;
-    const { digest } = await registry.validation.describe({ model }, { signal });
-    if (digest === null) {
-      const what = `the validation frames of ${model} are a folder of the registry's configuration, which nobody else reads`;
-      throw new Failure("validation-configured", "ask-a-person", `${what}: tributary validation push ${model} FOLDER`);
-    }
-    const { frames: all } = parseValidationManifest(await documentOf(registry.blobs, digest, signal));
+    const { frames: all } = await validationOf(registry, model, signal);
     const target = join(dir, "validation");
     const byFile = new Map(all.map((frame) => [frame.file, frame]));
     const listed = all.map(({ file, label, slice = BASE_SLICE }) => {

@@ -7,7 +7,7 @@ import {
   chooseFrames,
   type FrameCandidate,
   type UsedFrame,
-  usesOf,
+  unjudged,
 } from "./index.ts";
 
 const SEEDS = [1, 2, 3];
@@ -39,11 +39,9 @@ type Training = { readonly frames: readonly ChosenFrame[]; readonly used: readon
 /** As the trainer chooses: frames that are known to be judged by are left out before their pictures are fetched. */
 function trained(archive: readonly FrameCandidate[], used: readonly UsedFrame[], seed: string): Training {
   const { hashDistanceMax } = choiceDefaults;
-  const digests = archive.map(({ pictureHash: _, ...frame }, i) => ({ ...frame, i }));
-  const uses = usesOf(digests, used, hashDistanceMax);
-  const judgedMoments = digests.filter((frame) => uses.get(frame) === "judged");
-  const judged = new Set(judgedMoments.map(({ i }) => i));
-  const candidates = archive.filter((_, i) => !judged.has(i));
+  const unhashed = archive.map(({ pictureHash, ...frame }) => ({ ...frame, of: pictureHash }));
+  const { frames, judged: judgedMoments } = unjudged(unhashed, used, hashDistanceMax);
+  const candidates = frames.map(({ of: pictureHash, ...frame }) => ({ ...frame, pictureHash }));
   const choice = chooseFrames({ slice: "site=north", candidates, settings: choiceDefaults, seed, used, judgedMoments });
   if (choice.kind === "too-few") throw new Error(`${seed}: ${choice.message}`);
   return { frames: choice.frames, used: [...used, ...usedBy(choice.frames)] };

@@ -7,7 +7,8 @@
  * S3. GATE has only frames of the random sample, so that it is what the slice looks like, where the other splits do not become short
  *     of frames by that.
  * S4. S1 holds from one training to the next: a device or block of which candidates are judged by a frame already is in GATE alone.
- *     What GATE does not need of it is left out. What was trained on before is not in GATE (used-frames.ts U2).
+ *     What GATE does not need of it is left out. What was trained on before is not in GATE (used-frames.ts U2). Where that leaves a split
+ *     short, blocks are cut, shorter ones where it has to be, as frames that people judge by may be of every device and hour.
  */
 import { hashOf } from "@tributary/kernel";
 import type { FrameCandidate } from "./candidate.ts";
@@ -20,8 +21,8 @@ export const SPLITS = ["TRAIN", "TUNE", "GATE"] as const;
 
 /** S1. */
 export const DEVICES_MIN = 8;
-/** S1. Blocks of a slice, about: as many as give each split several. */
-const BLOCKS = 24;
+/** S1. Blocks of a slice, about: as many as give each split several. S4: and more. */
+const BLOCKS = [24, 96, 384] as const;
 /** Lots that are drawn; the one whose splits are nearest to what was wanted counts. */
 const LOTS = 32;
 /** S3. Each split has at least this share of what was wanted of it. */
@@ -54,18 +55,36 @@ export type SplitRequest = {
   readonly sizes: SplitSizes;
   readonly seed: string;
   readonly history: SplitHistory;
-  readonly grouping: SplitPlan["grouping"];
 };
 
-/** S1. */
-export const groupingOf = (frames: readonly FrameCandidate[]): SplitPlan["grouping"] =>
-  new Set(frames.map(({ deviceId }) => deviceId)).size >= DEVICES_MIN ? "device" : "device and time";
+/** The split that has fewer frames than it needs. */
+export const shortSplit = (plan: SplitPlan, { splitMin }: SplitSizes): Split | undefined =>
+  SPLITS.find((split) => plan.frames[split].length < splitMin[split]);
 
-export function splitPlan({ frames, sizes, seed, history, grouping }: SplitRequest): SplitPlan {
-  const groups = grouping === "device" ? devicesOf(frames, history) : blocksOf(frames, history);
+export function splitPlan(request: SplitRequest): SplitPlan {
+  const { frames, sizes, history } = request;
+  const devices = devicesOf(frames, history);
+  const cuts = BLOCKS.map((blocks) => () => planOf(blocksOf(frames, history, blocks), "device and time", request));
+  if (devices.length >= DEVICES_MIN) cuts.unshift(() => planOf(devices, "device", request));
+  const plans: SplitPlan[] = [];
+  for (const cut of cuts) {
+    const plan = cut();
+    if (shortSplit(plan, sizes) === undefined) return plan;
+    plans.push(plan);
+    if (plan.besideJudged === 0) break; // S4
+  }
+  return plans[0] as SplitPlan;
+}
+
+function planOf(groups: readonly Group[], grouping: SplitPlan["grouping"], request: SplitRequest): SplitPlan {
+  const { frames, sizes, seed, history } = request;
   const isUsableIn = usableIn(history);
   const targetOf = targetsOf(frames.length, sizes);
-  const aims: Aims = { isUsableIn, targetOf, leastOf: (split: Split) => Math.min(sizes.splitMin[split], targetOf(split)) };
+  const aims: Aims = {
+    isUsableIn,
+    targetOf,
+    leastOf: (split: Split) => Math.min(sizes.splitMin[split], targetOf(split)),
+  };
   const drawn = bestLot(groups, aims, true, seed);
   const isGateDrawn = SPLITS.every((split) => drawn.counts[split] >= SHORT_MAX * targetOf(split)); // S3
   const { splitOf } = isGateDrawn ? drawn : bestLot(groups, aims, false, seed);
@@ -127,18 +146,22 @@ function devicesOf(frames: readonly FrameCandidate[], { judgedDevices }: SplitHi
 }
 
 /** S1, S4. Judged frames are cut with the others, so that a block has those of the same time. */
-function blocksOf(frames: readonly FrameCandidate[], { judgedMoments }: SplitHistory): readonly Group[] {
+function blocksOf(
+  frames: readonly FrameCandidate[],
+  { judgedMoments }: SplitHistory,
+  blocks: number,
+): readonly Group[] {
   const timed = [
     ...frames.map((frame) => ({ ...timeOf(frame), frame })),
     ...judgedMoments.map((moment) => ({ ...timeOf(moment), frame: null })),
   ];
-  const blockFrames = Math.max(1, Math.ceil(timed.length / BLOCKS));
-  const blocks = byDevice(timed).flatMap(([, own]) =>
+  const blockFrames = Math.max(1, Math.ceil(timed.length / blocks));
+  const cut = byDevice(timed).flatMap(([, own]) =>
     Array.from({ length: Math.ceil(own.length / blockFrames) }, (_, i) =>
       own.slice(i * blockFrames, (i + 1) * blockFrames),
     ),
   );
-  return blocks
+  return cut
     .map((block) => ({
       frames: block.flatMap(({ frame }) => frame ?? []),
       isJudged: block.some(({ frame }) => frame === null),

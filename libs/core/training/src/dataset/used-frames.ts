@@ -43,10 +43,36 @@ export function usesOf<F extends { readonly digest: string; readonly pictureHash
   return uses;
 }
 
+export type Unjudged<F> = {
+  readonly frames: readonly F[];
+  readonly judged: readonly F[];
+  /** U2. Of one of the frames. */
+  readonly isTrained: (frame: F) => boolean;
+};
+
+/** U1. The frames apart from those that candidates are judged by, in their order. */
+export function unjudged<F extends { readonly digest: string; readonly pictureHash?: string }>(
+  frames: readonly F[],
+  used: Iterable<UsedFrame>,
+  distanceMax: number,
+): Unjudged<F> {
+  const uses = usesOf(frames, used, distanceMax);
+  return {
+    frames: frames.filter((frame) => uses.get(frame) !== "judged"),
+    judged: frames.filter((frame) => uses.get(frame) === "judged"),
+    isTrained: (frame) => uses.get(frame) === "trained",
+  };
+}
+
 /** What the history of the model takes from too few frames, for the message; empty: nothing. */
-export function usedText({ judged, beside, trained }: Readonly<Record<"judged" | "beside" | "trained", number>>): string {
+export function usedText({
+  judged,
+  beside,
+  trained,
+}: Readonly<Record<"judged" | "beside" | "trained", number>>): string {
   const parts = [
-    judged > 0 && `${judged} more are, or look like, frames that candidates are judged by (validation set, earlier GATE)`,
+    judged > 0 &&
+      `${judged} more are, or look like, frames that candidates are judged by (validation set, earlier GATE)`,
     beside > 0 && `${beside} are of devices or moments that candidates are judged by`,
     trained > 0 && `${trained} were trained on before, so GATE cannot have them`,
   ].filter((part) => part !== false);
