@@ -151,6 +151,17 @@ describe("bad ends", () => {
     expect(await rig.until("REFUSED")).toMatchObject({ message: expect.stringMatching(/label at least 180 more/) });
     await rig.worker.revoke();
   });
+
+  test("frames that candidates are judged by do not count as labels, and the messages name them", async () => {
+    const rig = await at("LABELLING");
+    rig.judged = 225;
+    const waits = await rig.when("what is left out", ({ message }) => message.includes("judged"));
+    expect(waits.message).toMatch(/^20 of 600 labelled frames of .* \(candidates are judged by 225 more already\)/);
+    rig.at.now += 8 * 24 * HOUR;
+    const refused = /20 frames of .* have usable labels, apart from 225 that candidates are judged by already: /;
+    expect(await rig.until("REFUSED")).toMatchObject({ message: expect.stringMatching(refused) });
+    await rig.worker.revoke();
+  });
 });
 
 describe("what changes meanwhile", () => {
