@@ -105,7 +105,7 @@ async function datasetStoreOf({ dataDir, datasets: { s3 } }: TrainerConfig): Pro
 
 async function datasetOptionsOf(config: TrainerConfig, store: DatasetStore, clock: Clock): Promise<DatasetOptions> {
   const { dataDir, datasets, frameArchive, labels, modelRegistry } = config;
-  const { decodeMsMax } = datasets;
+  const { decodeMsMax, framesMax } = datasets;
   const workDir = await openWorkFolder(join(dataDir, "freezing"));
   const now = () => clock.now();
   const freezer = new Freezer({ store, workDir, now, hashMsMax: decodeMsMax });
@@ -113,7 +113,7 @@ async function datasetOptionsOf(config: TrainerConfig, store: DatasetStore, cloc
   const registry = clientOf(modelRegistryApi, modelRegistry);
   const history = new TrainingHistory({ registry, store, hashes, now });
   const { cloudFloor, lookbackMs: labelMsMax } = labels;
-  return { store, freezer, history, frameArchive, labels, cloudFloor, labelMsMax };
+  return { store, freezer, history, frameArchive, labels, cloudFloor, labelMsMax, framesMax };
 }
 
 const uploadsOf = ({ dataDir, datasets }: TrainerConfig): Promise<BlobStore> =>

@@ -183,7 +183,14 @@ export class Rig {
       count: async () => {
         await this.#call("count");
         const part = Math.floor(this.labels / 2);
-        return { usable: this.labels, train: part, tune: 0, gate: part, devices: 9, leftOut: { "judged-before": this.judged } };
+        return {
+          usable: this.labels,
+          train: part,
+          tune: 0,
+          gate: part,
+          devices: 9,
+          leftOut: { "judged-before": this.judged },
+        };
       },
       freeze: async ({ runId }) => {
         await this.#call("freeze");

@@ -23,6 +23,7 @@ import {
   unjudged,
   usableFrames,
 } from "@tributary/training/dataset";
+import { framesEvicted } from "../events.ts";
 import { TableReader } from "../sinks.ts";
 import type { DatasetStore } from "./dataset-store.ts";
 import { FrameTable } from "./frame-table.ts";
@@ -41,6 +42,8 @@ export type DatasetOptions = {
   /** Null: the cloud's labels are not used. */
   readonly cloudFloor: number | null;
   readonly labelMsMax: number;
+  /** Frames that are known at a time (frame-table.ts T3). */
+  readonly framesMax: number;
 };
 
 const CHAMPION = "champion";
@@ -64,7 +67,13 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
     health: Health,
   ) {
     const modelOf = (digest: string) => this.#models.byDigest(digest)?.name;
-    this.#frames = new FrameTable({ modelOf, labelMsMax: options.labelMsMax });
+    const { labelMsMax, framesMax } = options;
+    const onEvicted = (what: string, frames: number) => telemetry.emit(framesEvicted, { what, frames });
+    this.#frames = new FrameTable({ modelOf, labelMsMax, framesMax, onEvicted });
+    telemetry.gauge(
+      { name: "tributary_training_frames", help: "Archived frames that trainings choose from, and labels without one" },
+      () => this.#frames.size,
+    );
     health.add("datasets", () => this.#isCaughtUp || "frames, labels and datasets are not read yet");
   }
 
