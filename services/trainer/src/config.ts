@@ -75,7 +75,7 @@ export const configSchema = z.strictObject({
       uploadBytesMax: positive.default(8 * 2 ** 30),
       /** Uploads that became nothing are removed after this time, when another set is pushed. */
       uploadMsMax: positive.default(DAY),
-      /** Archived frames, and labels without one, that are known at a time: about 110 bytes each, and 200 more of one that is labelled. Of
+      /** Archived frames, and labels without one, that are known at a time: about 100 bytes each, and 200 more of one that is labelled. Of
        * more, frames without a label are forgotten first, the oldest of them first; the metric tributary_training_frames_evicted_total
        * counts them. */
       framesMax: positive.min(1_000).max(20_000_000).default(2_000_000),

@@ -8,7 +8,7 @@ import type { ArchivedFrame } from "@tributary/contracts";
 import type { FrameId, Instant } from "@tributary/kernel";
 
 const CAPACITY_MIN = 1_024;
-const GROWTH = 1.5;
+const GROWTH = 1.25;
 /** Slots of the index that are used at most. */
 const LOAD_MAX = 0.75;
 const DIGEST_BYTES = 32;
