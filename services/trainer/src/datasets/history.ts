@@ -4,8 +4,8 @@
  * the same.
  *
  * Y1. Of a run its own datasets do not count: it freezes the same frames again after a restart.
- * Y2. Bounded: the validation set by the registry, the base set when it is pushed, earlier datasets to the newest of `FRAMES_MAX`
- *     frames. What candidates are judged by of an older one is in the validation set, if its candidate became champion.
+ * Y2. Bounded: the validation set by the registry, the base set when it is pushed, earlier datasets to the newest one and further ones of
+ *     `FRAMES_MAX` frames in all. What candidates are judged by of an older one is in the validation set, if its candidate became champion.
  * Y3. A dataset whose files went from the store is named and passed over: nobody can know its frames. A registry or store that does not
  *     answer fails the call, which is repeated.
  * Y4. Base photos that candidates are judged by are not replayed: the base set without them becomes a version of its own.
@@ -87,7 +87,7 @@ export class TrainingHistory {
   }
 
   /** Y4. The base set as it is, or a version of it whose record is to be written. Refused where nothing of it remains. */
-  async unjudged(base: Dataset, { used, sources }: History): Promise<Dataset | { readonly refused: string }> {
+  async replayable(base: Dataset, { used, sources }: History): Promise<Dataset | { readonly refused: string }> {
     const photos = new Set((await this.#baseFrames(base)).map(({ sha256 }) => sha256));
     const own = used.filter(({ use, digest }) => use === "trained" && photos.has(digest));
     const hashed = own.map(({ digest, pictureHash }) => ({ digest, ...(pictureHash !== null && { pictureHash }) }));
@@ -124,7 +124,7 @@ export class TrainingHistory {
     for (const dataset of datasets.list({ model: run.model, kind: "RETRAINING" })) {
       if (dataset.runId === run.runId) continue; // Y1
       frames += dataset.frames;
-      if (frames > FRAMES_MAX) break; // Y2
+      if (frames > FRAMES_MAX && frames > dataset.frames) break; // Y2
       const own = await this.#list(dataset);
       if (own === null) datasetsGone.push(datasetReference(dataset));
       else listed.push({ frames: own, read: this.#readerOf(dataset) });

@@ -149,7 +149,7 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
     if ("refused" in rules) return rules;
     const { freezer, frameArchive } = this.options;
     const history = await this.options.history.pictures(run, rules.base, this.table, signal);
-    const base = await this.options.history.unjudged(rules.base, history);
+    const base = await this.options.history.replayable(rules.base, history);
     if ("refused" in base) return base;
     const { model, slice, runId, verdictId, since } = run;
     const frozen = await freezer.freeze(

@@ -86,8 +86,10 @@ function planOf(groups: readonly Group[], grouping: SplitPlan["grouping"], reque
     leastOf: (split: Split) => Math.min(sizes.splitMin[split], targetOf(split)),
   };
   const drawn = bestLot(groups, aims, true, seed);
-  const isGateDrawn = SPLITS.every((split) => drawn.counts[split] >= SHORT_MAX * targetOf(split)); // S3
-  const { splitOf } = isGateDrawn ? drawn : bestLot(groups, aims, false, seed);
+  const isFull = SPLITS.every((split) => drawn.counts[split] >= SHORT_MAX * targetOf(split));
+  const any = isFull ? drawn : bestLot(groups, aims, false, seed);
+  const isGateDrawn = any.shortest <= drawn.shortest; // S3
+  const { splitOf } = isGateDrawn ? drawn : any;
   let [notDrawn, cloudLabels, besideJudged, trainedBefore] = [0, 0, 0, 0];
   const chosen: Record<Split, FrameCandidate[]> = { TRAIN: [], TUNE: [], GATE: [] };
   for (const [i, group] of groups.entries()) {
