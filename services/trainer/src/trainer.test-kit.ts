@@ -25,6 +25,8 @@ export class Rig {
   labels = 600;
   /** Labelled frames that candidates are judged by already. */
   judged = 0;
+  /** The base set that is frozen anew with a dataset. */
+  base: Dataset | null = null;
   validationFrames = 1_000;
   job: JobState = { kind: "succeeded" };
   found: ReadResult = { kind: "result", result };
@@ -194,7 +196,10 @@ export class Rig {
       },
       freeze: async ({ runId }) => {
         await this.#call("freeze");
-        return { dataset: someDataset({ version: `d-${runId}`, runId, baseVersion: "base" }), base: null };
+        return {
+          dataset: someDataset({ version: `d-${runId}`, runId, baseVersion: this.base?.version ?? "base" }),
+          base: this.base,
+        };
       },
       get: (_model, version) => {
         for (const record of this.kafka.values(topics.datasets)) records.set(record.version, record);
