@@ -10,6 +10,7 @@ import { clopperPearson, nonInferiorityItems } from "@tributary/statistics";
 import { percent } from "@tributary/testing";
 import { binomial } from "@tributary/testing/fleet";
 import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
+import { laterTrainings } from "./gate/later-trainings.ts";
 
 const FRAMES = [500, 1_000, 1_600, 3_000, 5_000, 10_000] as const;
 /** True loss of accuracy. */
@@ -36,7 +37,8 @@ export const gate: Bench = {
 Kinds of candidate: with the frames of old slices and ${DRIFTED_FRAMES} of the drifted one, how often each passes, waits for a person, fails.
 Gates, at the planned discordance: where the margin is at most ${points(marginDefaults.sliceMax)}, an equal candidate passes by slices in at
 least ${percent(EQUAL_PASSES_MIN)}; one worse by its line's margin in at most the level; one 2 points worse at 5,000 frames in at most ${percent(WORSE_PASSES_MAX)}; none
-passes by slices more often than it is not failed today; trades and wrong labels are stopped.
+passes by slices more often than it is not failed today; trades and wrong labels are stopped. Later trainings of a site: no frame, nor a
+picture that looks like it, is both learned and judged by; chosen without the model's history, frames are.
 2,000 draws a cell, with --long 20,000.`,
   run,
 };
@@ -71,14 +73,17 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   }
   const kinds = KINDS.map((kind, k) => ({ kind, shares: judgedKind(kind, draws, 900_001 + k) }));
   progress(`${KINDS.length} kinds of candidate`);
+  const later = laterTrainings(isLong);
+  progress(`${later.sites} sites with three trainings each`);
   return {
     tables: [
       ...powers.map(({ discordance, rows }) => powerTable(discordance, rows, draws)),
       fewestTable(),
       kindsTable(kinds, draws),
+      later.table,
     ],
-    gates: [...powerGates(powers, draws), ...kindGates(kinds)],
-    figures: { powers, kinds: kinds.map(({ kind: { name }, shares }) => ({ name, ...shares })) },
+    gates: [...powerGates(powers, draws), ...kindGates(kinds), ...later.gates],
+    figures: { powers, kinds: kinds.map(({ kind: { name }, shares }) => ({ name, ...shares })), later: later.figures },
   };
 }
 

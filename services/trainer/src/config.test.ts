@@ -26,6 +26,7 @@ describe("the configuration", () => {
     [{ results: { s3: { bucket: "models" } } }, "results.s3: a local training"],
     [{ backend: sagemaker, results: { s3: { bucket: "models" } } }, "datasets.s3: needed"],
     [{ http: { host: "0.0.0.0" } }, "auth.tokens"],
+    [{ datasets: { framesMax: 1_500 } }, "datasets.framesMax: at least labels.wanted and triggers.labelsNew, 2000"],
   ])("%j is refused, naming %s", (written, named) => {
     expect(() => checkConfig(configSchema.parse({ ...needed, ...written }))).toThrow(named);
   });

@@ -75,6 +75,10 @@ export const configSchema = z.strictObject({
       uploadBytesMax: positive.default(8 * 2 ** 30),
       /** Uploads that became nothing are removed after this time, when another set is pushed. */
       uploadMsMax: positive.default(DAY),
+      /** Archived frames, and labels without one, that are known at a time: about 100 bytes each, and 200 more of one that is labelled. Of
+       * more, frames without a label are forgotten first, the oldest of them first; the metric tributary_training_frames_evicted_total
+       * counts them. */
+      framesMax: positive.min(1_000).max(20_000_000).default(2_000_000),
       /** Of decoding the pictures of one set. */
       decodeMsMax: positive.max(HOUR).default(10 * MINUTE),
     })
@@ -140,7 +144,7 @@ export type TrainerConfig = z.output<typeof configSchema>;
 
 /** Checks the bounds against each other, and who may change something. */
 export function checkConfig(config: TrainerConfig): void {
-  const { auth, http, labels, triggers } = config;
+  const { auth, datasets, http, labels, triggers } = config;
   const problems: string[] = [];
   if (auth.tokens.length === 0 && !isLoopback(http.host)) {
     problems.push(
@@ -149,6 +153,10 @@ export function checkConfig(config: TrainerConfig): void {
   }
   if (labels.wanted < labels.trainMin + labels.gateMin) {
     problems.push("labels.wanted: at least labels.trainMin + labels.gateMin");
+  }
+  const most = Math.max(labels.wanted, triggers.labelsNew);
+  if (most > datasets.framesMax) {
+    problems.push(`datasets.framesMax: at least labels.wanted and triggers.labelsNew, ${most}`);
   }
   if (triggers.schedule !== null && scheduleOf(triggers.schedule) === undefined) {
     problems.push(`triggers.schedule: "${triggers.schedule}" is no cron expression of five fields`);

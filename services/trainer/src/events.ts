@@ -66,6 +66,18 @@ export const lookFailed = defineEvent<{ code: string; reason: string }>({
   },
 });
 
+export const framesEvicted = defineEvent<{ what: string; frames: number }>({
+  name: "training_frames_evicted",
+  level: "warn",
+  message: (e) => `${e.frames} frames (${e.what}) are forgotten, since more than datasets.framesMax are known`,
+  counter: {
+    name: "tributary_training_frames_evicted_total",
+    help: "Archived frames and labels that no training can use, since more than datasets.framesMax were known",
+    labels: ["what"],
+    value: (e) => e.frames,
+  },
+});
+
 export const packingProgressed = defineEvent<{ runId: string; line: string }>({
   name: "training_packing",
   level: "debug",

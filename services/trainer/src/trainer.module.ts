@@ -27,7 +27,9 @@ import { BaseSets } from "./datasets/base-sets.ts";
 import { DatasetStore } from "./datasets/dataset-store.ts";
 import { DatasetsController, UPLOADS } from "./datasets/datasets.controller.ts";
 import { Freezer } from "./datasets/freezer.ts";
+import { TrainingHistory } from "./datasets/history.ts";
 import { DATASET_OPTIONS, type DatasetOptions, KafkaDatasets } from "./datasets/kafka-datasets.ts";
+import { PictureHashes } from "./datasets/picture-hashes.ts";
 import { DATASETS, type Datasets } from "./datasets/port.ts";
 import { problemOf } from "./http/problems.ts";
 import { RunsController } from "./http/runs.controller.ts";
@@ -102,11 +104,16 @@ async function datasetStoreOf({ dataDir, datasets: { s3 } }: TrainerConfig): Pro
 }
 
 async function datasetOptionsOf(config: TrainerConfig, store: DatasetStore, clock: Clock): Promise<DatasetOptions> {
-  const { dataDir, datasets, frameArchive, labels } = config;
+  const { dataDir, datasets, frameArchive, labels, modelRegistry } = config;
+  const { decodeMsMax, framesMax } = datasets;
   const workDir = await openWorkFolder(join(dataDir, "freezing"));
-  const freezer = new Freezer({ store, workDir, now: () => clock.now(), hashMsMax: datasets.decodeMsMax });
+  const now = () => clock.now();
+  const freezer = new Freezer({ store, workDir, now, hashMsMax: decodeMsMax });
+  const hashes = new PictureHashes({ dir: join(dataDir, "picture-hashes"), workDir, decodeMsMax });
+  const registry = clientOf(modelRegistryApi, modelRegistry);
+  const history = new TrainingHistory({ registry, store, hashes, now });
   const { cloudFloor, lookbackMs: labelMsMax } = labels;
-  return { store, freezer, frameArchive, labels, cloudFloor, labelMsMax };
+  return { store, freezer, history, frameArchive, labels, cloudFloor, labelMsMax, framesMax };
 }
 
 const uploadsOf = ({ dataDir, datasets }: TrainerConfig): Promise<BlobStore> =>

@@ -23,6 +23,10 @@ export class Rig {
   /** Runs before an effect's outside call, by its name; what it throws fails the call. */
   before: (call: string, signal?: AbortSignal) => void | Promise<void> = () => {};
   labels = 600;
+  /** Labelled frames that candidates are judged by already. */
+  judged = 0;
+  /** The base set that is frozen anew with a dataset. */
+  base: Dataset | null = null;
   validationFrames = 1_000;
   job: JobState = { kind: "succeeded" };
   found: ReadResult = { kind: "result", result };
@@ -181,11 +185,21 @@ export class Rig {
       count: async () => {
         await this.#call("count");
         const part = Math.floor(this.labels / 2);
-        return { usable: this.labels, train: part, tune: 0, gate: part, devices: 9, leftOut: {} };
+        return {
+          usable: this.labels,
+          train: part,
+          tune: 0,
+          gate: part,
+          devices: 9,
+          leftOut: { "judged-before": this.judged },
+        };
       },
       freeze: async ({ runId }) => {
         await this.#call("freeze");
-        return someDataset({ version: `d-${runId}`, runId, baseVersion: "base" });
+        return {
+          dataset: someDataset({ version: `d-${runId}`, runId, baseVersion: this.base?.version ?? "base" }),
+          base: this.base,
+        };
       },
       get: (_model, version) => {
         for (const record of this.kafka.values(topics.datasets)) records.set(record.version, record);

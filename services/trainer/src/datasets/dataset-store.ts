@@ -14,7 +14,13 @@ import { type Digest, Failure } from "@tributary/kernel";
 import { someOf } from "@tributary/model-packaging";
 import { sha256 } from "@tributary/model-store";
 import { DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
-import { DATASET_FRAMES_MAX, datasetReference, manifestText, parseDatasetManifest } from "@tributary/training/dataset";
+import {
+  DATASET_FRAMES_MAX,
+  datasetReference,
+  frameFile,
+  manifestText,
+  parseDatasetManifest,
+} from "@tributary/training/dataset";
 import { type DvcFile, fileKey, LABELS_PATH, listKey, listOf, md5Of, parseList } from "./dvc.ts";
 import { eachOf } from "./each-of.ts";
 
@@ -43,25 +49,50 @@ export class DatasetStore {
   ): Promise<StoredFrames> {
     const files: DvcFile[] = [];
     let bytes = 0;
-    const put = async (path: string, content: Uint8Array) => {
-      const md5 = md5Of(content);
-      const key = fileKey(md5);
-      if (!(await this.#objects.has(key))) await this.#objects.put(key, content);
-      files.push({ path, md5 });
-      bytes += content.length;
-    };
     const work = async ({ file, sha256: digest }: DatasetFrame) => {
       const picture = await pictureOf(digest);
       if (sha256(picture) !== digest) throw changed(`the picture ${digest} has other bytes than its name`);
-      await put(file, picture);
+      files.push(await this.#put(file, picture));
+      bytes += picture.length;
     };
     await eachOf(frames, work, signal);
+    return this.#list(frames, files, bytes);
+  }
+
+  /** A version that lacks some pictures of another one. The others are there already and are not read. */
+  async without(
+    dataset: Dataset,
+    digests: ReadonlySet<Digest>,
+  ): Promise<{ readonly stored: StoredFrames; readonly frames: readonly DatasetFrame[] }> {
+    const frames = parseDatasetManifest(await this.manifest(dataset)).filter(({ sha256 }) => !digests.has(sha256));
+    const kept = new Set(frames.map(({ file }) => file));
+    const files = await this.#files(dataset);
+    let bytes = Number(dataset.bytes);
+    for (const file of files) if (!kept.has(file.path)) bytes -= (await this.#read(file))?.length ?? 0;
+    const pictures = files.filter(({ path }) => kept.has(path));
+    return { stored: await this.#list(frames, pictures, bytes), frames };
+  }
+
+  /** F1. `bytes`: of the pictures. */
+  async #list(frames: readonly DatasetFrame[], pictures: readonly DvcFile[], bytes: number): Promise<StoredFrames> {
     const labels = [...frames].sort((a, b) => (a.file < b.file ? -1 : 1)).map(({ file, label }) => [file, label]);
-    await put(LABELS_PATH, Buffer.from(`${JSON.stringify(Object.fromEntries(labels))}\n`));
-    await put(DATASET_MANIFEST, Buffer.from(manifestText(frames)));
+    const documents = [
+      [LABELS_PATH, Buffer.from(`${JSON.stringify(Object.fromEntries(labels))}\n`)],
+      [DATASET_MANIFEST, Buffer.from(manifestText(frames))],
+    ] as const;
+    const files = [...pictures];
+    for (const [path, content] of documents) files.push(await this.#put(path, content));
     const list = listOf(files);
     await this.#objects.put(listKey(list.md5), list.bytes); // F1
-    return { md5: list.md5, version: list.md5.slice(0, VERSION_LENGTH), bytes: BigInt(bytes) };
+    const all = documents.reduce((sum, [, content]) => sum + content.length, bytes);
+    return { md5: list.md5, version: list.md5.slice(0, VERSION_LENGTH), bytes: BigInt(all) };
+  }
+
+  async #put(path: string, content: Uint8Array): Promise<DvcFile> {
+    const md5 = md5Of(content);
+    const key = fileKey(md5);
+    if (!(await this.#objects.has(key))) await this.#objects.put(key, content);
+    return { path, md5 };
   }
 
   /** `manifest.jsonl`, compared with its MD5. */
@@ -71,6 +102,16 @@ export class DatasetStore {
     const content = await this.#read(file);
     if (content === null) throw missing(dataset, [DATASET_MANIFEST]);
     return Buffer.from(content).toString();
+  }
+
+  /** Reads its pictures one by one; null: it is gone. The list of files is read with the first. */
+  pictures(dataset: Dataset): (digest: Digest) => Promise<Uint8Array | null> {
+    let files: Promise<ReadonlyMap<string, DvcFile>> | undefined;
+    return async (digest) => {
+      files ??= this.#files(dataset).then((all) => new Map(all.map((file) => [file.path, file])));
+      const file = (await files).get(frameFile(digest));
+      return file === undefined ? null : this.#read(file);
+    };
   }
 
   /** Writes all of it into a folder that training reads (F2). */

@@ -4,6 +4,7 @@
  *
  * Z1. A picture that went before it was fetched, that is another one than the archive listed, or that cannot be decoded is left out and
  *     counted. If too few remain, nothing is frozen.
+ * Z2. What candidates are judged by is left out before its picture is fetched; pictures that look like it, after.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -26,11 +27,13 @@ import {
   preferredFirst,
   sumOfLeftOut,
   type UsableFrame,
+  unjudged,
   usableFrames,
   withinShares,
 } from "@tributary/training/dataset";
 import type { DatasetStore } from "./dataset-store.ts";
 import { eachOf } from "./each-of.ts";
+import type { History } from "./history.ts";
 
 export type FreezeRequest = {
   readonly model: string;
@@ -45,6 +48,8 @@ export type FreezeRequest = {
   readonly choice: ChoiceSettings;
   /** Of the slice, each once. */
   readonly frames: readonly LabelledFrame[];
+  /** Of earlier trainings of the model. */
+  readonly history: History;
   /** Null: the archive does not have it any more. */
   readonly pictureOf: (frameId: string, signal: AbortSignal) => Promise<Uint8Array | null>;
 };
@@ -87,23 +92,28 @@ export class Freezer {
 
   async #freeze(request: FreezeRequest, dir: string, signal: AbortSignal): Promise<Frozen> {
     const { slice, choice: settings, seed } = request;
+    const { used } = request.history;
     const usable = usableFrames(request.frames, request.labels);
-    const pool = poolOf(usable.frames, settings, seed);
+    const { frames, judged, isTrained } = unjudged(usable.frames, used, settings.hashDistanceMax); // Z2
+    const pool = poolOf(preferredFirst(frames, seed, isTrained), settings);
     const fetched = await this.#fetch(pool.frames, request, dir, signal);
-    const choice = chooseFrames({ slice, candidates: fetched.candidates, settings, seed });
+    const choice = chooseFrames({
+      ...{ slice, candidates: fetched.candidates, settings, seed, used },
+      judgedMoments: judged,
+    });
     const leftOut = sumOfLeftOut(usable.leftOut, pool.leftOut, fetched.leftOut, choice.leftOut);
     if (choice.kind === "too-few") {
       const went = fetched.leftOut.expired ?? 0;
       const more = went === 0 ? "" : `; the pictures of ${went} labelled frames went before they were frozen`;
       return { kind: "too-few", message: choice.message + more, have: choice.have, leftOut };
     }
-    const frames = choice.frames.map((frame) => datasetFrame(frame, slice));
+    const chosen = choice.frames.map((frame) => datasetFrame(frame, slice));
     const pictureOf = (digest: Digest) => readFile(join(dir, fileOf(digest)));
-    const stored = await this.#options.store.store(frames, pictureOf, signal);
+    const stored = await this.#options.store.store(chosen, pictureOf, signal);
     const { grouping, isGateDrawn } = choice;
     const dataset: Dataset = {
       ...stored,
-      ...datasetContents(frames),
+      ...datasetContents(chosen),
       model: request.model,
       kind: "RETRAINING",
       createdAt: this.#options.now(),
@@ -114,7 +124,7 @@ export class Freezer {
       query: JSON.stringify(queryOf(request, { grouping, isGateDrawn })),
       leftOut: leftOut as Dataset["leftOut"],
     };
-    return { kind: "frozen", dataset, frames };
+    return { kind: "frozen", dataset, frames: chosen };
   }
 
   /** Z1. Each picture is a file of the folder, under its digest. */
@@ -147,11 +157,10 @@ export class Freezer {
 const fileOf = (digest: Digest): string => `${digest}.jpg`;
 
 /** Those that are fetched: not more than could be needed, and not all of one device. */
-function poolOf(usable: readonly UsableFrame[], { wanted }: ChoiceSettings, seed: string) {
+function poolOf(inOrder: readonly UsableFrame[], { wanted }: ChoiceSettings) {
   const best = wanted.TRAIN + wanted.TUNE + wanted.GATE;
   const framesMax = Math.min(FETCHED_MAX, FETCHED_FACTOR * best);
   const tally = new LeftOutTally();
-  const inOrder = preferredFirst(usable, seed);
   if (inOrder.length <= framesMax) return { frames: inOrder, leftOut: tally.counts() };
   const { frames, overShare } = withinShares(inOrder, framesMax);
   tally.add("device-share", overShare);
@@ -178,6 +187,7 @@ const queryOf = (request: FreezeRequest, chosen: object) => ({
   frames: request.frames.length,
   seed: request.seed,
   cloudLabels: request.labels.cloud,
+  history: request.history.sources,
   ...request.choice,
   ...chosen,
 });

@@ -2,7 +2,8 @@
  * Datasets of a trainer (port.ts): which frames there are it knows from Kafka, in every instance; pictures come from the frame archive;
  * versions are stored in the dataset store.
  *
- * Counting uses the rules of freezing without looking at pictures, so near-duplicates still count: freezing may find fewer.
+ * Counting uses the rules of freezing without looking at pictures, so near-duplicates still count: freezing may find fewer. What
+ * candidates are judged by counts in neither (history.ts).
  */
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from "@nestjs/common";
 import { type Dataset, type TrainingRun, topics } from "@tributary/contracts";
@@ -19,24 +20,30 @@ import {
   DatasetTable,
   type LabelRules,
   sumOfLeftOut,
+  unjudged,
   usableFrames,
 } from "@tributary/training/dataset";
+import { framesEvicted } from "../events.ts";
 import { TableReader } from "../sinks.ts";
 import type { DatasetStore } from "./dataset-store.ts";
 import { FrameTable } from "./frame-table.ts";
 import type { Freezer } from "./freezer.ts";
+import type { TrainingHistory } from "./history.ts";
 import { type FrameArchive, pictureFrom } from "./pictures.ts";
-import type { Datasets, Refused } from "./port.ts";
+import type { Datasets, FrozenDatasets, Refused } from "./port.ts";
 
 export const DATASET_OPTIONS = Symbol("DatasetOptions");
 export type DatasetOptions = {
   readonly store: DatasetStore;
   readonly freezer: Freezer;
+  readonly history: TrainingHistory;
   readonly frameArchive: FrameArchive;
   readonly labels: { readonly wanted: number; readonly trainMin: number; readonly gateMin: number };
   /** Null: the cloud's labels are not used. */
   readonly cloudFloor: number | null;
   readonly labelMsMax: number;
+  /** Frames that are known at a time (frame-table.ts T3). */
+  readonly framesMax: number;
 };
 
 const CHAMPION = "champion";
@@ -60,7 +67,13 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
     health: Health,
   ) {
     const modelOf = (digest: string) => this.#models.byDigest(digest)?.name;
-    this.#frames = new FrameTable({ modelOf, labelMsMax: options.labelMsMax });
+    const { labelMsMax, framesMax } = options;
+    const onEvicted = (what: string, frames: number) => telemetry.emit(framesEvicted, { what, frames });
+    this.#frames = new FrameTable({ modelOf, labelMsMax, framesMax, onEvicted });
+    telemetry.gauge(
+      { name: "tributary_training_frames", help: "Archived frames that trainings choose from, and labels without one" },
+      () => this.#frames.size,
+    );
     health.add("datasets", () => this.#isCaughtUp || "frames, labels and datasets are not read yet");
   }
 
@@ -106,13 +119,19 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
     return this.#frames.labelsSince(model, at);
   }
 
-  async count(run: TrainingRun): Promise<LabelCount | Refused> {
+  async count(run: TrainingRun, signal: AbortSignal): Promise<LabelCount | Refused> {
     const rules = this.#rulesOf(run);
     if ("refused" in rules) return rules;
+    const { used } = await this.options.history.digests(run, this.table, signal);
     const usable = usableFrames(this.#frames.sliceOf(run, this.clock.now()), rules);
-    const settings = { ...this.#choice(), framesMin: 0, splitMin: { TRAIN: 0, TUNE: 0, GATE: 0 } };
-    const candidates = usable.frames.map((frame) => ({ ...frame, pictureHash: frame.digest.slice(0, 16) }));
-    const choice = chooseFrames({ slice: run.slice, candidates, settings, seed: run.runId });
+    const settings = this.#choice();
+    const { frames: unused, judged } = unjudged(usable.frames, used, settings.hashDistanceMax);
+    const candidates = unused.map((frame) => ({ ...frame, pictureHash: frame.digest.slice(0, 16) }));
+    const choice = chooseFrames({
+      ...{ slice: run.slice, candidates, settings, seed: run.runId, used },
+      judgedMoments: judged,
+      isCount: true,
+    });
     const frames = choice.kind === "chosen" ? choice.frames : [];
     const inSplit = (split: string) => frames.filter((frame) => frame.split === split).length;
     return {
@@ -125,25 +144,30 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
     };
   }
 
-  async freeze(run: TrainingRun, signal: AbortSignal): Promise<Dataset | Refused> {
+  async freeze(run: TrainingRun, signal: AbortSignal): Promise<FrozenDatasets | Refused> {
     const rules = this.#rulesOf(run);
     if ("refused" in rules) return rules;
     const { freezer, frameArchive } = this.options;
+    const history = await this.options.history.pictures(run, rules.base, this.table, signal);
+    const base = await this.options.history.replayable(rules.base, history);
+    if ("refused" in base) return base;
     const { model, slice, runId, verdictId, since } = run;
     const frozen = await freezer.freeze(
       {
         ...{ model, slice, runId, verdictId, since },
-        baseVersion: rules.baseVersion,
+        baseVersion: base.version,
         createdBy: "trainer",
         seed: runId,
         labels: rules,
+        history,
         choice: this.#choice(),
         frames: this.#frames.sliceOf(run, this.clock.now()),
         pictureOf: (frameId, stop) => pictureFrom(frameArchive, frameId, stop),
       },
       signal,
     );
-    return frozen.kind === "frozen" ? frozen.dataset : { refused: frozen.message };
+    if (frozen.kind === "too-few") return { refused: frozen.message };
+    return { dataset: frozen.dataset, base: base === rules.base ? null : base };
   }
 
   async materialise(model: string, version: string, dir: string, signal: AbortSignal): Promise<void> {
@@ -159,7 +183,7 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
     return this.#models.byAlias(model, CHAMPION)?.labels ?? null;
   }
 
-  #rulesOf(run: TrainingRun): (LabelRules & { readonly baseVersion: string }) | Refused {
+  #rulesOf(run: TrainingRun): (LabelRules & { readonly base: Dataset }) | Refused {
     const { cloudFloor } = this.options;
     const base = this.table.base(run.model);
     if (base === null) {
@@ -170,7 +194,7 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
     if (classes === null) return { refused: `${run.model} has no champion to start from` };
     // What drifts for the edge drifts for the cloud, unless somebody knows better: no verdict states that it does not.
     const cloud = cloudFloor !== null && run.verdictId === "" ? { floor: cloudFloor } : null;
-    return { classes, cloud, baseVersion: base.version };
+    return { classes, cloud, base };
   }
 
   /** Half is trained on, an eighth is tuned on, the others are judged on. */

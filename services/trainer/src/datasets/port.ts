@@ -6,6 +6,12 @@ import type { LabelCount } from "@tributary/training";
 /** It cannot be done with what there is; the text names what would do. */
 export type Refused = { readonly refused: string };
 
+export type FrozenDatasets = {
+  readonly dataset: Dataset;
+  /** A version of the base set that the dataset is trained with, whose record is not written yet; null: the one that is there. */
+  readonly base: Dataset | null;
+};
+
 export interface Datasets {
   /** The DVC remote as backends reach it: `file://` or `s3://`. */
   readonly remote: string;
@@ -15,8 +21,8 @@ export interface Datasets {
    * base set. */
   count(run: TrainingRun, signal: AbortSignal): Promise<LabelCount | Refused>;
   /** Idempotent by the run: another call, also of another instance, gives the same version as long as its frames and labels are the
-   * same. The frames are stored when it resolves; its record is written by the caller. */
-  freeze(run: TrainingRun, signal: AbortSignal): Promise<Dataset | Refused>;
+   * same. The frames are stored when it resolves; the records are written by the caller. */
+  freeze(run: TrainingRun, signal: AbortSignal): Promise<FrozenDatasets | Refused>;
   /** A version's record. */
   get(model: string, version: string): Dataset | undefined;
   /** Writes the frames, `manifest.jsonl` and `labels.json` into a folder. */

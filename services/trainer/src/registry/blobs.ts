@@ -57,13 +57,18 @@ export async function downloadPackage(blobs: Blobs, digest: string, dir: string,
   await downloadAll(blobs, [...parts, [join(dir, packageFiles.manifest), digest]], signal);
 }
 
-/** A document, whole; at most 8 MiB. */
-export async function documentOf(blobs: Blobs, digest: string, signal: AbortSignal): Promise<Uint8Array> {
+/** A document or picture, whole; at most 8 MiB unless more is allowed. */
+export async function documentOf(
+  blobs: Blobs,
+  digest: string,
+  signal: AbortSignal,
+  bytesMax: number = DOCUMENT_BYTES_MAX,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of checked(blobs.get({ digest }, { signal }), digest)) {
     bytes += chunk.length;
-    if (bytes > DOCUMENT_BYTES_MAX) throw new Failure("blob-too-large", "give-up", `blob ${digest} is no document`);
+    if (bytes > bytesMax) throw new Failure("blob-too-large", "give-up", `blob ${digest} has over ${bytesMax} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

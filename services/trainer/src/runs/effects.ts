@@ -24,7 +24,8 @@ import { frozenOf } from "./frozen.ts";
 import type { Packer } from "./packer.ts";
 import type { Results } from "./results.ts";
 
-export type Performed = { readonly outcome: Outcome; readonly dataset?: Dataset };
+/** `datasets`: whose records are written with the outcome. */
+export type Performed = { readonly outcome: Outcome; readonly datasets?: readonly Dataset[] };
 
 export interface Effects {
   perform(run: TrainingRun, effect: Effect, signal: AbortSignal): Promise<Performed>;
@@ -77,10 +78,12 @@ export class TrainerEffects implements Effects {
         return { outcome: { kind: "labels", count } };
       }
       case "freeze": {
-        const dataset = await datasets.freeze(run, signal);
-        if ("refused" in dataset) return { outcome: { kind: "refused", reason: dataset.refused } };
+        const frozen = await datasets.freeze(run, signal);
+        if ("refused" in frozen) return { outcome: { kind: "refused", reason: frozen.refused } };
+        const { dataset, base } = frozen;
         const { version: datasetVersion, frames } = dataset;
-        return { outcome: { kind: "frozen", datasetVersion, frames }, dataset };
+        const records = base === null ? [dataset] : [base, dataset];
+        return { outcome: { kind: "frozen", datasetVersion, frames }, datasets: records };
       }
       case "start-job": {
         const { job, places } = await this.#job(run);

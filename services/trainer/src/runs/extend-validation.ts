@@ -4,6 +4,7 @@ import type { TrainingRun } from "@tributary/contracts";
 import { Failure } from "@tributary/kernel";
 import { parseValidationManifest, validationLimits } from "@tributary/model-packaging";
 import { documentOf, type ModelRegistry, uploadMissing } from "../registry/blobs.ts";
+import { validationOf } from "../registry/validation.ts";
 import { LINEAGE } from "./packer.ts";
 
 const BY = "trainer";
@@ -17,12 +18,7 @@ export async function extendValidation(
   const { lineage } = await registry.models.one({ name: model, version: candidateVersion }, { signal });
   const sliceDigest = lineage[LINEAGE.sliceFrames];
   if (sliceDigest === undefined) return 0;
-  const { digest } = await registry.validation.describe({ model }, { signal });
-  if (digest === null) {
-    const what = `the validation frames of ${model} are a configured folder, which is not extended`;
-    throw new Failure("validation-configured", "ask-a-person", `${what}: tributary validation push ${model} FOLDER`);
-  }
-  const before = parseValidationManifest(await documentOf(registry.blobs, digest, signal));
+  const before = await validationOf(registry, model, signal);
   const added = parseValidationManifest(await documentOf(registry.blobs, sliceDigest, signal));
   const known = new Set(before.frames.map(({ sha256 }) => sha256));
   const fresh = added.frames.filter(({ sha256 }) => !known.has(sha256));

@@ -96,6 +96,16 @@ test("a candidate has its lineage and its parent's limits, and what it learned j
     msMax: 120_000,
     telemetry: silentTelemetry(),
   });
+  // Somebody pushes a frame that is learned, after the dataset was frozen.
+  const pushed = validation;
+  const learned = { file: "late.jpg", sha256: put(frames[205]?.bytes as Buffer), bytes: 1, label: frames[205]?.label };
+  const { frames: others } = JSON.parse((blobs.get(pushed) as Buffer).toString()) as { frames: object[] };
+  validation = put(Buffer.from(JSON.stringify({ frames: [...others, learned] })));
+  await expect(packer.pack(run, new AbortController().signal)).rejects.toMatchObject({
+    code: "validation-learned",
+    message: expect.stringMatching(/^1 frames that were pushed .* and were learned: late\.jpg\. Start it again$/),
+  });
+  validation = pushed;
   const { version, digest } = await packer.pack(run, new AbortController().signal);
   const manifest = parseManifest(JSON.parse((blobs.get(digest) as Buffer).toString()));
   lineage = manifest.lineage;

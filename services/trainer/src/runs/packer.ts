@@ -18,6 +18,7 @@ import {
   parseValidationManifest,
   runTask,
   SPLIT_SEED,
+  someOf,
 } from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
 import { modelReferenceOf } from "@tributary/models";
@@ -27,7 +28,6 @@ import { candidateVersion, DATASET_MANIFEST, type DatasetFrame } from "@tributar
 import type { Datasets } from "../datasets/port.ts";
 import { packingProgressed } from "../events.ts";
 import {
-  documentOf,
   downloadAll,
   downloadPackage,
   type ModelRegistry,
@@ -35,6 +35,7 @@ import {
   type Part,
   uploadMissing,
 } from "../registry/blobs.ts";
+import { type ValidationFrames, validationOf } from "../registry/validation.ts";
 import { frozenOf } from "./frozen.ts";
 import type { Results } from "./results.ts";
 
@@ -100,8 +101,7 @@ export class PackagePacker implements Packer {
     await datasets.materialise(name, run.datasetVersion, frames, signal);
     const ofSlice = await datasetFrames(frames);
     const parent = await this.#parent(run, dir, signal);
-    const tune = ofSlice.filter(({ split }) => split === "TUNE");
-    const validation = await this.#validation(run, parent, { dir, frames, tune }, signal);
+    const validation = await this.#validation(run, parent, { dir, frames, ofSlice }, signal);
     const gate = await gateParts(
       frames,
       ofSlice.filter(({ split }) => split === "GATE"),
@@ -150,16 +150,16 @@ export class PackagePacker implements Packer {
   async #validation(
     { model, runId }: TrainingRun,
     { labels }: Parent,
-    { dir, frames, tune }: { readonly dir: string; readonly frames: string; readonly tune: readonly DatasetFrame[] },
+    {
+      dir,
+      frames,
+      ofSlice,
+    }: Readonly<Record<"dir" | "frames", string>> & { readonly ofSlice: readonly DatasetFrame[] },
     signal: AbortSignal,
   ): Promise<string> {
     const { registry } = this.#options;
-    const { digest } = await registry.validation.describe({ model }, { signal });
-    if (digest === null) {
-      const what = `the validation frames of ${model} are a folder of the registry's configuration, which nobody else reads`;
-      throw new Failure("validation-configured", "ask-a-person", `${what}: tributary validation push ${model} FOLDER`);
-    }
-    const { frames: all } = parseValidationManifest(await documentOf(registry.blobs, digest, signal));
+    const { frames: all } = await validationOf(registry, model, signal);
+    checkUnlearned(model, all, ofSlice);
     const target = join(dir, "validation");
     const byFile = new Map(all.map((frame) => [frame.file, frame]));
     const listed = all.map(({ file, label, slice = BASE_SLICE }) => {
@@ -170,7 +170,7 @@ export class PackagePacker implements Packer {
     await downloadAll(registry.blobs, digests, signal);
     const named: [string, string][] = packing.map(({ file }) => [file, byFile.get(file)?.label ?? ""]);
     await mkdir(join(target, runId), { recursive: true });
-    for (const { file, sha256, label } of tune) {
+    for (const { file, sha256, label } of ofSlice.filter(({ split }) => split === "TUNE")) {
       const name = `${runId}/${sha256}.jpg`;
       await link(join(frames, file), join(target, name)).catch(() => copyFile(join(frames, file), join(target, name)));
       named.push([name, label]);
@@ -214,6 +214,19 @@ export class PackagePacker implements Packer {
     await downloadPackage(registry.blobs, found.modelDigest, target, signal);
     return target;
   }
+}
+
+/** Freezing left out what was in the validation set; somebody may have pushed another set since. */
+function checkUnlearned(model: string, validation: ValidationFrames["frames"], ofSlice: readonly DatasetFrame[]): void {
+  const learned = new Set(ofSlice.filter(({ split }) => split !== "GATE").map(({ sha256 }) => sha256));
+  const both = validation.filter(({ sha256 }) => learned.has(sha256));
+  if (both.length === 0) return;
+  const what = `${both.length} frames that were pushed as validation frames of ${model} after the dataset was frozen are in it, and were learned`;
+  throw new Failure(
+    "validation-learned",
+    "ask-a-person",
+    `${what}: ${someOf(both.map(({ file }) => file))}. Start it again`,
+  );
 }
 
 /** What people decided of the parent's policy holds for the candidate's, too: how much of the network, the cloud and people's time a

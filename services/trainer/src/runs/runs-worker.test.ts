@@ -1,7 +1,7 @@
 /** Trainings from the verdict to the champion, whoever owns them: runs-worker.ts. What is decided when is the core's test. */
 import { describe, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
-import { away, NOW, Rig } from "../trainer.test-kit.ts";
+import { away, NOW, Rig, someDataset } from "../trainer.test-kit.ts";
 
 const HOUR = 3_600_000;
 
@@ -149,6 +149,30 @@ describe("bad ends", () => {
     const rig = await at("LABELLING");
     rig.at.now += 8 * 24 * HOUR;
     expect(await rig.until("REFUSED")).toMatchObject({ message: expect.stringMatching(/label at least 180 more/) });
+    await rig.worker.revoke();
+  });
+
+  test("a base set without what candidates are judged by is written with the dataset that replays it", async () => {
+    const rig = await at("LABELLING");
+    rig.base = someDataset({ version: "less", kind: "BASE", createdBy: "trainer" });
+    rig.labels = 600;
+    const { runId } = await rig.until("TRAINING");
+    const written = rig.kafka.values(topics.datasets).map(({ version, baseVersion }) => [version, baseVersion]);
+    expect(written).toEqual([
+      ["less", ""],
+      [`d-${runId}`, "less"],
+    ]);
+    await rig.worker.revoke();
+  });
+
+  test("frames that candidates are judged by do not count as labels, and the messages name them", async () => {
+    const rig = await at("LABELLING");
+    rig.judged = 225;
+    const waits = await rig.when("what is left out", ({ message }) => message.includes("judged"));
+    expect(waits.message).toMatch(/^20 of 600 labelled frames of .* \(candidates are judged by 225 more already\)/);
+    rig.at.now += 8 * 24 * HOUR;
+    const refused = /20 frames of .* have usable labels, apart from 225 that candidates are judged by already: /;
+    expect(await rig.until("REFUSED")).toMatchObject({ message: expect.stringMatching(refused) });
     await rig.worker.revoke();
   });
 });

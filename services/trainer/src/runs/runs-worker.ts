@@ -300,7 +300,7 @@ export class RunsWorker extends OwnedPartition<Memory> {
         const before = memory.runs.get(runId);
         if (before?.version !== run.version) return dropped("the training changed meanwhile");
         const change = applied(before, effect, outcome, memory.world, clock.now(), settings);
-        if (change !== null) await this.#write(memory, [change], performed.dataset);
+        if (change !== null) await this.#write(memory, [change], performed.datasets);
       });
     } finally {
       memory.underway.delete(runId);
@@ -322,11 +322,11 @@ export class RunsWorker extends OwnedPartition<Memory> {
   }
 
   /** The records of transitions, in one send; memory has them once Kafka has. */
-  async #write(memory: Memory, changes: readonly Changed[], dataset?: Dataset): Promise<void> {
+  async #write(memory: Memory, changes: readonly Changed[], datasets: readonly Dataset[] = []): Promise<void> {
     const { clock, telemetry, watcher } = this.#options;
     const now = clock.now();
     await this.send(memory, () => [
-      ...(dataset === undefined ? [] : [datasetRecord(dataset, now)]),
+      ...datasets.map((dataset) => datasetRecord(dataset, now)),
       ...changes.flatMap(({ run, event }) => recordsOf(run, event)),
     ]);
     for (const { run, event } of changes) {

@@ -43,6 +43,7 @@ export const LEFT_OUT = [
   "class-unknown",
   "cloud-unsure",
   "labels-contradict",
+  "judged-before",
   "expired",
   "undecodable",
   "same-picture",
@@ -50,12 +51,15 @@ export const LEFT_OUT = [
   "device-share",
   "cloud-label",
   "not-drawn",
+  "beside-judged",
+  "trained-before",
   "enough",
 ] as const;
 
 /**
  * Why a frame that was asked for is not in the dataset. `labels-contradict`: two people disagree on it, or it and a near-duplicate have
- * different classes. `expired`: its picture went before it was frozen. `cloud-label` and `not-drawn`: it would have been judged on.
+ * different classes. `judged-before`: candidates are judged by it, or by a picture that looks like it (used-frames.ts U1); `beside-judged`:
+ * by frames of its device or block of time (split.ts S4). `trained-before`: it would be judged by (U2). `expired`: its picture went before it was frozen. `cloud-label` and `not-drawn`: it would have been judged on.
  * `enough`: there were more than were wanted.
  */
 export type LeftOut = (typeof LEFT_OUT)[number];

@@ -9,12 +9,15 @@
  * C2. The share of one device is bounded (device-share.ts V1).
  * C3. Neither devices nor blocks straddle splits (split.ts S1).
  * C4. Too few frames are refused, with the number that would do. Nothing is trained or judged on less.
+ * C5. No frame is both trained on and judged by, over all trainings of the model (used-frames.ts U1, U2), nor are frames of its device or
+ *     block (split.ts S4).
  */
 import { hashOf } from "@tributary/kernel";
 import { type FrameCandidate, type LeftOutCounts, LeftOutTally, sumOfLeftOut, type UsableFrame } from "./candidate.ts";
 import { withinShares } from "./device-share.ts";
 import { distinctFrames } from "./near-duplicates.ts";
-import { type FramesBySplit, SPLITS, type Split, type SplitPlan, splitPlan } from "./split.ts";
+import { type FramesBySplit, SPLITS, type Split, type SplitPlan, shortSplit, splitPlan } from "./split.ts";
+import { type JudgedMoment, type UsedFrame, unjudged, usedText } from "./used-frames.ts";
 
 export type ChoiceSettings = {
   /** Frames that are best. */
@@ -61,41 +64,64 @@ export type ChoiceRequest = {
   readonly candidates: readonly FrameCandidate[];
   readonly settings: ChoiceSettings;
   readonly seed: string;
+  /** C5. Of the validation set, of earlier datasets and of the base set. */
+  readonly used?: readonly UsedFrame[];
+  /** C5. Usable frames of the slice that are not among the candidates, since they are judged by themselves. */
+  readonly judgedMoments?: readonly JudgedMoment[];
+  /** Too few frames are chosen, too: for counting (C4). */
+  readonly isCount?: boolean;
 };
 
-export function chooseFrames({ slice, candidates, settings, seed }: ChoiceRequest): Choice {
+export function chooseFrames(request: ChoiceRequest): Choice {
+  const { slice, candidates, settings, seed, used = [], judgedMoments = [], isCount = false } = request;
   const { wanted, framesMin, splitMin } = settings;
   const best = SPLITS.reduce((sum, split) => sum + wanted[split], 0);
-  const distinct = distinctFrames(preferredFirst(candidates, seed), settings.hashDistanceMax); // C1
+  const { frames: usable, judged, isTrained } = unjudged(candidates, used, settings.hashDistanceMax); // C5
+  const distinct = distinctFrames(preferredFirst(usable, seed, isTrained), settings.hashDistanceMax); // C1
   const within = withinShares(distinct.frames, best); // C2
   const tally = new LeftOutTally();
+  const judgedFrames = judgedMoments.length + judged.length;
+  tally.add("judged-before", judgedFrames);
   tally.add("device-share", within.overShare);
   tally.add("enough", distinct.frames.length - within.overShare - within.frames.length);
-  const leftOut = sumOfLeftOut(distinct.leftOut, tally.counts());
-  const tooFew = (frames: number, why: string): Choice => {
-    const message = `${slice} has ${frames} labelled frames that can be used${why}; at least ${framesMin} are needed, ${best} are best`;
-    return { kind: "too-few", have: frames, atLeast: framesMin, best, message, leftOut };
+  const leftOut = () => sumOfLeftOut(distinct.leftOut, tally.counts());
+  const tooFew = (frames: number, why: string, beside = 0, trained = 0): Choice => {
+    const history = usedText({ judged: judgedFrames, beside, trained });
+    const message = `${slice} has ${frames} labelled frames that can be used${why}; at least ${framesMin} are needed, ${best} are best${history}`;
+    return { kind: "too-few", have: frames, atLeast: framesMin, best, message, leftOut: leftOut() };
   };
-  if (within.frames.length < framesMin) return tooFew(within.frames.length, ""); // C4
-  const plan = splitPlan(within.frames, settings, seed); // C3
-  const short = SPLITS.find((split) => plan.frames[split].length < splitMin[split]);
-  if (short !== undefined) {
-    const why = `, of which ${plan.frames[short].length} can be ${short} (${splitMin[short]} are needed): a ${plan.grouping === "device" ? "device" : "block of a device's frames"} is in one split only, and ${short === "TRAIN" ? "the others need theirs" : "only people's labels count there"}`;
-    return tooFew(within.frames.length, why); // C4
-  }
+  if (within.frames.length < framesMin && !isCount) return tooFew(within.frames.length, ""); // C4
+  const judgedDevices = new Set([
+    ...used.filter(({ use }) => use === "judged").map(({ deviceId }) => deviceId),
+    ...judgedMoments.map(({ deviceId }) => deviceId),
+  ]);
+  const history = { judgedDevices, judgedMoments, isTrained };
+  const plan = splitPlan({ frames: within.frames, sizes: settings, seed, history }); // C3
+  const short = isCount ? undefined : shortSplit(plan, settings);
   tally.add("not-drawn", plan.notDrawn);
   tally.add("cloud-label", plan.cloudLabels);
-  const frames = SPLITS.flatMap((split) => plan.frames[split].map((frame): ChosenFrame => ({ ...frame, split })));
-  frames.sort((a, b) => (a.digest < b.digest ? -1 : 1));
+  tally.add("beside-judged", plan.besideJudged);
+  tally.add("trained-before", plan.trainedBefore);
+  if (short !== undefined) {
+    const why = `, of which ${plan.frames[short].length} can be ${short} (${splitMin[short]} are needed): a ${plan.grouping === "device" ? "device" : "block of a device's frames"} is in one split only, and ${short === "TRAIN" ? "the others need theirs" : "only people's labels count there"}`;
+    return tooFew(within.frames.length, why, plan.besideJudged, within.frames.filter(isTrained).length); // C4
+  }
+  const chosen = SPLITS.flatMap((split) => plan.frames[split].map((frame): ChosenFrame => ({ ...frame, split })));
+  chosen.sort((a, b) => (a.digest < b.digest ? -1 : 1));
   const { grouping, isGateDrawn } = plan;
-  return { kind: "chosen", frames, grouping, isGateDrawn, leftOut: sumOfLeftOut(distinct.leftOut, tally.counts()) };
+  return { kind: "chosen", frames: chosen, grouping, isGateDrawn, leftOut: leftOut() };
 }
 
-/** The order in which frames are chosen: by label and draw, then by lot, whatever order they come in. */
-export function preferredFirst<F extends UsableFrame>(frames: readonly F[], seed: string): F[] {
+/** The order in which frames are chosen: by label and draw, new ones before those that were trained on, then by lot, whatever order they
+ * come in. */
+export function preferredFirst<F extends UsableFrame>(
+  frames: readonly F[],
+  seed: string,
+  isTrained: (frame: F) => boolean = () => false,
+): F[] {
   const ranks = frames.map((frame) => ({
     frame,
-    rank: (frame.source === "CLOUD" ? 2 : 0) + (frame.sampleDrawn ? 0 : 1),
+    rank: (frame.source === "CLOUD" ? 4 : 0) + (frame.sampleDrawn ? 0 : 2) + (isTrained(frame) ? 1 : 0),
     lot: hashOf(`${seed}\n${frame.frameId}`),
   }));
   ranks.sort((a, b) => a.rank - b.rank || a.lot - b.lot || (a.frame.frameId < b.frame.frameId ? -1 : 1));

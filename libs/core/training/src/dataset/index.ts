@@ -22,3 +22,4 @@ export { DATASET_FRAMES_MAX, frameFile, manifestText, parseDatasetManifest } fro
 export { differenceHashOf, HASH_HEIGHT, HASH_WIDTH } from "./picture-hash.ts";
 export { DatasetTable, datasetContents, datasetDetail, datasetReference, datasetView } from "./record.ts";
 export { type LabelRules, usableFrames } from "./usable-labels.ts";
+export { type UsedFrame, unjudged, usesOf } from "./used-frames.ts";

@@ -137,7 +137,9 @@ function labelling(run: TrainingRun, world: World, now: Instant, { labels }: Run
   }
   if (!isLate) return { kind: "count-labels" };
   const missing = Math.max(0, labels.trainMin - train) + Math.max(0, labels.gateMin - gate);
-  const what = `${run.labelsHave} frames of ${run.slice} have usable labels: ${train} to train on, ${gate} to judge with`;
+  const { "labels.judged": judged = 0 } = run.metrics;
+  const apart = judged === 0 ? "" : `, apart from ${judged} that candidates are judged by already`;
+  const what = `${run.labelsHave} frames of ${run.slice} have usable labels${apart}: ${train} to train on, ${gate} to judge with`;
   const need = `${labels.trainMin} and ${labels.gateMin} are needed, from devices enough to part them`;
   return end(
     "REFUSED",

@@ -109,8 +109,11 @@ const championText = ({ model, candidateVersion, slice }: TrainingRun, frames: n
 
 function counted(run: TrainingRun, count: LabelCount, now: Instant): Changed | null {
   const { usable, train, tune, gate, devices, leftOut } = count;
-  const metrics = { ...run.metrics, "labels.train": train, "labels.tune": tune, "labels.gate": gate };
-  const message = `${usable} of ${run.labelsWanted} labelled frames of ${run.slice}, from ${devices} devices: tributary labels next`;
+  const judged = leftOut["judged-before"] ?? 0;
+  const counts = { "labels.train": train, "labels.tune": tune, "labels.gate": gate, "labels.judged": judged };
+  const metrics = { ...run.metrics, ...counts };
+  const more = judged === 0 ? "" : ` (candidates are judged by ${judged} more already)`;
+  const message = `${usable} of ${run.labelsWanted} labelled frames of ${run.slice}, from ${devices} devices${more}: tributary labels next`;
   const isSame =
     run.message === message && run.metrics["labels.train"] === train && run.metrics["labels.gate"] === gate;
   if (isSame) return null;
