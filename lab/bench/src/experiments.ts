@@ -21,6 +21,7 @@ import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { calm, ExperimentFleet, type World } from "./experiments/fleet.ts";
 import { AsRouted, type Other, PeekedZTest, PerFrameTest } from "./experiments/others.ts";
 import { FRAMES, type Planned, plannedRuns } from "./experiments/planned.ts";
+import { experimentCells } from "./labels/cells.ts";
 import { judgedPhotos, testFrames } from "./routing/judged.ts";
 
 const { alpha, lateMargin } = experimentDefaults;
@@ -87,6 +88,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     progress(`${name}: ${runs} runs`);
   }
   const planned = await plannedFromPhotos(progress);
+  const labels = await experimentCells(isLong, progress);
   const of = (name: string) => results.get(name) as readonly Run[];
   const all = [...nulls, ...effects];
   const wrongOf = ({ name, right }: Named, judge: JudgeName) =>
@@ -110,6 +112,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     const gate = `${name}: the plan names the best arm, or its intervals hold the truth, in 95 %`;
     gates.push({ name: gate, passed: within / draws >= 0.95, measured: `${within} of ${draws}` });
   }
+  gates.push(...labels.gates);
   const shareOf = (name: string, verdict: ArmVerdict) =>
     percent(of(name).filter(({ verdicts }) => verdicts.tributary === verdict).length / runs);
   return {
@@ -140,9 +143,10 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
           percent(covered / draws),
         ]),
       },
+      ...labels.tables,
     ],
     gates,
-    figures: { ...Object.fromEntries(results), planned: Object.fromEntries(planned) },
+    figures: { ...Object.fromEntries(results), planned: Object.fromEntries(planned), labels: labels.figures },
   };
 }
 

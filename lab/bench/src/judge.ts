@@ -13,6 +13,7 @@ import { type Crossed, crossChecked, FEW } from "./judge/cross-check.ts";
 import { calm, Fleet, type World } from "./judge/fleet.ts";
 import { ArgoLike, type Judge, KayentaLike, PeekedZTest } from "./judge/others.ts";
 import { pictureOf } from "./judge/picture.ts";
+import { canaryCells } from "./labels/cells.ts";
 
 const FALSE_ROLLBACK_MAX = 0.05;
 
@@ -65,9 +66,11 @@ export const judge: Bench = {
   others        a z-test at every look; Kayenta's Mann-Whitney on an hour; Argo's failureLimit 3
   cross-check   re-randomisation beside production, on ${FEW.devices} devices of which ${FEW.canaries} are canary: with few the bound leans most on rates near normal
   by class      the whole and each class, merged, beside the whole alone: ${classWorldWords}
+  few labels    fleets whose labels are drawn, delayed and missing as devices', and judged by the defaults, hour by hour
 Gates: each null at most ${100 * FALSE_ROLLBACK_MAX} % false rollbacks; 1 point worse and 5 points worse seen in time; the runs do not
 refute that the cross-check, and the judge by class, call at most ${100 * metricDefaults.alpha} % of equal models harmful; 20 points of all frames,
-lost on one class, are seen in 5 minutes, and 5 points of every class hardly later than by the whole alone.
+lost on one class, are seen in 5 minutes, and 5 points of every class hardly later than by the whole alone; the runs do not refute that,
+whatever the labels, at most 5 % of harmless canaries are rolled back, and at most 5 % of harmful ones shown safe.
 With --long 2,000 runs a world, else 200 and the exact lower bound of the rate is judged.`,
   run,
 };
@@ -115,6 +118,8 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   }
   const classes = await classesJudged(runs, progress);
   gates.push(...classes.gates);
+  const labels = await canaryCells(isLong, progress);
+  gates.push(...labels.gates);
   return {
     tables: [
       {
@@ -129,9 +134,15 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
         rows: [...crossed].map(([name, found]) => crossedRow(name, found)),
       },
       ...classes.tables,
+      ...labels.tables,
     ],
     gates,
-    figures: { ...Object.fromEntries(results), crossCheck: Object.fromEntries(crossed), byClass: classes.figures },
+    figures: {
+      ...Object.fromEntries(results),
+      crossCheck: Object.fromEntries(crossed),
+      byClass: classes.figures,
+      labels: labels.figures,
+    },
     svg: pictureOf(nulls[1].name, of(nulls[1].name), harms[0].name, of(harms[0].name)),
   };
 }

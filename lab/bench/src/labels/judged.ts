@@ -77,7 +77,6 @@ export function judgeCanary(scenario: Scenario, draw: FleetDraw, arm: number, es
   const [a, b] = [control as Labelled, canary as Labelled];
   const watch = new MetricWatch({
     ...metricDefaults,
-    restartMs: Number.POSITIVE_INFINITY,
     plannedVariance: plannedVariance({
       canaries: b.arm.frames.length,
       controls: a.arm.frames.length,

@@ -80,7 +80,8 @@ export class ExperimentJudge {
     const alphaOfOne = alpha / (2 * arms); // J1
     this.logNeeded = -Math.log(alphaOfOne);
     this.#settings = settings;
-    this.#utility = mixturesOf(mixtureVariance(planned.utility, alphaOfOne), unit);
+    // Where labels are few, it is planned for a later moment: that at which the gain is known to the rope.
+    this.#utility = mixturesOf(mixtureVariance(Math.min(planned.utility, rope * rope), alphaOfOne), unit);
     this.#late = mixturesOf(mixtureVariance(planned.late, alphaOfOne), 1);
   }
 

@@ -14,10 +14,13 @@ export type ArmsPlan = {
   readonly deviceSd: number;
 };
 
+/** Where frames with a known outcome are few, evidence is planned for a later moment: that at which the comparison is known to a point. */
+const PLANNED_SD_MAX = 0.01;
+
 /** Variance of the comparison at the planned moment. */
 export function plannedVariance({ canaries, controls, rate, frames, deviceSd }: ArmsPlan): number {
   const perDevice = deviceSd ** 2 + (rate * (1 - rate)) / frames;
-  return perDevice / canaries + perDevice / controls;
+  return Math.min(perDevice / canaries + perDevice / controls, PLANNED_SD_MAX ** 2);
 }
 
 export const DEVICES_MIN = 8;
