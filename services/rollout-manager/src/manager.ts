@@ -185,6 +185,11 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     return this.#isCaughtUp || "still reading what Kafka holds";
   }
 
+  /** True, or for how long canaries have not been looked at. */
+  get looks(): true | string {
+    return this.#watch.standstill ?? true;
+  }
+
   async onModuleInit(): Promise<void> {
     const { reader, clock, random, telemetry } = this.#options;
     const { signal } = this.#stop;
