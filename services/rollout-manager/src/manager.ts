@@ -143,6 +143,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
       metrics,
       slices,
       judge,
+      goneMs: config.fleet.goneMs,
       limits,
       clock,
       random,

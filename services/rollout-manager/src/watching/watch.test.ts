@@ -32,6 +32,7 @@ test("looks at every moment once, in order and when it is over, whatever fails (
       models: new ModelTable(),
       metrics: new FleetMetrics(),
       judge,
+      goneMs: 24 * 60 * MINUTE,
       limits,
       random,
       telemetry,
@@ -88,6 +89,7 @@ describe("a clock that is hours ahead for a moment", () => {
       models: new ModelTable(),
       metrics: new FleetMetrics(),
       judge,
+      goneMs: 24 * 60 * MINUTE,
       limits,
       random: seededRandom(1),
       telemetry,
@@ -125,4 +127,47 @@ describe("a clock that is hours ahead for a moment", () => {
       /^looks at canaries are overdue by \d{4} s: it read \d+ s beyond the clock; restart it$/,
     );
   });
+});
+
+test("forgets the metrics of devices that are silent for over a week, and of no others", async () => {
+  const HOUR = 60 * MINUTE;
+  const stop = new AbortController();
+  let now = T0;
+  const metrics = new FleetMetrics();
+  metrics.observe("gone", "m", "accuracy", 1, 1, T0);
+  const devices: number[] = [];
+  const { judge, limits } = configSchema.parse({ judge: { lookEveryMs: HOUR } });
+  const watch = new Watch({
+    models: new ModelTable(),
+    metrics,
+    judge,
+    goneMs: 24 * HOUR,
+    limits,
+    random: seededRandom(1),
+    telemetry: silentTelemetry(),
+    controller: {
+      experiments: new RolloutController(new FleetMetrics()).experiments,
+      rollouts: [],
+      rollout: () => null,
+      evidence: () => null,
+      noted: () => {},
+      look: (at) => {
+        metrics.observe("here", "m", "accuracy", 1, 1, at);
+        devices.push(metrics.devices);
+        if (devices.length === 9 * 24) stop.abort();
+      },
+    },
+    slices: new MemoryKafka(),
+    onFrames: () => {},
+    clock: {
+      now: () => now,
+      monotonicMs: () => now,
+      sleep: async (ms) => {
+        now += ms;
+      },
+    },
+  });
+  await watch.run(stop.signal);
+  expect(devices.indexOf(1)).toBe(8 * 24 + 1);
+  expect(devices.at(-1)).toBe(1);
 });

@@ -25,6 +25,8 @@ export type WatchOptions = {
   readonly metrics: FleetMetrics;
   readonly slices: PartitionReader;
   readonly judge: RolloutManagerConfig["judge"];
+  /** A rollout does not wait for a device that has been silent for so long. */
+  readonly goneMs: number;
   readonly limits: LabelJoinLimits;
   /** Before every look: the devices with frames since the one before. */
   readonly onFrames: (deviceIds: Iterable<string>) => void;
@@ -34,6 +36,9 @@ export type WatchOptions = {
 };
 
 const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+/** Metrics of a device that was silent for so long are forgotten, or for as long as a rollout waits for it. */
+const FORGET_MS_MIN = 7 * DAY;
 /** Frames of the model before are nearly all below it, so that chance alone misses few. */
 const LATENCY_HEADROOM = 1.5;
 /** A look that is overdue by so long is a standstill, however often looks are. */
@@ -150,7 +155,7 @@ export class Watch {
   }
 
   #look(at: Instant): void {
-    const { clock, controller, metrics, onFrames, telemetry } = this.#options;
+    const { clock, controller, metrics, judge, goneMs, onFrames, telemetry } = this.#options;
     onFrames(this.#fold.takeTouched());
     const startedMs = clock.monotonicMs();
     controller.look(at);
@@ -161,6 +166,9 @@ export class Watch {
       telemetry.emit(looked, { uid, sinceMs: evidence.sinceMs, why: evidence.why, ms });
     }
     metrics.keepCounters((uid) => controller.rollout(uid) !== null);
+    // At each day's first look, so that every instance forgets at the same one (W1).
+    if (Math.floor(at / DAY) > Math.floor((at - judge.lookEveryMs) / DAY))
+      metrics.prune(at - Math.max(FORGET_MS_MIN, goneMs));
   }
 
   // Limits that rollouts set for the fold.

@@ -277,7 +277,10 @@ export class Experiments {
     const undecided = arms.slice(1).filter(({ verdict }) => verdict === null);
     tracked.why = ratio.isMismatch
       ? MISMATCH
-      : (missing ?? `undecided: ${undecided.map(({ name }) => name).join(", ")}`);
+      : (missing ??
+        (undecided.length === 0
+          ? "every arm has its verdict"
+          : `undecided: ${undecided.map(({ name }) => name).join(", ")}`));
   }
 
   /** `endsAt`: null while it goes on. */
