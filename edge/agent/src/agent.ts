@@ -129,7 +129,7 @@ export class Agent implements HttpPorts {
     };
     this.#lite = models.lite;
     this.#driver = this.#makeDriver();
-    this.#sensors = new Sensors(config.driving.sensors ?? thermalZones(), (refused) =>
+    this.#sensors = new Sensors(config.driving.sensors ?? thermalZones(), clock, (refused) =>
       telemetry.emit(events.sensorRefused, refused),
     );
     const { hook } = config.driving;

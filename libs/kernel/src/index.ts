@@ -12,6 +12,7 @@ export {
   makeBootId,
   parseFrameId,
 } from "./ids.ts";
+export { Oldest } from "./oldest.ts";
 export { type Random, seededRandom } from "./random.ts";
 export { linkedSignal } from "./signals.ts";
 export { sourceOf } from "./source.ts";

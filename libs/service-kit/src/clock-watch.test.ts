@@ -78,6 +78,19 @@ describe("a process's clock against Kafka's", () => {
     expect(watch.check()).toBe(true);
   });
 
+  test("bounds what goes by it: never beyond Kafka's, and right again at once (clock-watch.ts W3)", async () => {
+    const { watch, start, set } = world(() => exact);
+    set(6 * HOUR_MS);
+    expect(watch.bounded.now()).toBe(KAFKA_AT_ZERO + 1_000 + 6 * HOUR_MS); // Kafka's is not known yet.
+    await start();
+    await watch.tried;
+    expect(watch.bounded.now()).toBe(KAFKA_AT_ZERO + 1_000);
+    set(-HOUR_MS);
+    expect(watch.bounded.now()).toBe(KAFKA_AT_ZERO + 1_000 - HOUR_MS);
+    set(0);
+    expect(watch.bounded.now()).toBe(KAFKA_AT_ZERO + 1_000);
+  });
+
   test("subtracts the uncertainty of the round trip (clock-watch.ts W1)", async () => {
     const { watch, start, set } = world(() => ({ ...exact, uncertaintyMs: 3_000 }));
     set(7_900);

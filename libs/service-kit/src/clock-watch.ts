@@ -7,9 +7,11 @@
  * W1. The process is not ready when its clock is certainly off by more than the bound; the uncertainty of the round trip is
  *     subtracted.
  * W2. A clock that cannot be compared (no Kafka, no probe topic) does not make the process unready: what needs Kafka reports
- *     that itself. The last reading stays valid. */
+ *     that itself. The last reading stays valid.
+ * W3. What a clock far ahead would delete, let expire or skip for good goes by `bounded`: never beyond Kafka's clock, as far as
+ *     that is known, and right again at once when the process's is. */
 import { type ClockReading, clockOffsetMs } from "@tributary/kafka";
-import { type Clock, reasonOf } from "@tributary/kernel";
+import { type Clock, type Instant, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { clockAgrees, clockOff, clockUnknown } from "./events.ts";
 import type { HealthCheck } from "./health.ts";
@@ -25,7 +27,12 @@ const EVERY_MS = { agreed: 30_000, other: 5_000 };
 const READ_MS_MAX = 10_000;
 
 export class ClockWatch {
+  /** The process's clock, whose `now` is not beyond Kafka's. (W3) */
+  readonly bounded: Clock;
+  /** Resolves when the first comparison was tried. */
+  readonly tried: Promise<void>;
   readonly #options: ClockWatchOptions;
+  readonly #onTried: () => void;
   readonly #stop = new AbortController();
   #reading: ClockReading | undefined;
   #isTried = false;
@@ -33,7 +40,15 @@ export class ClockWatch {
   #running: Promise<void> | undefined;
 
   constructor(options: ClockWatchOptions) {
+    const { clock } = options;
     this.#options = options;
+    this.bounded = {
+      now: () => Math.min(clock.now(), this.#kafkaNow()),
+      monotonicMs: () => clock.monotonicMs(),
+      sleep: (ms, signal) => clock.sleep(ms, signal),
+    };
+    const { promise, resolve } = Promise.withResolvers<void>();
+    [this.tried, this.#onTried] = [promise, resolve];
     const help = "How far this process's clock is ahead of Kafka's; negative when behind";
     options.telemetry.gauge({ name: "tributary_clock_offset_seconds", help }, () => this.#offsetMs() / 1_000);
   }
@@ -63,6 +78,7 @@ export class ClockWatch {
     while (!this.#stop.signal.aborted) {
       await this.#read();
       this.#isTried = true;
+      this.#onTried();
       this.#report();
       const everyMs = this.#reported === "agrees" ? EVERY_MS.agreed : EVERY_MS.other;
       await clock.sleep(everyMs, this.#stop.signal).catch(() => {});
@@ -98,6 +114,13 @@ export class ClockWatch {
     if (offsetMs !== undefined) telemetry.emit(clockOff, { offsetMs, reason: describe(offsetMs, offsetMsMax) });
     else if (this.#reported !== undefined) telemetry.emit(clockAgrees, { offsetMs: this.#offsetMs() });
     this.#reported = now;
+  }
+
+  /** Infinite: it is not known. */
+  #kafkaNow(): Instant {
+    return this.#reading === undefined
+      ? Number.POSITIVE_INFINITY
+      : this.#reading.kafkaAtZero + this.#options.clock.monotonicMs();
   }
 
   #offsetMs(): number {

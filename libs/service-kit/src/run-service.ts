@@ -177,6 +177,7 @@ class ServiceProcess<C extends ServiceConfig> {
     const [random, telemetry, { signal }] = [Math.random, this.#telemetry, this.#stop];
     try {
       await awaitTopics({ topics, reader, onWait, clock, random, telemetry, signal });
+      await this.#clockWatch.tried; // What starts now may go by Kafka's clock (clock-watch.ts W3).
       problem = undefined;
     } finally {
       await reader.close();

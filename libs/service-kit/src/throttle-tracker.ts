@@ -8,7 +8,7 @@
  * T2. Changes are reported at once, and the present state once a minute. A report that Kafka did not take is repeated. */
 import { DeviceThrottled, topics } from "@tributary/contracts";
 import { cloudEventHeaders, type OutRecord, type RecordSink } from "@tributary/kafka";
-import { type Clock, type Instant, reasonOf, repeatLater } from "@tributary/kernel";
+import { type Clock, type Instant, Oldest, reasonOf, repeatLater } from "@tributary/kernel";
 import { defineEvent, type Telemetry } from "@tributary/telemetry";
 
 export const deviceThrottled = defineEvent<{ deviceId: string; reason: string }>({
@@ -48,6 +48,7 @@ export type ThrottleTrackerOptions = {
 export class ThrottleTracker {
   readonly #options: ThrottleTrackerOptions;
   readonly #devices = new Map<string, Device>();
+  readonly #oldest = new Oldest(this.#devices);
   readonly #stop = new AbortController();
   #reporting: Promise<void> = Promise.resolve();
 
@@ -73,7 +74,7 @@ export class ThrottleTracker {
     const device = this.#devices.get(deviceId) ?? { reasons: new Map<string, Held>(), reportedAt: 0, isChanged: false };
     this.#devices.delete(deviceId);
     this.#devices.set(deviceId, device);
-    if (this.#devices.size > DEVICES_MAX) this.#devices.delete(this.#devices.keys().next().value as string);
+    this.#oldest.trim(DEVICES_MAX);
     const held = device.reasons.get(reason) ?? { count: 0n, recent: 0, at: now, since: now, isThrottled: false };
     device.reasons.set(reason, held);
     held.recent = held.recent * Math.exp(-Math.max(0, now - held.at) / RECENT_MS) + weight;

@@ -2,8 +2,8 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
 import { fleetStreams } from "@tributary/drift";
 import { KafkaReader } from "@tributary/kafka";
-import { type Clock, repeatLater } from "@tributary/kernel";
-import { CLOCK, CONFIG, Health, HeldPartitions, TELEMETRY } from "@tributary/service-kit";
+import { repeatLater } from "@tributary/kernel";
+import { ClockWatch, CONFIG, Health, HeldPartitions, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { type DriftMonitorConfig, detectorSettingsOf } from "./config.ts";
 import { FleetSize } from "./fleet-size.ts";
@@ -25,7 +25,7 @@ export class Partitions
 
   constructor(
     @Inject(CONFIG) config: DriftMonitorConfig,
-    @Inject(CLOCK) clock: Clock,
+    clockWatch: ClockWatch,
     @Inject(TELEMETRY) telemetry: Telemetry,
     reader: KafkaReader,
     fence: StateSink,
@@ -33,6 +33,7 @@ export class Partitions
     fleet: FleetSize,
     health: Health,
   ) {
+    const clock = clockWatch.bounded; // One far ahead would forget every device.
     const detector = detectorSettingsOf(config);
     const options = {
       reader,

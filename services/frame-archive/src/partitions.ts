@@ -2,8 +2,8 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
 import type { BlobStore } from "@tributary/blob-store";
 import { codeOf, KafkaReader } from "@tributary/kafka";
-import { type Clock, reasonOf, repeatLater } from "@tributary/kernel";
-import { CLOCK, CONFIG, Health, HeldPartitions, TELEMETRY } from "@tributary/service-kit";
+import { reasonOf, repeatLater } from "@tributary/kernel";
+import { ClockWatch, CONFIG, Health, HeldPartitions, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { capsOf, type FrameArchiveConfig, ttlMsOf } from "./config.ts";
 import { roundFailed } from "./events.ts";
@@ -28,7 +28,7 @@ export class Partitions
 
   constructor(
     @Inject(CONFIG) config: FrameArchiveConfig,
-    @Inject(CLOCK) clock: Clock,
+    clockWatch: ClockWatch,
     @Inject(TELEMETRY) telemetry: Telemetry,
     @Inject(BLOBS) blobs: BlobStore,
     reader: KafkaReader,
@@ -36,6 +36,7 @@ export class Partitions
     tables: Tables,
     health: Health,
   ) {
+    const clock = clockWatch.bounded; // To one far ahead every frame would be old.
     const { sentFramesMax, backlogFramesMax, pixelsMax } = config.limits;
     const settings = { caps: capsOf(config), ttlMs: ttlMsOf(config), sentFramesMax, backlogFramesMax, pixelsMax };
     super((number) => new PartitionWorker({ number, reader, fence, blobs, tables, settings, clock, telemetry }));

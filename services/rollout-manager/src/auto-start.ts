@@ -10,7 +10,7 @@
  *     the model. */
 import type { Model } from "@tributary/contracts";
 import { codeOf } from "@tributary/kafka";
-import { type Clock, Failure, reasonOf } from "@tributary/kernel";
+import { type Clock, Failure, Oldest, reasonOf } from "@tributary/kernel";
 import type { ModelTable } from "@tributary/models";
 import type { Telemetry } from "@tributary/telemetry";
 import { BY } from "./by.ts";
@@ -38,6 +38,7 @@ export class AutoStart {
   readonly #options: AutoStartOptions;
   /** Digests of packages that had a rollout. */
   readonly #rolledOut = new Set<string>();
+  readonly #oldest = new Oldest(this.#rolledOut);
   /** Why a rollout cannot start, by uid. */
   readonly #refused = new Map<string, string>();
   #modelsSeen = -1;
@@ -50,10 +51,7 @@ export class AutoStart {
   /** The log has a rollout of this package. */
   created(modelDigest: string): void {
     this.#rolledOut.add(modelDigest);
-    for (const oldest of this.#rolledOut) {
-      if (this.#rolledOut.size <= ROLLED_OUT_MAX) break;
-      this.#rolledOut.delete(oldest);
-    }
+    this.#oldest.trim(ROLLED_OUT_MAX);
   }
 
   /** Starts the rollouts of waiting challengers: at once when models or aliases changed, else every `EVERY_MS`. */

@@ -86,6 +86,11 @@ export function addGauges(telemetry: Telemetry, measured: Measured): void {
   gauge("fold_behind_seconds", "How far the metrics that are read are behind the present", () =>
     Number.isFinite(watch.behindMs) ? watch.behindMs / 1_000 : 0,
   );
+  gauge(
+    "fold_overdue_seconds",
+    "For how long the next look has been due, without a record more",
+    () => watch.overdueMs / 1_000,
+  );
   gauge("fleet_devices", "Devices that reported", () => fleet.size);
   gauge(
     "contradicted_devices",

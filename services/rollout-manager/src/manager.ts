@@ -143,6 +143,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
       metrics,
       slices,
       judge,
+      goneMs: config.fleet.goneMs,
       limits,
       clock,
       random,
@@ -183,6 +184,11 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
   /** True, or what is still missing. */
   get health(): true | string {
     return this.#isCaughtUp || "still reading what Kafka holds";
+  }
+
+  /** True, or for how long canaries have not been looked at. */
+  get looks(): true | string {
+    return this.#watch.standstill ?? true;
   }
 
   async onModuleInit(): Promise<void> {

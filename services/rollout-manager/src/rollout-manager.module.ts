@@ -1,9 +1,8 @@
 import { Module } from "@nestjs/common";
 import { APP_FILTER } from "@nestjs/core";
 import { KafkajsSink, KafkaReader } from "@tributary/kafka";
-import type { Clock, Random } from "@tributary/kernel";
+import type { Random } from "@tributary/kernel";
 import {
-  CLOCK,
   ClockWatch,
   CONFIG,
   Health,
@@ -27,15 +26,16 @@ function managerOf(
   reader: KafkaReader,
   slices: KafkaReader,
   sink: KafkajsSink,
-  clock: Clock,
   clockWatch: ClockWatch,
   random: Random,
   telemetry: Telemetry,
   health: Health,
 ): Manager {
   const isClockOff = () => clockWatch.isOff;
+  const clock = clockWatch.bounded; // A look beyond Kafka's clock would be the last one until then.
   const manager = new Manager({ config, reader, slices, sink, clock, isClockOff, random, telemetry });
   health.add("topics", () => manager.health);
+  health.add("looks", () => manager.looks);
   return manager;
 }
 
@@ -47,7 +47,7 @@ function managerOf(
     {
       provide: Manager,
       useFactory: managerOf,
-      inject: [CONFIG, KafkaReader, SLICES, KafkajsSink, CLOCK, ClockWatch, RANDOM, TELEMETRY, Health],
+      inject: [CONFIG, KafkaReader, SLICES, KafkajsSink, ClockWatch, RANDOM, TELEMETRY, Health],
     },
     {
       provide: APP_FILTER,

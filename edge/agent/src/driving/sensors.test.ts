@@ -1,8 +1,10 @@
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { closeSync, linkSync, mkdtempSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import type { Reading } from "@tributary/driving";
+import { systemClock } from "@tributary/kernel";
 import { waitFor } from "@tributary/testing";
 import { Sensors, sensorValue } from "./sensors.ts";
 
@@ -51,6 +53,7 @@ test("the hottest counts; what was once throttled is not now; a broken one is na
       { kind: "throttled", command: ["cat", join(folder, "bits")], scale: 1 },
       { kind: "celsius", file: "/dev/zero", scale: 1 }, // It never ends.
     ],
+    systemClock,
     ({ sensor }) => refused.push(sensor),
   );
   try {
@@ -74,6 +77,45 @@ test("the hottest counts; what was once throttled is not now; a broken one is na
     expect(refused).toEqual(["/dev/zero", join(folder, "b"), join(folder, "a")]);
   } finally {
     sensors.stop();
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("a sensor that hangs has no reading once its last one is ten seconds old, is named once, and may recover", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tributary-sensors-"));
+  const [file, fifo, next] = ["a", "fifo", "next"].map((name) => join(folder, name)) as [string, string, string];
+  const refused: object[] = [];
+  let now = 0;
+  let last: Reading | undefined;
+  const sensors = new Sensors([{ kind: "celsius", file, scale: 0.001 }], { monotonicMs: () => now }, (one) =>
+    refused.push(one),
+  );
+  const reads = (celsius: number | null) => waitFor(() => last?.celsius === celsius, { what: `${celsius} C` });
+  try {
+    writeFileSync(file, "41000");
+    sensors.start(20, (reading) => {
+      last = reading;
+    });
+    await reads(41);
+    execFileSync("mkfifo", [fifo]); // It is not opened before somebody writes to it: a read hangs.
+    linkSync(fifo, next);
+    renameSync(next, file);
+    await waitFor(
+      () => {
+        now += 1_000;
+        return last?.celsius === null;
+      },
+      { what: "no reading" },
+    );
+    now += 3_600_000;
+    writeFileSync(next, "42000");
+    renameSync(next, file);
+    closeSync(openSync(fifo, "r+")); // The read that hung ends without a value.
+    await reads(42);
+    expect(refused).toEqual([{ sensor: file, reason: "no answer for 10 s" }]);
+  } finally {
+    sensors.stop();
+    closeSync(openSync(fifo, "r+"));
     rmSync(folder, { recursive: true });
   }
 });

@@ -2,12 +2,12 @@
  * Temperatures and throttling of the hardware, read from files and programs.
  *
  * What cannot be read or understood is no reading: it is named once, counted, and changes no level (ladder.ts V5). A read that hangs
- * keeps only its own sensor from being read again.
+ * keeps only its own sensor from being read again, and what it read before is no reading any more once it is old.
  */
 import { execFile } from "node:child_process";
 import { createReadStream, readdirSync } from "node:fs";
 import type { Reading } from "@tributary/driving";
-import { Failure, reasonOf } from "@tributary/kernel";
+import { type Clock, Failure, reasonOf } from "@tributary/kernel";
 import type { DrivingConfig } from "../config.ts";
 import { textUpTo } from "../text-up-to.ts";
 
@@ -16,6 +16,8 @@ export type SensorConfig = NonNullable<DrivingConfig["sensors"]>[number];
 export type SensorRefused = { readonly sensor: string; readonly reason: string };
 
 const COMMAND_MS_MAX = 5_000;
+/** A value is no reading once it is as old as this, and as three turns. */
+const VALUE_MS_MAX = 10_000;
 const OUTPUT_BYTES_MAX = 4_096;
 const ZONES = "/sys/class/thermal";
 /** A silicon sensor outside of it is broken. */
@@ -37,19 +39,26 @@ export function thermalZones(folder = ZONES): SensorConfig[] {
 export class Sensors {
   readonly #sensors: readonly SensorConfig[];
   readonly #onRefused: (refused: SensorRefused) => void;
-  readonly #values = new Map<SensorConfig, number>();
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  readonly #values = new Map<SensorConfig, { readonly value: number; readonly readAtMs: number }>();
   readonly #reading = new Set<SensorConfig>();
   readonly #refused = new Set<SensorConfig>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(sensors: readonly SensorConfig[], onRefused: (refused: SensorRefused) => void) {
+  constructor(
+    sensors: readonly SensorConfig[],
+    clock: Pick<Clock, "monotonicMs">,
+    onRefused: (refused: SensorRefused) => void,
+  ) {
     this.#sensors = sensors;
+    this.#clock = clock;
     this.#onRefused = onRefused;
   }
 
   start(everyMs: number, onReading: (reading: Reading) => void): void {
     if (this.#sensors.length === 0) return;
     this.#timer = setInterval(() => {
+      this.#forgetOld(Math.max(VALUE_MS_MAX, 3 * everyMs));
       onReading(this.#now());
       for (const sensor of this.#sensors) void this.#read(sensor);
     }, everyMs);
@@ -62,7 +71,7 @@ export class Sensors {
   /** By the values of the last turn. */
   #now(): Reading {
     const of = (kind: SensorConfig["kind"]) =>
-      this.#sensors.filter((sensor) => sensor.kind === kind).flatMap((sensor) => this.#values.get(sensor) ?? []);
+      this.#sensors.filter((sensor) => sensor.kind === kind).flatMap((sensor) => this.#values.get(sensor)?.value ?? []);
     const [celsius, throttled] = [of("celsius"), of("throttled")];
     return {
       celsius: celsius.length === 0 ? null : Math.max(...celsius),
@@ -74,15 +83,27 @@ export class Sensors {
     if (this.#reading.has(sensor)) return;
     this.#reading.add(sensor);
     try {
-      this.#values.set(sensor, sensorValue(sensor, await textOf(sensor)));
+      const value = sensorValue(sensor, await textOf(sensor));
+      this.#values.set(sensor, { value, readAtMs: this.#clock.monotonicMs() });
       this.#refused.delete(sensor);
     } catch (error) {
-      this.#values.delete(sensor);
-      if (!this.#refused.has(sensor)) this.#onRefused({ sensor: nameOf(sensor), reason: reasonOf(error) });
-      this.#refused.add(sensor);
+      this.#refuse(sensor, reasonOf(error));
     } finally {
       this.#reading.delete(sensor);
     }
+  }
+
+  /** A read that hangs leaves the value of before. */
+  #forgetOld(ageMsMax: number): void {
+    const now = this.#clock.monotonicMs();
+    for (const [sensor, { readAtMs }] of this.#values)
+      if (now - readAtMs > ageMsMax) this.#refuse(sensor, `no answer for ${ageMsMax / 1_000} s`);
+  }
+
+  #refuse(sensor: SensorConfig, reason: string): void {
+    this.#values.delete(sensor);
+    if (!this.#refused.has(sensor)) this.#onRefused({ sensor: nameOf(sensor), reason });
+    this.#refused.add(sensor);
   }
 }
 

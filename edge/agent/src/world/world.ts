@@ -7,7 +7,7 @@
  * O3. On trial, a table that makes the truths less likely than perception alone fails once that is no chance (`isWorse`).
  */
 import type { Digest } from "@tributary/kernel";
-import { Failure, reasonOf } from "@tributary/kernel";
+import { Failure, Oldest, reasonOf } from "@tributary/kernel";
 import type { WorldPackage } from "@tributary/model-store";
 import {
   classesIn,
@@ -53,6 +53,7 @@ export class World {
   #active: WorldPackage;
   #guard: Guard = guardStart;
   readonly #waiting = new Map<string, Answers>();
+  readonly #oldest = new Oldest(this.#waiting);
   #unusable: Unusable | null = null;
   /** p(class | context) of the last context, which is the same for many frames. */
   #inContext: { readonly digest: Digest; readonly text: string; readonly shares: Shares } | undefined;
@@ -113,7 +114,7 @@ export class World {
       worldDigest: digest,
       remember: (frameId) => {
         this.#waiting.set(frameId, { digest, plain: own, withContext });
-        if (this.#waiting.size > WAITING_MAX) this.#waiting.delete(this.#waiting.keys().next().value as string);
+        this.#oldest.trim(WAITING_MAX);
       },
     };
   }

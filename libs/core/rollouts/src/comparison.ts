@@ -10,8 +10,10 @@
  *
  * J1. It starts when the canary's devices have the model, and goes on through pauses, analyses and the next widening, until
  *     that reaches the control: harm rolls the model back whenever it shows (decide.ts D2).
- * J2. A rollout that compares `k` times gives each a k-th of every alpha: the whole keeps its specification's alpha (G11). One
- *     that starts while a canary is paused half updated gets half of that, and the one after it the other half.
+ * J2. A rollout that compares `k` times gives each a k-th of every alpha: the whole keeps its specification's alpha (G11). Of
+ *     each part a tenth is for the first devices that run the model, while others still install it, and a tenth for those that
+ *     run it when the rollout pauses meanwhile. These start once `DEVICES_MIN` run it, count these devices alone, and may
+ *     show harm; they widen nothing.
  * J6. Counters of an external monitoring system do not show which devices are heard, so a metric from there needs increases as
  *     new as frames must be: what it showed before it went silent does not widen anything (G5).
  * J7. A problem of a metric's source (a note) stands in the evidence and decides nothing. */
@@ -321,12 +323,13 @@ export class Comparison {
 
   /** Null: everybody is heard who should be. */
   #silenceIn(heard: Heard): string | null {
-    const { canary, control } = this.analysis.plan;
+    const { canary, control, absent = [] } = this.analysis.plan;
+    const canaries = canary.length - absent.length;
     const least = this.#settings.heardShareMin;
     const controlShare = heard.control / control.length;
     // Rounded down: of eight devices one may be away.
-    if (controlShare < least / 2 || heard.canary < Math.floor(least * controlShare * canary.length))
-      return `${heard.canary} of ${canary.length} canary and ${heard.control} of ${control.length} control devices are heard`;
+    if (controlShare < least / 2 || heard.canary < Math.floor(least * controlShare * canaries))
+      return `${heard.canary} of ${canaries} canary and ${heard.control} of ${control.length} control devices are heard`;
     const others = heard.canary - heard.canaryOnCandidate;
     if (heard.canaryOnCandidate < Math.floor(least * heard.canary))
       return `the frames of ${others} of ${heard.canary} canary devices are another model's`;

@@ -195,7 +195,7 @@ describe("what is compared", () => {
     one.obey((INSTALLS_AT + 10) * MINUTE);
     one.settle((INSTALLS_AT + 10) * MINUTE);
     const { alpha } = (one.controller.evidence("r1") as { metrics: { alpha: number }[] }).metrics[0] ?? {};
-    expect(alpha).toBe(0.01); // comparison.ts J2: the other half was the pause's.
+    expect(alpha).toBeCloseTo(0.8 * 0.02); // comparison.ts J2: a fifth was for the first devices, before and in the pause.
     frames(one, random, INSTALLS_AT + 10, INSTALLS_AT + 60);
     expect(one.rollout).toMatchObject({
       weight: 10,
@@ -203,6 +203,110 @@ describe("what is compared", () => {
         why: expect.stringMatching(/^accuracy fell by \d+\.\d points \(-?\d+\.\d to \d+\.\d\) against the control$/),
       },
     });
+  });
+});
+
+describe("while a part of the canary installs the model", () => {
+  const STARTS_AT = 24 * 60;
+  const shadowing = (generation: bigint) => ({
+    generation,
+    modelDigest: NEW,
+    phase: "SHADOWING",
+    code: "",
+    reason: "",
+  });
+
+  /** From the start on, `arrived` devices of 16 run the model, the others shadow it. */
+  function* minutes(random: () => number, arrived: number, accuracy: number, one = new Alone()) {
+    const order = new Map(DEVICES.map((deviceId, i) => [deviceId, i]));
+    one.obey(0);
+    for (let minute = 0; minute < STARTS_AT + 120; minute++) {
+      if (minute === STARTS_AT) one.add(minute * MINUTE, created("6h"));
+      for (const deviceId of DEVICES) {
+        const { modelDigest = OLD, generation = 0n } = one.controller.devices.wanted(deviceId).get(SLOT) ?? {};
+        const runs = (order.get(deviceId) as number) < arrived ? modelDigest : OLD;
+        const update = modelDigest === runs ? null : shadowing(generation);
+        if (minute >= STARTS_AT)
+          one.controller.devices.reported(deviceId, SLOT, stateOf({ generation, modelDigest: runs, update }));
+        let right = 0;
+        for (let i = 0; i < 12; i++) if (random() < (runs === NEW ? accuracy : 0.9)) right += 1;
+        one.fleet.observe(deviceId, runs, "accuracy", right, 12, minute * MINUTE + 30_000);
+      }
+      one.controller.look((minute + 1) * MINUTE);
+      if (minute >= STARTS_AT) one.settle((minute + 1) * MINUTE);
+      yield { minute: minute - STARTS_AT, one };
+    }
+  }
+
+  test("harm of the first devices that run it rolls it back, before the others have it", () => {
+    for (let seed = 1; seed <= 5; seed++) {
+      let last = new Alone();
+      for (const { minute, one } of minutes(seededRandom(seed), 8, 0.6)) {
+        last = one;
+        if (minute >= 30 || (minute >= 0 && one.rollout.aborted !== null)) break;
+      }
+      expect([seed, last.rollout.aborted?.why]).toEqual([seed, expect.stringMatching(/^accuracy fell by/)]);
+      expect(last.rollout.evidence).toMatchObject({ metrics: [{ alpha: expect.closeTo(0.002) }] });
+    }
+  });
+
+  test.each([
+    ["fewer than an arm needs", 7, 0.6],
+    ["an equal model's", 12, 0.9],
+  ])("nothing is concluded from %s, and nothing widens by it", (_, arrived, accuracy) => {
+    for (const { minute, one } of minutes(seededRandom(1), arrived, accuracy)) {
+      if (minute < 0) continue;
+      expect(one.rollout).toMatchObject({ weight: 10, step: 0, aborted: null, analysis: "Pending" });
+      expect([minute, one.rollout.phase]).toEqual([minute, minute <= 60 ? "Progressing" : "Paused"]);
+      if (minute === 90) break;
+    }
+  });
+
+  test("the devices that are not there yet are neither compared nor silent", () => {
+    for (const { minute, one } of minutes(seededRandom(2), 12, 0.9)) {
+      if (minute < 20) continue;
+      expect(one.controller.evidence("r1")).toMatchObject({
+        startedAtMs: (STARTS_AT + 3) * MINUTE,
+        canary: { devices: 16, heard: 12, onModel: 12, silent: [] },
+        metrics: [{ canary: { devices: 12 } }],
+      });
+      expect(one.controller.seen("r1", 0)).toMatchObject({ reached: 16, updated: 12, installing: 4 });
+      break;
+    }
+  });
+
+  test("an instance that folds the same again comes to the same looks", () => {
+    const live: unknown[] = [];
+    const again = new Alone();
+    const events: [number, RolloutChange][] = [];
+    const frames: Parameters<FleetMetrics["observe"]>[] = [];
+    const one = new Alone();
+    const observe = one.fleet.observe.bind(one.fleet);
+    one.fleet.observe = (...args) => {
+      frames.push(args);
+      return observe(...args);
+    };
+    const add = one.add.bind(one);
+    one.add = (at, change, uid) => {
+      events.push([at, change]);
+      return add(at, change, uid);
+    };
+    for (const { minute } of minutes(seededRandom(3), 12, 0.9, one)) {
+      if (minute < 0) continue;
+      live.push((one.controller.evidence("r1") as { looks?: unknown } | null)?.looks ?? null);
+      if (minute === 30) break;
+    }
+    for (const [at, change] of events) again.add(at, change); // Events are read before the first frame.
+    const looks: unknown[] = [];
+    let next = 0;
+    for (let minute = 0; minute <= STARTS_AT + 30; minute++) {
+      for (; next < (minute + 1) * DEVICES.length; next++) again.fleet.observe(...(frames[next] as (typeof frames)[0]));
+      again.controller.look((minute + 1) * MINUTE);
+      if (minute >= STARTS_AT)
+        looks.push((again.controller.evidence("r1") as { looks?: unknown } | null)?.looks ?? null);
+    }
+    expect(looks).toEqual(live);
+    expect(live.at(-1)).not.toEqual([]);
   });
 });
 

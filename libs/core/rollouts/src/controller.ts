@@ -22,7 +22,9 @@ import { type DeviceEntry, DeviceSlots, type DeviceState, UNPINNED } from "./dev
 import type { LogEvent, RolloutChange } from "./events.ts";
 import type { AnalysisEvidence } from "./evidence.ts";
 import { Experiments } from "./experiment/experiments.ts";
+import type { AnalysisPlan } from "./fleet-metrics/analysis.ts";
 import type { FleetMetrics } from "./fleet-metrics/fleet-metrics.ts";
+import { DEVICES_MIN } from "./judge/plan.ts";
 import { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
 import { isFinished, type Rollout, stepOf } from "./rollout.ts";
 import { classesJudged } from "./segments.ts";
@@ -50,6 +52,8 @@ export const controllerDefaults: ControllerSettings = {
 const UNDER_WAY = new Set(["WAITING", "DOWNLOADING", "VERIFYING", "SHADOWING", "PROBATION"]);
 /** After these no device that the weight reaches waits for the pace any more. */
 const ENDS_PACING = new Set<RolloutChange["kind"]>(["step-finished", "promoted", "completed"]);
+/** Of these, what makes progress by itself. (decide.ts D7) */
+const INSTALLING = new Set(["DOWNLOADING", "VERIFYING", "SHADOWING", "PROBATION"]);
 const BACK = new Set(["REFUSED", "REVERTED"]);
 const REFUSED_NAMED_MAX = 20;
 const NOTE_MAX = 200;
@@ -61,8 +65,9 @@ type Tracked = {
   comparison: Comparison | null;
   /** Weight that the comparison is of. */
   comparedWeight: number;
-  /** It started with a pause: not all of the canary had the model yet. */
-  startedPaused: boolean;
+  /** How many comparisons of the first devices there were, or are awaited, while the rest of the canary installs the model. 0:
+   * what is compared is the whole canary. (comparison.ts J2) */
+  early: number;
   /** Generation at which it started, or was retried: earlier reports of devices are of another attempt. */
   startedAt: bigint;
   /** How many devices, in order, have the model as their desired state. */
@@ -70,6 +75,17 @@ type Tracked = {
   lookedAt: Instant;
   /** By metric. */
   readonly notes: Map<string, string>;
+};
+
+/** Of what one comparison may spend, for each of the two that may go before that of the whole canary. (comparison.ts J2) */
+const EARLY_SHARE = 0.1;
+
+type Start = {
+  /** Index of the step of the comparison. */
+  readonly step: number;
+  readonly at: Instant;
+  readonly share: number;
+  readonly absent?: readonly string[];
 };
 
 export class RolloutController {
@@ -106,7 +122,7 @@ export class RolloutController {
       entries,
       comparison: null,
       comparedWeight: 0,
-      startedPaused: false,
+      early: 0,
       startedAt: position,
       wanted: 0,
       lookedAt: Number.NEGATIVE_INFINITY,
@@ -168,7 +184,7 @@ export class RolloutController {
   seen(uid: string, now: Instant): Seen {
     const tracked = this.#tracked.get(uid);
     return tracked === undefined
-      ? { reached: 0, updated: 0, refused: 0, onModel: 0, refusedRollback: 0 }
+      ? { reached: 0, updated: 0, installing: 0, refused: 0, onModel: 0, refusedRollback: 0 }
       : this.#seen(tracked, now);
   }
 
@@ -182,6 +198,7 @@ export class RolloutController {
   look(now: Instant): void {
     this.experiments.look(now);
     for (const tracked of this.#tracked.values()) {
+      if (tracked.comparison === null && tracked.early > 0) this.#compareFirst(tracked, now);
       if (tracked.comparison === null || now - tracked.lookedAt < this.#settings.lookEveryMs) continue;
       tracked.lookedAt = now;
       tracked.comparison.look(now);
@@ -260,40 +277,61 @@ export class RolloutController {
     const place = change.kind === "paused" ? rollout.step : change.step;
     const step = spec.spec.strategy.canary.steps[place];
     if (step === undefined) return;
-    // A canary of which some stay silent is paused, and the others run the model: they are watched as well.
-    const starts = change.kind === "step-started" ? "analysis" in step : "setWeight" in step;
-    const isPaused = change.kind === "paused";
-    const isOther = tracked.comparedWeight !== weight;
-    if (starts && weight < 100 && (isOther || (tracked.startedPaused && !isPaused))) {
-      // A comparison that a pause started counted frames of the model before: it may show harm, and must not widen anything.
-      // (comparison.ts J2)
-      const share = isPaused || !isOther ? 0.5 : 1;
+    const isInstalled =
+      change.kind === "step-started" ? "analysis" in step : change.kind === "step-finished" && "setWeight" in step;
+    if (isInstalled && weight < 100 && (tracked.comparedWeight !== weight || tracked.early > 0)) {
+      const share = 1 - tracked.early * EARLY_SHARE;
       this.#endComparison(tracked);
-      this.#startComparison(tracked, place, at, share);
-      tracked.startedPaused = isPaused;
+      this.#startComparison(tracked, { step: place, at, share });
       return;
     }
     const reached = reachedBy(cohorts, weight).length;
     const controls = tracked.comparison?.analysis.plan.control.length ?? 0;
     if (reached > cohorts.order.length - controls) this.#endComparison(tracked);
+    if ("setWeight" in step && weight < 100 && change.kind !== "step-finished") this.#awaitFirst(tracked, change, at);
   }
 
-  #startComparison(tracked: Tracked, step: number, at: Instant, share: number): void {
+  /** Before the whole canary has the model, its first devices are compared, unless the canary before still is. Those that have
+   * it when a pause starts are compared anew: it may be a long one, and they are more by then. */
+  #awaitFirst(tracked: Tracked, { kind }: RolloutChange, at: Instant): void {
+    const isPause = kind === "paused";
+    if (isPause ? tracked.early !== 1 : tracked.comparison !== null && tracked.early === 0) return;
+    this.#endComparison(tracked);
+    this.#fleet.start(this.#planOf(tracked, at));
+    tracked.early = isPause ? 2 : 1;
+  }
+
+  /** Starts once enough of them run the model, by their frames: at a look, so that each instance does it at the same one. */
+  #compareFirst(tracked: Tracked, now: Instant): void {
+    const { uid, step } = tracked.rollout;
+    const analysis = this.#fleet.analysis(uid);
+    const absent = analysis?.absent(now - this.#settings.silenceMs) ?? [];
+    if (analysis === null || analysis.plan.canary.length - absent.length < DEVICES_MIN) return;
+    this.#startComparison(tracked, { step, at: now, share: EARLY_SHARE, absent });
+  }
+
+  #planOf(tracked: Tracked, startedAt: Instant): AnalysisPlan {
     const { uid, spec, cohorts, segments, weight, modelDigest, stableDigest } = tracked.rollout;
     const [canary, control] = [
       reachedBy(cohorts, weight),
       controlOf(cohorts, weight, spec.spec.strategy.canary.controlsPerCanary),
     ];
-    const analysis = this.#fleet.start({
+    return {
       uid,
-      startedAt: at,
+      startedAt,
       metrics: spec.spec.metrics.map(({ name }) => name),
       canary,
       control,
       models: { candidate: modelDigest, stable: stableDigest },
       classes: classesJudged(segments, canary.length + control.length),
-    });
+    };
+  }
+
+  #startComparison(tracked: Tracked, { step, at, share, absent = [] }: Start): void {
+    const { spec, cohorts, segments, weight } = tracked.rollout;
+    const analysis = this.#fleet.start({ ...this.#planOf(tracked, at), absent });
     if (analysis === null) return; // Without one there is no data, and no widening.
+    const { canary, control } = analysis.plan;
     const strata = cohorts.strata === undefined ? null : strataOf(cohorts.strata, canary.length, control.length);
     const place = { step, share, strata, segments };
     tracked.comparison = new Comparison(analysis, spec, place, this.#settings, tracked.notes);
@@ -303,7 +341,7 @@ export class RolloutController {
 
   #endComparison(tracked: Tracked): void {
     tracked.comparison = null;
-    [tracked.comparedWeight, tracked.startedPaused] = [0, false];
+    [tracked.comparedWeight, tracked.early] = [0, 0];
     this.#fleet.end(tracked.rollout.uid);
   }
 
@@ -350,7 +388,7 @@ export class RolloutController {
     const isAborted = rollout.aborted !== null;
     const everReached = reachedBy(rollout.cohorts, rollout.weight).length;
     const reached = isAborted ? 0 : everReached;
-    const seen = { reached, updated: 0, refused: 0, onModel: 0, refusedRollback: 0 };
+    const seen = { reached, updated: 0, installing: 0, refused: 0, onModel: 0, refusedRollback: 0 };
     // Who ran the model without the rollout is not rolled back by it.
     const end = isAborted ? everReached : entries.length;
     for (let i = 0; i < end; i++) {
@@ -365,6 +403,7 @@ export class RolloutController {
       if (i >= reached) continue;
       if (isRefusal(tracked, state)) seen.refused += 1;
       else if (isOn) seen.updated += 1;
+      else if (isInstalling(rollout, state)) seen.installing += 1;
     }
     return seen;
   }
@@ -415,3 +454,6 @@ const strataOf = (strata: readonly number[], canaries: number, controls: number)
 
 const isUnderWay = (rollout: Rollout, { update }: DeviceState): boolean =>
   update !== null && update.modelDigest === rollout.modelDigest && UNDER_WAY.has(update.phase);
+
+const isInstalling = (rollout: Rollout, { update }: DeviceState): boolean =>
+  update !== null && update.modelDigest === rollout.modelDigest && INSTALLING.has(update.phase);

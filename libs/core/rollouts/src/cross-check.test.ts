@@ -77,8 +77,8 @@ describe("the cross-check of a comparison", () => {
     const looked = watched({ harm: 0.05 });
     const { crossCheck } = last(looked) ?? {};
     expect(looked.at(-1)?.why).toMatch(/^accuracy fell by .* against the control$/);
-    expect(crossCheck?.looks).toEqual([{ sinceMs: 3 * MINUTE, p: 0.001, spent: 0.004, isHarmful: true }]);
-    expect(crossCheckWords(crossCheck ?? null)).toBe("re-randomisation at 3m: p 0.001, 0.004 spent: harm");
+    expect(crossCheck?.looks).toEqual([{ sinceMs: 3 * MINUTE, p: 0.001, spent: 0.0036, isHarmful: true }]);
+    expect(crossCheckWords(crossCheck ?? null)).toBe("re-randomisation at 3m: p 0.001, 0.0036 spent: harm");
     expect(watched({ harm: 0.05 })).toEqual(looked);
     expect(analysisEvidenceOf(JSON.parse(JSON.stringify(looked.at(-1))))).toEqual(looked.at(-1));
   });

@@ -11,7 +11,9 @@
  *     without an end. Only a person may leave it on the model, and then the event names it: `rolled-back` means that no device
  *     runs the model any more.
  * D6. An analysis that ends undecided rolls back if harm is likely all the same: a person who is not there must not keep it
- *     on its canary. `onInconclusive` may set otherwise; the event has what was done, and why. */
+ *     on its canary. `onInconclusive` may set otherwise; the event has what was done, and why.
+ * D7. A device that downloads, checks or shadows the model is not silent: a step waits for it longer, and not for good. What
+ *     devices lead to that stay silent is `onNoData`'s, in each step. */
 import { Failure, type Instant } from "@tributary/kernel";
 import { reachedBy } from "./cohorts.ts";
 import { ABANDONED_NAMED_MAX, type Evidence, type PauseReason, type RolloutChange, type Verdict } from "./events.ts";
@@ -23,6 +25,8 @@ export type Seen = {
   readonly reached: number;
   /** Of these, how many report that they infer with the model, by its digest, and that it passes its golden frames. */
   readonly updated: number;
+  /** How many are getting on with its installation; one that waits for a condition or a window is not. */
+  readonly installing: number;
   /** How many refused it or reverted it by themselves. */
   readonly refused: number;
   /** Devices of the whole rollout that infer with the model; during a rollback, of those that it was sent to. */
@@ -43,6 +47,8 @@ export type Judged = {
 
 /** At the deadline of a step, so many of its devices, rounded down, must have been heard; the rest may be away. */
 const HEARD_SHARE_MIN = 0.9;
+/** An installation may take as long again as silence, and at least so long: a device shadows for up to ten minutes. */
+const INSTALL_MS_MIN = 15 * 60_000;
 const RETRY_ROLLBACK = { minMs: 5 * 60_000, maxMs: 3_600_000 };
 /** Refusals that end a rollout: this share of those reached, and at least two. */
 const REFUSED_SHARE_MAX = 0.2;
@@ -108,13 +114,18 @@ function harmOf(rollout: Rollout, seen: Seen, judged: Judged | null): RolloutCha
 }
 
 function ofWeight(rollout: Rollout, seen: Seen, elapsed: number): RolloutChange | null {
-  const { reached, updated } = seen;
-  const deadline = rollout.spec.spec.progressDeadline + pacingMs(rollout);
+  const { reached, updated, installing } = seen;
+  const { progressDeadline, abortConfig } = rollout.spec.spec;
   if (updated >= reached) return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
-  if (elapsed < deadline) return null;
-  if (updated >= Math.floor(HEARD_SHARE_MIN * reached))
-    return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
-  return { kind: "paused", reason: "silent", untilMs: null, evidence: { ...seen } };
+  const overdueMs = elapsed - pacingMs(rollout) - progressDeadline;
+  if (overdueMs < 0) return null;
+  const enough = Math.floor(HEARD_SHARE_MIN * reached);
+  if (updated >= enough) return { kind: "step-finished", step: rollout.step, evidence: { ...seen } };
+  if (updated + installing >= enough && overdueMs < Math.max(progressDeadline, INSTALL_MS_MIN)) return null; // D7
+  if (!isRollback(abortConfig.onNoData))
+    return { kind: "paused", reason: "silent", untilMs: null, evidence: { ...seen } };
+  const why = `only ${updated} of ${reached} devices run the model by the deadline (onNoData: rollback)`;
+  return { kind: "aborted", why, evidence: { ...seen } };
 }
 
 /** Devices that the weights of earlier steps reach. */

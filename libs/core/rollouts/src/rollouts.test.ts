@@ -174,7 +174,7 @@ const created = (of: RolloutSpec = spec): RolloutChange => ({
 });
 const healthy = (rollout: Rollout): Seen => {
   const reached = reachedDevices(rollout).length;
-  return { reached, updated: reached, refused: 0, onModel: reached, refusedRollback: 0 };
+  return { reached, updated: reached, installing: 0, refused: 0, onModel: reached, refusedRollback: 0 };
 };
 const good: Judged = { verdict: "Successful", evidence: { harm: -0.001 } };
 
@@ -223,7 +223,7 @@ describe("a rollout", () => {
     [
       "reports nothing",
       null,
-      { reached: 8, updated: 2, refused: 0, onModel: 2, refusedRollback: 0 },
+      { reached: 8, updated: 2, installing: 0, refused: 0, onModel: 2, refusedRollback: 0 },
       "Paused",
       "silent",
     ],
@@ -236,6 +236,39 @@ describe("a rollout", () => {
     for (let minute = 0; minute <= 300; minute += 5)
       settle(log, minute * MINUTE, judged, seen === null ? healthy : () => seen);
     expect(log.read()).toMatchObject({ phase, weight: 5, pause: { reason } });
+  });
+
+  test.each([
+    ["waits for devices that install it", { updated: 2, installing: 6 }, "hold", [[59, "Progressing"]]],
+    ["does not wait for them for good", { updated: 2, installing: 6 }, "hold", [[61, "silent"]]],
+    ["does not wait for these if others are silent", { updated: 2, installing: 4 }, "hold", [[31, "silent"]]],
+    [
+      "rolls back where onNoData says so",
+      { updated: 2, installing: 0 },
+      "rollback",
+      [
+        [29, "Progressing"],
+        [31, "back"],
+      ],
+    ],
+    [
+      "rolls back as well after the longer wait",
+      { updated: 2, installing: 6 },
+      "rollback",
+      [
+        [31, "Progressing"],
+        [61, "back"],
+      ],
+    ],
+  ] as const)("whose canary is not complete %s (decide.ts D7)", (_, states, onNoData, expected) => {
+    const log = new Log();
+    log.append(null, 0, created(rolloutSpec.parse(written(usual, { abortConfig: { onNoData } }))));
+    for (const [minute, end] of [[0, "Progressing"] as const, ...expected]) {
+      const rollout = settle(log, minute * MINUTE, null, (of) => ({ ...healthy(of), ...states, onModel: 8 }));
+      const is = rollout.aborted === null ? (rollout.pause?.reason ?? rollout.phase) : "back";
+      expect([minute, is]).toEqual([minute, end]);
+      expect(rollout.aborted?.why ?? "2 of 8 (onNoData: rollback)").toMatch(/2 of 8 .*\(onNoData: rollback\)/);
+    }
   });
 
   const likely = "accuracy is 20.0 points worse, beyond the margin of 1.0 (p 0.003 of one look)";
@@ -280,7 +313,13 @@ describe("a rollout", () => {
   test("whose model is refused by its devices rolls back", () => {
     const log = new Log();
     log.append(null, 0, created());
-    const refusing = settle(log, 1, null, (rollout) => ({ ...healthy(rollout), updated: 2, refused: 3, onModel: 2 }));
+    const refusing = settle(log, 1, null, (rollout) => ({
+      ...healthy(rollout),
+      updated: 2,
+      installing: 0,
+      refused: 3,
+      onModel: 2,
+    }));
     expect(refusing.aborted?.why).toMatch(/3 of 8 devices refused/);
   });
 
@@ -351,6 +390,7 @@ describe("a rollout", () => {
         const seen = {
           reached,
           updated: random() < 0.8 ? reached : Math.floor(random() * reached),
+          installing: 0,
           refused: random() < 0.02 ? 2 : 0,
           onModel: random() < 0.5 ? 0 : reached,
           refusedRollback: random() < 0.2 ? 1 : 0,

@@ -10,7 +10,7 @@
  *     them again for it. So what becomes evidence depends on the logs and not on what was in memory when (G10).
  */
 import type { CloudResult, EdgePrediction, EdgePredictions, GroundTruth, RoutingPolicy } from "@tributary/contracts";
-import { formatFrameId, type Instant } from "@tributary/kernel";
+import { formatFrameId, type Instant, Oldest } from "@tributary/kernel";
 import { type Calibrated, logitMarginOf } from "./calibrate.ts";
 import { type Evidence, halfOf } from "./relearn.ts";
 import { SeenFrames } from "./seen-frames.ts";
@@ -72,8 +72,10 @@ export class EvidenceLedger {
   readonly #seen: SeenFrames;
   /** Without a label, oldest first. */
   readonly #drawn = new Map<string, Drawn>();
+  readonly #oldestDrawn = new Oldest(this.#drawn);
   /** Of frames not seen yet. */
   readonly #waiting = new Map<string, readonly (readonly [target: string, label: string])[]>();
+  readonly #oldestWaiting = new Oldest(this.#waiting);
   readonly #labels = new Map<string, LabelEntry>();
   /** Whether a drawn frame was let go: then the logs hold more than memory. */
   #isPartial = false;
@@ -104,7 +106,10 @@ export class EvidenceLedger {
       if (entry?.drawn != null || this.#drawn.has(frameId)) continue; // read again
       const drawn = { modelDigest: batch.modelDigest, prediction, at, answers };
       if (entry !== undefined) entry.drawn = drawn;
-      else if (putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax)) this.#isPartial = true;
+      else {
+        this.#drawn.set(frameId, drawn);
+        if (this.#oldestDrawn.trim(this.#limits.drawnMax) > 0) this.#isPartial = true;
+      }
     }
   }
 
@@ -115,7 +120,9 @@ export class EvidenceLedger {
     if (drawn !== undefined) drawn.answers.set(result.target, result.label);
     else if (!this.#seen.has(cameraOf(result), result.frameSeq)) {
       const waiting = [...(this.#waiting.get(frameId) ?? []), [result.target, result.label] as const];
-      putBounded(this.#waiting, frameId, waiting.slice(-8), this.#limits.answersWaitingMax);
+      this.#waiting.delete(frameId);
+      this.#waiting.set(frameId, waiting.slice(-8));
+      this.#oldestWaiting.trim(this.#limits.answersWaitingMax);
     }
   }
 
@@ -127,7 +134,9 @@ export class EvidenceLedger {
     this.#labels.delete(frameId);
     this.#drawn.delete(frameId);
     if (truth.label === null) {
-      if (drawn !== null) putBounded(this.#drawn, frameId, drawn, this.#limits.drawnMax);
+      if (drawn === null) return;
+      this.#drawn.set(frameId, drawn);
+      this.#oldestDrawn.trim(this.#limits.drawnMax);
       return;
     }
     const outcome = known?.label === truth.label ? known.outcome : null;
@@ -238,12 +247,3 @@ export const calibratedOf = (
 
 const cameraOf = (frame: { readonly deviceId: string; readonly bootId: bigint; readonly cameraId: string }): string =>
   `${frame.deviceId}:${frame.bootId}:${frame.cameraId}`;
-
-/** The latest goes last; beyond `max` the first goes. Whether one went. */
-function putBounded<V>(map: Map<string, V>, key: string, value: V, max: number): boolean {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size <= max) return false;
-  map.delete(map.keys().next().value as string);
-  return true;
-}

@@ -1,4 +1,6 @@
 /** Which frames were ever predicted, as ranges of numbers per camera and boot: numbers run, so it stays small. */
+import { Oldest } from "@tributary/kernel";
+
 const RANGES_MAX = 1_024;
 
 type Range = { from: bigint; to: bigint };
@@ -7,6 +9,7 @@ export class SeenFrames {
   readonly #camerasMax: number;
   /** By `deviceId:bootId:cameraId`, least recently extended first; ranges by rising number. */
   readonly #cameras = new Map<string, Range[]>();
+  readonly #oldest = new Oldest(this.#cameras);
 
   constructor(camerasMax: number) {
     this.#camerasMax = camerasMax;
@@ -16,7 +19,7 @@ export class SeenFrames {
     const ranges = this.#cameras.get(camera) ?? [];
     this.#cameras.delete(camera);
     this.#cameras.set(camera, ranges);
-    if (this.#cameras.size > this.#camerasMax) this.#cameras.delete(this.#cameras.keys().next().value as string);
+    this.#oldest.trim(this.#camerasMax);
     const at = positionOf(ranges, frameSeq);
     const [below, above] = [ranges[at - 1], ranges[at]];
     if (below !== undefined && frameSeq <= below.to) return;

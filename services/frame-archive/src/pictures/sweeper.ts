@@ -2,8 +2,8 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
 import type { BlobStore } from "@tributary/blob-store";
 import { codeOf } from "@tributary/kafka";
-import { type Clock, reasonOf, repeatLater } from "@tributary/kernel";
-import { CLOCK, CONFIG, TELEMETRY } from "@tributary/service-kit";
+import { reasonOf, repeatLater } from "@tributary/kernel";
+import { ClockWatch, CONFIG, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import type { FrameArchiveConfig } from "../config.ts";
 import { roundFailed } from "../events.ts";
@@ -19,7 +19,7 @@ export class Sweeper implements OnApplicationBootstrap, OnApplicationShutdown {
 
   constructor(
     @Inject(CONFIG) private readonly config: FrameArchiveConfig,
-    @Inject(CLOCK) private readonly clock: Clock,
+    private readonly clockWatch: ClockWatch,
     @Inject(TELEMETRY) private readonly telemetry: Telemetry,
     @Inject(BLOBS) private readonly blobs: BlobStore,
     private readonly tables: Tables,
@@ -27,7 +27,8 @@ export class Sweeper implements OnApplicationBootstrap, OnApplicationShutdown {
   ) {}
 
   onApplicationBootstrap(): void {
-    const { clock, telemetry, blobs, tables, partitions } = this;
+    const { telemetry, blobs, tables, partitions } = this;
+    const clock = this.clockWatch.bounded; // To one far ahead every picture would be expired.
     const { unusedMsMax, sweepEveryMs: everyMs } = this.config.blobs;
     const isCurrent = () => tables.isCurrent();
     const round = async (): Promise<void> => {

@@ -7,7 +7,7 @@
  */
 import type { ArchivedFramePage, ArchivedFrameQuery, ArchivedFrameView } from "@tributary/api";
 import type { ArchivedFrame, GroundTruth } from "@tributary/contracts";
-import { Failure, formatFrameId, type Instant } from "@tributary/kernel";
+import { Failure, formatFrameId, type Instant, Oldest } from "@tributary/kernel";
 
 export type ArchiveIndexOptions = {
   readonly framesMax: number;
@@ -25,8 +25,11 @@ export class ArchiveIndex {
   readonly #options: ArchiveIndexOptions;
   /** Those that were archived first are first. */
   readonly #frames = new Map<string, ArchivedFrame>();
+  readonly #oldestFrames = new Oldest(this.#frames);
   readonly #expired = new Set<string>();
+  readonly #oldestExpired = new Oldest(this.#expired);
   readonly #labels = new Map<string, Label>();
+  readonly #oldestLabels = new Oldest(this.#labels);
   readonly #ofDevice = new Map<string, Totals>();
   readonly #naming = new Map<string, number>();
   #bytesTotal = 0;
@@ -56,8 +59,8 @@ export class ArchiveIndex {
     }
     this.#frames.set(frameId, frame);
     this.#count(frame, 1);
-    const oldest = this.#frames.entries().next();
-    if (this.#frames.size > this.#options.framesMax && !oldest.done) this.#forget(...oldest.value); // I1
+    const oldest = this.#oldestFrames.beyond(this.#options.framesMax);
+    if (oldest !== undefined) this.#forget(oldest, this.#frames.get(oldest) as ArchivedFrame); // I1
   }
 
   labelled(truth: GroundTruth): void {
@@ -65,8 +68,7 @@ export class ArchiveIndex {
     const { label, source, labelledBy, labelledAt } = truth;
     this.#labels.delete(frameId);
     this.#labels.set(frameId, { label, source, labelledBy, labelledAt });
-    const oldest = this.#labels.keys().next();
-    if (this.#labels.size > this.#options.labelsMax && !oldest.done) this.#labels.delete(oldest.value);
+    this.#oldestLabels.trim(this.#options.labelsMax);
   }
 
   /** Why a frame has no room; undefined: it has. */
@@ -123,8 +125,7 @@ export class ArchiveIndex {
 
   #expire(frameId: string): void {
     this.#expired.add(frameId);
-    const oldest = this.#expired.values().next();
-    if (this.#expired.size > EXPIRED_MAX && !oldest.done) this.#expired.delete(oldest.value);
+    this.#oldestExpired.trim(EXPIRED_MAX);
   }
 
   #count({ deviceId, digest, bytes }: ArchivedFrame, by: 1 | -1): void {

@@ -2,8 +2,8 @@
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from "@nestjs/common";
 import { topics } from "@tributary/contracts";
 import { follow, followAll, type PartitionReader } from "@tributary/kafka";
-import type { Clock, Random } from "@tributary/kernel";
-import { CLOCK, CONFIG, Health, RANDOM, TELEMETRY } from "@tributary/service-kit";
+import type { Random } from "@tributary/kernel";
+import { ClockWatch, CONFIG, Health, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import type { FrameArchiveConfig } from "../config.ts";
 import { TableReader } from "../table-reader.ts";
@@ -23,7 +23,7 @@ export class Tables implements OnModuleInit, OnApplicationShutdown {
 
   constructor(
     @Inject(CONFIG) { keep, limits }: FrameArchiveConfig,
-    @Inject(CLOCK) private readonly clock: Clock,
+    private readonly clockWatch: ClockWatch,
     @Inject(RANDOM) private readonly random: Random,
     @Inject(TELEMETRY) private readonly telemetry: Telemetry,
     private readonly reader: TableReader,
@@ -43,7 +43,8 @@ export class Tables implements OnModuleInit, OnApplicationShutdown {
   }
 
   async onModuleInit(): Promise<void> {
-    const { clock, random, telemetry, reader, index } = this;
+    const { random, telemetry, reader, index } = this;
+    const clock = this.clockWatch.bounded; // What has expired by it is swept.
     const context = { clock, random, telemetry, reader, signal: this.#stop.signal };
     const wants = ({ partition, offset }: { partition: number; offset: bigint }) => {
       this.#reached.set(partition, offset + 1n);

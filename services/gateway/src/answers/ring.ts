@@ -5,6 +5,7 @@
  * order, so the first one read is it. Later ones are counted. At most `answersMax` are kept; the oldest leave first (G9).
  */
 import type { Answer, AnswerFilter } from "@tributary/api";
+import { Oldest } from "@tributary/kernel";
 
 export const matches = (answer: Answer, filter: AnswerFilter): boolean =>
   (filter.deviceId === undefined || answer.deviceId === filter.deviceId) &&
@@ -15,6 +16,7 @@ export class AnswerRing {
   readonly #answersMax: number;
   /** In order of arrival. */
   readonly #answers = new Map<string, Answer>();
+  readonly #oldest = new Oldest(this.#answers);
 
   constructor(answersMax: number) {
     this.#answersMax = answersMax;
@@ -28,10 +30,7 @@ export class AnswerRing {
   add(answer: Answer): boolean {
     if (this.#answers.has(answer.frameId)) return false;
     this.#answers.set(answer.frameId, answer);
-    if (this.#answers.size > this.#answersMax) {
-      const oldest = this.#answers.keys().next();
-      if (!oldest.done) this.#answers.delete(oldest.value);
-    }
+    this.#oldest.trim(this.#answersMax);
     return true;
   }
 

@@ -6,7 +6,7 @@
  */
 import { type ArchivedFrame, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow } from "@tributary/kafka";
-import { formatFrameId, type Instant } from "@tributary/kernel";
+import { formatFrameId, type Instant, Oldest } from "@tributary/kernel";
 
 /** Partitions are filled unevenly, so of each one more than its share is read back at the start. */
 const SHARE_OF_PARTITION = 1 / 8;
@@ -14,6 +14,7 @@ const SHARE_OF_PARTITION = 1 / 8;
 export class ArchivedFrames {
   readonly #framesMax: number;
   readonly #frames = new Map<string, ArchivedFrame>();
+  readonly #oldest = new Oldest(this.#frames);
 
   constructor(framesMax: number) {
     this.#framesMax = framesMax;
@@ -32,8 +33,7 @@ export class ArchivedFrames {
     const frameId = formatFrameId(frame);
     this.#frames.delete(frameId);
     this.#frames.set(frameId, frame);
-    const oldest = this.#frames.keys().next();
-    if (this.#frames.size > this.#framesMax && !oldest.done) this.#frames.delete(oldest.value);
+    this.#oldest.trim(this.#framesMax);
   }
 
   get(frameId: string): ArchivedFrame | undefined {

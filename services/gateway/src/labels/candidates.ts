@@ -6,6 +6,7 @@
  * Kafka's retention removes their pictures anyway.
  */
 import type { Answer, NextLabel } from "@tributary/api";
+import { Oldest } from "@tributary/kernel";
 
 type Why = Exclude<NextLabel["why"], "TRAINING">;
 export type Candidate = { readonly why: Why; readonly answer: Answer };
@@ -13,6 +14,7 @@ export type Candidate = { readonly why: Why; readonly answer: Answer };
 export class LabelCandidates {
   readonly #framesMax: number;
   readonly #kinds: Readonly<Record<Why, Map<string, Answer>>> = { SAMPLE: new Map(), DISAGREEMENT: new Map() };
+  readonly #oldest = { SAMPLE: new Oldest(this.#kinds.SAMPLE), DISAGREEMENT: new Oldest(this.#kinds.DISAGREEMENT) };
 
   constructor(framesMax: number) {
     this.#framesMax = framesMax;
@@ -26,10 +28,8 @@ export class LabelCandidates {
   offer(answer: Answer): void {
     const why = whyOf(answer);
     if (why === undefined) return;
-    const kind = this.#kinds[why];
-    kind.set(answer.frameId, answer);
-    const oldest = kind.keys().next();
-    if (kind.size > this.#framesMax && !oldest.done) kind.delete(oldest.value);
+    this.#kinds[why].set(answer.frameId, answer);
+    this.#oldest[why].trim(this.#framesMax);
   }
 
   /** It has its label. */

@@ -117,6 +117,7 @@ export class FrameIndex {
 
   /** Forgets the cameras seen longest ago. */
   #forget(): void {
+    if (this.#ranges <= this.#options.rangesMax) return; // To start an iteration passes over every camera that was moved.
     for (const [key, ranges] of this.#cameras) {
       if (this.#ranges <= this.#options.rangesMax || this.#cameras.size === 1) return;
       this.#cameras.delete(key);

@@ -6,13 +6,14 @@
  */
 import { type GroundTruth, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow } from "@tributary/kafka";
-import { formatFrameId } from "@tributary/kernel";
+import { formatFrameId, Oldest } from "@tributary/kernel";
 
 type KnownLabel = Pick<GroundTruth, "label" | "source">;
 
 export class LabelTable {
   readonly #framesMax: number;
   readonly #labels = new Map<string, KnownLabel>();
+  readonly #oldest = new Oldest(this.#labels);
   readonly #onLabel: (frameId: string) => void;
 
   constructor(framesMax: number, onLabel: (frameId: string) => void) {
@@ -32,8 +33,7 @@ export class LabelTable {
     const frameId = formatFrameId(truth);
     this.#labels.delete(frameId);
     this.#labels.set(frameId, { label: truth.label, source: truth.source });
-    const oldest = this.#labels.keys().next();
-    if (this.#labels.size > this.#framesMax && !oldest.done) this.#labels.delete(oldest.value);
+    this.#oldest.trim(this.#framesMax);
     this.#onLabel(frameId);
   }
 

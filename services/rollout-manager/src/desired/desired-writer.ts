@@ -9,7 +9,7 @@
  */
 import { type DesiredModel, type DeviceDesired, POLICY, topics, type UpdateCondition } from "@tributary/contracts";
 import { type FollowContext, type Following, follow, type RecordSink } from "@tributary/kafka";
-import type { Clock, Instant } from "@tributary/kernel";
+import { type Clock, type Instant, Oldest } from "@tributary/kernel";
 import type { ModelTable } from "@tributary/models";
 import {
   type LogEvent,
@@ -52,6 +52,7 @@ const conditions: Readonly<Record<RolloutSpec["spec"]["when"], UpdateCondition>>
 export class DesiredWriter {
   readonly #options: DesiredWriterOptions;
   readonly #decisions = new Map<bigint, Decision>();
+  readonly #oldest = new Oldest(this.#decisions);
   readonly #ahead = new Map<string, { readonly generation: bigint; readonly since: number; isNamed: boolean }>();
   #pending: readonly string[] = [];
 
@@ -91,10 +92,7 @@ export class DesiredWriter {
   /** An event that counts: its generation may be one that devices are sent. */
   decided({ at, change }: LogEvent, generation: bigint): void {
     this.#decisions.set(generation, { at, kind: change.kind });
-    for (const oldest of this.#decisions.keys()) {
-      if (this.#decisions.size <= DECISIONS_MAX) break;
-      this.#decisions.delete(oldest);
-    }
+    this.#oldest.trim(DECISIONS_MAX);
   }
 
   /** Writes what is due now; rejects with what the sink throws. */

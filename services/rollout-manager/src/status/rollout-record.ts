@@ -109,7 +109,10 @@ function messageOf(rollout: Rollout, seen: Seen, comparison: AnalysisEvidence | 
   if (pause !== null) return `paused: ${pausedWords(pause.reason, rollout.evidence)}`;
   const step = stepOf(rollout);
   if (step === undefined) return "every step is done";
-  if ("setWeight" in step) return `${stepWords(step)}: ${seen.updated} of ${seen.reached} devices run the model`;
+  if ("setWeight" in step) {
+    const install = seen.installing === 0 ? "" : `, ${seen.installing} install it`;
+    return `${stepWords(step)}: ${seen.updated} of ${seen.reached} devices run the model${install}`;
+  }
   if (analysis === "Running" && comparison !== null) return `analysis: ${comparison.why}`;
   return stepWords(step);
 }

@@ -7,7 +7,7 @@
  *     failed. What a budget left out was not wanted at that price, and is not late.
  * S4. (G9) Frames that wait for their other record are bounded; the oldest go. */
 import type { EdgePrediction, FinalAnswer } from "@tributary/contracts";
-import type { Instant } from "@tributary/kernel";
+import { type Instant, Oldest } from "@tributary/kernel";
 import { isLate } from "@tributary/routing";
 
 /** A frame as its policy alone would have had it settled. */
@@ -45,6 +45,7 @@ type Waiting = {
 export class DrawnAnswers {
   readonly #max: number;
   readonly #waiting = new Map<string, Waiting>();
+  readonly #oldest = new Oldest(this.#waiting);
 
   constructor(max: number) {
     this.#max = max;
@@ -65,8 +66,7 @@ export class DrawnAnswers {
     this.#waiting.delete(frameId);
     if (prediction === undefined || answered === undefined) {
       this.#waiting.set(frameId, { ...(prediction && { prediction }), ...(answered && { answer: answered }) });
-      const oldest = this.#waiting.keys().next();
-      if (this.#waiting.size > this.#max && !oldest.done) this.#waiting.delete(oldest.value); // S4
+      this.#oldest.trim(this.#max); // S4
       return undefined;
     }
     const { answer, at } = answered;

@@ -3,6 +3,7 @@
  * W1. Looks happen at multiples of `judge.lookEveryMs` of record time, each once everything up to its moment is folded. So
  *     every instance sees the same at the same looks, whenever it was started.
  * W2. A failed read is logged and repeated; no moment is skipped.
+ *     Moments go by a clock that is never beyond Kafka's (clock-watch.ts W3): one that is past is not looked at again.
  * W3. Prometheus' answers for a rollout are one history from its creation on, also if it is retried. */
 
 import { POLICY } from "@tributary/contracts";
@@ -24,6 +25,8 @@ export type WatchOptions = {
   readonly metrics: FleetMetrics;
   readonly slices: PartitionReader;
   readonly judge: RolloutManagerConfig["judge"];
+  /** A rollout does not wait for a device that has been silent for so long. */
+  readonly goneMs: number;
   readonly limits: LabelJoinLimits;
   /** Before every look: the devices with frames since the one before. */
   readonly onFrames: (deviceIds: Iterable<string>) => void;
@@ -33,8 +36,13 @@ export type WatchOptions = {
 };
 
 const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+/** Metrics of a device that was silent for so long are forgotten, or for as long as a rollout waits for it. */
+const FORGET_MS_MIN = 7 * DAY;
 /** Frames of the model before are nearly all below it, so that chance alone misses few. */
 const LATENCY_HEADROOM = 1.5;
+/** A look that is overdue by so long is a standstill, however often looks are. */
+const STANDSTILL_MS_MIN = 60_000;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
 export class Watch {
@@ -42,13 +50,12 @@ export class Watch {
   readonly #fold: MetricsFold;
   /** The active rollout of each device; null: to be found anew. */
   #rollouts: ReadonlyMap<string, Rollout> | null = null;
-  /** When the fold last advanced. */
-  #advancedAtMs: number;
+  /** When the fold last advanced; null: it has not started. */
+  #advancedAtMs: number | null = null;
 
   constructor(options: WatchOptions) {
-    const { controller, metrics, slices, judge, limits, clock, telemetry } = options;
+    const { controller, metrics, slices, judge, limits, telemetry } = options;
     this.#options = options;
-    this.#advancedAtMs = clock.monotonicMs();
     this.#fold = new MetricsFold({
       reader: slices,
       fleet: metrics,
@@ -71,7 +78,23 @@ export class Watch {
 
   /** For how long no record and no moment more could be folded, in ms. */
   get stuckMs(): number {
-    return this.#options.clock.monotonicMs() - this.#advancedAtMs;
+    return this.#advancedAtMs === null ? 0 : this.#options.clock.monotonicMs() - this.#advancedAtMs;
+  }
+
+  /** For how long the next look has been due without a record more. */
+  get overdueMs(): number {
+    const { lookEveryMs, settleMs } = this.#options.judge;
+    return Math.max(0, this.stuckMs - lookEveryMs - settleMs);
+  }
+
+  /** Null, or for how long canaries are not looked at though it is time, and why. */
+  get standstill(): string | null {
+    const { clock, judge } = this.#options;
+    const { overdueMs } = this;
+    if (overdueMs <= Math.max(STANDSTILL_MS_MIN, 2 * judge.lookEveryMs)) return null;
+    const aheadMs = (this.#fold.foldedTo ?? 0) - clock.now();
+    const why = aheadMs <= 0 ? "see rollout_fold_failed" : `it read ${seconds(aheadMs)} s beyond the clock; restart it`;
+    return `looks at canaries are overdue by ${seconds(overdueMs)} s: ${why}`;
   }
 
   byFrames(deviceId: string): ByFrames | undefined {
@@ -92,6 +115,7 @@ export class Watch {
       ...experiments.map(({ createdAt }) => createdAt),
     ];
     const first = Math.min(clock.now(), ...starts);
+    this.#advanced();
     await this.#untilDone(() => this.#fold.start(first - preperiodHours * HOUR, this.#observedFrom()), signal);
     for (let at = Math.floor(first / lookEveryMs) * lookEveryMs; !signal.aborted; at += lookEveryMs) {
       await this.#reached(at + settleMs, signal);
@@ -131,7 +155,7 @@ export class Watch {
   }
 
   #look(at: Instant): void {
-    const { clock, controller, metrics, onFrames, telemetry } = this.#options;
+    const { clock, controller, metrics, judge, goneMs, onFrames, telemetry } = this.#options;
     onFrames(this.#fold.takeTouched());
     const startedMs = clock.monotonicMs();
     controller.look(at);
@@ -142,6 +166,9 @@ export class Watch {
       telemetry.emit(looked, { uid, sinceMs: evidence.sinceMs, why: evidence.why, ms });
     }
     metrics.keepCounters((uid) => controller.rollout(uid) !== null);
+    // At each day's first look, so that every instance forgets at the same one (W1).
+    if (Math.floor(at / DAY) > Math.floor((at - judge.lookEveryMs) / DAY))
+      metrics.prune(at - Math.max(FORGET_MS_MIN, goneMs));
   }
 
   // Limits that rollouts set for the fold.
@@ -187,3 +214,5 @@ export class Watch {
     return isProvided === true ? rollout?.createdAt : undefined;
   }
 }
+
+const seconds = (ms: number): string => (ms / 1_000).toFixed(0);

@@ -249,6 +249,12 @@ describe("its decision", () => {
     expect(running.decide(T0 + minute * MINUTE)).toMatchObject({ verdict: "equivalent", winner: null });
   });
 
+  test("is not called undecided once every arm has its verdict", () => {
+    const running = new Running(1);
+    expect(running.run(120, [usual, { ...usual, late: 0.2 }])).toBeLessThan(120);
+    expect(running.evidence).toMatchObject({ why: "every arm has its verdict" });
+  });
+
   test("waits for every arm, and adopts the best", () => {
     const running = new Running(1, 3, { rope: 0.01 });
     const good = { accuracy: 0.93, escalated: 0.2, late: 0 };

@@ -48,7 +48,6 @@ export type FrameCost = { readonly latencyMs: number; readonly costMicros: numbe
 /** X4 */
 const MISMATCH =
   "the devices that report are not those that were assigned: some arm's are silent, or decide by another policy";
-const DECIDED = "each arm has its verdict";
 /** A device without a frame for so long is silent. */
 const SILENCE_MS = comparisonDefaults.silenceMs;
 /** Evidence grows fastest then, or half way through a shorter experiment. */
@@ -298,7 +297,7 @@ export class Experiments {
     tracked.why =
       unlike ??
       missing ??
-      (undecided.length === 0 ? DECIDED : `undecided: ${undecided.map(({ name }) => name).join(", ")}`);
+      (undecided.length === 0 ? "every arm has its verdict" : `undecided: ${undecided.map(({ name }) => name).join(", ")}`);
   }
 
   /** `endsAt`: null while it goes on. */

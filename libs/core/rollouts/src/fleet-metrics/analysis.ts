@@ -27,6 +27,9 @@ export type AnalysisPlan = {
   readonly models?: { readonly candidate: string; readonly stable: string };
   /** Of a canary device only the candidate's frames count, and of a control device only those of the other. Absent: both of each. */
   readonly ownOnly?: true;
+  /** Devices of the canary that do not run the candidate when it starts. They are assigned, and nothing of them counts: who
+   * comes later was seen at other times than the control. Absent: none. */
+  readonly absent?: readonly string[];
 };
 
 /** First crashes since the start: the device is the unit. */
@@ -85,6 +88,7 @@ export class FleetAnalysis {
   readonly #crashed: Uint8Array;
   readonly #seenAt: Float64Array;
   readonly #onCandidate: Uint8Array;
+  readonly #isAbsent: Uint8Array;
 
   constructor(plan: AnalysisPlan) {
     this.plan = plan;
@@ -94,6 +98,8 @@ export class FleetAnalysis {
     this.#crashed = new Uint8Array(this.members.length);
     this.#seenAt = new Float64Array(this.members.length);
     this.#onCandidate = new Uint8Array(this.members.length);
+    const absent = new Set(plan.absent);
+    this.#isAbsent = Uint8Array.from(this.members, (deviceId) => (absent.has(deviceId) ? 1 : 0));
     for (const metric of plan.metrics)
       this.#lanes.set(metric, laneOf(this.members.length, plan.control.length, SAMPLED.has(metric)));
     const before = this.#lanes.get(CLASSIFIED)?.rateBefore;
@@ -105,7 +111,7 @@ export class FleetAnalysis {
   get bytes(): number {
     const sampled = [...this.#lanes.keys()].filter((metric) => SAMPLED.has(metric)).length;
     const columns = 5 * this.#lanes.size + 3 * sampled + 5 * this.#classes.size;
-    return this.members.length * (columns * Float64Array.BYTES_PER_ELEMENT + 10);
+    return this.members.length * (columns * Float64Array.BYTES_PER_ELEMENT + 11);
   }
 
   /** Arms for `MetricWatch.look`: live views, the same ones at every call, in an order that never changes. */
@@ -146,9 +152,18 @@ export class FleetAnalysis {
       arm === "control" ? [0, this.plan.control.length] : [this.plan.control.length, this.members.length];
     const found: string[] = [];
     for (let i = from; i < to && found.length < max; i++) {
-      if ((this.#seenAt[i] as number) < Math.max(since, this.plan.startedAt)) found.push(this.members[i] as string);
+      if (this.#isAbsent[i] === 0 && (this.#seenAt[i] as number) < Math.max(since, this.plan.startedAt))
+        found.push(this.members[i] as string);
     }
     return found;
+  }
+
+  /** Devices of the canary without a frame since then, or whose newest frame is not the candidate's. */
+  absent(since: Instant): readonly string[] {
+    return this.plan.canary.filter((_, i) => {
+      const place = this.plan.control.length + i;
+      return (this.#seenAt[place] as number) < Math.max(since, this.plan.startedAt) || this.#onCandidate[place] === 0;
+    });
   }
 
   /** Mean frames of a device before the start, over those with any; 0: nothing is known. */
@@ -171,11 +186,12 @@ export class FleetAnalysis {
 
   crashes(): Crashes {
     const controls = this.plan.control.length;
+    const absent = this.plan.absent?.length ?? 0;
     const sum = (from: number, to: number) => this.#crashed.subarray(from, to).reduce((a, b) => a + b, 0);
     return {
       control: sum(0, controls),
       canary: sum(controls, this.members.length),
-      share: this.plan.canary.length / this.members.length,
+      share: (this.plan.canary.length - absent) / (this.members.length - absent),
     };
   }
 
@@ -192,6 +208,7 @@ export class FleetAnalysis {
       if (at >= pastFrom) this.addBefore(place, metric, good, frames);
       return true;
     }
+    if (this.#isAbsent[place] === 1) return true;
     const { models, ownOnly, control } = this.plan;
     if (models !== undefined) {
       const { candidate, stable } = models;
@@ -211,6 +228,7 @@ export class FleetAnalysis {
 
   /** Adds what a counter of the member at `place` grew by. It does not name the model: the device counts as assigned. */
   addIncrease(place: number, metric: string, { good, frames, from, to }: Increase): boolean {
+    if (this.#isAbsent[place] === 1) return true;
     return from < this.plan.startedAt || this.#count(place, metric, good, frames, to); // counters.ts C3
   }
 
@@ -223,7 +241,7 @@ export class FleetAnalysis {
   }
 
   crashed(place: number, at: Instant): void {
-    if (at >= this.plan.startedAt) this.#crashed[place] = 1;
+    if (at >= this.plan.startedAt && this.#isAbsent[place] === 0) this.#crashed[place] = 1;
   }
 
   #count(place: number, metric: string, good: number, frames: number, at: Instant, count = frames): boolean {

@@ -16,7 +16,7 @@
  *     rate. A site whose devices are hot takes nothing from the others, and raises nobody's price. Those of a device without an answer are
  *     all that it has: they are PRIORITY's. */
 import type { CloudOutcome, EscalationReason } from "@tributary/contracts";
-import { invariant } from "@tributary/kernel";
+import { invariant, Oldest } from "@tributary/kernel";
 import { type Arm, noExperiment, sharesOf } from "../arms.ts";
 import { type AdmissionBudgetSettings, ALONE, admissionBudgetDefaults, type RouterDecision } from "../router.ts";
 import { ArmAdmission } from "./arm-admission.ts";
@@ -81,6 +81,7 @@ export class Admission {
   readonly #first: ArmAdmission;
   /** Open calls, oldest first. */
   readonly #calls = new Map<string, Call>();
+  readonly #oldestCalls = new Oldest(this.#calls);
   readonly #rate = new FrameRate();
   readonly #shares: DeviceShares;
   readonly #fallback: FallbackRates;
@@ -160,7 +161,7 @@ export class Admission {
   called(call: string, arm: string, now: number): void {
     this.#calls.delete(call);
     this.#calls.set(call, { at: now, arm: this.#arm(arm) });
-    if (this.#calls.size > this.#settings.callsMax) this.#calls.delete(this.#calls.keys().next().value as string);
+    this.#oldestCalls.trim(this.#settings.callsMax);
   }
 
   /** Learns from any result, whether or not a frame still waits for it. Returns the latency when the call was ours. */

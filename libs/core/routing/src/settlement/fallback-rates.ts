@@ -1,4 +1,6 @@
 /** How often each degraded device may ask for the cloud. What a device claims of itself is not proven, so its rate is bounded here too. */
+import { Oldest } from "@tributary/kernel";
+
 export type FallbackSettings = {
   /** Of the fleet's frames, those that degraded devices may send beside the budget. */
   readonly fleetShareMax: number;
@@ -16,6 +18,7 @@ export class FallbackRates {
   readonly #devicesMax: number;
   /** Idle longest first. */
   readonly #devices = new Map<string, { readonly tokens: number; readonly at: number }>();
+  readonly #oldest = new Oldest(this.#devices);
 
   constructor(settings: FallbackSettings, devicesMax: number) {
     this.#settings = settings;
@@ -31,7 +34,7 @@ export class FallbackRates {
     const isGranted = tokens >= 1;
     this.#devices.delete(deviceId);
     this.#devices.set(deviceId, { tokens: isGranted ? tokens - 1 : tokens, at: now });
-    if (this.#devices.size > this.#devicesMax) this.#devices.delete(this.#devices.keys().next().value as string);
+    this.#oldest.trim(this.#devicesMax);
     return isGranted;
   }
 }

@@ -68,6 +68,8 @@ export class DeviceShares {
   readonly #budget: SharedBudget;
   /** Idle longest first. */
   readonly #accounts = new Map<string, Account>();
+  /** No account was idle for longer when they were last gone through: V8 passes over each that was moved to the end since. */
+  #idleSince = Number.NEGATIVE_INFINITY;
   /** What a device that was there from the beginning has earned so far. */
   #earned = 0;
   #priceCredits = 0;
@@ -137,11 +139,18 @@ export class DeviceShares {
     return account.tokens;
   }
 
-  #account(deviceId: string, now: number): Account {
+  #forgetIdle(now: number): void {
+    this.#idleSince = now;
     for (const [idle, { at }] of this.#accounts) {
+      this.#idleSince = at;
       if (now - at <= this.#budget.burstMs && this.#accounts.size <= this.#settings.devicesMax) break;
       this.#accounts.delete(idle);
     }
+  }
+
+  #account(deviceId: string, now: number): Account {
+    if (now - this.#idleSince > this.#budget.burstMs || this.#accounts.size > this.#settings.devicesMax)
+      this.#forgetIdle(now);
     const framesMax = this.#settings.framesPerSecondMax * FRAMES_BURST_S;
     const account = this.#accounts.get(deviceId) ?? {
       at: now,
