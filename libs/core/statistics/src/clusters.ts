@@ -11,7 +11,7 @@
 import { studentCritical, studentTail } from "./student.ts";
 import type { DiscordantCounts } from "./tango.ts";
 
-/** With so many items, chance within a cluster is as large as the spread between clusters: 20 % of discordant items, a sd of 10 points between clusters. */
+/** So many items leave as much to chance as clusters differ by, where 20 % of items are discordant and the sd between clusters is 10 points. */
 const ITEMS_HALF = 20;
 const CLUSTERS_MAX = 100_000;
 
