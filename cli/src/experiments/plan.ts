@@ -4,7 +4,13 @@
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { parseFrameId } from "@tributary/kernel";
-import { deviceSdAssumed, type ExperimentSpec, hoursToDecide, weightsOf } from "@tributary/rollouts/experiment";
+import {
+  deviceSdAssumed,
+  type ExperimentSpec,
+  effectiveLabels,
+  hoursToDecide,
+  weightsOf,
+} from "@tributary/rollouts/experiment";
 import {
   comparePolicies,
   isLate,
@@ -32,6 +38,8 @@ export type ExperimentForecast = {
   readonly frames: number;
   readonly labelled: number;
   readonly devices: number;
+  /** That logged the frames: the units of the intervals. */
+  readonly loggedDevices: number;
   /** Of one device and hour. */
   readonly framesPerHour: number;
   readonly labelsPerHour: number;
@@ -75,7 +83,10 @@ export function forecastOf(input: PlanInput): ExperimentForecast | null {
     weights,
   );
   if (compared === null) return null;
-  const logged = new Set(lines.map(({ frameId }) => parseFrameId(frameId).deviceId)).size;
+  const labelsOf = new Map(lines.map(({ frameId }) => [parseFrameId(frameId).deviceId, 0]));
+  for (const { deviceId = "", drawn, edgeRight } of frames)
+    if (drawn && edgeRight !== null) labelsOf.set(deviceId, (labelsOf.get(deviceId) ?? 0) + 1);
+  const logged = labelsOf.size;
   const hours = hoursOf(lines);
   const labelled = frames.filter(({ drawn, edgeRight }) => drawn && edgeRight !== null).length;
   const framesPerHour = lines.length / logged / hours;
@@ -88,7 +99,8 @@ export function forecastOf(input: PlanInput): ExperimentForecast | null {
   const planned = compared.map((one, i): PlannedArm => {
     const rates = { correct: control.accuracy, escalated: control.escalated, late: control.late };
     const settings = { alpha, weights, rope, lateMargin, burnInMs, arms: arms.length - 1 };
-    const perHour = { correct: labelsPerHour, escalated: framesPerHour, late: framesPerHour };
+    const correct = effectiveLabels(labelsPerHour, one.labelDesign, [...labelsOf.values()]);
+    const perHour = { correct, escalated: framesPerHour, late: framesPerHour };
     const foreseen = { gain: one.lead?.difference ?? 0, rise: one.late - control.late };
     const plan = { devices: [devicesOf(0), devicesOf(i)] as const, rates, deviceSd: deviceSdAssumed };
     const isPossible = i > 0 && Math.min(...plan.devices) >= 2 && labelsPerHour > 0;
@@ -110,6 +122,7 @@ export function forecastOf(input: PlanInput): ExperimentForecast | null {
     frames: lines.length,
     labelled,
     devices,
+    loggedDevices: logged,
     framesPerHour,
     labelsPerHour,
     arms: planned,

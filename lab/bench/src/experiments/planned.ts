@@ -7,6 +7,7 @@ import {
   comparePolicies,
   type LoggedFrame,
   type PolicyArm,
+  type PolicyLead,
   priorityOf,
   samplePropensity,
   scoreOf,
@@ -68,9 +69,7 @@ export function plannedRuns(
     });
     for (const { name, weights, leads, best } of truths) {
       const estimates = comparePolicies(logged, arms, weights) ?? [];
-      const isCovered = estimates.every(
-        ({ lead }, i) => lead === null || (lead.lower <= (leads[i] as number) && (leads[i] as number) <= lead.upper),
-      );
+      const isCovered = estimates.every(({ lead }, i) => lead === null || isWithin(leads[i] as number, lead));
       const winner = winnerOf(estimates, 1);
       const isNamed = winner.name === best;
       const before = found.get(name) as Planned;
@@ -85,6 +84,9 @@ export function plannedRuns(
   }
   return found;
 }
+
+const isWithin = (truth: number, { lower, upper }: PolicyLead): boolean =>
+  (lower ?? Number.POSITIVE_INFINITY) <= truth && truth <= (upper ?? Number.NEGATIVE_INFINITY);
 
 function loggedFrame(scored: readonly Scored[], random: () => number): LoggedFrame {
   const { photo, pi } = scored[Math.floor(random() * scored.length)] as Scored;

@@ -17,7 +17,7 @@ export { momentsOf, quantileOf } from "./moments.ts";
 export { normalCdf, normalQuantile } from "./normal.ts";
 export { pairedDifference } from "./paired.ts";
 export { type DifferingPairs, holmAdjusted, weightedSignTest } from "./signs.ts";
-export { studentTail } from "./student.ts";
+export { studentCritical, studentTail } from "./student.ts";
 export {
   type NonInferiorityPlan,
   nonInferiorityItems,

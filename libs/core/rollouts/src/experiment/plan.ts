@@ -1,4 +1,5 @@
 /** How well an experiment will know an arm, computed before it starts. */
+import { momentsOf } from "@tributary/statistics";
 import { type ArmVerdict, ExperimentJudge, type ExperimentSettings } from "./judge.ts";
 import { type LaneName, laneNames, type Rates, type Weights } from "./lanes.ts";
 
@@ -40,7 +41,7 @@ const [STEP, HOURS_MAX] = [1.1, 8_766] as const;
  * Hours until an experiment with an arm of this gain has a verdict, if all goes as foreseen: by then half of such experiments are decided, about.
  * Null: not within a year; more devices, or more labels, would help.
  *
- * @param perHour - Frames of one device and hour in each lane; of `correct` those with a label.
+ * @param perHour - Frames of one device and hour in each lane; of `correct` those with a label, as many as they are worth (`effectiveLabels`).
  */
 export function hoursToDecide(
   { devices, rates, deviceSd }: Omit<ExperimentPlan, "frames">,
@@ -65,6 +66,24 @@ export function hoursToDecide(
     if (verdict !== "undecided") return { hours, verdict };
   }
   return null;
+}
+
+/**
+ * How many labels of one device and hour, of equal weight and as many on every device, are worth as much as `perHour` of those that there are.
+ *
+ * The judge takes the mean over devices, so what counts of labels is the mean of 1/n, which few devices with many do not make up for. Of counts by
+ * chance (Poisson) around a device's own, it is the mean of 1/(count + 1), except where devices have hardly any; there it is at least what
+ * their spread beyond chance says, the square of its coefficient of variation.
+ *
+ * @param design - Labels that are worth one of equal weights.
+ * @param byDevice - Labels of each device in some time; 0 of those without.
+ */
+export function effectiveLabels(perHour: number, design: number, byDevice: readonly number[]): number {
+  const { n, mean, squares } = momentsOf(byDevice);
+  if (n < 2 || mean === 0) return perHour / design;
+  const excess = Math.max(0, squares / (n - 1) - mean) / (mean * mean);
+  const inverse = momentsOf(byDevice.map((count) => 1 / (count + 1))).mean;
+  return perHour / (design * Math.max(1 + excess, mean * inverse));
 }
 
 /** Evidence grows fastest about then: a day's frames. */
