@@ -7,9 +7,9 @@ import { parseFrameId } from "@tributary/kernel";
 import {
   deviceSdAssumed,
   type ExperimentSpec,
-  effectiveLabels,
   hoursToDecide,
   weightsOf,
+  withUnequalLabels,
 } from "@tributary/rollouts/experiment";
 import {
   comparePolicies,
@@ -99,18 +99,19 @@ export function forecastOf(input: PlanInput): ExperimentForecast | null {
   const planned = compared.map((one, i): PlannedArm => {
     const rates = { correct: control.accuracy, escalated: control.escalated, late: control.late };
     const settings = { alpha, weights, rope, lateMargin, burnInMs, arms: arms.length - 1 };
-    const correct = effectiveLabels(labelsPerHour, one.labelDesign, [...labelsOf.values()]);
-    const perHour = { correct, escalated: framesPerHour, late: framesPerHour };
+    const unequal = { design: one.labelDesign, byDevice: [...labelsOf.values()] };
+    const perHour = { correct: labelsPerHour, escalated: framesPerHour, late: framesPerHour };
     const foreseen = { gain: one.lead?.difference ?? 0, rise: one.late - control.late };
-    const plan = { devices: [devicesOf(0), devicesOf(i)] as const, rates, deviceSd: deviceSdAssumed };
-    const isPossible = i > 0 && Math.min(...plan.devices) >= 2 && labelsPerHour > 0;
+    const devices = [devicesOf(0), devicesOf(i)] as const;
+    const planned = withUnequalLabels({ devices, rates, deviceSd: deviceSdAssumed }, perHour, unequal);
+    const isPossible = i > 0 && Math.min(...devices) >= 2 && labelsPerHour > 0;
     return {
       ...one,
       policyVersion: policies[i]?.policyVersion ?? "",
       p50Ms: quantileOf(latencies, one.escalated, 0.5),
       p99Ms: quantileOf(latencies, one.escalated, 0.99),
       costPer1000: costPerCall === null ? null : 1_000 * one.escalated * costPerCall,
-      experiment: isPossible ? hoursToDecide(plan, perHour, settings, foreseen) : null,
+      experiment: isPossible ? hoursToDecide(planned.plan, planned.perHour, settings, foreseen) : null,
     };
   });
   const winner = winnerOf(compared, lateMargin);

@@ -17,9 +17,10 @@ import {
 import { completePolicy, parsePolicy } from "@tributary/routing";
 import { clopperPearson } from "@tributary/statistics";
 import { percent, quantilesOf } from "@tributary/testing";
-import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
+import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
 import { calm, ExperimentFleet, type World } from "./experiments/fleet.ts";
 import { AsRouted, type Other, PeekedZTest, PerFrameTest } from "./experiments/others.ts";
+import { type HoursFound, hoursFound } from "./experiments/hours.ts";
 import { FRAMES, type Planned, plannedRuns } from "./experiments/planned.ts";
 import { judgedPhotos, testFrames } from "./routing/judged.ts";
 
@@ -30,6 +31,9 @@ const HOUR = 3_600_000;
 const EDGE = fileURLToPath(new URL("../../../models/edge-resnet8/", import.meta.url));
 const CLOUD = fileURLToPath(new URL("../../../models/cloud-vgg/", import.meta.url));
 const PLANNED_RUNS = 200;
+const HOURS_RUNS = 60;
+/** A forecast is off by this factor at most, either way, from when half of the experiments were decided. */
+const FORECAST_FACTOR = 1.5;
 /** By then half of the experiments with a 2-point gain are decided. */
 const HALF_HOURS_MAX = 24;
 
@@ -64,7 +68,8 @@ Utility of a frame: ${WEIGHTS.correct} if right, less ${WEIGHTS.escalated} if es
   arms as routed  an arm drawn for each call: accuracy of the frames that the cloud answered in time, which are all that carry it
 Before it: what "tributary experiment plan" names from ${FRAMES} logged frames, real photos through both models, in ${PLANNED_RUNS} draws.
 Gates: wrong verdicts at most alpha in each world; the band of the gain holds the truth at every look in 95 % of the runs; half of the
-experiments with a 2-point gain are decided in ${HALF_HOURS_MAX} hours; in 95 % of the draws the plan names the best arm, or its intervals hold the truth. With --long 2,000 runs a world, else 200 and the exact bound of each rate is judged.`,
+experiments with a 2-point gain are decided in ${HALF_HOURS_MAX} hours; in 95 % of the draws the plan names the best arm, or its intervals hold the truth; they hold it in 95 %
+also where frames are of devices that each see few scenes; and the hours that it forecasts are those in which half of the experiments are decided, within a factor of ${FORECAST_FACTOR}. With --long 2,000 runs a world, else 200 and the exact bound of each rate is judged.`,
   run,
 };
 
@@ -86,7 +91,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     results.set(name, found);
     progress(`${name}: ${runs} runs`);
   }
-  const planned = await plannedFromPhotos(progress);
+  const { planned, ofDevices, hours } = await plannedFromPhotos(progress);
   const of = (name: string) => results.get(name) as readonly Run[];
   const all = [...nulls, ...effects];
   const wrongOf = ({ name, right }: Named, judge: JudgeName) =>
@@ -109,6 +114,16 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   for (const [name, { within, runs: draws }] of planned) {
     const gate = `${name}: the plan names the best arm, or its intervals hold the truth, in 95 %`;
     gates.push({ name: gate, passed: within / draws >= 0.95, measured: `${within} of ${draws}` });
+  }
+  for (const [name, { covered, runs: draws }] of ofDevices)
+    gates.push(atMost(`${name}, devices: intervals that miss a lead at most ${percent(alpha)}`, draws - covered, draws, false));
+  for (const { name, forecast, half } of hours) {
+    const off = forecast === null ? Number.POSITIVE_INFINITY : Math.max(forecast / half, half / forecast);
+    gates.push({
+      name: `${name}: the forecast is off by a factor of ${FORECAST_FACTOR} at most`,
+      passed: off <= FORECAST_FACTOR,
+      measured: `${off.toFixed(2)}`,
+    });
   }
   const shareOf = (name: string, verdict: ArmVerdict) =>
     percent(of(name).filter(({ verdicts }) => verdicts.tributary === verdict).length / runs);
@@ -140,19 +155,56 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
           percent(covered / draws),
         ]),
       },
+      {
+        title: `The same from devices that see few scenes each, with unequal frames, labels and propensities (${PLANNED_RUNS} draws)`,
+        columns: ["calls are", "best", "best named", "shown, and wrong", "intervals hold all leads", "as if frames were independent"],
+        rows: [...ofDevices].map(([name, { best, runs: draws, named, wrong, covered, coveredAsFrames }]) => [
+          name,
+          best,
+          percent(named / draws),
+          percent(wrong / draws),
+          percent(covered / draws),
+          percent(coveredAsFrames / draws),
+        ]),
+      },
+      hoursTable(hours),
     ],
     gates,
-    figures: { ...Object.fromEntries(results), planned: Object.fromEntries(planned) },
+    figures: { ...Object.fromEntries(results), planned: Object.fromEntries(planned), ofDevices: Object.fromEntries(ofDevices), hours },
   };
 }
 
-async function plannedFromPhotos(progress: (line: string) => void): Promise<ReadonlyMap<string, Planned>> {
+const hoursTable = (hours: readonly HoursFound[]): Table => ({
+  title: `Hours until an experiment is decided, labels of unequal weight and number (${HOURS_RUNS} experiments each)`,
+  columns: ["arm", "gain of 1,000 frames", "forecast", "as if labels were equal", "half decided", "wrong verdicts"],
+  rows: hours.map(({ name, gain, forecast, asEqual, half, wrong, runs }) => [
+    name,
+    (1_000 * gain).toFixed(1),
+    forecast?.toFixed(0) ?? "more than a year",
+    asEqual?.toFixed(0) ?? "more than a year",
+    half,
+    `${wrong} of ${runs}`,
+  ]),
+});
+
+type FromPhotos = {
+  readonly planned: ReadonlyMap<string, Planned>;
+  readonly ofDevices: ReadonlyMap<string, Planned>;
+  readonly hours: readonly HoursFound[];
+};
+
+async function plannedFromPhotos(progress: (line: string) => void): Promise<FromPhotos> {
   const { digest: modelDigest, policy: content } = await loadPackage(EDGE);
   const sha256Hex = (text: string) => createHash("sha256").update(text).digest("hex");
   const policy = completePolicy(parsePolicy(content), { modelDigest, createdAt: 0, sha256Hex });
   const photos = testFrames(await judgedPhotos(EDGE, CLOUD, progress), policy.temperature);
   progress(`plans from ${PLANNED_RUNS} draws of logged frames`);
-  return plannedRuns(photos, policy, PLANNED_RUNS, 90_000_001);
+  const runs = PLANNED_RUNS;
+  const planned = plannedRuns(photos, policy, { runs, seed: 90_000_001, hasDevices: false });
+  progress(`plans from ${PLANNED_RUNS} draws of devices that see few scenes`);
+  const ofDevices = plannedRuns(photos, policy, { runs, seed: 95_000_001, hasDevices: true });
+  progress(`${HOURS_RUNS} experiments with labels of unequal weight and number`);
+  return { planned, ofDevices, hours: hoursFound(photos, policy, HOURS_RUNS, 97_000_001) };
 }
 
 /** Few runs cannot show a rate of 5 %: then the gate is that they do not refute it. */

@@ -1,5 +1,5 @@
 /** How well an experiment will know an arm, computed before it starts. */
-import { momentsOf } from "@tributary/statistics";
+import { momentsOf, quantileOf } from "@tributary/statistics";
 import { type ArmVerdict, ExperimentJudge, type ExperimentSettings } from "./judge.ts";
 import { type LaneName, laneNames, type Rates, type Weights } from "./lanes.ts";
 
@@ -41,7 +41,7 @@ const [STEP, HOURS_MAX] = [1.1, 8_766] as const;
  * Hours until an experiment with an arm of this gain has a verdict, if all goes as foreseen: by then half of such experiments are decided, about.
  * Null: not within a year; more devices, or more labels, would help.
  *
- * @param perHour - Frames of one device and hour in each lane; of `correct` those with a label, as many as they are worth (`effectiveLabels`).
+ * @param perHour - Frames of one device and hour in each lane; of `correct` those with a label, as many as they are worth (`withUnequalLabels`).
  */
 export function hoursToDecide(
   { devices, rates, deviceSd }: Omit<ExperimentPlan, "frames">,
@@ -68,22 +68,32 @@ export function hoursToDecide(
   return null;
 }
 
+/** A device counts as its labels do, up to so many times the median's, as where arms are compared. */
+const DEVICE_SHARE_MAX = 4;
+
 /**
- * How many labels of one device and hour, of equal weight and as many on every device, are worth as much as `perHour` of those that there are.
+ * The plan where labels of the random sample are of unequal weight, and more from some devices than from others.
  *
- * The judge takes the mean over devices, so what counts of labels is the mean of 1/n, which few devices with many do not make up for. Of counts by
- * chance (Poisson) around a device's own, it is the mean of 1/(count + 1), except where devices have hardly any; there it is at least what
- * their spread beyond chance says, the square of its coefficient of variation.
+ * Labels of unequal weight are worth fewer of equal weight (Kish 1965). An arm's accuracy is a ratio of sums over its devices, so one with many
+ * labels counts more: what devices differ by counts as that of fewer devices, by the same formula. Counts that differ by chance alone (Poisson) are
+ * no reason for that.
  *
- * @param design - Labels that are worth one of equal weights.
+ * @param design - Labels that are worth one of equal weight.
  * @param byDevice - Labels of each device in some time; 0 of those without.
  */
-export function effectiveLabels(perHour: number, design: number, byDevice: readonly number[]): number {
-  const { n, mean, squares } = momentsOf(byDevice);
-  if (n < 2 || mean === 0) return perHour / design;
-  const excess = Math.max(0, squares / (n - 1) - mean) / (mean * mean);
-  const inverse = momentsOf(byDevice.map((count) => 1 / (count + 1))).mean;
-  return perHour / (design * Math.max(1 + excess, mean * inverse));
+export function withUnequalLabels<P extends Pick<ExperimentPlan, "deviceSd">>(
+  plan: P,
+  perHour: Readonly<Record<LaneName, number>>,
+  { design, byDevice }: { readonly design: number; readonly byDevice: readonly number[] },
+): { readonly plan: P; readonly perHour: Readonly<Record<LaneName, number>> } {
+  const most = DEVICE_SHARE_MAX * (quantileOf(byDevice, 0.5) ?? 0);
+  const { n, mean, squares } = momentsOf(most > 0 ? byDevice.map((labels) => Math.min(labels, most)) : byDevice);
+  const excess = n < 2 || mean === 0 ? 0 : Math.max(0, squares / (n - 1) - mean) / (mean * mean);
+  const correct = plan.deviceSd.correct * Math.sqrt(1 + excess);
+  return {
+    plan: { ...plan, deviceSd: { ...plan.deviceSd, correct } },
+    perHour: { ...perHour, correct: perHour.correct / design },
+  };
 }
 
 /** Evidence grows fastest about then: a day's frames. */
