@@ -62,8 +62,7 @@ test("a rule of a policy sends what it asks for, whatever was logged", () => {
   const logged = new LoggedFrames(labels, []);
   for (const line of lines()) logged.add({ ...line, reason: "NONE" });
   const policy = { ...logging, scoreMin: 1, escalationShareMax: 1 };
-  const [one] = comparePolicies(logged.frames, [{ name: "a", policy, seen: { sent: 0, late: 0 } }], {
-    ...{ correct: 1, escalated: 0, late: 0 },
-  }) as [{ escalated: number }];
-  expect(one.escalated).toBeCloseTo(lines().filter(isByRule).length / lines().length, 6);
+  const arms = [{ name: "a", policy, seen: { sent: 0, late: 0 } }];
+  const [one] = comparePolicies(logged.frames, arms, { correct: 1, escalated: 0, late: 0 }) ?? [];
+  expect(one?.escalated).toBeCloseTo(lines().filter(isByRule).length / lines().length, 6);
 });

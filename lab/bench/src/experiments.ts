@@ -19,8 +19,8 @@ import { clopperPearson } from "@tributary/statistics";
 import { percent, quantilesOf } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
 import { calm, ExperimentFleet, type World } from "./experiments/fleet.ts";
-import { AsRouted, type Other, PeekedZTest, PerFrameTest } from "./experiments/others.ts";
 import { type HoursFound, hoursFound } from "./experiments/hours.ts";
+import { AsRouted, type Other, PeekedZTest, PerFrameTest } from "./experiments/others.ts";
 import { FRAMES, type Planned, plannedRuns } from "./experiments/planned.ts";
 import { judgedPhotos, testFrames } from "./routing/judged.ts";
 
@@ -116,7 +116,9 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     gates.push({ name: gate, passed: within / draws >= 0.95, measured: `${within} of ${draws}` });
   }
   for (const [name, { covered, runs: draws }] of ofDevices)
-    gates.push(atMost(`${name}, devices: intervals that miss a lead at most ${percent(alpha)}`, draws - covered, draws, false));
+    gates.push(
+      atMost(`${name}, devices: intervals that miss a lead at most ${percent(alpha)}`, draws - covered, draws, false),
+    );
   for (const { name, forecast, half } of hours) {
     const off = forecast === null ? Number.POSITIVE_INFINITY : Math.max(forecast / half, half / forecast);
     gates.push({
@@ -157,7 +159,14 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
       },
       {
         title: `The same from devices that see few scenes each, with unequal frames, labels and propensities (${PLANNED_RUNS} draws)`,
-        columns: ["calls are", "best", "best named", "shown, and wrong", "intervals hold all leads", "as if frames were independent"],
+        columns: [
+          "calls are",
+          "best",
+          "best named",
+          "shown, and wrong",
+          "intervals hold all leads",
+          "as if frames were independent",
+        ],
         rows: [...ofDevices].map(([name, { best, runs: draws, named, wrong, covered, coveredAsFrames }]) => [
           name,
           best,
@@ -170,7 +179,12 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
       hoursTable(hours),
     ],
     gates,
-    figures: { ...Object.fromEntries(results), planned: Object.fromEntries(planned), ofDevices: Object.fromEntries(ofDevices), hours },
+    figures: {
+      ...Object.fromEntries(results),
+      planned: Object.fromEntries(planned),
+      ofDevices: Object.fromEntries(ofDevices),
+      hours,
+    },
   };
 }
 

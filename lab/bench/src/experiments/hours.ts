@@ -28,11 +28,20 @@ const LOGGED_HOURS = 24;
 const HOUR = 3_600_000;
 const ROPE = 0.003;
 
+/** Propensities that are as unequal as the policy's, of frames that are no more uncertain: nothing makes up for it. */
+const BLIND = [0.01, 0.09] as const;
+
 /** Arms against `hybrid`, and weights with which their gain is clear. */
 const CASES = [
-  { arm: "edge-heavy", weights: { correct: 1, escalated: 0.4, late: 0.5 } },
-  { arm: "cloud-heavy", weights: { correct: 1, escalated: 0.005, late: 0.02 } },
-] as const satisfies readonly { readonly arm: keyof typeof SHARES; readonly weights: Weights }[];
+  { arm: "edge-heavy", isBlind: false, weights: { correct: 1, escalated: 0.4, late: 0.5 } },
+  { arm: "edge-heavy", isBlind: true, weights: { correct: 1, escalated: 0.4, late: 0.5 } },
+  { arm: "cloud-heavy", isBlind: false, weights: { correct: 1, escalated: 0.005, late: 0.02 } },
+  { arm: "cloud-heavy", isBlind: true, weights: { correct: 1, escalated: 0.005, late: 0.02 } },
+] as const satisfies readonly {
+  readonly arm: keyof typeof SHARES;
+  readonly isBlind: boolean;
+  readonly weights: Weights;
+}[];
 
 export type HoursFound = {
   readonly name: string;
@@ -47,8 +56,10 @@ export type HoursFound = {
 };
 
 export function hoursFound(photos: readonly TestFrame[], policy: RoutingPolicy, runs: number, seed: number) {
-  const scored = [...scoredPhotos(photos, policy)].sort((a, b) => b.score - a.score);
-  return CASES.map(({ arm, weights }, c): HoursFound => {
+  const own = scoredPhotos(photos, policy);
+  const blind = own.map((one, i) => ({ ...one, pi: BLIND[i % 2] as number }));
+  return CASES.map(({ arm, isBlind, weights }, c): HoursFound => {
+    const scored = [...(isBlind ? blind : own)].sort((a, b) => b.score - a.score);
     const [control, other] = [ratesOf(scored, SHARES.hybrid), ratesOf(scored, SHARES[arm])];
     const gain = utilityOf(other, weights) - utilityOf(control, weights);
     const settings = { ...experimentDefaults, lateMargin: 0.05, burnInMs: HOUR, weights, rope: ROPE, arms: 1 };
@@ -73,7 +84,7 @@ export function hoursFound(photos: readonly TestFrame[], policy: RoutingPolicy, 
       0.5,
     );
     return {
-      name: arm,
+      name: isBlind ? `${arm}, blind propensities` : arm,
       gain,
       forecast: hoursBy(unequal),
       asEqual: hoursBy({ plan, perHour }),
@@ -169,8 +180,10 @@ class SimulatedArm {
       for (let label = labelsOf(device, 1, random); label > 0; label--) {
         const place = pick(random());
         const one = scored[place] as Scored;
-        const right = rightOf(one, place < this.#share * scored.length) + shift.correct;
-        this.#label(device, mean / one.pi, random() < right);
+        const right = rightOf(one, place < this.#share * scored.length);
+        const { correct } = this.#rates;
+        const moved = shift.correct > 0 ? (1 - right) / (1 - correct) : right / correct;
+        this.#label(device, mean / one.pi, random() < right + shift.correct * moved);
       }
       for (const name of ["escalated", "late"] as const) {
         const lane = this.lanes[name];
