@@ -97,9 +97,15 @@ export function forecastOf(input: PlanInput): ExperimentForecast | null {
   const [control] = compared as [PolicyEstimate];
   const latencies = latenciesOf(lines);
   const planned = compared.map((one, i): PlannedArm => {
-    const rates = { correct: control.accuracy, escalated: control.escalated, late: control.late };
+    // What a frame leaves to chance is the mean of what it does in both.
+    const mean = (of: (arm: PolicyEstimate) => number) => (of(control) + of(one)) / 2;
+    const rates = {
+      correct: mean(({ accuracy }) => accuracy),
+      escalated: mean(({ escalated }) => escalated),
+      late: mean(({ late }) => late),
+    };
     const settings = { alpha, weights, rope, lateMargin, burnInMs, arms: arms.length - 1 };
-    const unequal = { design: one.labelDesign, byDevice: [...labelsOf.values()] };
+    const unequal = { design: mean(({ labelDesign }) => labelDesign), byDevice: [...labelsOf.values()] };
     const perHour = { correct: labelsPerHour, escalated: framesPerHour, late: framesPerHour };
     const foreseen = { gain: one.lead?.difference ?? 0, rise: one.late - control.late };
     const devices = [devicesOf(0), devicesOf(i)] as const;

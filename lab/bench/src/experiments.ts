@@ -115,18 +115,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     const gate = `${name}: the plan names the best arm, or its intervals hold the truth, in 95 %`;
     gates.push({ name: gate, passed: within / draws >= 0.95, measured: `${within} of ${draws}` });
   }
-  for (const [name, { covered, runs: draws }] of ofDevices)
-    gates.push(
-      atMost(`${name}, devices: intervals that miss a lead at most ${percent(alpha)}`, draws - covered, draws, false),
-    );
-  for (const { name, forecast, half } of hours) {
-    const off = forecast === null ? Number.POSITIVE_INFINITY : Math.max(forecast / half, half / forecast);
-    gates.push({
-      name: `${name}: the forecast is off by a factor of ${FORECAST_FACTOR} at most`,
-      passed: off <= FORECAST_FACTOR,
-      measured: `${off.toFixed(2)}`,
-    });
-  }
+  gates.push(...planGates(ofDevices, hours));
   const shareOf = (name: string, verdict: ArmVerdict) =>
     percent(of(name).filter(({ verdicts }) => verdicts.tributary === verdict).length / runs);
   return {
@@ -146,36 +135,8 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
           [0.5, 0.9].map((share) => hoursBy(of(name), share) ?? "never").join(" / "),
         ]),
       },
-      {
-        title: `What the plan names from ${FRAMES} logged frames (${PLANNED_RUNS} draws)`,
-        columns: ["calls are", "best", "best named", "shown, and wrong", "intervals hold all leads"],
-        rows: [...planned].map(([name, { best, runs: draws, named, wrong, covered }]) => [
-          name,
-          best,
-          percent(named / draws),
-          percent(wrong / draws),
-          percent(covered / draws),
-        ]),
-      },
-      {
-        title: `The same from devices that see few scenes each, with unequal frames, labels and propensities (${PLANNED_RUNS} draws)`,
-        columns: [
-          "calls are",
-          "best",
-          "best named",
-          "shown, and wrong",
-          "intervals hold all leads",
-          "as if frames were independent",
-        ],
-        rows: [...ofDevices].map(([name, { best, runs: draws, named, wrong, covered, coveredAsFrames }]) => [
-          name,
-          best,
-          percent(named / draws),
-          percent(wrong / draws),
-          percent(covered / draws),
-          percent(coveredAsFrames / draws),
-        ]),
-      },
+      plannedTable(planned),
+      ofDevicesTable(ofDevices),
       hoursTable(hours),
     ],
     gates,
@@ -187,6 +148,34 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     },
   };
 }
+
+function planGates(ofDevices: FromPhotos["ofDevices"], hours: FromPhotos["hours"]): readonly Gate[] {
+  const covers = [...ofDevices].map(([name, { covered, runs: draws }]) =>
+    atMost(`${name}, devices: intervals that miss a lead at most ${percent(alpha)}`, draws - covered, draws, false),
+  );
+  const forecasts = hours.map(({ name, forecast, half }): Gate => {
+    const off = forecast === null ? Number.POSITIVE_INFINITY : Math.max(forecast / half, half / forecast);
+    const gate = `${name}: the forecast is off by a factor of ${FORECAST_FACTOR} at most`;
+    return { name: gate, passed: off <= FORECAST_FACTOR, measured: off.toFixed(2) };
+  });
+  return [...covers, ...forecasts];
+}
+
+const plannedTable = (planned: FromPhotos["planned"]): Table => ({
+  title: `What the plan names from ${FRAMES} logged frames (${PLANNED_RUNS} draws)`,
+  columns: ["calls are", "best", "best named", "shown, and wrong", "intervals hold all leads"],
+  rows: [...planned].map(plannedRow),
+});
+
+const plannedRow = ([name, { best, runs, named, wrong, covered }]: readonly [string, Planned]) => [
+  ...[name, best, percent(named / runs), percent(wrong / runs), percent(covered / runs)],
+];
+
+const ofDevicesTable = (planned: FromPhotos["ofDevices"]): Table => ({
+  title: `The same from devices that see few scenes each, with unequal frames, labels and propensities (${PLANNED_RUNS} draws)`,
+  columns: [...plannedTable(planned).columns, "as if frames were independent"],
+  rows: [...planned].map((one) => [...plannedRow(one), percent(one[1].coveredAsFrames / one[1].runs)]),
+});
 
 const hoursTable = (hours: readonly HoursFound[]): Table => ({
   title: `Hours until an experiment is decided, labels of unequal weight and number (${HOURS_RUNS} experiments each)`,

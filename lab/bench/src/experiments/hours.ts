@@ -7,6 +7,7 @@ import {
   ExperimentJudge,
   experimentDefaults,
   hoursToDecide,
+  laneNames,
   plannedVariances,
   type Rates,
   utilityOf,
@@ -68,16 +69,22 @@ export function hoursFound(photos: readonly TestFrame[], policy: RoutingPolicy, 
     const arms = [SHARES.hybrid, SHARES[arm]].map((escalationShareMax, i) => ({
       ...{ name: `${i}`, policy: { ...policy, scoreMin: -1, escalationShareMax }, seen: { sent: 0, late: 0 } },
     }));
-    const [planned] = comparePolicies(logged, arms, weights) ?? [];
+    const designs = (comparePolicies(logged, arms, weights) ?? []).map(({ labelDesign }) => labelDesign);
+    const design = designs.reduce((sum, one) => sum + one, 0) / designs.length;
+    const rates = { ...control };
+    for (const lane of laneNames) rates[lane] = (control[lane] + other[lane]) / 2;
     const counts = Array.from({ length: 2 * DEVICES }, (_, i) => labelsOf(i, LOGGED_HOURS, random));
     const perHour = { correct: LABELS_MEAN, escalated: FRAMES_PER_HOUR, late: FRAMES_PER_HOUR };
-    const plan = { devices: [DEVICES, DEVICES] as const, rates: control, deviceSd: deviceSdAssumed };
-    const unequal = withUnequalLabels(plan, perHour, { design: planned?.labelDesign ?? 1, byDevice: counts });
+    const plan = { devices: [DEVICES, DEVICES] as const, rates, deviceSd: deviceSdAssumed };
+    const unequal = withUnequalLabels(plan, perHour, { design, byDevice: counts });
     const hoursBy = (one: typeof unequal) =>
       hoursToDecide(one.plan, one.perHour, settings, { gain, rise: other.late - control.late })?.hours ?? null;
     const right = gain > 0 ? "adopt" : "reject";
     const decided = Array.from({ length: runs }, (_, run) =>
-      decidedBy({ scored, rates: [control, other], shares: [SHARES.hybrid, SHARES[arm]], settings }, seed + 100 + run),
+      decidedBy(
+        { scored, rates: [control, other], shares: [SHARES.hybrid, SHARES[arm]], settings, design },
+        seed + 100 + run,
+      ),
     );
     const [half] = quantilesOf(
       decided.map(({ hours }) => hours),
@@ -114,6 +121,8 @@ type Setting = {
   readonly scored: readonly Scored[];
   readonly rates: readonly [Rates, Rates];
   readonly shares: readonly [number, number];
+  /** Labels that are worth one of equal weight. */
+  readonly design: number;
   readonly settings: Omit<ConstructorParameters<typeof ExperimentJudge>[0], "planned">;
 };
 
@@ -123,9 +132,9 @@ type Sample = { readonly pick: (uniform: number) => number; readonly mean: numbe
 type Lane = { readonly good: Float64Array; readonly frames: Float64Array; readonly before: Float64Array };
 
 /** One experiment, hour by hour, until its verdict. */
-function decidedBy({ scored, rates, shares, settings }: Setting, seed: number) {
+function decidedBy({ scored, rates, shares, settings, design }: Setting, seed: number) {
   const random = seededRandom(seed);
-  const frames = { correct: 24 * LABELS_MEAN, escalated: 24 * FRAMES_PER_HOUR, late: 24 * FRAMES_PER_HOUR };
+  const frames = { correct: (24 * LABELS_MEAN) / design, escalated: 24 * FRAMES_PER_HOUR, late: 24 * FRAMES_PER_HOUR };
   const planned = plannedVariances(
     { devices: [DEVICES, DEVICES], rates: rates[0], frames, deviceSd: deviceSdAssumed },
     settings.weights,
