@@ -49,6 +49,7 @@ export type Scored = { readonly photo: TestFrame; readonly score: number; readon
 /** Of the plans from devices: enough draws that devices, and not the draws, are what is uncertain. */
 const WIDE = { sampleBudget: 0.3, samplePropensityMin: 0.02 } as const;
 const [DEVICES, SCENES, BUSY] = [40, 25, 6] as const;
+export const DEVICE_FRAMES = 8_000;
 const LABELLED = [1, 0.2] as const;
 
 export type PlannedWorld = { readonly runs: number; readonly seed: number; readonly hasDevices: boolean };
@@ -118,7 +119,7 @@ export const independent = (scored: readonly Scored[], random: Random): readonly
   Array.from({ length: FRAMES }, () => loggedFrame(oneOf(scored, random), 1, random));
 
 function ofDevices(scored: readonly Scored[], random: Random): readonly LoggedFrame[] {
-  const frames = (2 * FRAMES) / DEVICES / (1 + BUSY);
+  const frames = (2 * DEVICE_FRAMES) / DEVICES / (1 + BUSY);
   return Array.from({ length: DEVICES }, (_, i) => {
     const scenes = Array.from({ length: SCENES }, () => oneOf(scored, random));
     const labelled = LABELLED[Math.floor(i / 2) % 2] as number;
