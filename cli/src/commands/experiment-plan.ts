@@ -29,7 +29,7 @@ type PlanOptions = SourceOptions & {
 const DETAILS = `
 Every arm's policy is replayed on frames that were logged, as "tributary router simulate" does: which frames it would have sent, what the
 system would have answered, and what that costs. The first arm is the control. Late answers are those whose deadline passed, or that the router
-did not ask for since it would have, or that the cloud failed to give. The time to decide is that of an experiment in which all goes as foreseen; half of such experiments, or somewhat fewer, take longer.
+did not ask for since it would have, or that the cloud failed to give. The time to decide is that of an experiment in which all goes as foreseen; half of such experiments take longer.
 The device is the unit of the intervals: fewer than 8 have none. Frames of priority are sent by an arm as its own policy has it, or where something else asked for them.
 
 Policies are those in force, and those that were pushed, by their version ("tributary get policies --versions"), or files: a package's

@@ -37,6 +37,10 @@ export type Foreseen = { readonly gain: number; readonly rise: number };
 /** From one hour, in steps of a tenth, up to a year. */
 const [STEP, HOURS_MAX] = [1.1, 8_766] as const;
 
+/** Standard errors by which the estimate was ahead of the truth at some look until half of the experiments are decided, as `npm run bench -- experiments`
+ * measures it: the first look that suffices ends an experiment. */
+const AHEAD = 0.4;
+
 /**
  * Hours until an experiment with an arm of this gain has a verdict, if all goes as foreseen: by then half of such experiments are decided, about.
  * Null: not within a year; more devices, or more labels, would help.
@@ -59,8 +63,9 @@ export function hoursToDecide(
   const burnInHours = settings.burnInMs / 3_600_000;
   for (let hours = Math.max(1, burnInHours); hours <= HOURS_MAX; hours *= STEP) {
     const { utility, late } = variancesAfter(hours);
+    const ahead = Math.abs(gain) > settings.rope ? Math.sign(gain) * AHEAD * Math.sqrt(utility) : 0;
     const { verdict } = judge.judged(
-      { harm: -gain, variance: utility, freedom },
+      { harm: -gain - ahead, variance: utility, freedom },
       { harm: -rise, variance: late, freedom },
     );
     if (verdict !== "undecided") return { hours, verdict };
