@@ -18,6 +18,7 @@ import {
 } from "@tributary/testing";
 
 const FRAMES = 4_000;
+const DEVICES = Array.from({ length: 8 }, (_, i) => `cam-0${i + 1}`);
 const kafka = { ...testKafka(), clientId: "simulate-test" };
 const dir = tempDir("simulate");
 const policy = somePolicy();
@@ -51,10 +52,11 @@ beforeAll(async () => {
   const named = somePolicy({ policyVersion: "0".repeat(64), escalationShareMax: 0 });
   await sink.send([named, hybrid].map((one) => put(topics.policyVersions, one.policyVersion, one)));
   const random = seededRandom(5);
-  for (const deviceId of ["cam-01", "cam-02"]) {
+  // As many as an interval needs.
+  for (const deviceId of DEVICES) {
     const predictions: EdgePrediction[] = [];
     const records = [];
-    for (let n = 1; n <= FRAMES / 2; n++) {
+    for (let n = 1; n <= FRAMES / DEVICES.length; n++) {
       const margin = random();
       const isRight = random() < 0.5 + margin / 2;
       const cloudRight = random() < 0.95;
@@ -180,7 +182,7 @@ ${more}`;
     const { code, text } = await plan(...fromKafka, ...edgeOnly, "-o", "json", "--plot", file("arms.svg"));
     expect({ code, text }).toMatchObject({ code: 0 });
     const found = JSON.parse(text);
-    expect(found).toMatchObject({ name: "cloud-or-not", frames: FRAMES, devices: 2 });
+    expect(found).toMatchObject({ name: "cloud-or-not", frames: FRAMES, devices: 8 });
     expect(found.winner).toEqual({ name: "hybrid", isShown: true, tooLate: [] });
     const [control, edge] = found.arms as [Planned, Planned];
     expect(control).toMatchObject({ name: "hybrid", escalated: 0.3, lead: null, experiment: null });

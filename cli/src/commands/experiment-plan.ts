@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import type { RoutingPolicy } from "@tributary/contracts";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { type ExperimentSpec, readExperiment } from "@tributary/rollouts/experiment";
-import { parsePolicy } from "@tributary/routing";
+import { PLAN_DEVICES_MIN, type PolicyLead, parsePolicy } from "@tributary/routing";
 import { type Command, InvalidArgumentError } from "commander";
 import { type Io, outputOf } from "../context.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
@@ -30,6 +30,7 @@ const DETAILS = `
 Every arm's policy is replayed on frames that were logged, as "tributary router simulate" does: which frames it would have sent, what the
 system would have answered, and what that costs. The first arm is the control. Late answers are those whose deadline passed, or that the router
 did not ask for since it would have, or that the cloud failed to give. The time to decide is that of an experiment in which all goes as foreseen; half of such experiments take longer.
+The device is the unit of the intervals: fewer than 8 have none. Frames of priority are sent by an arm as its own policy has it, or where something else asked for them.
 
 Policies are those in force, and those that were pushed, by their version ("tributary get policies --versions"), or files: a package's
 policy.json, or what "tributary describe policy KEY -o json" prints, with what you change in it.
@@ -76,7 +77,7 @@ async function plan(options: PlanOptions, own: Command, io: Io): Promise<void> {
   if (ofModel.every(({ at }) => at === null))
     io.stderr("The frames have no times, as files of earlier versions: they count as those of one hour.\n");
   const { labels } = chosen[0] as ArmPolicy;
-  const logged = new LoggedFrames(labels);
+  const logged = new LoggedFrames(labels, [...policies, ...versions]);
   for (const line of ofModel) logged.add(line);
   const { forecastOf } = await import("../experiments/plan.ts");
   const forecast = forecastOf({
@@ -198,13 +199,15 @@ function view(currency: string): View<PlannedArm> {
       { head: `WORTH OF 1000 (${currency})`, of: ({ utility }) => per1000(utility) },
       {
         head: "MORE THAN THE CONTROL",
-        of: ({ lead }) =>
-          lead === null ? "-" : `${per1000(lead.difference)} (${per1000(lead.lower)} to ${per1000(lead.upper)})`,
+        of: ({ lead }) => (lead === null ? "-" : `${per1000(lead.difference)}${intervalWords(lead)}`),
       },
       { head: "EXPERIMENT", of: ({ lead, experiment }) => (lead === null ? "control" : experimentWords(experiment)) },
     ],
   };
 }
+
+const intervalWords = ({ lower, upper }: PolicyLead): string =>
+  lower === null || upper === null ? "" : ` (${per1000(lower)} to ${per1000(upper)})`;
 
 const experimentWords = (experiment: PlannedArm["experiment"]): string => {
   if (experiment === null) return "undecided after a year";
@@ -225,7 +228,13 @@ function show(forecast: ExperimentForecast, output: Output): void {
   output.list(arms, view(currency), "");
   output.line();
   if (forecast.sent === 0) output.line("Warning: no frame of this log was sent to the cloud: none counts as late.");
-  const how = winner.isShown ? "the labels show it" : "the labels leave it open";
+  const { loggedDevices } = forecast;
+  const hasFew = loggedDevices < PLAN_DEVICES_MIN;
+  if (hasFew)
+    output.line(
+      `The frames are of ${loggedDevices} device${loggedDevices === 1 ? "" : "s"}: too few for an interval, which needs ${PLAN_DEVICES_MIN}. Devices differ, and their frames are not independent.`,
+    );
+  const how = winner.isShown ? "the labels show it" : `${hasFew ? "so few devices" : "the labels"} leave it open`;
   output.line(`Expected winner: ${winner.name} (${how}).`);
   for (const name of winner.tooLate) {
     const rise = (arms.find((arm) => arm.name === name)?.late ?? 0) - (arms[0]?.late ?? 0);

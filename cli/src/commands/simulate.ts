@@ -70,7 +70,7 @@ export const simulateCommand = (io: Io): Command =>
         options.policy === undefined
           ? inForce(policies, modelDigest, options.target)
           : await policyFile(options.policy, options.target);
-      const logged = new LoggedFrames(policy.labels);
+      const logged = new LoggedFrames(policy.labels, policies);
       for (const line of ofModel) logged.add(line);
       const simulation = simulate(logged, policy, modelDigest, options.shares);
       if (options.export !== undefined) await exportLines(options.export, ofModel);

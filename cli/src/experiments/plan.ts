@@ -4,7 +4,13 @@
  */
 import type { RoutingPolicy } from "@tributary/contracts";
 import { parseFrameId } from "@tributary/kernel";
-import { deviceSdAssumed, type ExperimentSpec, hoursToDecide, weightsOf } from "@tributary/rollouts/experiment";
+import {
+  deviceSdAssumed,
+  type ExperimentSpec,
+  hoursToDecide,
+  weightsOf,
+  withUnequalLabels,
+} from "@tributary/rollouts/experiment";
 import {
   comparePolicies,
   isLate,
@@ -32,6 +38,8 @@ export type ExperimentForecast = {
   readonly frames: number;
   readonly labelled: number;
   readonly devices: number;
+  /** That logged the frames: the units of the intervals. */
+  readonly loggedDevices: number;
   /** Of one device and hour. */
   readonly framesPerHour: number;
   readonly labelsPerHour: number;
@@ -75,7 +83,10 @@ export function forecastOf(input: PlanInput): ExperimentForecast | null {
     weights,
   );
   if (compared === null) return null;
-  const logged = new Set(lines.map(({ frameId }) => parseFrameId(frameId).deviceId)).size;
+  const labelsOf = new Map(lines.map(({ frameId }) => [parseFrameId(frameId).deviceId, 0]));
+  for (const { deviceId = "", drawn, edgeRight } of frames)
+    if (drawn && edgeRight !== null) labelsOf.set(deviceId, (labelsOf.get(deviceId) ?? 0) + 1);
+  const logged = labelsOf.size;
   const hours = hoursOf(lines);
   const labelled = frames.filter(({ drawn, edgeRight }) => drawn && edgeRight !== null).length;
   const framesPerHour = lines.length / logged / hours;
@@ -86,19 +97,27 @@ export function forecastOf(input: PlanInput): ExperimentForecast | null {
   const [control] = compared as [PolicyEstimate];
   const latencies = latenciesOf(lines);
   const planned = compared.map((one, i): PlannedArm => {
-    const rates = { correct: control.accuracy, escalated: control.escalated, late: control.late };
+    // What a frame leaves to chance is the mean of what it does in both.
+    const mean = (of: (arm: PolicyEstimate) => number) => (of(control) + of(one)) / 2;
+    const rates = {
+      correct: mean(({ accuracy }) => accuracy),
+      escalated: mean(({ escalated }) => escalated),
+      late: mean(({ late }) => late),
+    };
     const settings = { alpha, weights, rope, lateMargin, burnInMs, arms: arms.length - 1 };
+    const unequal = { design: mean(({ labelDesign }) => labelDesign), byDevice: [...labelsOf.values()] };
     const perHour = { correct: labelsPerHour, escalated: framesPerHour, late: framesPerHour };
     const foreseen = { gain: one.lead?.difference ?? 0, rise: one.late - control.late };
-    const plan = { devices: [devicesOf(0), devicesOf(i)] as const, rates, deviceSd: deviceSdAssumed };
-    const isPossible = i > 0 && Math.min(...plan.devices) >= 2 && labelsPerHour > 0;
+    const devices = [devicesOf(0), devicesOf(i)] as const;
+    const planned = withUnequalLabels({ devices, rates, deviceSd: deviceSdAssumed }, perHour, unequal);
+    const isPossible = i > 0 && Math.min(...devices) >= 2 && labelsPerHour > 0;
     return {
       ...one,
       policyVersion: policies[i]?.policyVersion ?? "",
       p50Ms: quantileOf(latencies, one.escalated, 0.5),
       p99Ms: quantileOf(latencies, one.escalated, 0.99),
       costPer1000: costPerCall === null ? null : 1_000 * one.escalated * costPerCall,
-      experiment: isPossible ? hoursToDecide(plan, perHour, settings, foreseen) : null,
+      experiment: isPossible ? hoursToDecide(planned.plan, planned.perHour, settings, foreseen) : null,
     };
   });
   const winner = winnerOf(compared, lateMargin);
@@ -110,6 +129,7 @@ export function forecastOf(input: PlanInput): ExperimentForecast | null {
     frames: lines.length,
     labelled,
     devices,
+    loggedDevices: logged,
     framesPerHour,
     labelsPerHour,
     arms: planned,

@@ -28,7 +28,7 @@ export const validationPushCommand = (io: Io): Command =>
     .argument("<folder>", "JPEGs with labels.json (file -> class), or a folder for each class, as for models pack")
     .addHelpText(
       "after",
-      "\nAt least 100 frames that no version of the model was trained on. The set is identified by its digest; the registry keeps it until\nanother is pushed. Pushing the same again changes nothing; frames that the registry has are not sent again.\nslices.json in the folder (file -> KEY=VALUE, e.g. site=north) names frames that retrained candidates are also judged on by themselves.\nA challenger that was judged before is judged on the new set by: tributary models judge",
+      "\nAt least 100 frames that no version of the model was trained on. The set is identified by its digest; the registry keeps it until\nanother is pushed. Pushing the same again changes nothing; frames that the registry has are not sent again.\nslices.json in the folder (file -> KEY=VALUE, e.g. site=north) names frames that retrained candidates are also judged on by themselves;\ndevices.json (file -> device) the devices that frames are from: frames of one device are not independent.\nA challenger that was judged before is judged on the new set by: tributary models judge",
     )
     .action(async (model: string, folder: string, options: { by: string }, command: Command) => {
       const output = outputOf(command, io);

@@ -11,6 +11,7 @@ import {
   type LoggedFrame,
   type OffPolicyFrontier,
   type OffPolicyPoint,
+  priorityOf,
   simulateFrontier,
 } from "@tributary/routing";
 import type { LoggedLine } from "./logged-line.ts";
@@ -41,16 +42,41 @@ export type SimulatedBy = Pick<
   "cloudTarget" | "labels" | "features" | "edgeRight" | "cloudRight" | "priorityLabels" | "scoreMin"
 > & { readonly policyVersion: string | null };
 
+/** What logged frames were decided by. */
+type LoggedBy = Pick<RoutingPolicy, "policyVersion" | "labels" | "priorityLabels">;
+
+/**
+ * Frames as simulations take them.
+ *
+ * P1. A frame of reason PRIORITY is sent by another policy, too, only if something outside of the policy asked for it. If the policy that decided
+ *     it is known, its rules say which frames it asked for itself. If not, the log does: a rule takes every frame of its class from a
+ *     confidence on, so a frame was asked for from outside if one of the same version and class, as confident or more, is no PRIORITY.
+ */
 export class LoggedFrames {
   readonly #labels: readonly string[];
-  readonly frames: LoggedFrame[] = [];
+  readonly #policies: ReadonlyMap<string, LoggedBy>;
+  readonly #frames: LoggedFrame[] = [];
+  /** P1. Of each frame of reason PRIORITY. */
+  readonly #asked = new Map<LoggedFrame, LoggedLine>();
+  /** P1. By version and class: the highest confidence of a frame of another reason. */
+  readonly #notAsked = new Map<string, number>();
   /** Of a class that the policy does not know. */
   leftOut = 0;
   #calls = 0;
   #costMicros = 0;
 
-  constructor(labels: readonly string[]) {
+  /** @param policies - Those by which frames may have been decided, as far as they are known. */
+  constructor(labels: readonly string[], policies: readonly LoggedBy[]) {
     this.#labels = labels;
+    this.#policies = new Map(policies.map((policy) => [policy.policyVersion, policy]));
+  }
+
+  /** Of all that were added. */
+  get frames(): readonly LoggedFrame[] {
+    return this.#frames.map((frame) => {
+      const line = this.#asked.get(frame);
+      return line === undefined ? frame : { ...frame, triggered: this.#isTriggered(line) };
+    });
   }
 
   get costPerCall(): number | null {
@@ -68,16 +94,30 @@ export class LoggedFrames {
       return;
     }
     const truth = line.drawn && line.truth !== null && this.#labels.includes(line.truth) ? line.truth : null;
-    this.frames.push({
+    const frame = {
       calibrated: calibratedOf(line, labelIndex),
       propensity: line.propensity,
       drawn: line.drawn,
-      triggered: line.reason === "PRIORITY",
+      triggered: false,
       edgeRight: truth === null ? null : truth === line.label,
       cloudRight: truth === null || line.cloudLabel === null ? null : truth === line.cloudLabel,
-    });
+      deviceId: line.frameId.split(":", 1)[0] as string,
+    };
+    this.#frames.push(frame);
+    if (line.reason === "PRIORITY") this.#asked.set(frame, line);
+    else this.#notAsked.set(ruleKey(line), Math.max(this.#notAsked.get(ruleKey(line)) ?? 0, line.confidence));
+  }
+
+  /** P1 */
+  #isTriggered(line: LoggedLine): boolean {
+    const policy = this.#policies.get(line.policyVersion);
+    if (policy === undefined) return (this.#notAsked.get(ruleKey(line)) ?? -1) >= line.confidence;
+    const labelIndex = policy.labels.indexOf(line.label);
+    return labelIndex < 0 || priorityOf(policy, calibratedOf(line, labelIndex)) === null;
   }
 }
+
+const ruleKey = ({ policyVersion, label }: LoggedLine): string => `${policyVersion}\n${label}`;
 
 export function simulate(
   logged: LoggedFrames,

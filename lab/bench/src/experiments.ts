@@ -17,10 +17,11 @@ import {
 import { completePolicy, parsePolicy } from "@tributary/routing";
 import { clopperPearson } from "@tributary/statistics";
 import { percent, quantilesOf } from "@tributary/testing";
-import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
+import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
 import { calm, ExperimentFleet, type World } from "./experiments/fleet.ts";
+import { type HoursFound, hoursFound } from "./experiments/hours.ts";
 import { AsRouted, type Other, PeekedZTest, PerFrameTest } from "./experiments/others.ts";
-import { FRAMES, type Planned, plannedRuns } from "./experiments/planned.ts";
+import { DEVICE_FRAMES, FRAMES, type Planned, plannedRuns } from "./experiments/planned.ts";
 import { experimentCells } from "./labels/cells.ts";
 import { judgedPhotos, testFrames } from "./routing/judged.ts";
 
@@ -31,6 +32,9 @@ const HOUR = 3_600_000;
 const EDGE = fileURLToPath(new URL("../../../models/edge-resnet8/", import.meta.url));
 const CLOUD = fileURLToPath(new URL("../../../models/cloud-vgg/", import.meta.url));
 const PLANNED_RUNS = 200;
+const HOURS_RUNS = 60;
+/** A forecast is off by this factor at most, either way, from when half of the experiments were decided. */
+const FORECAST_FACTOR = 1.5;
 /** By then half of the experiments with a 2-point gain are decided. */
 const HALF_HOURS_MAX = 24;
 
@@ -65,7 +69,8 @@ Utility of a frame: ${WEIGHTS.correct} if right, less ${WEIGHTS.escalated} if es
   arms as routed  an arm drawn for each call: accuracy of the frames that the cloud answered in time, which are all that carry it
 Before it: what "tributary experiment plan" names from ${FRAMES} logged frames, real photos through both models, in ${PLANNED_RUNS} draws.
 Gates: wrong verdicts at most alpha in each world; the band of the gain holds the truth at every look in 95 % of the runs; half of the
-experiments with a 2-point gain are decided in ${HALF_HOURS_MAX} hours; in 95 % of the draws the plan names the best arm, or its intervals hold the truth. With --long 2,000 runs a world, else 200 and the exact bound of each rate is judged.`,
+experiments with a 2-point gain are decided in ${HALF_HOURS_MAX} hours; in 95 % of the draws the plan names the best arm, or its intervals hold the truth; they hold it in 95 %
+also where frames are of devices that each see few scenes; and the hours that it forecasts are those in which half of the experiments are decided, within a factor of ${FORECAST_FACTOR}. With --long 2,000 runs a world, else 200 and the exact bound of each rate is judged.`,
   run,
 };
 
@@ -87,7 +92,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     results.set(name, found);
     progress(`${name}: ${runs} runs`);
   }
-  const planned = await plannedFromPhotos(progress);
+  const { planned, ofDevices, hours } = await plannedFromPhotos(progress);
   const labels = await experimentCells(isLong, progress);
   const of = (name: string) => results.get(name) as readonly Run[];
   const all = [...nulls, ...effects];
@@ -113,6 +118,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     gates.push({ name: gate, passed: within / draws >= 0.95, measured: `${within} of ${draws}` });
   }
   gates.push(...labels.gates);
+  gates.push(...planGates(ofDevices, hours));
   const shareOf = (name: string, verdict: ArmVerdict) =>
     percent(of(name).filter(({ verdicts }) => verdicts.tributary === verdict).length / runs);
   return {
@@ -132,31 +138,81 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
           [0.5, 0.9].map((share) => hoursBy(of(name), share) ?? "never").join(" / "),
         ]),
       },
-      {
-        title: `What the plan names from ${FRAMES} logged frames (${PLANNED_RUNS} draws)`,
-        columns: ["calls are", "best", "best named", "shown, and wrong", "intervals hold all leads"],
-        rows: [...planned].map(([name, { best, runs: draws, named, wrong, covered }]) => [
-          name,
-          best,
-          percent(named / draws),
-          percent(wrong / draws),
-          percent(covered / draws),
-        ]),
-      },
+      plannedTable(planned),
+      ofDevicesTable(ofDevices),
+      hoursTable(hours),
       ...labels.tables,
     ],
     gates,
-    figures: { ...Object.fromEntries(results), planned: Object.fromEntries(planned), labels: labels.figures },
+    figures: {
+      ...Object.fromEntries(results),
+      planned: Object.fromEntries(planned),
+      ofDevices: Object.fromEntries(ofDevices),
+      hours,
+      labels: labels.figures,
+    },
   };
 }
 
-async function plannedFromPhotos(progress: (line: string) => void): Promise<ReadonlyMap<string, Planned>> {
+function planGates(ofDevices: FromPhotos["ofDevices"], hours: FromPhotos["hours"]): readonly Gate[] {
+  const covers = [...ofDevices].map(([name, { covered, runs: draws }]) =>
+    atMost(`${name}, devices: intervals that miss a lead at most ${percent(alpha)}`, draws - covered, draws, false),
+  );
+  const forecasts = hours.map(({ name, forecast, half }): Gate => {
+    const off = forecast === null ? Number.POSITIVE_INFINITY : Math.max(forecast / half, half / forecast);
+    const gate = `${name}: the forecast is off by a factor of ${FORECAST_FACTOR} at most`;
+    return { name: gate, passed: off <= FORECAST_FACTOR, measured: off.toFixed(2) };
+  });
+  return [...covers, ...forecasts];
+}
+
+const plannedTable = (planned: FromPhotos["planned"]): Table => ({
+  title: `What the plan names from ${FRAMES} logged frames (${PLANNED_RUNS} draws)`,
+  columns: ["calls are", "best", "best named", "shown, and wrong", "intervals hold all leads"],
+  rows: [...planned].map(plannedRow),
+});
+
+const plannedRow = ([name, { best, runs, named, wrong, covered }]: readonly [string, Planned]) => [
+  ...[name, best, percent(named / runs), percent(wrong / runs), percent(covered / runs)],
+];
+
+const ofDevicesTable = (planned: FromPhotos["ofDevices"]): Table => ({
+  title: `The same from ${DEVICE_FRAMES} frames of devices that see few scenes each, with unequal frames, labels and propensities (${PLANNED_RUNS} draws)`,
+  columns: [...plannedTable(planned).columns, "as if frames were independent"],
+  rows: [...planned].map((one) => [...plannedRow(one), percent(one[1].coveredAsFrames / one[1].runs)]),
+});
+
+const hoursTable = (hours: readonly HoursFound[]): Table => ({
+  title: `Hours until an experiment is decided, labels of unequal weight and number (${HOURS_RUNS} experiments each)`,
+  columns: ["arm", "gain of 1,000 frames", "forecast", "as if labels were equal", "half decided", "wrong verdicts"],
+  rows: hours.map(({ name, gain, forecast, asEqual, half, wrong, runs }) => [
+    name,
+    (1_000 * gain).toFixed(1),
+    forecast?.toFixed(0) ?? "more than a year",
+    asEqual?.toFixed(0) ?? "more than a year",
+    half,
+    `${wrong} of ${runs}`,
+  ]),
+});
+
+type FromPhotos = {
+  readonly planned: ReadonlyMap<string, Planned>;
+  readonly ofDevices: ReadonlyMap<string, Planned>;
+  readonly hours: readonly HoursFound[];
+};
+
+async function plannedFromPhotos(progress: (line: string) => void): Promise<FromPhotos> {
   const { digest: modelDigest, policy: content } = await loadPackage(EDGE);
   const sha256Hex = (text: string) => createHash("sha256").update(text).digest("hex");
   const policy = completePolicy(parsePolicy(content), { modelDigest, createdAt: 0, sha256Hex });
   const photos = testFrames(await judgedPhotos(EDGE, CLOUD, progress), policy.temperature);
   progress(`plans from ${PLANNED_RUNS} draws of logged frames`);
-  return plannedRuns(photos, policy, PLANNED_RUNS, 90_000_001);
+  const runs = PLANNED_RUNS;
+  const planned = plannedRuns(photos, policy, { runs, seed: 90_000_001, hasDevices: false });
+  progress(`plans from ${PLANNED_RUNS} draws of devices that see few scenes`);
+  const ofDevices = plannedRuns(photos, policy, { runs, seed: 95_000_001, hasDevices: true });
+  progress(`${HOURS_RUNS} experiments with labels of unequal weight and number`);
+  return { planned, ofDevices, hours: hoursFound(photos, policy, HOURS_RUNS, 97_000_001) };
 }
 
 /** Few runs cannot show a rate of 5 %: then the gate is that they do not refute it. */

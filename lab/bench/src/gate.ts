@@ -1,7 +1,7 @@
 /** `bench gate`: how often a candidate that is truly so much better or worse gets past the validation gate, by the number of
  * frames; the gate for candidates of people beside the gate by slices, which judges what a program trained.
  *
- * Answers are drawn: a share of frames, the discordance, is right by one model only, and the candidate's true gain says how
+ * Frames are independent here, as photos of a benchmark; gate/devices.ts has those of devices that differ. Answers are drawn: a share of frames, the discordance, is right by one model only, and the candidate's true gain says how
  * often that is the candidate. Each draw is judged by the lines that the registry's gate has. */
 
 import { type Random, seededRandom } from "@tributary/kernel";
@@ -10,6 +10,7 @@ import { clopperPearson, nonInferiorityItems } from "@tributary/statistics";
 import { percent } from "@tributary/testing";
 import { binomial } from "@tributary/testing/fleet";
 import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
+import { devicesPart } from "./gate/devices.ts";
 import { laterTrainings } from "./gate/later-trainings.ts";
 
 const FRAMES = [500, 1_000, 1_600, 3_000, 5_000, 10_000] as const;
@@ -37,8 +38,10 @@ export const gate: Bench = {
 Kinds of candidate: with the frames of old slices and ${DRIFTED_FRAMES} of the drifted one, how often each passes, waits for a person, fails.
 Gates, at the planned discordance: where the margin is at most ${points(marginDefaults.sliceMax)}, an equal candidate passes by slices in at
 least ${percent(EQUAL_PASSES_MIN)}; one worse by its line's margin in at most the level; one 2 points worse at 5,000 frames in at most ${percent(WORSE_PASSES_MAX)}; none
-passes by slices more often than it is not failed today; trades and wrong labels are stopped. Later trainings of a site: no frame, nor a
-picture that looks like it, is both learned and judged by; chosen without the model's history, frames are.
+passes by slices more often than it is not failed today; trades and wrong labels are stopped.
+Devices that differ: a candidate that is worth nothing on average passes in at most the level, with 3 to 100 devices, also where one has half
+of all frames; where devices are alike, from 8 on, nearly as much is shown as by frames alone. Later trainings of a site: no frame, nor a picture that looks like it, is both learned and judged by; chosen without the
+model's history, frames are.
 2,000 draws a cell, with --long 20,000.`,
   run,
 };
@@ -73,6 +76,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   }
   const kinds = KINDS.map((kind, k) => ({ kind, shares: judgedKind(kind, draws, 900_001 + k) }));
   progress(`${KINDS.length} kinds of candidate`);
+  const devices = await devicesPart(draws, progress);
   const later = laterTrainings(isLong);
   progress(`${later.sites} sites with three trainings each`);
   return {
@@ -80,10 +84,16 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
       ...powers.map(({ discordance, rows }) => powerTable(discordance, rows, draws)),
       fewestTable(),
       kindsTable(kinds, draws),
+      ...devices.tables,
       later.table,
     ],
-    gates: [...powerGates(powers, draws), ...kindGates(kinds), ...later.gates],
-    figures: { powers, kinds: kinds.map(({ kind: { name }, shares }) => ({ name, ...shares })), later: later.figures },
+    gates: [...powerGates(powers, draws), ...kindGates(kinds), ...devices.gates, ...later.gates],
+    figures: {
+      powers,
+      kinds: kinds.map(({ kind: { name }, shares }) => ({ name, ...shares })),
+      devices: devices.figures,
+      later: later.figures,
+    },
   };
 }
 

@@ -14,6 +14,7 @@ export { readSettings } from "./settings-file.ts";
 export { runTask } from "./tasks/run-task.ts";
 export {
   BASE_SLICE,
+  DEVICES_FILE,
   halvesOf,
   isSlice,
   LABELS_FILE,

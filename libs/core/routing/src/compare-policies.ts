@@ -5,16 +5,20 @@
  * difference. The first policy's models predict the outcomes for all. A policy sends the frames of highest score above its threshold, at most
  * its `escalationShareMax`; a token bucket would leave out others in a burst.
  *
+ * L1. The device is the unit: its cameras see the same scenes again, so an interval from frames as if they were independent is too narrow. A
+ *     lead is the ratio of sums over devices, of gains and of frames; its variance is what leaving out one device after the other changes
+ *     (jackknife), but never less than independent frames would have. Student's t has as many degrees of freedom as
+ *     devices of equal size would have, of which there are (sum of frames)^2 / sum of squares. Fewer than `PLAN_DEVICES_MIN` devices have no interval.
+ *
  * A frame whose cloud answer is late has the device's answer, and costs what a late answer costs. Lateness is taken as independent of the
  * frame, and of how many are sent: a target that is slower under more load is not foreseen.
  */
 import type { RoutingPolicy } from "@tributary/contracts";
-import { momentsOf, normalQuantile } from "@tributary/statistics";
+import { momentsOf, studentCritical } from "@tributary/statistics";
 import {
   type Estimate,
   estimateOf,
   type LoggedFrame,
-  type OffPolicyDifference,
   orderBy,
   type Scored,
   type SimulatedPolicy,
@@ -40,9 +44,22 @@ export type PolicyEstimate = {
   readonly accuracy: number;
   /** Currency per frame. */
   readonly utility: number;
-  /** Less the first policy's, in the same unit; 95 % intervals of all together (Bonferroni). Null for the first. */
-  readonly lead: OffPolicyDifference | null;
+  /** Less the first policy's, in the same unit. Null for the first. */
+  readonly lead: PolicyLead | null;
+  /** How many labels of the random sample are worth as much as one of a sample in which all frames are as likely (Kish 1965). With frames'
+   * own spread: where the models know which frames are uncertain, and those are drawn more often, it is smaller than by the weights alone. */
+  readonly labelDesign: number;
 };
+
+export type PolicyLead = {
+  readonly difference: number;
+  /** 95 % intervals of all leads together (Bonferroni); null: of too few devices (L1). */
+  readonly lower: number | null;
+  readonly upper: number | null;
+};
+
+/** L1. As many as an experiment needs in an arm. */
+export const PLAN_DEVICES_MIN = 8;
 
 const CONFIDENCE = 0.95;
 
@@ -61,10 +78,7 @@ export function winnerOf(estimates: readonly PolicyEstimate[], lateMargin: numbe
   const tooLate = others.filter((one) => isLate(one) && leadIn(one) > 0).map(({ name }) => name);
   const inTime = others.filter((one) => !isLate(one));
   const best = inTime.reduce((found, one) => (leadIn(one) > leadIn(found) ? one : found), control);
-  const isShown =
-    best === control
-      ? inTime.every(({ lead }) => lead !== null && lead.upper < 0)
-      : best.lead !== null && best.lead.lower > 0;
+  const isShown = best === control ? inTime.every(({ lead }) => (lead?.upper ?? 0) < 0) : (best.lead?.lower ?? 0) > 0;
   return { name: best.name, isShown, tooLate };
 }
 
@@ -85,12 +99,27 @@ export function comparePolicies(
   if (worths.some((worth) => worth === null)) return null;
   const [control] = worths as [Worth];
   const confidence = 1 - (1 - CONFIDENCE) / Math.max(1, arms.length - 1);
+  const units = unitsOf(frames);
   return (worths as readonly Worth[]).map((worth, i) => {
     const { name, escalated, late, accuracy } = worth;
     const utility = weights.correct * accuracy - weights.escalated * escalated - weights.late * late;
-    const lead = i === 0 ? null : leadOf(worth, control, weights, confidence);
-    return { name, escalated, late, accuracy, utility, lead };
+    const lead = i === 0 ? null : leadOf(worth, control, weights, { units, confidence });
+    return { name, escalated, late, accuracy, utility, lead, labelDesign: designOf(worth, frames) };
   });
+}
+
+/** A label counts with the inverse of its propensity, and differs from the mean by what its frame's own probability leaves open, and by how far
+ * that is from the mean. */
+function designOf({ expected }: Worth, frames: readonly LoggedFrame[]): number {
+  const { mean } = momentsOf(expected);
+  let [propensities, weighted] = [0, 0];
+  for (const [i, { propensity }] of frames.entries()) {
+    const own = expected[i] as number;
+    propensities += propensity;
+    weighted += (spreadOf(own) + (own - mean) ** 2) / propensity;
+  }
+  const spread = spreadOf(mean) * frames.length * frames.length;
+  return spread > 0 ? (propensities * weighted) / spread : 1;
 }
 
 type Worth = {
@@ -146,7 +175,40 @@ function sentBy(policy: PolicyArm["policy"], frames: readonly LoggedFrame[]): In
   return orderBy(scored, ({ score }) => score).subarray(0, Math.min(wanted, most));
 }
 
-function leadOf(a: Worth, b: Worth, weights: Weights, confidence: number): OffPolicyDifference {
+/** L1. Of each frame its unit, and of each unit how many frames it has. */
+type Units = { readonly of: Int32Array; readonly frames: readonly number[] };
+
+function unitsOf(logged: readonly LoggedFrame[]): Units {
+  const known = new Map<string, number>();
+  const frames: number[] = [];
+  const of = Int32Array.from(logged, ({ deviceId }) => {
+    const unit = (deviceId === undefined ? undefined : known.get(deviceId)) ?? frames.length;
+    if (deviceId !== undefined) known.set(deviceId, unit);
+    frames[unit] = (frames[unit] ?? 0) + 1;
+    return unit;
+  });
+  return { of, frames };
+}
+
+/** L1. Of the mean of values, whose units are independent: its variance, and that variance's degrees of freedom. */
+function betweenUnits(values: Float64Array, mean: number, units: Units) {
+  const sums = new Float64Array(units.frames.length);
+  values.forEach((value, i) => {
+    sums[units.of[i] as number] = (sums[units.of[i] as number] as number) + value;
+  });
+  const [n, count] = [values.length, sums.length];
+  let [changes, squares] = [0, 0];
+  for (const [unit, sum] of sums.entries()) {
+    const own = units.frames[unit] as number;
+    changes += ((mean * n - sum) / (n - own) - mean) ** 2;
+    squares += own * own;
+  }
+  return { variance: (changes * (count - 1)) / count, freedom: Math.max(1, (n * n) / squares - 1) };
+}
+
+type Interval = { readonly units: Units; readonly confidence: number };
+
+function leadOf(a: Worth, b: Worth, weights: Weights, { units, confidence }: Interval): PolicyLead {
   const n = a.right.length;
   const isOther = (i: number) => a.estimate.isSent[i] !== b.estimate.isSent[i];
   const isSentBy = (one: Worth, i: number) => one.estimate.isSent[i] === 1;
@@ -156,7 +218,9 @@ function leadOf(a: Worth, b: Worth, weights: Weights, confidence: number): OffPo
       if (!isOther(i) && (a.lateRate === b.lateRate || !isSentBy(a, i))) return 0;
       return weights.correct * (value - (y[i] ?? 0)) - costOf(a, i) + costOf(b, i);
     });
-  const { mean: difference, squares } = momentsOf(of(a.right, b.right));
+  const gains = of(a.right, b.right);
+  const { mean: difference, squares } = momentsOf(gains);
+  if (units.frames.length < PLAN_DEVICES_MIN) return { difference, lower: null, upper: null };
   let draws = 0;
   for (let i = 0; i < n; i++) {
     if (!isOther(i)) continue;
@@ -169,7 +233,8 @@ function leadOf(a: Worth, b: Worth, weights: Weights, confidence: number): OffPo
   const ofLateness = isSameTarget
     ? (a.slope - b.slope) ** 2 * a.lateVariance
     : a.slope ** 2 * a.lateVariance + b.slope ** 2 * b.lateVariance;
-  const variance = Math.max(squares, implied) / (n * (n - 1)) + ofLateness;
-  const half = normalQuantile((1 + confidence) / 2) * Math.sqrt(variance);
+  const between = betweenUnits(gains, difference, units);
+  const variance = Math.max(between.variance, Math.max(squares, implied) / (n * (n - 1))) + ofLateness;
+  const half = studentCritical((1 - confidence) / 2, between.freedom) * Math.sqrt(variance);
   return { difference, lower: difference - half, upper: difference + half };
 }

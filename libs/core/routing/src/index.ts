@@ -3,7 +3,15 @@ export { aipw } from "./aipw.ts";
 export { ARM_DEFAULT, armOf, armUnitOf, type Experiment, noExperiment } from "./arms.ts";
 export { bucketInit } from "./bucket.ts";
 export { type Calibrated, calibrate } from "./calibrate.ts";
-export { comparePolicies, type PolicyArm, type PolicyEstimate, type Winner, winnerOf } from "./compare-policies.ts";
+export {
+  comparePolicies,
+  PLAN_DEVICES_MIN,
+  type PolicyArm,
+  type PolicyEstimate,
+  type PolicyLead,
+  type Winner,
+  winnerOf,
+} from "./compare-policies.ts";
 export { bucketSettingsOf, type DeviceDecision, decideOnDevice, priorityOf } from "./device.ts";
 export { calibratedOf, EvidenceLedger, evidenceLimits, type LabelOutcome } from "./evidence.ts";
 export { explainInRouter, explainOnDevice } from "./explain.ts";

@@ -26,8 +26,10 @@ export type LoggedFrame = {
   readonly edgeRight: boolean | null;
   /** Null without a label or without an answer of the cloud. Ignored unless drawn. */
   readonly cloudRight: boolean | null;
-  /** Sent whatever its score: an external trigger. */
+  /** Sent whatever its score and the policy: an external trigger. What a policy's `priorityLabels` send is none. */
   readonly triggered: boolean;
+  /** Frames of one device are not independent. Absent: it is independent of all others. */
+  readonly deviceId?: string;
 };
 
 export type OffPolicyEstimate = {

@@ -2,12 +2,22 @@ export { LossBet, lossRateExceeds, lossRateUpper, type WeighedDraw } from "./bet
 export { binomialCdf, clopperPearson, clopperPearsonLower, clopperPearsonUpper, type Interval } from "./binomial.ts";
 export { bootstrapIntervals } from "./bootstrap.ts";
 export { expectedCalibrationError, fitTemperature, negativeLogLikelihood } from "./calibration.ts";
+export {
+  type ClusterSums,
+  clusteredLower,
+  clusteredP,
+  clustersNeeded,
+  mergedSums,
+  sumsOfClusters,
+  sumsOfItems,
+} from "./clusters.ts";
 export { hypergeometricTail } from "./hypergeometric.ts";
 export { fitLogistic } from "./logistic.ts";
 export { momentsOf, quantileOf } from "./moments.ts";
 export { normalCdf, normalQuantile } from "./normal.ts";
 export { pairedDifference } from "./paired.ts";
 export { type DifferingPairs, holmAdjusted, weightedSignTest } from "./signs.ts";
+export { studentCritical, studentTail } from "./student.ts";
 export {
   type NonInferiorityPlan,
   nonInferiorityItems,

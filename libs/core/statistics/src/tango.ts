@@ -8,7 +8,7 @@ import { invariant } from "@tributary/kernel";
 import { normalCdf, normalQuantile } from "./normal.ts";
 
 /** Items by which of two models is right on them. */
-type DiscordantCounts = { readonly won: number; readonly lost: number; readonly items: number };
+export type DiscordantCounts = { readonly won: number; readonly lost: number; readonly items: number };
 
 /** How many standard errors the observed difference is above `difference`, -1 < difference < 1. */
 function tangoScore({ won, lost, items }: DiscordantCounts, difference: number): number {

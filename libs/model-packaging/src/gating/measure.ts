@@ -6,6 +6,7 @@ import { loadPackage, readPackageFile } from "@tributary/model-store";
 import {
   type Answers,
   beyondOwnLight,
+  type DeviceCounts,
   type GateInput,
   type Judged,
   type Measured,
@@ -18,7 +19,7 @@ import {
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { calibrate } from "@tributary/routing";
 import { SPLIT_SEED } from "../packing/pack.ts";
-import { halvesOf, type ValidationFrame, validationFrames } from "../validation/frames.ts";
+import { BASE_SLICE, halvesOf, type ValidationFrame, validationFrames } from "../validation/frames.ts";
 import { CORRUPTIONS, type Corruption, type CorruptionName, corruptions, lightOf } from "./corruptions.ts";
 
 export type GateOptions = {
@@ -123,7 +124,10 @@ async function compared(
 
 type Shown = { readonly frames: readonly ValidationFrame[]; readonly candidate: Judged; readonly champion: Judged };
 
-/** The old slices are those of the validation frames that both were shown; the drifted one is shown to both here. */
+/** The old slices are those of the validation frames that both were shown; the drifted one is shown to both here.
+ *
+ * Photos of `base` of which none names a device are units of their own: nothing says that they have an origin in common, as in a
+ * benchmark's. A slice of a place has one: there, frames without a device count as of one that is not known (slices.ts S5 of the gate). */
 async function slicesOf(
   { candidate, champion }: Both,
   own: ModelPackage,
@@ -136,13 +140,30 @@ async function slicesOf(
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([slice, at]): Slice => {
       const right = (model: Judged) => at.map((i) => model.right[i] === true);
-      return { name: slice, ...paired(right(shown.candidate), right(shown.champion)) };
+      const [own, other] = [right(shown.candidate), right(shown.champion)];
+      const frames = at.map((i) => shown.frames[i] as ValidationFrame);
+      const isOfNoOrigin = slice === BASE_SLICE && frames.every(({ device }) => device === undefined);
+      const pair = { name: slice, ...paired(own, other) };
+      return isOfNoOrigin ? pair : { ...pair, devices: devicesOf(frames, own, other) };
     });
   const frames = await validationFrames(dir, own.labels);
   progress(`${frames.length} frames of the slice ${name}`);
   const [a, b] = [await judged(candidate, frames), await judged(champion, frames)];
   const labels = frames.map(({ label }) => label);
-  return { old, drifted: [{ name, ...paired(a.right, b.right), sure: sureFrames(a, b, labels) }] };
+  const devices = devicesOf(frames, a.right, b.right);
+  return { old, drifted: [{ name, ...paired(a.right, b.right), devices, sure: sureFrames(a, b, labels) }] };
+}
+
+function devicesOf(
+  frames: readonly ValidationFrame[],
+  candidate: readonly boolean[],
+  champion: readonly boolean[],
+): readonly DeviceCounts[] {
+  return [...Map.groupBy(frames.keys(), (i) => frames[i]?.device ?? null)].map(([device, at]) => {
+    const right = (model: readonly boolean[]) => at.map((i) => model[i] === true);
+    const { frames: count, won, lost } = paired(right(candidate), right(champion));
+    return { device, frames: count, won, lost };
+  });
 }
 
 type Kinds = { readonly kinds: readonly Corruption[]; readonly untested: readonly Untested[] };

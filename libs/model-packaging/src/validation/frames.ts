@@ -1,10 +1,11 @@
 /** The validation frames a package is measured on: a folder of JPEGs as the camera gives them, with `labels.json` (file
  * name to class) or with a folder for each class. `slices.json`, where there is one, names the slice of frames that are to
- * be judged by themselves, e.g. those of a site: file name to KEY=VALUE. All others are of the slice `base`. */
+ * be judged by themselves, e.g. those of a site: file name to KEY=VALUE. All others are of the slice `base`. `devices.json` names the
+ * device that a frame is from: frames of one device are not independent. */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Failure, reasonOf } from "@tributary/kernel";
+import { Failure, isValidId, reasonOf } from "@tributary/kernel";
 
 export type ValidationFrame = {
   readonly file: string;
@@ -13,11 +14,14 @@ export type ValidationFrame = {
   readonly label: number;
   /** base, or KEY=VALUE. */
   readonly slice: string;
+  /** That it is from; undefined: not known. */
+  readonly device?: string;
 };
 
 export const FRAMES_MIN = 100;
 export const LABELS_FILE = "labels.json";
 export const SLICES_FILE = "slices.json";
+export const DEVICES_FILE = "devices.json";
 /** Of frames that `slices.json` does not name. */
 export const BASE_SLICE = "base";
 
@@ -32,10 +36,10 @@ export async function validationFrames(dir: string, classes: readonly string[]):
 
 /** In order of file names, however few. */
 async function framesIn(dir: string, classes: readonly string[]): Promise<readonly ValidationFrame[]> {
-  return (await namedFrames(dir)).map(([file, name, slice]): ValidationFrame => {
+  return (await namedFrames(dir)).map(([file, name, slice, device]): ValidationFrame => {
     const label = classes.indexOf(name);
     if (label < 0) throw invalid(`${dir}: "${file}" is a "${name}", which the model does not know`);
-    return { file, path: join(dir, file), label, slice };
+    return { file, path: join(dir, file), label, slice, ...(device !== undefined && { device }) };
   });
 }
 
@@ -44,35 +48,42 @@ export function checkEnough(dir: string, { length }: readonly unknown[]): void {
     throw invalid(`${dir}: ${length} frames are too few to learn from; ${FRAMES_MIN} are needed`);
 }
 
-export type NamedFrame = readonly [file: string, label: string, slice: string];
+export type NamedFrame = readonly [file: string, label: string, slice: string, device: string | undefined];
 type Labelled = readonly [file: string, label: string];
 
-/** Whatever the model: each file below the folder with its class and slice, in order of file names. */
+/** Whatever the model: each file below the folder with its class, slice and device, in order of file names. */
 export async function namedFrames(dir: string): Promise<readonly NamedFrame[]> {
   const named = (await labelsFile(dir)) ?? (await classFolders(dir));
   for (const [file] of named) {
     if (!/\.jpe?g$/i.test(file)) throw invalid(`${dir}: "${file}" is no JPEG; frames must be as cameras give them`);
   }
-  const slices = await slicesFile(dir, new Set(named.map(([file]) => file)));
+  const files = new Set(named.map(([file]) => file));
+  const slices = await textsFile(join(dir, SLICES_FILE), files, isSlice, SLICE_FORM);
+  const devices = await textsFile(join(dir, DEVICES_FILE), files, isValidId, DEVICE_FORM);
   return [...named]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([file, label]) => [file, label, slices.get(file) ?? BASE_SLICE]);
+    .map(([file, label]) => [file, label, slices.get(file) ?? BASE_SLICE, devices.get(file)]);
 }
 
 const SLICE_LENGTH_MAX = 128;
+export const SLICE_FORM = `expected base or KEY=VALUE of at most ${SLICE_LENGTH_MAX} characters`;
+export const DEVICE_FORM = "expected a device's id: letters, digits, - and _, at most 64";
 
 /** `base`, `fleet`, or KEY=VALUE. */
 export const isSlice = (slice: string): boolean =>
   slice.length <= SLICE_LENGTH_MAX && slice.isWellFormed() && /^(base|fleet|[^=\s\p{Cc}]+=[^\p{Cc}]*)$/u.test(slice);
 
-/** Slice by file; empty where there is no `slices.json`. */
-async function slicesFile(dir: string, files: ReadonlySet<string>): Promise<ReadonlyMap<string, string>> {
-  const path = join(dir, SLICES_FILE);
+/** A text by file; empty where there is no such file. */
+async function textsFile(
+  path: string,
+  files: ReadonlySet<string>,
+  isForm: (text: string) => boolean,
+  form: string,
+): Promise<ReadonlyMap<string, string>> {
   const entries = (await namesFile(path)) ?? [];
-  for (const [file, slice] of entries) {
+  for (const [file, text] of entries) {
     if (!files.has(file)) throw invalid(`${path}: "${file}" is not a frame of this folder`);
-    if (typeof slice === "string" && isSlice(slice)) continue;
-    throw invalid(`${path}: "${file}": expected base or KEY=VALUE of at most ${SLICE_LENGTH_MAX} characters`);
+    if (typeof text !== "string" || !isForm(text)) throw invalid(`${path}: "${file}": ${form}`);
   }
   return new Map(entries as readonly (readonly [string, string])[]);
 }

@@ -48,6 +48,25 @@ test("slices.json puts frames into slices, which the manifest keeps; a file or a
   }
 });
 
+test("devices.json names the device of a frame, which the manifest keeps; a manifest without them reads as before", async () => {
+  const dir = await folder("devices");
+  const before = await describeFolder(dir);
+  const devices = async (json: object) => {
+    await writeFile(join(dir, "devices.json"), JSON.stringify(json));
+    return describeFolder(dir);
+  };
+  const { manifest, bytes } = await devices({ "cat/0.jpg": "cam-1" });
+  expect(parseValidationManifest(bytes)).toEqual(manifest);
+  expect(manifest.frames.filter(({ device }) => device === "cam-1").map(({ file }) => file)).toEqual(["cat/0.jpg"]);
+  expect((await devices({})).digest).toBe(before.digest);
+  await expect(devices({ "cat/1.jpg": "cam-1" })).rejects.toThrow(/"cat\/1\.jpg" is not a frame of this folder/);
+  for (const wrong of ["", "a b", "a".repeat(65), 7]) {
+    await expect(devices({ "cat/0.jpg": wrong })).rejects.toThrow(/expected a device's id/);
+    const frames = manifest.frames.map((frame) => ({ ...frame, device: wrong }));
+    expect(() => parseValidationManifest(Buffer.from(JSON.stringify({ frames })))).toThrow(/frames\.0\.device/);
+  }
+});
+
 test("the same picture twice is named, and too few frames are", async () => {
   const twice = await folder("twice");
   await writeFile(join(twice, "cat/2.jpg"), "picture cat/0.jpg");

@@ -1,23 +1,26 @@
 /**
- * The identity of a validation set, wherever its frames are stored: its manifest lists each frame's file, bytes, class and
- * slice, and the SHA-256 of the manifest is the set's digest. A folder and a set that was pushed from it have the same.
+ * The identity of a validation set, wherever its frames are stored: its manifest lists each frame's file, bytes, class,
+ * slice and device, and the SHA-256 of the manifest is the set's digest. A folder and a set that was pushed from it have the same.
  *
  * A manifest that came from elsewhere names no file outside of its folder, none twice, and no picture twice. Frames,
  * their bytes and the manifest's own are bounded; all of it is known before a frame is read (G9). */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Digest, reasonOf } from "@tributary/kernel";
+import { type Digest, isValidId, reasonOf } from "@tributary/kernel";
 import { sha256 } from "@tributary/model-store";
 import { z } from "zod";
 import {
   BASE_SLICE,
   checkEnough,
+  DEVICE_FORM,
+  DEVICES_FILE,
   FRAMES_MIN,
   invalid,
   isFrameFile,
   isSlice,
   LABELS_FILE,
   namedFrames,
+  SLICE_FORM,
   SLICES_FILE,
 } from "./frames.ts";
 
@@ -44,7 +47,9 @@ const frame = z.strictObject({
   /** Its class. */
   label: z.string().min(1).max(256),
   /** Left out: base, so that sets without slices keep their digest. */
-  slice: z.string().refine(isSlice, "expected base or KEY=VALUE of at most 128 characters").optional(),
+  slice: z.string().refine(isSlice, SLICE_FORM).optional(),
+  /** Left out: not known, as of photos that no device took. */
+  device: z.string().refine(isValidId, DEVICE_FORM).optional(),
 });
 const manifestSchema = z.strictObject({ frames: z.array(frame) });
 
@@ -64,11 +69,15 @@ export async function describeFolder(
   const named = await namedFrames(dir);
   checkEnough(dir, named);
   const frames: ValidationManifest["frames"] = [];
-  for (const [file, label, slice] of named) {
+  for (const [file, label, slice, device] of named) {
     const bytes = await readFile(join(dir, file)).catch((error: Error) => {
       throw invalid(`${dir}: ${error.message}`);
     });
-    frames.push({ file, sha256: sha256(bytes), bytes: bytes.length, label, ...(slice !== BASE_SLICE && { slice }) });
+    frames.push({
+      ...{ file, sha256: sha256(bytes), bytes: bytes.length, label },
+      ...(slice !== BASE_SLICE && { slice }),
+      ...(device !== undefined && { device }),
+    });
     progress(frames.length, named.length);
   }
   const bytes = Buffer.from(`${JSON.stringify({ frames })}\n`);
@@ -99,7 +108,7 @@ export function checkManifest(manifest: ValidationManifest, limits: SetLimits = 
   const { framesMax, frameBytesMax } = limits;
   if (frames.length < FRAMES_MIN) throw invalid(`${frames.length} frames are too few; ${FRAMES_MIN} are needed`);
   if (frames.length > framesMax) throw tooMany(frames.length, limits);
-  const files = new Set<string>([LABELS_FILE, SLICES_FILE]);
+  const files = new Set<string>([LABELS_FILE, SLICES_FILE, DEVICES_FILE]);
   const pictures = new Map<string, string>();
   const repeats: string[] = [];
   for (const { file, sha256, bytes } of frames) {

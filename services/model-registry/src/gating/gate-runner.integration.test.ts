@@ -35,7 +35,12 @@ test("an automatic candidate is judged on the half that packing left and on its 
   const south = Object.keys(labels).slice(0, 20);
   await writeFile(join(frames, "slices.json"), JSON.stringify(Object.fromEntries(south.map((f) => [f, "site=south"]))));
   const validation = await pushed(frames);
-  const sliceFrames = await pushed(await validationFolder(join(dir.path, "north"), 100));
+  const north = await validationFolder(join(dir.path, "north"), 100);
+  const northern = Object.keys(JSON.parse(await readFile(join(north, "labels.json"), "utf8")) as object);
+  // Two of four devices are known: the frames of the others count as of one.
+  const known = northern.filter((_, i) => i % 4 < 2).map((file, i) => [file, `cam-${i % 2}`] as const);
+  await writeFile(join(north, "devices.json"), JSON.stringify(Object.fromEntries(known)));
+  const sliceFrames = await pushed(north);
   const lineage = { trainingRun: "run-1", slice: "site=north", sliceFrames, validationSplitSeed: "run-1" };
   const table = new ModelTable();
   for (const [version, change] of [["1", {}] as const, ["2", { lineage }] as const]) {
@@ -94,7 +99,7 @@ test("an automatic candidate is judged on the half that packing left and on its 
     // It is its parent's equal: it keeps the old slices, as far as so few frames prove it, and is not better where it should be.
     expect(outcome.failed).toEqual([
       expect.stringMatching(
-        /^slice, drifted slice site=north: .* on 100 frames; won 0, lost 0; .* not better on them$/,
+        /^slice, drifted slice site=north: .* on 100 frames; won 0, lost 0; .* over 3 devices .* not better on them$/,
       ),
     ]);
     expect(outcome.unsure).toContainEqual(
@@ -104,7 +109,7 @@ test("an automatic candidate is judged on the half that packing left and on its 
     expect(report.lines[0]).toMatchObject({
       kind: "slice",
       name: "old slice base",
-      slice: { frames: 110, role: "old" },
+      slice: { frames: 110, role: "old", devices: null },
     });
     expect(report.seen).toMatchObject({ validationGates: 7, sliceGates: 1 });
   } finally {

@@ -18,6 +18,7 @@ import { type Clock, type Digest, Failure } from "@tributary/kernel";
 import {
   bytesIn,
   countsOf,
+  DEVICES_FILE,
   LABELS_FILE,
   parseValidationManifest,
   runTask,
@@ -225,10 +226,14 @@ export class ValidationSets {
         await mkdir(dirname(path), { recursive: true });
         await pipeline(Readable.from(blobs.get(digest)), createWriteStream(path));
       });
-      const labels = Object.fromEntries(frames.map(({ file, label }) => [file, label]));
-      await writeFile(join(dir, LABELS_FILE), JSON.stringify(labels));
-      const slices = frames.flatMap(({ file, slice }) => (slice === undefined ? [] : [[file, slice] as const]));
-      if (slices.length > 0) await writeFile(join(dir, SLICES_FILE), JSON.stringify(Object.fromEntries(slices)));
+      for (const [name, key] of [
+        [LABELS_FILE, "label"] as const,
+        [SLICES_FILE, "slice"] as const,
+        [DEVICES_FILE, "device"] as const,
+      ]) {
+        const texts = frames.flatMap(({ file, [key]: text }) => (text === undefined ? [] : [[file, text] as const]));
+        if (texts.length > 0) await writeFile(join(dir, name), JSON.stringify(Object.fromEntries(texts)));
+      }
       return work(dir);
     });
   }

@@ -127,7 +127,10 @@ test("a candidate has its lineage and its parent's limits, and what it learned j
   expect(await extendValidation(registry, run, new AbortController().signal)).toBe(100);
   const after = validation;
   expect(after).not.toBe(before);
-  const { frames: all } = JSON.parse((blobs.get(after) as Buffer).toString()) as { frames: { slice?: string }[] };
-  expect(all.filter(({ slice }) => slice === "site=north")).toHaveLength(100);
+  const { frames: all } = JSON.parse((blobs.get(after) as Buffer).toString()) as {
+    frames: { slice?: string; device?: string }[];
+  };
+  // Frames of one device are not independent, so later gates must know which are.
+  expect(all.filter(({ slice, device }) => slice === "site=north" && device === "one")).toHaveLength(100);
   expect(all).toHaveLength(300);
 });

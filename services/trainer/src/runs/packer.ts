@@ -270,11 +270,12 @@ async function gateParts(dir: string, frames: readonly DatasetFrame[]) {
       return { from, digest: sha256, bytes: (await stat(from)).size };
     }),
   );
-  const listed = frames.map(({ sha256, label }, i) => ({
+  const listed = frames.map(({ sha256, label, deviceId }, i) => ({
     file: `${sha256}.jpg`,
     sha256,
     bytes: (parts[i] as Part).bytes,
     label,
+    ...(deviceId !== "" && { device: deviceId }),
   }));
   const bytes = Buffer.from(`${JSON.stringify({ frames: listed })}\n`);
   parseValidationManifest(bytes);

@@ -14,4 +14,4 @@ export {
 export { type Answers, sureFrames } from "./labels.ts";
 export { paired } from "./paired.ts";
 export { beyondOwnLight, type Light } from "./robustness.ts";
-export { marginOf, type Slice, type Slices, sliceLines } from "./slices.ts";
+export { type DeviceCounts, marginOf, type Slice, type Slices, sliceLines } from "./slices.ts";

@@ -1,10 +1,10 @@
 /** What a program may roll out by itself: over seeds, what is harmful hardly ever passes, and what is good mostly does. */
 import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { binomial } from "@tributary/testing/fleet";
+import { binomial, normal } from "@tributary/testing/fleet";
 import { judgeGate, marginDefaults } from "./gate.ts";
 import { paired } from "./paired.ts";
-import { marginOf, type Slice, type SliceLine, sliceLines } from "./slices.ts";
+import { type DeviceCounts, marginOf, type Slice, type SliceLine, sliceLines } from "./slices.ts";
 
 const SEEDS = 200;
 
@@ -161,4 +161,110 @@ test("its lines take the place of that of all frames, and all other lines stay",
   ]);
   // It is as good as before on the frames it was trained for, so it is not what was wanted.
   expect(bySlices.passed).toBe(false);
+});
+
+describe("S5: devices", () => {
+  type DeviceDraw = {
+    readonly devices: number;
+    readonly frames: number;
+    readonly gain: number;
+    readonly sd: number;
+    readonly discordance: number;
+    /** One of them has half of all frames. */
+    readonly isUnbalanced: boolean;
+  };
+
+  /** Frames of devices, whose gains differ around the one of all. */
+  function ofDevices(random: Random, name: string, world: DeviceDraw): Slice & { devices: readonly DeviceCounts[] } {
+    const { devices: count, frames, gain, sd, discordance, isUnbalanced } = world;
+    const devices = Array.from({ length: count }, (_, i): DeviceCounts => {
+      const share = !isUnbalanced ? 1 / count : i === 0 ? 1 / 2 : 1 / 2 / (count - 1);
+      const own = gain + sd * normal(random);
+      const n = Math.round(frames * share);
+      const { won, lost } = drawn(random, name, n, own, Math.max(discordance, Math.abs(own)));
+      return { device: `device-${i}`, frames: n, won, lost };
+    });
+    const sum = (of: (one: DeviceCounts) => number) => devices.reduce((total, one) => total + of(one), 0);
+    const [all, won, lost] = [sum((one) => one.frames), sum((one) => one.won), sum((one) => one.lost)];
+    return { name, frames: all, won, lost, candidate: 0.8 + won / all, champion: 0.8 + lost / all, devices };
+  }
+  const drifted = (world: Partial<DeviceDraw>) =>
+    verdictsOf((random) => {
+      const defaults = { devices: 20, frames: 225, gain: 0, sd: 0.1, discordance: 0.2, isUnbalanced: false };
+      return { old: [], drifted: [ofDevices(random, "site=north", { ...defaults, ...world })] };
+    });
+
+  test.each([
+    { devices: 3, isUnbalanced: false },
+    { devices: 3, isUnbalanced: true },
+    { devices: 8, isUnbalanced: true },
+    { devices: 20, isUnbalanced: false },
+  ])("a candidate without effect that differs between $devices devices passes as rarely as the level says", (world) => {
+    expect(drifted(world).passed).toBeLessThan(0.09); // 0.05, and chance over the seeds.
+  });
+
+  test("a loss of the margin on average passes as rarely, where devices differ", () => {
+    const lossOf = (random: Random, devices: number) =>
+      ofDevices(random, "base", {
+        ...{ devices, frames: 5_000, gain: -marginOf(5_000, 0.1, marginDefaults), sd: 0.05 },
+        ...{ discordance: 0.1, isUnbalanced: false },
+      });
+    for (const devices of [4, 20]) {
+      const verdicts = verdictsOf((random) => ({ old: [lossOf(random, devices)], drifted: [] }));
+      expect(verdicts.passed).toBeLessThan(0.09);
+    }
+  });
+
+  test("where devices do not differ, a gain is shown nearly as often as by independent frames", () => {
+    expect(drifted({ gain: 0.1, sd: 0 }).passed).toBeGreaterThan(0.85);
+    expect(drifted({ gain: 0.1, sd: 0, isUnbalanced: true }).passed).toBeGreaterThan(0.8);
+  });
+
+  test("it is never shown by devices what frames alone leave open", () => {
+    // All three devices agree to the frame; so few frames are chance.
+    const three = ["a", "b", "c"].map((device) => ({ device, frames: 10, won: 1, lost: 0 }));
+    const slice = { name: "site=north", frames: 30, won: 3, lost: 0, candidate: 0.9, champion: 0.8, devices: three };
+    const [line] = sliceLines({ old: [], drifted: [slice] }, marginDefaults);
+    expect(line).toMatchObject({ verdict: "unsure", slice: { p: 0.125, devices: 3 } });
+  });
+
+  test("too few devices are unsure, and the line has how many are missing", () => {
+    const device = (name: string | null, frames: number) => ({ device: name, frames, won: frames / 4, lost: 0 });
+    const lineOf = (devices: readonly DeviceCounts[]) => {
+      const slice = { name: "site=north", frames: 400, won: 100, lost: 0, candidate: 0.9, champion: 0.65, devices };
+      return sliceLines({ old: [], drifted: [slice] }, marginDefaults)[0];
+    };
+    expect(lineOf([device("a", 200), device("b", 200)])).toMatchObject({
+      verdict: "unsure",
+      found: expect.stringContaining("too few devices: 2 devices, 1 more is needed"),
+      slice: { devices: 2, devicesNeeded: 3 },
+    });
+    expect(lineOf([device(null, 400)])).toMatchObject({
+      verdict: "unsure",
+      found: expect.stringContaining("1 device, 2 more are needed; 400 frames name no device, and count as of one"),
+    });
+  });
+
+  test("where devices are what is missing, the line has how many like these would do, and not frames", () => {
+    const won = [30, 0, 24, 0];
+    const devices = won.map((count, i) => ({ device: `${i}`, frames: 75, won: count, lost: 4 }));
+    const slice = { name: "site=north", frames: 300, won: 54, lost: 16, candidate: 0.9, champion: 0.78, devices };
+    const [line] = sliceLines({ old: [], drifted: [slice] }, marginDefaults);
+    expect(line?.verdict).toBe("unsure");
+    expect(line?.found).toMatch(/better: p 0\.1\d over 4 devices .*; \d+ devices like these would show it$/);
+    expect(line?.found).not.toContain("frames like these");
+    expect(line?.slice.devicesNeeded).toBeGreaterThan(4);
+  });
+
+  test("a small slice that names its devices is judged together with a base whose photos are independent", () => {
+    const random = seededRandom(1);
+    const base = drawn(random, "base", 5_000, 0, 0.03);
+    const small = ofDevices(random, "site=north", {
+      ...{ devices: 2, frames: 112, gain: 0, sd: 0, discordance: 0.03, isUnbalanced: false },
+    });
+    const lines = sliceLines({ old: [base, small], drifted: [] }, marginDefaults);
+    expect(lines.map(({ verdict }) => verdict)).toEqual(["passed", "passed", "passed"]);
+    expect(lines[0]?.slice.devices).toBe(null);
+    expect(lines[2]?.slice.devices).toBe(2);
+  });
 });

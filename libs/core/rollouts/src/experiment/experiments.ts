@@ -297,7 +297,9 @@ export class Experiments {
     tracked.why =
       unlike ??
       missing ??
-      (undecided.length === 0 ? "every arm has its verdict" : `undecided: ${undecided.map(({ name }) => name).join(", ")}`);
+      (undecided.length === 0
+        ? "every arm has its verdict"
+        : `undecided: ${undecided.map(({ name }) => name).join(", ")}`);
   }
 
   /** `endsAt`: null while it goes on. */

@@ -17,7 +17,7 @@ export {
   experimentDefaults,
 } from "./judge.ts";
 export { type ArmLanes, type LaneName, laneNames, type Rates, unitOf, utilityOf, type Weights } from "./lanes.ts";
-export { deviceSdAssumed, hoursToDecide, plannedVariances } from "./plan.ts";
+export { deviceSdAssumed, hoursToDecide, plannedVariances, withUnequalLabels } from "./plan.ts";
 export { logRatioMismatch } from "./sample-ratio.ts";
 export { type ExperimentSpec, readExperiment, weightsOf, writtenExperiment } from "./spec.ts";
 export { comparisonWords, experimentChangeWords, flipWords, verdictWords } from "./words.ts";

@@ -1,4 +1,5 @@
 /** How well an experiment will know an arm, computed before it starts. */
+import { momentsOf, quantileOf } from "@tributary/statistics";
 import { type ArmVerdict, ExperimentJudge, type ExperimentSettings } from "./judge.ts";
 import { type LaneName, laneNames, type Rates, type Weights } from "./lanes.ts";
 
@@ -37,11 +38,15 @@ export type Foreseen = { readonly gain: number; readonly rise: number };
 /** From one hour, in steps of a tenth, up to a year. */
 const [STEP, HOURS_MAX] = [1.1, 8_766] as const;
 
+/** Standard errors by which the estimate was ahead of the truth at some look until half of the experiments are decided, as `npm run bench -- experiments`
+ * measures it: the first look that suffices ends an experiment. */
+const AHEAD = 0.4;
+
 /**
  * Hours until an experiment with an arm of this gain has a verdict, if all goes as foreseen: by then half of such experiments are decided, about.
  * Null: not within a year; more devices, or more labels, would help.
  *
- * @param perHour - Frames of one device and hour in each lane; of `correct` those with a label.
+ * @param perHour - Frames of one device and hour in each lane; of `correct` those with a label, as many as they are worth (`withUnequalLabels`).
  */
 export function hoursToDecide(
   { devices, rates, deviceSd }: Omit<ExperimentPlan, "frames">,
@@ -59,13 +64,42 @@ export function hoursToDecide(
   const burnInHours = settings.burnInMs / 3_600_000;
   for (let hours = Math.max(1, burnInHours); hours <= HOURS_MAX; hours *= STEP) {
     const { utility, late } = variancesAfter(hours);
+    const ahead = Math.abs(gain) > settings.rope ? Math.sign(gain) * AHEAD * Math.sqrt(utility) : 0;
     const { verdict } = judge.judged(
-      { harm: -gain, variance: utility, freedom },
+      { harm: -gain - ahead, variance: utility, freedom },
       { harm: -rise, variance: late, freedom },
     );
     if (verdict !== "undecided") return { hours, verdict };
   }
   return null;
+}
+
+/** A device counts as its labels do, up to so many times the median's, as where arms are compared. */
+const DEVICE_SHARE_MAX = 4;
+
+/**
+ * The plan where labels of the random sample are of unequal weight, and more from some devices than from others.
+ *
+ * Labels of unequal weight are worth fewer of equal weight (Kish 1965). An arm's accuracy is a ratio of sums over its devices, so one with many
+ * labels counts more: what devices differ by counts as that of fewer devices, by the same formula. Counts that differ by chance alone (Poisson) are
+ * no reason for that.
+ *
+ * @param design - Labels that are worth one of equal weight.
+ * @param byDevice - Labels of each device in some time; 0 of those without.
+ */
+export function withUnequalLabels<P extends Pick<ExperimentPlan, "deviceSd">>(
+  plan: P,
+  perHour: Readonly<Record<LaneName, number>>,
+  { design, byDevice }: { readonly design: number; readonly byDevice: readonly number[] },
+): { readonly plan: P; readonly perHour: Readonly<Record<LaneName, number>> } {
+  const most = DEVICE_SHARE_MAX * (quantileOf(byDevice, 0.5) ?? 0);
+  const { n, mean, squares } = momentsOf(most > 0 ? byDevice.map((labels) => Math.min(labels, most)) : byDevice);
+  const excess = n < 2 || mean === 0 ? 0 : Math.max(0, squares / (n - 1) - mean) / (mean * mean);
+  const correct = plan.deviceSd.correct * Math.sqrt(1 + excess);
+  return {
+    plan: { ...plan, deviceSd: { ...plan.deviceSd, correct } },
+    perHour: { ...perHour, correct: perHour.correct / design },
+  };
 }
 
 /** Evidence grows fastest about then: a day's frames. */

@@ -3,10 +3,9 @@
  * variances are between devices (Welch 1947). The e-value is the mixture t-statistic over half-normal harms (Robbins 1970;
  * Johari et al. 2022; Lindon et al. 2022), one-sided: doing better is no evidence of harm, and takes none away from later
  * harm. Logarithms throughout: evidence of a clear harm exceeds what a double can hold. */
-import betainc from "@stdlib/math-base-special-betainc";
 import erfcx from "@stdlib/math-base-special-erfcx";
 import { invariant } from "@tributary/kernel";
-import { normalCdf } from "@tributary/statistics";
+import { normalCdf, studentTail } from "@tributary/statistics";
 
 /** How much worse the canary does than the control, and how well that is known. */
 export type Comparison = {
@@ -40,10 +39,8 @@ export function logEvidenceMax({ variance, freedom }: Omit<Comparison, "harm">, 
 }
 
 /** One-sided p of "the harm is 0 or below", of one look fixed beforehand: Student's t. Looks may not choose among these. */
-export function pOfOneLook({ harm, variance, freedom }: Comparison): number {
-  const tail = betainc(freedom / (freedom + (harm * harm) / variance), freedom / 2, 0.5) / 2;
-  return harm > 0 ? tail : 1 - tail;
-}
+export const pOfOneLook = ({ harm, variance, freedom }: Comparison): number =>
+  studentTail(harm / Math.sqrt(variance), freedom);
 
 export type Band = { readonly lower: number; readonly upper: number };
 
