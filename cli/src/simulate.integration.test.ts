@@ -85,6 +85,7 @@ beforeAll(async () => {
           labelledAt: Date.now(),
           labelSet: null,
           comment: null,
+          frameAt: null,
         }),
       );
     }

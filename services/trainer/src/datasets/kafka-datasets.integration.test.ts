@@ -26,7 +26,15 @@ let archive: Server;
 let datasets: KafkaDatasets;
 
 const label = (frame: SiteFrame, name: string | null, labelledBy = "ada") => {
-  const record = { label: name, source: "PERSON" as const, labelledBy, labelledAt: now, labelSet: null, comment: null };
+  const record = {
+    label: name,
+    source: "PERSON" as const,
+    labelledBy,
+    labelledAt: now,
+    labelSet: null,
+    comment: null,
+    frameAt: null,
+  };
   kafka.put(topics.groundTruth, frame.deviceId, { ...parseFrameId(frame.frameId), ...record });
 };
 
