@@ -9,6 +9,7 @@
 import type { EdgePrediction, FinalAnswer } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import { isLate } from "@tributary/routing";
+import { Newest } from "./newest.ts";
 
 /** A frame as its policy alone would have had it settled. */
 export type SystemAnswer = {
@@ -43,11 +44,10 @@ type Waiting = {
 
 /** Brings the two records of drawn frames together, whichever comes first. */
 export class DrawnAnswers {
-  readonly #max: number;
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #waiting: Newest<Waiting>;
 
   constructor(max: number) {
-    this.#max = max;
+    this.#waiting = new Newest(max); // S4
   }
 
   /** Undefined: the other record is still to come. */
@@ -65,8 +65,6 @@ export class DrawnAnswers {
     this.#waiting.delete(frameId);
     if (prediction === undefined || answered === undefined) {
       this.#waiting.set(frameId, { ...(prediction && { prediction }), ...(answered && { answer: answered }) });
-      const oldest = this.#waiting.keys().next();
-      if (this.#waiting.size > this.#max && !oldest.done) this.#waiting.delete(oldest.value); // S4
       return undefined;
     }
     const { answer, at } = answered;
