@@ -46,7 +46,7 @@ export type LabelOutcome =
   /** It has no class. */
   | "without-class"
   | "not-drawn"
-  /** Neither memory nor the log has it. */
+  /** Neither memory nor the log has it as a drawn frame. Should it still come, its label counts. */
   | "frame-unknown"
   /** Counted, though what was labelled at that time is forgotten: it would count twice if it were a correction. */
   | "unchecked";
@@ -143,7 +143,7 @@ export class LabelJoin {
   /** Labels of this round. */
   readonly #labels = new Map<string, Label>();
   /** Labels of earlier rounds, whose frames did not come yet. */
-  readonly #waiting: Newest<Label>;
+  readonly #waiting: Newest<Label & { readonly isLost: boolean }>;
   #judgements: Judgement[] = [];
   /** Drawn frames whose records came later are all in memory. */
   #coveredFrom = Number.NEGATIVE_INFINITY;
@@ -239,8 +239,7 @@ export class LabelJoin {
         this.#drawn.delete(frame);
         this.#settle(frame, drawn, label, "counted");
       } else if (late !== undefined) this.#found(frame, late, label);
-      else if (label.frameAt !== null && label.frameAt + FAR_MS < to) this.#note("frame-unknown");
-      else if (this.#waiting.set(frame, label) !== undefined) this.#note("frame-unknown");
+      else this.#wait(frame, label, to);
     }
     this.#labels.clear();
     const judgements = this.#judgements;
@@ -256,6 +255,13 @@ export class LabelJoin {
       const isForgotten = this.#labelledBefore.isForgotten((label.frameAt ?? 0) - FAR_MS);
       this.#settle(frame, found.drawn, label, isForgotten ? "unchecked" : "late");
     }
+  }
+
+  #wait(frame: string, label: Label, to: Instant): void {
+    const isLost = label.frameAt !== null && label.frameAt + FAR_MS < to;
+    if (isLost) this.#note("frame-unknown");
+    const gone = this.#waiting.set(frame, { ...label, isLost });
+    if (gone !== undefined && !gone[1].isLost) this.#note("frame-unknown");
   }
 
   #settle(frame: string, drawn: Drawn, { truth, at }: Label, outcome: LabelOutcome): void {

@@ -136,6 +136,22 @@ describe("a label", () => {
     expect([labels, outcome(metrics, "not-drawn"), outcome(metrics, "frame-unknown")]).toEqual([0, 1, 1]);
   });
 
+  test("counts though more are imported at one moment than memory holds", async () => {
+    const log = new Log({ partitions: 2 });
+    const devices = namesOf(50);
+    for (const deviceId of devices) {
+      const predictions = Array.from({ length: 500 }, (_, i) =>
+        somePrediction({ frameSeq: BigInt(i + 1), sampleDrawn: true, samplePropensity: 0.02, label: "cat", ageMs: 0 }),
+      );
+      log.put(topics.predictions, deviceId, somePredictions({ deviceId, predictions }), { timestamp: T0 + 1 });
+    }
+    for (const deviceId of devices) {
+      for (let i = 1; i <= 500; i++) log.label({ deviceId, frameSeq: BigInt(i), at: T0 + 1 }, "cat", T0 + 10 * HOUR);
+    }
+    const { labels } = await folded(log, devices, { to: T0 + 12 * HOUR, everyMs: HOUR });
+    expect(labels).toBe(25_000);
+  });
+
   test.each([
     ["in memory", 50],
     ["in the log only", 1],
