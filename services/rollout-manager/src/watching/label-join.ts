@@ -52,7 +52,6 @@ export type LabelOutcome =
   | "unchecked";
 
 export type Drawn = {
-  readonly deviceId: string;
   /** Of the model, and of the world model that the label is of as well. */
   readonly digests: readonly string[];
   readonly label: string;
@@ -117,11 +116,14 @@ export function weightOf(
   return sampleDrawn && pi >= PROPENSITY_MIN && pi <= 1 ? propensityMean / pi : null;
 }
 
+/** Texts of which there are few, in many frames: each is kept once. */
+const TEXTS_MAX = 10_000;
+
 type BatchOfFrame = { readonly deviceId: string; readonly bootId: bigint; readonly modelDigest: string };
 
 /** What LITE or nothing answered on the device counts for the system alone. Null: the frame was not drawn. (A1) */
 export function drawnOf(
-  { deviceId, modelDigest }: BatchOfFrame,
+  { modelDigest }: Pick<BatchOfFrame, "modelDigest">,
   prediction: EdgePrediction,
   at: Instant,
   receivedAt: Instant,
@@ -131,7 +133,7 @@ export function drawnOf(
   if (weight === null) return null;
   const { label, level, worldDigest, sampleCorrectness: expected } = prediction;
   const ofModel = worldDigest === null ? [modelDigest] : [modelDigest, worldDigest];
-  return { deviceId, digests: level === "FULL" ? ofModel : [], label, weight, expected, at, receivedAt };
+  return { digests: level === "FULL" ? ofModel : [], label, weight, expected, at, receivedAt };
 }
 
 export class LabelJoin {
@@ -144,6 +146,8 @@ export class LabelJoin {
   readonly #labels = new Map<string, Label>();
   /** Labels of earlier rounds, whose frames did not come yet. */
   readonly #waiting: Newest<Label & { readonly isLost: boolean }>;
+  readonly #texts = new Map<string, string>();
+  readonly #digests = new Map<string, readonly string[]>();
   #judgements: Judgement[] = [];
   /** Drawn frames whose records came later are all in memory. */
   #coveredFrom = Number.NEGATIVE_INFINITY;
@@ -180,15 +184,17 @@ export class LabelJoin {
     const frame = formatFrameId({ ...batch, ...prediction });
     if (this.#labelled.has(frame) || this.#drawn.has(frame)) return; // Read again.
     const label = this.#waiting.get(frame);
-    if (label === undefined) this.#forget(this.#drawn.set(frame, drawn)?.[1]);
-    else {
+    if (label === undefined) {
+      for (const [, gone] of this.#drawn.set(frame, this.#compact(drawn))) this.#forget(gone);
+    } else {
       this.#waiting.delete(frame);
       this.#settle(frame, drawn, label, "counted");
     }
   }
 
   /** Of a drawn frame. */
-  answered(frame: string, system: SystemLabel): void {
+  answered(frame: string, { policyVersion, label }: SystemLabel): void {
+    const system = { policyVersion: this.#shared(policyVersion), label: this.#shared(label) };
     const drawn = this.#drawn.get(frame);
     if (drawn !== undefined) this.#drawn.set(frame, { ...drawn, system });
     const labelled = this.#labelled.get(frame);
@@ -260,8 +266,8 @@ export class LabelJoin {
   #wait(frame: string, label: Label, to: Instant): void {
     const isLost = label.frameAt !== null && label.frameAt + FAR_MS < to;
     if (isLost) this.#note("frame-unknown");
-    const gone = this.#waiting.set(frame, { ...label, isLost });
-    if (gone !== undefined && !gone[1].isLost) this.#note("frame-unknown");
+    for (const [, gone] of this.#waiting.set(frame, { ...label, isLost }))
+      if (!gone.isLost) this.#note("frame-unknown");
   }
 
   #settle(frame: string, drawn: Drawn, { truth, at }: Label, outcome: LabelOutcome): void {
@@ -284,14 +290,31 @@ export class LabelJoin {
 
   #keep(frame: string, labelled: Labelled): void {
     this.#labelled.delete(frame);
-    const gone = this.#labelled.set(frame, labelled);
-    if (gone === undefined) return;
-    this.#labelledBefore.add(gone[0], gone[1].labelledAt);
-    this.#forget(gone[1].drawn);
+    for (const [of, { drawn, labelledAt }] of this.#labelled.set(frame, labelled)) {
+      this.#labelledBefore.add(of, labelledAt);
+      this.#forget(drawn);
+    }
   }
 
-  #forget(gone: Drawn | undefined): void {
-    if (gone !== undefined) this.#coveredFrom = Math.max(this.#coveredFrom, gone.receivedAt);
+  #compact(drawn: Drawn): Drawn {
+    const { label, digests, weight, expected, at, receivedAt } = drawn;
+    const key = digests.join(" ");
+    const shared = this.#digests.get(key) ?? digests;
+    if (this.#digests.size >= TEXTS_MAX) this.#digests.clear();
+    this.#digests.set(key, shared);
+    return { label: this.#shared(label), digests: shared, weight, expected, at, receivedAt };
+  }
+
+  #shared(text: string): string {
+    const known = this.#texts.get(text);
+    if (known !== undefined) return known;
+    if (this.#texts.size >= TEXTS_MAX) this.#texts.clear();
+    this.#texts.set(text, text);
+    return text;
+  }
+
+  #forget({ receivedAt }: Drawn): void {
+    this.#coveredFrom = Math.max(this.#coveredFrom, receivedAt);
   }
 
   #note(outcome: LabelOutcome): void {
@@ -299,10 +322,12 @@ export class LabelJoin {
   }
 }
 
+const deviceOf = (frame: string): string => frame.slice(0, frame.indexOf(":"));
 const whatOf = ({ metric, digest }: Judgement): string => `${metric} ${digest}`;
 
 function judgementsOf(frame: string, drawn: Drawn, truth: string, isRetracted: boolean): readonly Judgement[] {
-  const { deviceId, digests, label, weight: frames, expected, at, system } = drawn;
+  const { digests, label, weight: frames, expected, at, system } = drawn;
+  const deviceId = deviceOf(frame);
   const good = label === truth ? frames : 0;
   const ofModels = digests.map((digest): Judgement => {
     return { frame, deviceId, metric: "accuracy", digest, good, frames, at, label: truth, expected, isRetracted };
@@ -312,11 +337,12 @@ function judgementsOf(frame: string, drawn: Drawn, truth: string, isRetracted: b
 
 function ofSystem(
   frame: string,
-  { deviceId, weight: frames, expected, at }: Drawn,
+  { weight: frames, expected, at }: Drawn,
   { policyVersion: digest, label: answer }: SystemLabel,
   label: string,
   isRetracted: boolean,
 ): Judgement {
   const good = answer === label ? frames : 0;
+  const deviceId = deviceOf(frame);
   return { frame, deviceId, metric: "system-accuracy", digest, good, frames, at, label, expected, isRetracted };
 }

@@ -1,15 +1,15 @@
-/** A map that keeps its newest entries. One iterator walks over the oldest: a new one at each eviction would pass over all that were deleted. */
+/** A map that keeps about its newest `max` entries.
+ *
+ * The oldest go a sixteenth of them at a time, by one iterator: one for each would pass over all that were deleted before it, and one that is kept while
+ * nothing goes keeps every table that the map had since. */
 export class Newest<V> {
   readonly #max: number;
+  readonly #slack: number;
   readonly #entries = new Map<string, V>();
-  #oldest = this.#entries.keys();
 
   constructor(max: number) {
     this.#max = max;
-  }
-
-  get size(): number {
-    return this.#entries.size;
+    this.#slack = Math.floor(max / 16);
   }
 
   has(key: string): boolean {
@@ -24,20 +24,18 @@ export class Newest<V> {
     return this.#entries.delete(key);
   }
 
-  /** What had to go for it: the oldest. A known key keeps its age. */
-  set(key: string, value: V): readonly [key: string, value: V] | undefined {
+  /** What had to go for it, oldest first. A known key keeps its age. */
+  set(key: string, value: V): readonly (readonly [key: string, value: V])[] {
     this.#entries.set(key, value);
-    if (this.#entries.size <= this.#max) return undefined;
-    const oldest = this.#next();
-    const gone = this.#entries.get(oldest) as V;
-    this.#entries.delete(oldest);
-    return [oldest, gone];
-  }
-
-  #next(): string {
-    const next = this.#oldest.next();
-    if (!next.done) return next.value;
-    this.#oldest = this.#entries.keys(); // It was at the end once, when nothing was left.
-    return this.#oldest.next().value as string;
+    if (this.#entries.size <= this.#max + this.#slack) return NOTHING;
+    const gone: [string, V][] = [];
+    for (const entry of this.#entries) {
+      if (this.#entries.size <= this.#max) break;
+      this.#entries.delete(entry[0]);
+      gone.push(entry);
+    }
+    return gone;
   }
 }
+
+const NOTHING: readonly never[] = [];
