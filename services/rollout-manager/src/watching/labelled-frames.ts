@@ -9,6 +9,8 @@ export type Span = { readonly from: Instant; readonly to: Instant };
 type Filter = { readonly bits: Uint32Array; from: Instant; to: Instant; count: number };
 
 const LABELS_OF_FILTER = 2 ** 18;
+/** The oldest is a small part of what is remembered. */
+const FILTERS_MIN = 8;
 const [BITS_OF_LABEL, HASHES] = [32, 16];
 
 export class LabelledFrames {
@@ -18,7 +20,7 @@ export class LabelledFrames {
   #forgottenTo = Number.NEGATIVE_INFINITY;
 
   constructor(labelsMax: number) {
-    this.#labelsOf = Math.min(LABELS_OF_FILTER, 2 ** Math.ceil(Math.log2(labelsMax)));
+    this.#labelsOf = Math.min(LABELS_OF_FILTER, 2 ** Math.ceil(Math.log2(Math.max(1, labelsMax / FILTERS_MIN))));
     this.#filtersMax = Math.ceil(labelsMax / this.#labelsOf);
   }
 
