@@ -193,8 +193,8 @@ export class LabelJoin {
   }
 
   /** Of a drawn frame. */
-  answered(frame: string, { policyVersion, label }: SystemLabel): void {
-    const system = { policyVersion: this.#shared(policyVersion), label: this.#shared(label) };
+  answered(frame: string, answer: SystemLabel): void {
+    const system = this.#compactSystem(answer);
     const drawn = this.#drawn.get(frame);
     if (drawn !== undefined) this.#drawn.set(frame, { ...drawn, system });
     const labelled = this.#labelled.get(frame);
@@ -254,13 +254,11 @@ export class LabelJoin {
   }
 
   #found(frame: string, found: FoundFrame, label: Label): void {
-    if (found.kind === "not-drawn") this.#note("not-drawn");
-    else if (found.truth !== undefined)
-      this.#correct(frame, { drawn: found.drawn, truth: found.truth, labelledAt: label.at }, label);
-    else {
-      const isForgotten = this.#labelledBefore.isForgotten((label.frameAt ?? 0) - FAR_MS);
-      this.#settle(frame, found.drawn, label, isForgotten ? "unchecked" : "late");
-    }
+    if (found.kind === "not-drawn") return void this.#note("not-drawn");
+    const [drawn, { truth }] = [this.#compact(found.drawn), found];
+    if (truth !== undefined) return void this.#correct(frame, { drawn, truth, labelledAt: label.at }, label);
+    const isForgotten = this.#labelledBefore.isForgotten((label.frameAt ?? 0) - FAR_MS);
+    this.#settle(frame, drawn, label, isForgotten ? "unchecked" : "late");
   }
 
   #wait(frame: string, label: Label, to: Instant): void {
@@ -297,12 +295,17 @@ export class LabelJoin {
   }
 
   #compact(drawn: Drawn): Drawn {
-    const { label, digests, weight, expected, at, receivedAt } = drawn;
+    const { label, digests, weight, expected, at, receivedAt, system } = drawn;
     const key = digests.join(" ");
     const shared = this.#digests.get(key) ?? digests;
     if (this.#digests.size >= TEXTS_MAX) this.#digests.clear();
     this.#digests.set(key, shared);
-    return { label: this.#shared(label), digests: shared, weight, expected, at, receivedAt };
+    const compact = { label: this.#shared(label), digests: shared, weight, expected, at, receivedAt };
+    return system === undefined ? compact : { ...compact, system: this.#compactSystem(system) };
+  }
+
+  #compactSystem({ policyVersion, label }: SystemLabel): SystemLabel {
+    return { policyVersion: this.#shared(policyVersion), label: this.#shared(label) };
   }
 
   #shared(text: string): string {
