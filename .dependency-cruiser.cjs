@@ -97,8 +97,8 @@ module.exports = {
     ),
     enters(
       "bench",
-      [...libs, testing, rooms.lab, rooms.edge, "^services/cloud-classifier/"],
-      "benches measure libs, the agent, the backends of cloud models and the whole",
+      [...libs, testing, rooms.lab, rooms.edge, "^services/cloud-classifier/", "^services/rollout-manager/"],
+      "benches measure libs, the agent, the backends of cloud models, the fold of a fleet's records and the whole",
     ),
     alone("adapters"),
     alone("services"),

@@ -87,6 +87,7 @@ beforeAll(async () => {
           labelledAt: Date.now(),
           labelSet: null,
           comment: null,
+          frameAt: null,
         }),
       );
     }

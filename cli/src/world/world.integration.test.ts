@@ -76,7 +76,14 @@ async function logged(frames: readonly Logged[]): Promise<void> {
     const name = { deviceId: "cam-01", bootId: someBootId, cameraId: "cam", frameSeq };
     if (cloud !== undefined) records.push(put(topics.results, someResult({ ...name, label: cloud })));
     if (label === undefined) continue;
-    const person = { source: "PERSON", labelledBy: "", labelledAt: Date.now(), labelSet: null, comment: null } as const;
+    const person = {
+      source: "PERSON",
+      labelledBy: "",
+      labelledAt: Date.now(),
+      labelSet: null,
+      comment: null,
+      frameAt: null,
+    } as const;
     records.push(put(topics.groundTruth, { ...name, label, ...person }));
   }
   records.push(put(topics.predictions, somePredictions({ deviceId: "cam-01", seq: 1n, predictions })));

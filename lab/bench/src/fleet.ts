@@ -25,6 +25,7 @@ import {
   plannedVariance,
 } from "@tributary/rollouts/judge";
 import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
+import { lateLabelCosts, lateLabelGates, lateLabelTable } from "./fleet/late-labels.ts";
 import { PlainFleet } from "./fleet/plain.ts";
 import { sketchCosts, sketchGates, sketchTable } from "./fleet/sketches.ts";
 
@@ -70,6 +71,7 @@ export const fleet: Bench = {
   records       edge.metrics.v1 folded a second on one core, decoded already and from Avro's bytes
   cohorts       the fleet's assignment to strata and order
   drift         25,000 to 100,000 devices' sketches: bytes a device, records folded a second, one look for verdicts
+  late labels   10,000 and 100,000 devices, of whose drawn frames 5 % get their label a day later: the frames are read from a log again
   cross-check   one look by re-randomisation at one metric of ${CROSS_CHECKED.join(", ")} devices, the most there may be
 Gates at 100,000: a look at most ${LOOK_MS_MAX} ms; at most ${BYTES_MAX} bytes; a look grows at most as
 devices^${LOOK_EXPONENT_MAX}, all else as devices^${EXPONENT_MAX}.
@@ -91,6 +93,8 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   }
   progress("sketches of 100,000 devices");
   const sketches = await sketchCosts(rounds, usedBytes);
+  progress("labels a day late");
+  const lateLabels = await lateLabelCosts(usedBytes);
   const crossChecks = CROSS_CHECKED.map((devices) => ({ devices, ...crossCheckOf(devices, rounds) }));
   const [small, , large] = all as [Measured, Measured, Measured];
   /** Of what a whole fleet costs. */
@@ -130,9 +134,10 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
         rows: crossChecks.map(({ devices, draws, ms }) => [perSecond(devices), perSecond(draws), ratio(ms, 1)]),
       },
       sketchTable(sketches),
+      lateLabelTable(lateLabels),
     ],
-    gates: [...gatesOf(large, crossChecks, growth), ...sketchGates(sketches)],
-    figures: { sizes: all, growth, crossChecks, sketches },
+    gates: [...gatesOf(large, crossChecks, growth), ...sketchGates(sketches), ...lateLabelGates(lateLabels)],
+    figures: { sizes: all, growth, crossChecks, sketches, lateLabels },
     notes: [
       "Ratios above 1: ours is faster, or smaller. Ours also rejects invalid reports, separates two days, and bounds its memory.",
     ],

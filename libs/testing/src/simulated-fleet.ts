@@ -362,6 +362,7 @@ function truthOf({ deviceId, bootId }: SimulatedDevice, frameSeq: bigint, label:
     labelledAt: 0,
     labelSet: null,
     comment: null,
+    frameAt: null,
   });
   return { topic: topics.groundTruth.name, key: deviceId, value };
 }

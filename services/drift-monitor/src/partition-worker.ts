@@ -93,7 +93,7 @@ export class PartitionWorker extends OwnedPartition<Memory> {
       const isIts = device.deviceId === deviceId;
       const outcome = isIts ? device.groundTruth(value, packages.get(device.drawsDigest)) : "device-mismatch";
       const note = () => telemetry.emit(labelTaken, { deviceId, outcome });
-      return { isChanged: isIts && outcome !== "package-unknown", note };
+      return { isChanged: isIts, note };
     };
     return this.#fold(records, (device) => device.drawsDigest, fold);
   }

@@ -71,7 +71,7 @@ describe("a frame-archive", () => {
   const label = async (seq: number): Promise<void> => {
     const id = { deviceId: "cam-1", bootId: someBootId, cameraId: "cam", frameSeq: BigInt(seq) };
     const about = { label: "dog", source: "PERSON", labelledBy: "ann", labelledAt: Date.now() } as const;
-    const value = GroundTruth.encodeConfluent({ ...id, ...about, labelSet: null, comment: null });
+    const value = GroundTruth.encodeConfluent({ ...id, ...about, labelSet: null, comment: null, frameAt: null });
     await sink.send([{ topic: topics.groundTruth.name, key: "cam-1", value }]);
   };
   const archived = async (): Promise<readonly string[]> => {

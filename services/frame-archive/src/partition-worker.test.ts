@@ -98,7 +98,15 @@ function event<T extends { readonly deviceId: string }>(
 }
 const labelled = (kafka: MemoryKafka, seq: number, label: string | null = "dog") => {
   const id = { deviceId: "one", bootId: someBootId, cameraId: "cam", frameSeq: BigInt(seq) };
-  const about = { label, source: "PERSON", labelledBy: "ann", labelledAt: Date.now(), labelSet: null, comment: null };
+  const about = {
+    label,
+    source: "PERSON",
+    labelledBy: "ann",
+    labelledAt: Date.now(),
+    labelSet: null,
+    comment: null,
+    frameAt: null,
+  };
   return event<GroundTruth>(kafka, topics.groundTruth, { ...id, ...about } as GroundTruth);
 };
 const answered = (kafka: MemoryKafka, seq: number, cloudLabel: string) => {

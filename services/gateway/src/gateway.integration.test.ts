@@ -415,6 +415,8 @@ describe("labels", () => {
       { frameSeq: 2n, label: "dog" },
       { frameSeq: 3n, label: null, comment: "too dark" },
     ]);
+    const known = (await stored()).map(({ frameAt }) => Math.abs((frameAt ?? 0) - Date.now()) < 15 * 60_000);
+    expect(known).toEqual([true, true, true]);
     expect(await next()).toEqual([]);
 
     const again = await post("/api/v1/labels", { labels: [...labels, label(1, "dog")] });
@@ -422,6 +424,7 @@ describe("labels", () => {
     const unknown = await post("/api/v1/labels", { labels: [label(999, "cat")], allowUnknown: true });
     expect(unknown.body).toMatchObject({ accepted: 1, unchecked: 1, refused: [] });
     expect(await stored()).toHaveLength(5);
+    expect((await stored()).at(-1)).toMatchObject({ frameSeq: 999n, frameAt: null });
     const { body } = await call("/metrics");
     expect(body).toMatch(/tributary_gateway_labels_refused_total\{code="frame-unknown"\} 3/);
   });

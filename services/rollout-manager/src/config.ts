@@ -109,9 +109,12 @@ export const configSchema = z.strictObject({
       finishedMax: positive.max(10_000).default(controllerDefaults.finishedMax),
       /** Time within which an appended event must be read back. */
       readBackMsMax: positive.max(600_000).default(10_000),
-      /** Drawn frames that wait for a label. */
+      /** Drawn frames in memory, without a label, and as many with one. Later labels and corrections need the log to be read again. */
       drawnFramesMax: positive.max(10_000_000).default(200_000),
+      /** Labels that wait for a frame that did not come yet. */
       labelsWaitingMax: positive.max(10_000_000).default(50_000),
+      /** Frames of which it is remembered that they were labelled, in 4 bytes each. */
+      labelledFramesMax: positive.max(100_000_000).default(8_000_000),
       /** If nothing can be read for this time, an analysis ends with what was read by then; never with success. */
       foldBehindMsMax: positive.default(10 * MINUTE),
       /** Least interval of two records of one rollout in rollouts.v1. */

@@ -1,5 +1,6 @@
 /** What the rollout-manager reports to its operators: each event is a log line and its metrics. */
 import { defineEvent } from "@tributary/telemetry";
+import type { LabelOutcome } from "./watching/label-join.ts";
 
 export const changed = defineEvent<{ uid: string; version: number; kind: string; by: string; phase: string }>({
   name: "rollout_changed",
@@ -109,14 +110,14 @@ export const foldFailed = defineEvent<{ code: string; reason: string }>({
   },
 });
 
-export const labelsLeftOut = defineEvent<{ why: string; count: number }>({
-  name: "labels_left_out",
+export const labelsTaken = defineEvent<{ outcome: LabelOutcome; count: number }>({
+  name: "rollout_labels_taken",
   level: "debug",
-  message: (e) => `${e.count} labels are left out: ${e.why}`,
+  message: (e) => `${e.count} labels: ${e.outcome}`,
   counter: {
-    name: "tributary_rollout_labels_left_out_total",
-    help: "Labels that do not count: their frame is not known or was not drawn",
-    labels: ["why"],
+    name: "tributary_rollout_labels_total",
+    help: "Labels by what became of them: counted, late (found in the log), corrected, or why they do not count",
+    labels: ["outcome"],
     value: (e) => e.count,
   },
 });

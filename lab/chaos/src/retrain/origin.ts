@@ -228,7 +228,7 @@ function recordsOf(jpeg: Buffer, label: string, i: number, modelDigest: string) 
     {
       topic: topics.groundTruth.name,
       key,
-      value: GroundTruth.encodeConfluent({ ...truth, labelSet: null, comment: null }),
+      value: GroundTruth.encodeConfluent({ ...truth, labelSet: null, comment: null, frameAt: null }),
     },
   ];
 }

@@ -151,6 +151,10 @@ describe("labels", () => {
     expect(device.groundTruth(truth(0, 1, "unicorn"), reference)).toBe("class-unknown");
     expect(device.findings().draws).toEqual([]);
     expect(device.groundTruth(truth(0, 1, null), reference)).toBe("without-class");
+    expect(device.groundTruth(truth(0, 1, "dog"), reference)).toBe("used");
+    expect(device.findings().draws).toMatchObject([{ loss: true }]);
+    expect(device.groundTruth(truth(0, 1, "cat"), undefined)).toBe("package-unknown"); // The one before does not hold any more.
+    expect(device.findings().draws).toEqual([]);
     expect(device.predictions(predictions(0, 2, "unicorn"), START, reference)).toBe(0);
     expect(device.predictions({ ...predictions(0, 3, "cat"), modelDigest: "ef".repeat(32) }, START, reference)).toBe(0);
   });

@@ -4,7 +4,8 @@
  *
  * T1. The order in which labels and predictions arrive does not matter: a label waits for its frame.
  * T2. All draws are of one model: those of an earlier one go when another answers.
- * T3. Bounded: the newest frames without a label, the newest with one, the newest labels that wait. */
+ * T3. Bounded: the newest frames without a label, the newest with one, the newest labels that wait.
+ * T4. Of several labels of a frame the newest holds, also if it cannot be judged; one without a class takes its frame out. */
 import type { EdgePredictions, GroundTruth } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import type { LabelledDraw } from "./findings.ts";
@@ -66,10 +67,8 @@ export class DrawTable {
   groundTruth(truth: GroundTruth, classes: Classes | undefined): LabelOutcome {
     this.#waiting = this.#waiting.filter((other) => !isSame(other, truth));
     const row = this.#rowOf(truth);
-    if (truth.label === null) {
-      if (row >= 0) this.#bytes[row * ROW + TRUTH] = UNLABELLED;
-      return "without-class";
-    }
+    if (row >= 0) this.#bytes[row * ROW + TRUTH] = UNLABELLED; // T4
+    if (truth.label === null) return "without-class";
     if (row < 0) {
       this.#waiting.push({ ...truth, label: truth.label });
       if (this.#waiting.length > WAITING_MAX) this.#waiting.shift();

@@ -69,6 +69,7 @@ const truth = (frameSeq: bigint, label: string | null): GroundTruth => ({
   labelledAt: 0,
   labelSet: null,
   comment: null,
+  frameAt: null,
 });
 
 describe("evidence", () => {

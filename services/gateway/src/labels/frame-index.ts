@@ -10,13 +10,13 @@
 import { setImmediate } from "node:timers/promises";
 import { topics } from "@tributary/contracts";
 import { type InRecord, type PartitionReader, partitionOf } from "@tributary/kafka";
-import { type FrameId, formatFrameId } from "@tributary/kernel";
+import { type FrameId, formatFrameId, type Instant } from "@tributary/kernel";
 import { decoded } from "../frames/search.ts";
 import type { Sought } from "./check-label.ts";
 import { SeqRanges } from "./seq-ranges.ts";
 
-/** Under which a frame was answered. */
-export type FrameTag = { readonly policyVersion: string; readonly modelDigest: string };
+/** Under which a frame was answered, and about when; null: not known. */
+export type FrameTag = { readonly policyVersion: string; readonly modelDigest: string; readonly at: Instant | null };
 
 export type FrameIndexOptions = {
   readonly reader: PartitionReader;
@@ -27,6 +27,9 @@ export type FrameIndexOptions = {
 
 type Progress = { next: bigint; readonly whole: boolean; busy: Promise<void> };
 const TURN_RECORDS = 50;
+/** A range has frames of one such time: an exact time of each would make every frame a range of its own. */
+const TIME_MS = 600_000;
+const TAGS_MAX = 50_000;
 
 export class FrameIndex {
   readonly #options: FrameIndexOptions;
@@ -109,7 +112,7 @@ export class FrameIndex {
       this.#cameras.delete(key);
       this.#cameras.set(key, ranges);
       const before = ranges.count;
-      ranges.add(frameSeq, this.#tagOf(policyVersion, modelDigest));
+      ranges.add(frameSeq, this.#tagOf(policyVersion, modelDigest, record.timestamp));
       this.#ranges += ranges.count - before;
     }
     this.#forget();
@@ -126,11 +129,13 @@ export class FrameIndex {
     }
   }
 
-  #tagOf(policyVersion: string, modelDigest: string): FrameTag {
-    const key = `${policyVersion} ${modelDigest}`;
+  #tagOf(policyVersion: string, modelDigest: string, answeredAt: Instant): FrameTag {
+    const at = (Math.floor(answeredAt / TIME_MS) + 0.5) * TIME_MS;
+    const key = `${policyVersion} ${modelDigest} ${at}`;
     let tag = this.#tags.get(key);
     if (tag === undefined) {
-      tag = { policyVersion, modelDigest };
+      if (this.#tags.size >= TAGS_MAX) this.#tags.clear();
+      tag = { policyVersion, modelDigest, at };
       this.#tags.set(key, tag);
     }
     return tag;

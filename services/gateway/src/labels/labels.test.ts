@@ -17,7 +17,7 @@ const answerOf = (change: Partial<FinalAnswer>): Answer =>
 
 describe("a label", () => {
   const frameId = `cam-01:${someBootId}:cam:1`;
-  const found = { kind: "found", frame: answerOf({}) } as const;
+  const found = { kind: "found", frame: { ...answerOf({}), at: null } } as const;
   const judge = (label: string | null, classes: readonly string[] | undefined = cifarLabels) =>
     judgeLabel({ frameId, label }, found, classes, false);
 
@@ -71,6 +71,7 @@ test.each([1, 2, 3, 4])("seed %i: ranges keep for every number the tag that was 
 });
 
 describe("the index of frames", () => {
+  const NOW = 1e12;
   /** Counts what is read; a search is stopped after so many records. */
   class Log extends MemoryKafka {
     readCount = 0;
@@ -97,7 +98,7 @@ describe("the index of frames", () => {
     [...(await index.find(ids, log.stop.signal)).values()].map(({ kind }) => kind);
 
   test("reads a log once, continues where a search stopped, and returns absent only when all was read", async () => {
-    const log = new Log();
+    const log = new Log({ now: () => NOW });
     for (let i = 0; i < 10; i++) log.append("d", i * 5 + 1, 5);
     const index = new FrameIndex({ reader: log, recordsMax: 100, rangesMax: 100 });
     log.stopAfter = 4;
@@ -108,12 +109,15 @@ describe("the index of frames", () => {
     log.append("d", 99, 1);
     expect(await kinds(index, log, id("d", 99), id("e", 1))).toEqual(["found", "absent"]);
     expect([log.readCount, index.rangeCount]).toEqual([11, 2]);
+    const [known] = [...(await index.find([id("d", 99)], log.stop.signal)).values()];
+    const at = known?.kind === "found" ? (known.frame.at ?? 0) : 0;
+    expect(Math.abs(at - NOW)).toBeLessThanOrEqual(300_000);
     const short = new FrameIndex({ reader: log, recordsMax: 1, rangesMax: 100 });
     expect(await kinds(short, log, id("d", 99), id("d", 3))).toEqual(["found", "bounded"]);
   });
 
   test("forgets the cameras seen longest ago, and then returns nothing as absent", async () => {
-    const log = new Log();
+    const log = new Log({ now: () => NOW });
     for (let i = 0; i < 20; i++) log.append(`d${i}`, 1, 2);
     const index = new FrameIndex({ reader: log, recordsMax: 100, rangesMax: 5 });
     expect(await kinds(index, log, id("d19", 2), id("d0", 2))).toEqual(["found", "bounded"]);

@@ -49,13 +49,14 @@ export class Labels {
     const truths: GroundTruth[] = [];
     let [repeated, unchecked] = [0, 0];
     for (const [index, { label, id, frameId }] of read.entries()) {
-      const verdict = id === undefined ? malformed(label.frameId) : this.#judge(label, found(frameId), allowUnknown);
+      const sought = found(frameId);
+      const verdict = id === undefined ? malformed(label.frameId) : this.#judge(label, sought, allowUnknown);
       if (verdict.kind === "refuse") {
         refused.push({ index, frameId: label.frameId, code: verdict.code, message: verdict.message });
         this.telemetry.emit(labelRefused, { code: verdict.code, frameId: label.frameId });
       } else if (last.get(frameId) !== index || table.holds(frameId, label.label, label.source)) repeated++;
       else if (id !== undefined) {
-        truths.push(this.#truthOf(label, id));
+        truths.push(this.#truthOf(label, id, sought.kind === "found" ? sought.frame.at : null));
         if (!verdict.checked) unchecked++;
       }
     }
@@ -111,7 +112,7 @@ export class Labels {
     return judgeLabel(label, sought, classes, allowUnknown);
   }
 
-  #classesOf({ policyVersion, modelDigest }: FrameTag): readonly string[] | undefined {
+  #classesOf({ policyVersion, modelDigest }: Omit<FrameTag, "at">): readonly string[] | undefined {
     const { policies } = this.explained;
     const policy =
       policies.version(policyVersion) ?? policies.list().find((one) => one.policy.modelDigest === modelDigest)?.policy;
@@ -130,14 +131,19 @@ export class Labels {
   }
 
   #remembered(frameId: string): FrameTag | undefined {
+    const answer = this.explained.ring.get(frameId);
+    if (answer !== undefined) {
+      const { policyVersion, modelDigest, answeredAt } = answer;
+      return { policyVersion, modelDigest, at: Date.parse(answeredAt) };
+    }
     const archived = this.archived.get(frameId);
-    return this.explained.ring.get(frameId) ?? (archived && { policyVersion: "", modelDigest: archived.modelDigest });
+    return archived && { policyVersion: "", modelDigest: archived.modelDigest, at: archived.receivedAt };
   }
 
-  #truthOf(label: Label, id: FrameId): GroundTruth {
+  #truthOf(label: Label, id: FrameId, frameAt: number | null): GroundTruth {
     const { source, labelledBy, labelSet, comment } = label;
     const labelledAt = label.labelledAt === undefined ? this.clock.now() : Date.parse(label.labelledAt);
-    return { ...id, label: label.label, source, labelledBy, labelledAt, labelSet, comment };
+    return { ...id, label: label.label, source, labelledBy, labelledAt, labelSet, comment, frameAt };
   }
 
   async #store(truths: readonly GroundTruth[]): Promise<void> {

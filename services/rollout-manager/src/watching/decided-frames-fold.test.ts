@@ -32,7 +32,14 @@ const records = {
     log.put(topics.classifications, "d", { deviceId: "d", bootId: someBootId, answers }, { timestamp });
   },
   label: (log: MemoryKafka, timestamp: number) => {
-    const by = { source: "PERSON", labelledBy: "ann", labelledAt: T0, labelSet: null, comment: null } as const;
+    const by = {
+      source: "PERSON",
+      labelledBy: "ann",
+      labelledAt: T0,
+      labelSet: null,
+      comment: null,
+      frameAt: null,
+    } as const;
     const truth = { deviceId: "d", bootId: someBootId, cameraId: "cam", frameSeq: 1n, label: "cat", ...by };
     log.put(topics.groundTruth, "d", truth, { timestamp });
   },
@@ -47,7 +54,7 @@ async function foldedIn(order: readonly (keyof typeof records)[]): Promise<Fleet
     experiments: new RolloutController(fleet).experiments,
     telemetry: silentTelemetry(),
     propensityMean: 0.02,
-    limits: { drawnFramesMax: 10, labelsWaitingMax: 10 },
+    limits: { drawnFramesMax: 10, labelsWaitingMax: 10, labelledFramesMax: 10 },
     limitsOf: () => undefined,
     createdAt: () => undefined,
     noted: () => {},

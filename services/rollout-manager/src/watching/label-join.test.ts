@@ -18,8 +18,27 @@ const truth = (frameSeq: bigint, label: string | null) => ({
   labelledAt: 1,
   labelSet: null,
   comment: null,
+  frameAt: null,
 });
-const join = (limits: object = {}) => new LabelJoin({ drawnFramesMax: 100, labelsWaitingMax: 100, ...limits }, 0.02);
+const limits = { drawnFramesMax: 100, labelsWaitingMax: 100, labelledFramesMax: 100 };
+let offset = 0n;
+const place = () => ({ timestamp: 20, offset: offset++ });
+/** Takes everything, as a round does. */
+const join = (change: object = {}) => {
+  const one = new LabelJoin({ ...limits, ...change }, 0.02);
+  const label = (frameSeq: bigint, name: string | null) => one.labelled(truth(frameSeq, name), place());
+  const take = () =>
+    one
+      .take(100)
+      .map(({ frame: _, isRetracted, ...judgement }) => ({ ...judgement, ...(isRetracted && { isRetracted }) }));
+  return {
+    predicted: one.predicted.bind(one),
+    answered: one.answered.bind(one),
+    label,
+    take,
+    outcomes: () => Object.fromEntries(one.takeOutcomes()),
+  };
+};
 
 describe("accuracy from labels", () => {
   test("weighs a frame by how rarely its like is drawn; a missing label is missing (A1, A2)", () => {
@@ -27,8 +46,8 @@ describe("accuracy from labels", () => {
     one.predicted(batch, drawn(1n), 10);
     one.predicted(batch, drawn(2n, { samplePropensity: 0.04 }), 11);
     one.predicted(batch, drawn(3n), 12);
-    one.labelled(truth(1n, "cat"));
-    one.labelled(truth(2n, "dog"));
+    one.label(1n, "cat");
+    one.label(2n, "dog");
     expect(one.take()).toEqual([
       { deviceId: "d", metric: "accuracy", digest: someDigest, good: 1, frames: 1, at: 10, label: "cat", expected },
       { deviceId: "d", metric: "accuracy", digest: someDigest, good: 0, frames: 0.5, at: 11, label: "dog", expected },
@@ -42,7 +61,7 @@ describe("accuracy from labels", () => {
     one.predicted(batch, drawn(1n), 10);
     one.answered(first as string, { policyVersion: "v", label: "dog" });
     one.predicted(batch, drawn(2n), 11);
-    for (const frameSeq of [1n, 2n]) one.labelled(truth(frameSeq, "dog"));
+    for (const frameSeq of [1n, 2n]) one.label(frameSeq, "dog");
     const ofDevice = {
       deviceId: "d",
       metric: "accuracy",
@@ -67,7 +86,7 @@ describe("accuracy from labels", () => {
     const one = join();
     one.predicted(batch, drawn(1n, { level: "LITE" }), 10);
     one.answered(formatFrameId({ ...batch, cameraId: "cam", frameSeq: 1n }), { policyVersion: "v", label: "cat" });
-    one.labelled(truth(1n, "cat"));
+    one.label(1n, "cat");
     expect(one.take().map(({ metric, good }) => [metric, good])).toEqual([["system-accuracy", 1]]);
   });
 
@@ -79,30 +98,41 @@ describe("accuracy from labels", () => {
   ])("%s counts for nothing", (_, change) => {
     const one = join();
     one.predicted(batch, drawn(1n, change), 10);
-    one.labelled(truth(1n, "cat"));
+    one.label(1n, "cat");
     expect(one.take()).toEqual([]);
   });
 
-  test("labels may come first, the newest of a round holds, one without a class takes its frame out (A2, A3)", () => {
+  test("labels may come first, the newest holds, one without a class takes its frame out (A2, A3)", () => {
     const one = join();
-    one.labelled(truth(1n, "dog"));
-    one.labelled(truth(1n, "cat"));
-    one.labelled(truth(2n, "cat"));
-    one.labelled(truth(2n, null));
+    one.label(1n, "dog");
+    one.label(1n, "cat");
+    one.label(2n, "cat");
+    one.label(2n, null);
     one.predicted(batch, drawn(1n), 10);
     one.predicted(batch, drawn(2n), 10);
     expect(one.take().map(({ good }) => good)).toEqual([1]);
-    one.labelled(truth(1n, "dog"));
+    one.label(1n, "dog");
     one.predicted(batch, drawn(1n), 10);
+    expect(one.take().map(({ good, label, isRetracted }) => [good, label, isRetracted === true])).toEqual([
+      [1, "cat", true],
+      [0, "dog", false],
+    ]);
+    expect(one.outcomes()).toEqual({ counted: 1, "without-class": 1, corrected: 1 });
+    one.label(1n, null);
+    one.label(2n, "cat");
+    expect(one.take().map(({ good, label, isRetracted }) => [good, label, isRetracted === true])).toEqual([
+      [0, "dog", true],
+      [1, "cat", false],
+    ]);
+    one.label(2n, "cat");
     expect(one.take()).toEqual([]);
-    expect(one.takeLeftOut()).toEqual({ corrected: 1, forgotten: 0 });
   });
 
   test("waiting frames and labels are bounded, and the oldest is dropped (A4)", () => {
     const one = join({ drawnFramesMax: 2, labelsWaitingMax: 2 });
     for (const seq of [1n, 2n, 3n]) one.predicted(batch, drawn(seq), 10);
-    for (const seq of [7n, 8n, 1n, 2n]) one.labelled(truth(seq, "cat"));
+    for (const seq of [7n, 8n, 1n, 2n]) one.label(seq, "cat");
     expect(one.take()).toHaveLength(1);
-    expect(one.takeLeftOut()).toEqual({ corrected: 0, forgotten: 2 });
+    expect(one.outcomes()).toMatchObject({ counted: 1, "frame-unknown": 1 });
   });
 });

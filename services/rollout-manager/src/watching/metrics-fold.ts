@@ -27,8 +27,10 @@ import { formatFrameId, type Instant } from "@tributary/kernel";
 import type { Experiments } from "@tributary/rollouts/experiment";
 import { type FleetMetrics, foldEdgeMetrics, LatencyHistory } from "@tributary/rollouts/fleet-metrics";
 import type { Telemetry } from "@tributary/telemetry";
-import { labelsLeftOut } from "../events.ts";
+import { labelsTaken } from "../events.ts";
 import { LabelJoin, type LabelJoinLimits, weightOf } from "./label-join.ts";
+import { LateFrames } from "./late-frames.ts";
+import { Newest } from "./newest.ts";
 import { answerOf, DrawnAnswers, isWanted, type SystemAnswer } from "./system-answers.ts";
 import { TopicSlices } from "./topic-slices.ts";
 
@@ -55,6 +57,8 @@ export type MetricsFoldOptions = {
 };
 
 const ANSWERS_SEEN_MAX = 50_000;
+/** Labels in memory before their frames are sought, so that a large import needs no more. */
+const LABELS_AT_ONCE = 20_000;
 const OBSERVED_DEVICES_MAX = 1_000;
 /** A record later than this is refused, or one instance with a wrong clock would make those of the others count as old. */
 const AHEAD_MS_MAX = 60_000;
@@ -63,19 +67,24 @@ export class MetricsFold {
   readonly latencies = new LatencyHistory();
   readonly #options: MetricsFoldOptions;
   readonly #join: LabelJoin;
+  readonly #late: LateFrames;
   readonly #drawn: DrawnAnswers;
   readonly #slices: readonly TopicSlices[];
   readonly #labels: TopicSlices;
   readonly #observations: TopicSlices;
   readonly #byFrames = new Map<string, ByFrames>();
   readonly #digests = new Map<string, string>();
-  readonly #seen = new Set<string>();
+  readonly #seen = new Newest<true>(ANSWERS_SEEN_MAX);
   #touched = new Set<string>();
   #to: Instant | null = null;
+  #round = { to: Number.NEGATIVE_INFINITY, signal: new AbortController().signal };
+  /** Labels of one partition are not read while others are being counted. */
+  #counting: Promise<void> | null = null;
 
   constructor(options: MetricsFoldOptions) {
     this.#options = options;
     this.#join = new LabelJoin(options.limits, options.propensityMean);
+    this.#late = new LateFrames(options);
     this.#drawn = new DrawnAnswers(options.limits.drawnFramesMax);
     const slices = <T>(topic: Topic<T>, fold: (value: T, record: InRecord) => void) =>
       new TopicSlices(options.reader, topic as Topic, (record) => this.#take(topic, record, fold));
@@ -86,7 +95,7 @@ export class MetricsFold {
       }),
       slices(topics.classifications, (value, record) => this.#answers(value, record.timestamp)),
     ];
-    this.#labels = slices(topics.groundTruth, (value: GroundTruth) => this.#join.labelled(value));
+    this.#labels = new TopicSlices(options.reader, topics.groundTruth as Topic, (record) => this.#label(record));
     this.#observations = slices(topics.observations, (value, record) => this.#observed(value, record.timestamp));
   }
 
@@ -108,6 +117,7 @@ export class MetricsFold {
 
   /** `observedFrom`: observations of active rollouts are read from their creation on. */
   async start(at: Instant, observedFrom: Instant): Promise<void> {
+    this.#join.start(at);
     const started = [...this.#slices, this.#labels].map((slices) => slices.start(at));
     await Promise.all([...started, this.#observations.start(Math.min(at, observedFrom))]);
   }
@@ -117,17 +127,41 @@ export class MetricsFold {
     const all = [...this.#slices, this.#observations];
     const read = await Promise.allSettled(all.map((slices) => slices.read(to, horizon, signal)));
     for (const result of read) if (result.status === "rejected") throw result.reason;
-    await this.#labels.read(to, horizon, signal); // Their frames are known by now.
-    if (signal.aborted) return;
+    this.#round = { to, signal };
+    await this.#labels.read(to, horizon, signal); // Their frames are known by now, or are in the log.
+    await this.#countLabels();
+    if (!signal.aborted) this.#to = to;
+  }
+
+  #label(record: InRecord): void | Promise<void> {
+    if (this.#counting !== null) return this.#counting.then(() => this.#label(record));
+    this.#take(topics.groundTruth, record, (value: GroundTruth) => this.#join.labelled(value, record));
+    if (this.#join.labels < LABELS_AT_ONCE) return;
+    this.#counting = this.#countLabels().finally(() => {
+      this.#counting = null;
+    });
+    return this.#counting;
+  }
+
+  /** Before a look, so that what it sees depends on the log alone: also frames that are in the log only are waited for. */
+  async #countLabels(): Promise<void> {
+    const { to, signal } = this.#round;
     const { fleet, telemetry, experiments } = this.#options;
-    for (const { deviceId, metric, digest, good, frames, at, label, expected } of this.#join.take()) {
-      if (metric === "system-accuracy") experiments.sampled(deviceId, digest, "labelled", expected, at);
-      fleet.observe(deviceId, digest, metric, good, frames, at, label, 1);
+    const sought = this.#join.sought();
+    const found = await this.#late.find(sought, to, signal);
+    if (signal.aborted) return;
+    for (const judgement of this.#join.take(to, found)) {
+      const { deviceId, metric, digest, good, frames, at, label, expected, isRetracted } = judgement;
+      if (metric === "system-accuracy")
+        experiments.sampled(deviceId, digest, "labelled", expected, at, isRetracted ? -1 : 1);
+      if (isRetracted) fleet.retract(deviceId, digest, metric, good, frames, at, label);
+      else {
+        const { stale } = fleet.refused;
+        const isTaken = fleet.observe(deviceId, digest, metric, good, frames, at, label, 1);
+        if (!isTaken && fleet.refused.stale === stale) this.#join.refused(judgement);
+      }
     }
-    const { corrected, forgotten } = this.#join.takeLeftOut();
-    if (corrected > 0) telemetry.emit(labelsLeftOut, { why: "counted-before", count: corrected });
-    if (forgotten > 0) telemetry.emit(labelsLeftOut, { why: "frame-unknown", count: forgotten });
-    this.#to = to;
+    for (const [outcome, count] of this.#join.takeOutcomes()) telemetry.emit(labelsTaken, { outcome, count });
   }
 
   #take<T>(topic: Topic<T>, record: InRecord, fold: (value: T, record: InRecord) => void): void {
@@ -147,7 +181,7 @@ export class MetricsFold {
       const { ageMs, latencyMs, level } = prediction;
       if (!(ageMs >= 0)) continue;
       const at = receivedAt - ageMs;
-      this.#join.predicted(batch, prediction, at);
+      this.#join.predicted(batch, prediction, at, receivedAt);
       if (level !== "FULL") {
         this.#missed(deviceId, at);
         continue;
@@ -264,11 +298,7 @@ export class MetricsFold {
 
   #isFirst(frame: string): boolean {
     if (this.#seen.has(frame)) return false;
-    this.#seen.add(frame);
-    for (const oldest of this.#seen) {
-      if (this.#seen.size <= ANSWERS_SEEN_MAX) break;
-      this.#seen.delete(oldest);
-    }
+    this.#seen.set(frame, true);
     return true;
   }
 

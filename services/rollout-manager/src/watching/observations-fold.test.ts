@@ -40,7 +40,7 @@ async function folded(log: Observations, startsAfterReading = false) {
     experiments: new RolloutController(fleet).experiments,
     telemetry,
     propensityMean: 0.02,
-    limits: { drawnFramesMax: 10, labelsWaitingMax: 10 },
+    limits: { drawnFramesMax: 10, labelsWaitingMax: 10, labelledFramesMax: 10 },
     limitsOf: () => undefined,
     createdAt: (uid, metric) => (uid === "u" && metric === "kept" ? at(5) : undefined),
     noted: (_uid, _metric, words) => notes.push(words),

@@ -7,8 +7,9 @@
  *     failed. What a budget left out was not wanted at that price, and is not late.
  * S4. (G9) Frames that wait for their other record are bounded; the oldest go. */
 import type { EdgePrediction, FinalAnswer } from "@tributary/contracts";
-import { type Instant, Oldest } from "@tributary/kernel";
+import type { Instant } from "@tributary/kernel";
 import { isLate } from "@tributary/routing";
+import { Newest } from "./newest.ts";
 
 /** A frame as its policy alone would have had it settled. */
 export type SystemAnswer = {
@@ -43,12 +44,10 @@ type Waiting = {
 
 /** Brings the two records of drawn frames together, whichever comes first. */
 export class DrawnAnswers {
-  readonly #max: number;
-  readonly #waiting = new Map<string, Waiting>();
-  readonly #oldest = new Oldest(this.#waiting);
+  readonly #waiting: Newest<Waiting>;
 
   constructor(max: number) {
-    this.#max = max;
+    this.#waiting = new Newest(max); // S4
   }
 
   /** Undefined: the other record is still to come. */
@@ -66,7 +65,6 @@ export class DrawnAnswers {
     this.#waiting.delete(frameId);
     if (prediction === undefined || answered === undefined) {
       this.#waiting.set(frameId, { ...(prediction && { prediction }), ...(answered && { answer: answered }) });
-      this.#oldest.trim(this.#max); // S4
       return undefined;
     }
     const { answer, at } = answered;

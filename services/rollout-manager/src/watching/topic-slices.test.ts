@@ -24,7 +24,9 @@ async function slicesOf(
   ahead: (to: number) => number,
 ): Promise<string[]> {
   let slice: string[] = [];
-  const slices = new TopicSlices(log, topic, ({ partition, offset }) => slice.push(`${partition}:${offset}`));
+  const slices = new TopicSlices(log, topic, ({ partition, offset }) => {
+    slice.push(`${partition}:${offset}`);
+  });
   const all: string[] = [];
   for (;;) {
     try {

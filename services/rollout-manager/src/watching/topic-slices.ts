@@ -11,7 +11,8 @@ import type { Topic } from "@tributary/contracts";
 import type { InRecord, PartitionReader } from "@tributary/kafka";
 import type { Instant } from "@tributary/kernel";
 
-type Handle = (record: InRecord) => void;
+/** A promise: the partition's next record is handed over after it, and this one again if it is rejected. */
+type Handle = (record: InRecord) => void | Promise<void>;
 
 /** A partition that is being read; `ahead` is of a later slice. */
 type Open = { readonly records: AsyncIterator<InRecord>; ahead: InRecord | null };
@@ -87,7 +88,8 @@ export class TopicSlices {
         open.ahead = record;
         return;
       }
-      this.#handle(record);
+      const handling = this.#handle(record);
+      if (handling !== undefined) await handling;
       this.#next.set(partition, record.offset + 1n);
       if (handled % AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
     }
@@ -95,6 +97,6 @@ export class TopicSlices {
 }
 
 /** As Promise.all, but waits for all: nothing is still running when the caller tries again. */
-async function settled(works: readonly Promise<void>[]): Promise<void> {
+export async function settled(works: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(works)) if (result.status === "rejected") throw result.reason;
 }

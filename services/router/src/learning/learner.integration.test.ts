@@ -131,6 +131,7 @@ function labelRecord(
     labelledAt: Date.now(),
     labelSet: null,
     comment: null,
+    frameAt: null,
   };
   return { topic: topics.groundTruth.name, key: name.deviceId, value: GroundTruth.encodeConfluent(truth) };
 }

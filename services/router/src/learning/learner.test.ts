@@ -54,7 +54,14 @@ function started({
     const label = random() < 0.7 ? "cat" : "dog";
     const name = { deviceId: "device-1", bootId: someBootId, cameraId: "cam", frameSeq };
     log.put(topics.results, "device-1", someResult({ ...name, label }) satisfies CloudResult);
-    const rest = { source: "PERSON", labelledBy: "", labelledAt: NOW, labelSet: null, comment: null } as const;
+    const rest = {
+      source: "PERSON",
+      labelledBy: "",
+      labelledAt: NOW,
+      labelSet: null,
+      comment: null,
+      frameAt: null,
+    } as const;
     log.put(topics.groundTruth, "device-1", { ...name, label, ...rest } satisfies GroundTruth);
   }
   const events: Record<string, unknown>[] = [];

@@ -154,7 +154,13 @@ export class Site {
   label(frame: SiteFrame, label: string | null, labelledBy = "ada"): void {
     const record = { label, source: "PERSON" as const, labelledBy, labelledAt: this.now };
     const id = parseFrameId(frame.frameId);
-    this.kafka.put(topics.groundTruth, frame.deviceId, { ...id, ...record, labelSet: null, comment: null });
+    this.kafka.put(topics.groundTruth, frame.deviceId, {
+      ...id,
+      ...record,
+      labelSet: null,
+      comment: null,
+      frameAt: null,
+    });
   }
 
   /** A base set of these photos, stored, and its record. */

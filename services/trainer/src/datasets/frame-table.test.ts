@@ -103,7 +103,7 @@ function* recordsOf(random: Random, ids: number, count: number) {
     } else {
       const label = pick(random, ["cat", "dog", null]);
       const by = { source: pick(random, ["PERSON", "IMPORT"] as const), labelledBy: pick(random, ["ada", "bob"]) };
-      yield { at, truth: { ...id, ...by, label, labelledAt: at, labelSet: null, comment: null } };
+      yield { at, truth: { ...id, ...by, label, labelledAt: at, labelSet: null, comment: null, frameAt: null } };
     }
   }
 }
@@ -159,7 +159,16 @@ test("frames without a label are forgotten first, the oldest of them first, then
     );
   const label = (n: number) =>
     table.onLabel(
-      { ...id(n), label: "cat", source: "PERSON", labelledBy: "ada", labelledAt: 0, labelSet: null, comment: null },
+      {
+        ...id(n),
+        label: "cat",
+        source: "PERSON",
+        labelledBy: "ada",
+        labelledAt: 0,
+        labelSet: null,
+        comment: null,
+        frameAt: null,
+      },
       START + n,
       START,
     );

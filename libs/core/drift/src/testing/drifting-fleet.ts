@@ -255,6 +255,7 @@ export const truth = (i: number, seq: number, label: string | null): GroundTruth
   labelledAt: START,
   labelSet: null,
   comment: null,
+  frameAt: null,
 });
 
 /** A fleet whose devices do what `caseOf` says of each window. */

@@ -156,12 +156,20 @@ export class Experiments {
     else assigned.elsewhere.delete(deviceId);
   }
 
-  /** A frame that the random sample drew, or one of these that has a label and an answer by now. `expected`: q of its prediction. */
-  sampled(deviceId: string, policyVersion: string, what: "drawn" | "labelled", expected: number, at: Instant): void {
+  /** A frame that the random sample drew, or one of these that has a label and an answer by now. `expected`: q of its prediction. `by` -1: its label
+   * was withdrawn. */
+  sampled(
+    deviceId: string,
+    policyVersion: string,
+    what: "drawn" | "labelled",
+    expected: number,
+    at: Instant,
+    by: 1 | -1 = 1,
+  ): void {
     const tracked = this.#byDevice.get(deviceId);
     const arm = tracked?.armOf.get(deviceId);
     if (tracked === undefined || arm?.policyVersion !== policyVersion || at < tracked.experiment.createdAt) return;
-    tracked.labelled.add(tracked.arms.indexOf(arm), deviceId, what, expected);
+    tracked.labelled.add(tracked.arms.indexOf(arm), deviceId, what, expected, by);
   }
 
   /** Costs of a frame that this policy decided. */

@@ -42,11 +42,11 @@ export class LabelledShare {
   }
 
   /** `expected`: probability by which the device's model expects to be right. */
-  add(arm: number, deviceId: string, what: keyof Counted, expected: number): void {
+  add(arm: number, deviceId: string, what: keyof Counted, expected: number, by: 1 | -1): void {
     const place = this.#places[arm]?.get(deviceId);
     const counted = this.#counts[arm]?.[kindOf(expected)];
     if (place === undefined || counted === undefined) return;
-    counted[what][place] = (counted[what][place] as number) + 1;
+    counted[what][place] = Math.max(0, (counted[what][place] as number) + by);
   }
 
   /** Looks at what is counted by now. An alarm stays. */

@@ -64,6 +64,9 @@ type Observed = {
 /** Metrics of the random sample, whose frames are weighted. */
 const SAMPLED: ReadonlySet<string> = new Set([CLASSIFIED, "system-accuracy", "agreement"]);
 
+/** Of a sum of doubles, relative to one of its terms. */
+const ROUNDING = 1e-9;
+
 type Counted = {
   readonly good: Float64Array;
   readonly frames: Float64Array;
@@ -208,14 +211,8 @@ export class FleetAnalysis {
       if (at >= pastFrom) this.addBefore(place, metric, good, frames);
       return true;
     }
-    if (this.#isAbsent[place] === 1) return true;
-    const { models, ownOnly, control } = this.plan;
-    if (models !== undefined) {
-      const { candidate, stable } = models;
-      const own = place < control.length ? stable : candidate;
-      if (modelDigest !== own && (ownOnly === true || (modelDigest !== candidate && modelDigest !== stable)))
-        return true;
-    }
+    if (this.#isAbsent[place] === 1 || !this.#isCompared(place, modelDigest)) return true;
+    const { models } = this.plan;
     if (frames > 0 && at >= (this.#seenAt[place] as number)) {
       this.#seenAt[place] = at;
       this.#onCandidate[place] = modelDigest === models?.candidate ? 1 : 0;
@@ -224,6 +221,28 @@ export class FleetAnalysis {
     const ofClass = metric === CLASSIFIED && label !== undefined ? this.#classes.get(label) : undefined;
     if (ofClass !== undefined) addTo(ofClass, place, good, frames, count);
     return true;
+  }
+
+  /** Subtracts one frame that `add` counted. */
+  retract(
+    place: number,
+    modelDigest: string,
+    metric: string,
+    { good, frames, at, label }: Omit<Observed, "count">,
+    pastFrom: Instant,
+  ): void {
+    const lane = this.#lanes.get(metric);
+    if (lane === undefined) return;
+    if (at < this.plan.startedAt) {
+      if (at < pastFrom || !subtract(lane.goodBefore, lane.framesBefore, place, good, frames)) return;
+      const [ok, all] = [lane.goodBefore[place] as number, lane.framesBefore[place] as number];
+      lane.rateBefore[place] = all === 0 ? 0 : ok / all;
+      return;
+    }
+    if (this.#isAbsent[place] === 1 || !this.#isCompared(place, modelDigest)) return;
+    subtractFrom(lane, place, good, frames);
+    const ofClass = metric === CLASSIFIED && label !== undefined ? this.#classes.get(label) : undefined;
+    if (ofClass !== undefined) subtractFrom(ofClass, place, good, frames);
   }
 
   /** Adds what a counter of the member at `place` grew by. It does not name the model: the device counts as assigned. */
@@ -242,6 +261,15 @@ export class FleetAnalysis {
 
   crashed(place: number, at: Instant): void {
     if (at >= this.plan.startedAt && this.#isAbsent[place] === 0) this.#crashed[place] = 1;
+  }
+
+  /** Whether frames of this model count for the member at `place`. */
+  #isCompared(place: number, modelDigest: string): boolean {
+    const { models, ownOnly, control } = this.plan;
+    if (models === undefined) return true;
+    const { candidate, stable } = models;
+    if (modelDigest === (place < control.length ? stable : candidate)) return true;
+    return ownOnly !== true && (modelDigest === candidate || modelDigest === stable);
   }
 
   #count(place: number, metric: string, good: number, frames: number, at: Instant, count = frames): boolean {
@@ -263,6 +291,23 @@ function addTo({ good, frames, sample }: Counted, place: number, ok: number, all
   const square = (all * all) / count; // As if they weighed alike.
   sample.squares[place] = (sample.squares[place] as number) + square;
   sample.badSquares[place] = (sample.badSquares[place] as number) + square * (1 - ok / all);
+}
+
+/** One frame that `addTo` added. */
+function subtractFrom({ good, frames, sample }: Counted, place: number, ok: number, all: number): void {
+  if (!subtract(good, frames, place, ok, all) || sample === undefined) return;
+  const { labels, squares, badSquares } = sample;
+  subtract(badSquares, squares, place, all * all * (1 - ok / all), all * all);
+  labels[place] = Math.max(0, (labels[place] as number) - 1);
+}
+
+/** False: there are not so many, so that these were not added. Rounding leaves no rate above 1, and nothing where nothing is left. */
+export function subtract(good: Float64Array, frames: Float64Array, i: number, ok: number, all: number): boolean {
+  const left = (frames[i] as number) - all;
+  if (!(all > 0) || left < -ROUNDING * all) return false;
+  frames[i] = left <= ROUNDING * all ? 0 : left;
+  good[i] = Math.min(frames[i] as number, Math.max(0, (good[i] as number) - ok));
+  return true;
 }
 
 function laneOf(members: number, controls: number, isSampled: boolean): Lane {

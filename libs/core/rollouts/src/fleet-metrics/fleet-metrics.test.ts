@@ -129,6 +129,60 @@ describe("an analysis", () => {
     expect(fleet.refused.implausible).toBeGreaterThanOrEqual(1_000);
   });
 
+  test.each([1, 2, 3, 4, 5])("seed %i: a retracted label leaves the counts that there are without it", (seed) => {
+    const random = seededRandom(seed);
+    const [fleet, other] = [new FleetMetrics(), new FleetMetrics()];
+    const { models: _, ...all } = plan;
+    const own = { ...all, startedAt: T0, classes: ["cat", "dog"] };
+    const frames = Array.from({ length: 200 }, () => {
+      const [weight, at] = [random() < 0.5 ? 1 : 0.1, T0 + Math.floor((random() - 0.3) * DAY)];
+      const of = ["a", "b", "c"][Math.floor(random() * 3)] as string;
+      return { of, good: random() < 0.5 ? weight : 0, weight, at, label: random() < 0.5 ? "cat" : "dog" };
+    });
+    const kept = frames.filter(() => random() < 0.5);
+    for (const { of, good, weight, at, label } of frames)
+      if (at < T0) fleet.observe(of, "m", "accuracy", good, weight, at, label, 1);
+    fleet.start(own);
+    for (const { of, good, weight, at, label } of frames)
+      if (at >= T0) fleet.observe(of, "m", "accuracy", good, weight, at, label, 1);
+    for (const frame of frames)
+      if (!kept.includes(frame))
+        fleet.retract(frame.of, "m", "accuracy", frame.good, frame.weight, frame.at, frame.label);
+    other.start(own);
+    for (const { of, good, weight, at, label } of kept) other.observe(of, "m", "accuracy", good, weight, at, label, 1);
+    const numbersOf = (one: FleetMetrics) => {
+      const analysis = one.analysis(plan.uid);
+      const arms = [analysis?.counts("accuracy"), ...(analysis?.classCounts() ?? [])].flatMap((counts) =>
+        counts === undefined ? [] : [counts.control, counts.canary],
+      );
+      const numbers = arms.flatMap(({ good, frames: all, before, sample }) =>
+        [good, all, before, ...Object.values(sample ?? {})].map((column) => Array.from(column)),
+      );
+      return [...numbers, ["a", "b", "c"].map((id) => one.rateOf(id, "accuracy") ?? -1)].flat();
+    };
+    const [ours, theirs] = [numbersOf(fleet), numbersOf(other)];
+    expect(ours).toHaveLength(theirs.length);
+    for (const [i, number] of ours.entries())
+      expect([seed, i, number]).toEqual([seed, i, expect.closeTo(theirs[i] ?? 0, 9)]);
+  });
+
+  test("keeps all where a label is retracted that was refused, is not known, or aged out", () => {
+    const fleet = new FleetMetrics();
+    const analysis = fleet.start({ ...plan, startedAt: T0, models: { candidate: "m", stable: "m" } });
+    fleet.observe("a", "m", "accuracy", 1, 1, T0 + 1, undefined, 1);
+    fleet.observe("a", "m", "accuracy", 1, 1, T0 + 5 * DAY, undefined, 1);
+    const before = JSON.stringify([analysis?.counts("accuracy"), fleet.rateOf("a", "accuracy")]);
+    fleet.retract("b", "m", "accuracy", 1, 1, T0 + 1);
+    fleet.retract("unknown", "m", "accuracy", 1, 1, T0 + 1);
+    fleet.retract("a", "m", "agreement", 1, 1, T0 + 1);
+    fleet.retract("a", "m", "accuracy", Number.NaN, 1, T0 + 1);
+    fleet.retract("a", "m", "accuracy", 0, 5, T0 + 1);
+    fleet.retract("a", "m", "accuracy", 1, 1, T0 - 9 * DAY);
+    expect(JSON.stringify([analysis?.counts("accuracy"), fleet.rateOf("a", "accuracy")])).toBe(before);
+    fleet.retract("a", "m", "accuracy", 1, 1, T0 + 1);
+    expect(fleet.rateOf("a", "accuracy")).toBe(1);
+  });
+
   test("counts a device's first crash alone", () => {
     const fleet = new FleetMetrics();
     const analysis = fleet.start(plan);

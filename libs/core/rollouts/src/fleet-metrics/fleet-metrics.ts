@@ -19,7 +19,7 @@
  *     device can have had in the time there was (`framesPlausible`): how many frames a device claims must not make it louder
  *     than others. */
 import { type Instant, isValidId } from "@tributary/kernel";
-import { type AnalysisPlan, FleetAnalysis } from "./analysis.ts";
+import { type AnalysisPlan, FleetAnalysis, subtract } from "./analysis.ts";
 import { type CounterSample, Counters, isCounter } from "./counters.ts";
 import { framesPlausible } from "./plausible.ts";
 import { Watermarks } from "./watermarks.ts";
@@ -160,6 +160,30 @@ export class FleetMetrics {
     }
     if (!isPlausible) this.#refused.implausible += 1;
     return this.#remember(lane, device, right, frames, at) && isPlausible;
+  }
+
+  /** Subtracts one labelled frame that was observed so, from wherever it still counts: where it aged out, or where its device has less, nothing is
+   * subtracted. */
+  retract(
+    deviceId: string,
+    modelDigest: string,
+    metric: string,
+    good: number,
+    frames: number,
+    at: Instant,
+    label?: string,
+  ): void {
+    const device = this.#indexes.get(deviceId);
+    const lane = this.#lanes.get(metric);
+    if (device === undefined || lane === undefined || !isSane(good, frames, at)) return;
+    const right = Math.min(good, frames);
+    for (const { analysis, pastFrom, places } of this.#running.values()) {
+      const place = places[device] ?? 0;
+      if (place > 0) analysis.retract(place - 1, modelDigest, metric, { good: right, frames, at, label }, pastFrom);
+    }
+    const age = (lane.day[device] as number) - dayOf(at);
+    if (age === 0) subtract(lane.good, lane.frames, device, right, frames);
+    if (age === 1) subtract(lane.goodBefore, lane.framesBefore, device, right, frames);
   }
 
   /** Something that no device can mean, found by the reader of its record. */

@@ -1,0 +1,1 @@
+export { MetricsFold } from "./watching/metrics-fold.ts";
