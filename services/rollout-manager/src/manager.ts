@@ -430,6 +430,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
       case "rolled-back":
         return this.#adoptions.mustWait(this.controller.rollout(uid) as Rollout, change.kind);
       case "experiment-decided": // What later frames show may change what is adopted, or that nothing is.
+      case "experiment-arm-judged":
         return isBehind && (change.verdict === "adopt" || this.#watch.stuckMs < limits.foldBehindMsMax);
       case "resumed": // A pause is over: harm that showed meanwhile comes first.
         return isBehind;

@@ -1,5 +1,5 @@
 export { type ExperimentEvent, isExperimentEvent } from "../events.ts";
-export type { ExperimentChange, ExperimentVerdict } from "./events.ts";
+export type { ArmJudged, ExperimentChange, ExperimentVerdict } from "./events.ts";
 export {
   type ArmComparison,
   type ArmEvidence,
