@@ -26,12 +26,12 @@ import type { ArmJudged, ExperimentChange, ExperimentVerdict } from "./events.ts
 import { type ArmComparison, type ArmEvidence, EXPERIMENT_FORMAT, type ExperimentEvidence } from "./evidence.ts";
 import { type Experiment, endOf, judgedIn } from "./experiment.ts";
 import { flipsAt, gridOf } from "./flips.ts";
-import { type ArmLook, type ArmVerdict, ExperimentJudge } from "./judge.ts";
-import { LabelledShare } from "./labelled-share.ts";
+import { type ArmLook, type ArmVerdict, ExperimentJudge, type ExperimentSettings } from "./judge.ts";
+import { LabelledShare, type LabelledShareState } from "./labelled-share.ts";
 import { type ArmLanes, type LaneName, laneNames, type Rates, utilityOf } from "./lanes.ts";
-import { Latencies } from "./latencies.ts";
+import { Latencies, type LatenciesState } from "./latencies.ts";
 import { deviceSdAssumed, plannedVariances } from "./plan.ts";
-import { apartFromArms, SampleRatio } from "./sample-ratio.ts";
+import { apartFromArms, SampleRatio, type SampleRatioState } from "./sample-ratio.ts";
 import { weightsOf } from "./spec.ts";
 
 export type ExperimentProposal = {
@@ -90,6 +90,20 @@ type Tracked = {
   decided: ExperimentProposal | null;
 };
 
+/** What a restarted instance needs, by uid. Of the counts of analyses, see FleetMetricsState. */
+export type ExperimentsState = ReadonlyMap<string, ExperimentState>;
+type ExperimentState = Pick<Tracked, "lookedAt" | "held"> & {
+  readonly arms: ReadonlyMap<
+    string,
+    Pick<TrackedArm, "costMicros" | "reported" | "elsewhere" | "found" | "look"> & {
+      readonly latencies: LatenciesState;
+    }
+  >;
+  readonly planned: ExperimentSettings["planned"] | null;
+  readonly ratio: SampleRatioState;
+  readonly labelled: LabelledShareState;
+};
+
 export class Experiments {
   readonly #fleet: FleetMetrics;
   readonly #devices: DeviceSlots;
@@ -141,6 +155,45 @@ export class Experiments {
     const entries = this.#devices.entriesOf(POLICY, experiment.order);
     const why = `experiment ${experiment.spec.metadata.name} ended`; // X5
     this.#devices.want(POLICY, entries, { generation: position, modelDigest: UNPINNED, uid, why });
+  }
+
+  state(): ExperimentsState {
+    const stateOf = ({ arms, judge, ratio, labelled, lookedAt, held }: Tracked): ExperimentState => ({
+      lookedAt,
+      held,
+      arms: new Map(
+        arms.map(({ name, latencies, costMicros, reported, elsewhere, found, look }) => [
+          name,
+          { latencies: latencies.state(), costMicros, reported, elsewhere, found, look },
+        ]),
+      ),
+      planned: judge?.planned ?? null,
+      ratio: ratio.state(),
+      labelled: labelled.state(),
+    });
+    return new Map([...this.#running].map(([uid, tracked]) => [uid, stateOf(tracked)]));
+  }
+
+  /** Continues from a state, before anything is folded here; `isRestored`: whether the counts of an analysis were. */
+  restore(state: ExperimentsState, isRestored: (analysisUid: string) => boolean): void {
+    for (const [uid, tracked] of this.#running) {
+      const from = state.get(uid);
+      const others = tracked.arms.slice(1);
+      if (from === undefined || !others.every(({ name }) => isRestored(analysisOf(uid, name)))) continue;
+      const { lookedAt, held, planned } = from;
+      Object.assign(tracked, { lookedAt, held, shown: null, decided: null });
+      if (planned !== null) tracked.judge = judgeWith(tracked.experiment, planned);
+      for (const arm of tracked.arms) {
+        const of = from.arms.get(arm.name);
+        if (of === undefined) continue;
+        arm.latencies.restore(of.latencies);
+        Object.assign(arm, { costMicros: of.costMicros, found: of.found, look: of.look });
+        for (const [deviceId, at] of of.reported) arm.reported.set(deviceId, at);
+        for (const deviceId of of.elsewhere) arm.elsewhere.add(deviceId);
+      }
+      tracked.ratio.restore(from.ratio);
+      tracked.labelled.restore(from.labelled);
+    }
   }
 
   /** Forgets the ended ones that the log has forgotten. */
@@ -200,7 +253,9 @@ export class Experiments {
 
   #decision(tracked: Tracked, now: Instant): ExperimentProposal | null {
     const { uid, version } = tracked.experiment;
-    const found = tracked.arms.find((arm) => arm.found !== null && judgedIn(tracked.experiment, arm.name) === null)?.found;
+    const found = tracked.arms.find(
+      (arm) => arm.found !== null && judgedIn(tracked.experiment, arm.name) === null,
+    )?.found;
     if (found != null) return { uid, version: version + 1, change: { kind: "experiment-arm-judged", ...found } };
     const decision = decisionOf(tracked, now);
     if (decision === null) return null;
@@ -423,8 +478,20 @@ function judgeOf(experiment: Experiment, lanes: readonly Lanes[], sinceMs: numbe
     },
     weights,
   );
-  const { alpha, rope, lateMargin, burnIn: burnInMs } = spec;
-  return new ExperimentJudge({ alpha, weights, rope, lateMargin, burnInMs, planned, arms: lanes.length });
+  return judgeWith(experiment, planned);
+}
+
+function judgeWith({ spec, arms }: Experiment, planned: ExperimentSettings["planned"]): ExperimentJudge {
+  const { alpha, rope, lateMargin, burnIn: burnInMs } = spec.spec;
+  return new ExperimentJudge({
+    alpha,
+    weights: weightsOf(spec),
+    rope,
+    lateMargin,
+    burnInMs,
+    planned,
+    arms: arms.length - 1,
+  });
 }
 
 const sumOf = (values: ArrayLike<number>): number => {
@@ -513,12 +580,7 @@ function rateOf(arm: Arm | undefined): number | null {
   return w === 0 ? null : y / w;
 }
 
-function comparisonOf(
-  tracked: Tracked,
-  lanes: Lanes | null,
-  arm: TrackedArm,
-  isEnd: boolean,
-): ArmComparison | null {
+function comparisonOf(tracked: Tracked, lanes: Lanes | null, arm: TrackedArm, isEnd: boolean): ArmComparison | null {
   const { experiment } = tracked;
   const { look } = arm;
   if (look === null || lanes === null) return null;

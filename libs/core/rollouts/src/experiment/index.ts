@@ -8,7 +8,7 @@ export {
   experimentEvidenceOf,
 } from "./evidence.ts";
 export { applyExperimentEvent, type Experiment } from "./experiment.ts";
-export { type ExperimentProposal, Experiments } from "./experiments.ts";
+export { type ExperimentProposal, Experiments, type ExperimentsState } from "./experiments.ts";
 export { flipsAt, gridMultiples, gridOf } from "./flips.ts";
 export {
   type ArmVerdict,

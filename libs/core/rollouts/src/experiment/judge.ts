@@ -61,6 +61,8 @@ export type ArmLook = Judged & {
 export class ExperimentJudge {
   /** ln e that a verdict needs. */
   readonly logNeeded: number;
+  /** Of the comparisons, see ExperimentSettings. */
+  readonly planned: ExperimentSettings["planned"];
   readonly #settings: ExperimentSettings;
   readonly #utility: Mixtures;
   readonly #late: Mixtures;
@@ -78,6 +80,7 @@ export class ExperimentJudge {
     }
     const alphaOfOne = alpha / (2 * arms); // J1
     this.logNeeded = -Math.log(alphaOfOne);
+    this.planned = planned;
     this.#settings = settings;
     this.#utility = mixturesOf(mixtureVariance(planned.utility, alphaOfOne), unit);
     this.#late = mixturesOf(mixtureVariance(planned.late, alphaOfOne), 1);
