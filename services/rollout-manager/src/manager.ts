@@ -47,6 +47,7 @@ import { Adoptions } from "./adoptions.ts";
 import { AutoStart } from "./auto-start.ts";
 import { BY } from "./by.ts";
 import { Champions } from "./champion.ts";
+import { Checkpoints } from "./checkpoints/checkpoints.ts";
 import { controllerSettingsOf, type RolloutManagerConfig, settingsThatDiffer } from "./config.ts";
 import { adoptionUidOf, experimentSpecOf, planExperiment } from "./creation/plan-experiment.ts";
 import { planRollout } from "./creation/plan-rollout.ts";
@@ -94,6 +95,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
   readonly #log: EventLog;
   readonly #desired: DesiredWriter;
   readonly #observed: ObservedStates;
+  readonly #checkpoints: Checkpoints;
   readonly #watch: Watch;
   readonly #observer: Observer | null;
   readonly #autoStart: AutoStart;
@@ -137,8 +139,12 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     const publishing = { epoch, sink, clock, everyMs: limits.statusEveryMs };
     this.status = rolloutStatus(controller, models, publishing);
     this.experimentStatus = experimentStatus(controller, this.policies, publishing);
+    const { propensityMean } = judge;
+    const { everyMs } = config.checkpoints;
+    this.#checkpoints = new Checkpoints({ epoch, propensityMean, everyMs, sink, clock, telemetry });
     this.#watch = new Watch({
       controller,
+      checkpoints: this.#checkpoints,
       models,
       metrics,
       slices,
@@ -197,6 +203,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
       this.status.follow(context),
       this.experimentStatus.follow(context),
       this.#desired.follow(context),
+      this.#checkpoints.follow(context),
     ]);
     this.#live(context, tables).catch((error: unknown) => {
       if (!signal.aborted) throw error;

@@ -52,6 +52,17 @@ export function weightOf(
   return sampleDrawn && pi >= PROPENSITY_MIN && pi <= 1 ? propensityMean / pi : null;
 }
 
+/** What a restarted instance needs. */
+export type LabelJoinState = {
+  readonly drawn: ReadonlyMap<string, Drawn>;
+  readonly counted: ReadonlySet<string>;
+  readonly unanswered: ReadonlyMap<string, Drawn & { readonly truth: string }>;
+  readonly answered: readonly Judgement[];
+  readonly labels: ReadonlyMap<string, string | null>;
+  readonly corrected: number;
+  readonly forgotten: number;
+};
+
 export class LabelJoin {
   readonly #limits: LabelJoinLimits;
   readonly #propensityMean: number;
@@ -67,6 +78,23 @@ export class LabelJoin {
   constructor(limits: LabelJoinLimits, propensityMean: number) {
     this.#limits = limits;
     this.#propensityMean = propensityMean;
+  }
+
+  state(): LabelJoinState {
+    const [drawn, counted, unanswered] = [this.#drawn, this.#counted, this.#unanswered];
+    const [answered, labels, corrected, forgotten] = [this.#answered, this.#labels, this.#corrected, this.#forgotten];
+    return { drawn, counted, unanswered, answered, labels, corrected, forgotten };
+  }
+
+  /** Into one that has taken nothing yet. */
+  restore({ drawn, counted, unanswered, answered, labels, corrected, forgotten }: LabelJoinState): void {
+    for (const [frame, one] of drawn) this.#drawn.set(frame, one);
+    for (const frame of counted) this.#counted.add(frame);
+    for (const [frame, one] of unanswered) this.#unanswered.set(frame, one);
+    for (const one of answered) this.#answered.push(one);
+    for (const [frame, label] of labels) this.#labels.set(frame, label);
+    this.#corrected = corrected;
+    this.#forgotten = forgotten;
   }
 
   /** Labels that came too late to count, and labels whose frame never came, since the last call. */

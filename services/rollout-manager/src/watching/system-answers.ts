@@ -41,6 +41,9 @@ type Waiting = {
   readonly answer?: { readonly answer: FinalAnswer; readonly at: Instant };
 };
 
+/** What a restarted instance needs, by frame. */
+export type DrawnAnswersState = ReadonlyMap<string, Waiting>;
+
 /** Brings the two records of drawn frames together, whichever comes first. */
 export class DrawnAnswers {
   readonly #max: number;
@@ -48,6 +51,15 @@ export class DrawnAnswers {
 
   constructor(max: number) {
     this.#max = max;
+  }
+
+  state(): DrawnAnswersState {
+    return this.#waiting;
+  }
+
+  restore(waiting: DrawnAnswersState): void {
+    this.#waiting.clear();
+    for (const [frame, one] of waiting) this.#waiting.set(frame, one);
   }
 
   /** Undefined: the other record is still to come. */

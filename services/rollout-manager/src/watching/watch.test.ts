@@ -40,6 +40,10 @@ test("looks at every moment once, in order and when it is over, whatever fails (
         rollout: () => null,
         evidence: () => null,
         noted: () => {},
+        evidenceState: () => {
+          throw new Error("no checkpoint is due");
+        },
+        restore: () => ({ ended: [], missing: [] }),
         look: (at) => {
           expect([seed, now >= at + judge.settleMs]).toEqual([seed, true]);
           looks.push(at);
@@ -47,6 +51,7 @@ test("looks at every moment once, in order and when it is over, whatever fails (
         },
       },
       slices,
+      checkpoints: { newest: async () => null, leftOut: () => {}, looked: () => {}, last: async () => {} },
       onFrames: () => {},
       clock: { now: () => now, monotonicMs: () => now, sleep },
     });

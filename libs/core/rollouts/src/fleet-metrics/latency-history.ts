@@ -28,9 +28,13 @@ export class LatencyHistory {
   }
 
   restore(rows: LatencyHistoryState): void {
+    const digests = new Map<string, string>(); // One string for all devices of a model.
     this.#rows.clear();
-    for (const [deviceId, { modelDigest, counts, frames }] of rows)
+    for (const [deviceId, { modelDigest: digest, counts, frames }] of rows) {
+      const modelDigest = digests.get(digest) ?? digest;
+      digests.set(digest, modelDigest);
       this.#rows.set(deviceId, { modelDigest, counts: Uint16Array.from(counts), frames });
+    }
   }
 
   add(deviceId: string, modelDigest: string, latencyMs: number): void {
