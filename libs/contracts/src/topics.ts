@@ -37,7 +37,16 @@ export type Topic<T = unknown> = {
   /** Without the deployment's prefix. */
   readonly name: string;
   readonly codec: Codec<T>;
-  readonly key: "device" | "policy" | "policy-version" | "model" | "rollout" | "experiment" | "verdict" | "training" | "checkpoint";
+  readonly key:
+    | "device"
+    | "policy"
+    | "policy-version"
+    | "model"
+    | "rollout"
+    | "experiment"
+    | "verdict"
+    | "training"
+    | "checkpoint";
   readonly kind: TopicKind;
   /** Events are kept this long, or forever (`Infinity`); compacted topics forever. */
   readonly retentionMs: number;

@@ -1,8 +1,10 @@
 /** An instance that starts again, whatever became of the topics and of its checkpoints. */
 import { describe, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
-import { MemoryKafka } from "@tributary/testing";
+import { hashOf } from "@tributary/kernel";
+import { followContext, MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { at, forget, MINUTE, type Run, run, writtenBy } from "./checkpoints.test-kit.ts";
+import { Checkpoints, FORMAT } from "./checkpoints.ts";
 
 const END = 90;
 
@@ -55,7 +57,12 @@ describe("an instance that was stopped", () => {
   test("several times, also in a row, is still the same", async () => {
     const whole = await run(kafkaOf(5), { from: 5, until: END });
     const kafka = kafkaOf(5);
-    for (const [from, until, isStopped] of [[5, 20, true], [21, 22, true], [30, 50, false], [51, 70, true]] as const) {
+    for (const [from, until, isStopped] of [
+      [5, 20, true],
+      [21, 22, true],
+      [30, 50, false],
+      [51, 70, true],
+    ] as const) {
       const part = await run(kafka, { from, until, isStopped });
       expect(differing(part, whole)).toEqual([]);
       if (isStopped) forget(kafka, until - 0.5);
@@ -70,6 +77,41 @@ describe("an instance that was stopped", () => {
     const { metrics } = await run(kafka, { from: 70, until: 75 });
     expect(metrics).toMatch(/tributary_rollout_records_lost_total(\{\S*\})? [1-9]/);
   });
+});
+
+/** Names and types of all that a state holds. */
+function shapeOf(value: unknown): unknown {
+  if (value instanceof Map)
+    return ["map", ...new Set([...value.values()].map((one) => JSON.stringify(shapeOf(one))))].sort();
+  if (value instanceof Set) return "set";
+  if (ArrayBuffer.isView(value)) return value.constructor.name;
+  if (Array.isArray(value)) return ["array", ...new Set(value.map((one) => JSON.stringify(shapeOf(one))))].sort();
+  if (typeof value !== "object" || value === null) return value === null ? "null" : typeof value;
+  return Object.entries(value)
+    .map(([name, one]) => [name, shapeOf(one)])
+    .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
+}
+
+/** Hash of the shape of a state, by format: whoever changes what a state holds raises FORMAT, and adds the new one here. */
+const shapes: Readonly<Record<number, number>> = { 1: 3_157_161_650 };
+
+test("a state that holds something else than before has another format", async () => {
+  const kafka = kafkaOf(1);
+  await run(kafka, { from: 5, until: 60 });
+  const [at, clock] = [0, { now: () => at, monotonicMs: () => at, sleep: async () => {} }];
+  const settings = {
+    epoch: 0,
+    propensityMean: 0.02,
+    everyMs: MINUTE,
+    sink: kafka,
+    clock,
+    telemetry: silentTelemetry(),
+  };
+  const checkpoints = new Checkpoints(settings);
+  const stop = new AbortController();
+  await (await checkpoints.follow(followContext(kafka, stop.signal))).caughtUp;
+  stop.abort();
+  expect(hashOf(JSON.stringify(shapeOf(await checkpoints.newest())))).toBe(shapes[FORMAT]);
 });
 
 describe("a checkpoint", () => {
