@@ -13,11 +13,13 @@ import { type PolicyBehaviour, waitFor } from "@tributary/testing";
 import { historyOf } from "./rollout/history.ts";
 import {
   act,
+  type Compared,
   crossed,
   disagreeing,
   killedEverywhere,
   PLACES,
   pausing,
+  restarted,
   runStories,
   type Story,
 } from "./rollout/stories.ts";
@@ -69,6 +71,8 @@ fail: instances that act on their own proposals before they have read them back.
         { title: "a late policy", name: "reject", story: rejectStory, kinds: [DECIDED], acting: [DECIDED] },
         { title: "stopped by a person", name: "stop", story: stopStory, kinds: [STOPPED], acting: [STOPPED] },
       ]),
+      () => restarted(stage, false, undecided),
+      () => restarted(stage, true, undecided),
       () => crossed(stage, false, crossedStory),
       () => crossed(stage, true, crossedStory),
     ]);
@@ -120,6 +124,19 @@ const stopStory: Story = async (world) => {
   await waitFor(() => world.fleet.decidingBy(versions.same).length === DEVICES / 2, { what: "devices in its arm" });
   await stop(world, uid);
   return ended(world, uid, { phase: "STOPPED", verdict: null, winner: null }, "standing");
+};
+
+/** One that has nothing to show, until a person stops it. */
+const undecided: Compared = {
+  of: "experiments",
+  start: async (world) => {
+    const { uid } = await create(world, specOf("undecided", "same", { rope: 0.0001, alpha: 0.0001, duration: "1h" }));
+    return uid;
+  },
+  end: async (world, uid) => {
+    await stop(world, uid);
+    return ended(world, uid, { phase: "STOPPED", verdict: null, winner: null }, "standing");
+  },
 };
 
 /** Two people create different experiments on the same devices at two instances, at the same moment. */

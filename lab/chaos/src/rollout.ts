@@ -12,11 +12,13 @@ import { waitFor } from "@tributary/testing";
 import { historyOf } from "./rollout/history.ts";
 import {
   act,
+  type Compared,
   crossed,
   disagreeing,
   killedEverywhere,
   PLACES,
   pausing,
+  restarted,
   runStories,
   type Story,
 } from "./rollout/stories.ts";
@@ -58,6 +60,8 @@ proposals before they have read them back.`,
         { title: "a good model", name: "good", story: goodStory, kinds: GOOD, acting: ["step-started", "aborted"] },
         { title: "a bad model", name: "bad", story: badStory, kinds: BAD, acting: ["aborted"] },
       ]),
+      () => restarted(stage, false, paused),
+      () => restarted(stage, true, paused),
       () => crossed(stage, false, crossedStory),
       () => crossed(stage, true, crossedStory),
     ]);
@@ -111,6 +115,22 @@ const badStory: Story = async (world) => {
     ...(await everyDevice(world, digests.old)),
     ...(await agreed(world, uid)),
   ];
+};
+
+/** A canary that is compared for as long as it is paused, and then undone. */
+const paused: Compared = {
+  of: "rollouts",
+  start: async (world) => {
+    const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "90s" } }, { setWeight: 100 }];
+    const { uid } = await create(world, specOf("2", steps));
+    await world.until(uid, "its pause", ({ phase }) => phase === "PAUSED", 60_000);
+    return uid;
+  },
+  end: async (world, uid) => {
+    await command(world, uid, "abort", ({ phase }) => phase === "DEGRADED");
+    await world.until(uid, "its rollback", ({ isBack }) => isBack, 60_000);
+    return agreed(world, uid);
+  },
 };
 
 /** Two people send opposite commands to two instances, at the same moment. */
