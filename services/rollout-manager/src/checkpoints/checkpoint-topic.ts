@@ -6,7 +6,8 @@
  * other slot counts.
  *
  * T1. A slot counts if all parts are of its manifest's generation, and the digest is that of their bytes; of two the newer.
- * T2. (G9) Parts are kept until they were taken, at the start; later ones are remembered without their bytes.
+ * T2. One of a moment later than Kafka's own time of its manifest is of a wrong clock, and does not count: looks would wait until then.
+ * T3. (G9) Parts are kept until they were taken, at the start; later ones are remembered without their bytes.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { type RolloutEvidence, topics } from "@tributary/contracts";
@@ -22,6 +23,7 @@ const CHUNK_BYTES = 480 * 1024;
 /** Half a gibibyte: a fleet of millions is below. */
 const CHUNKS_MAX = 1_024;
 const MANIFEST = "manifest";
+const AHEAD_MS_MAX = 60_000;
 
 type Part = { readonly generation: string; readonly chunk: Uint8Array | null };
 type Kept = { manifest: Omit<RolloutEvidence, "chunk" | "index"> | null; readonly parts: Map<number, Part> };
@@ -39,12 +41,12 @@ export class CheckpointTopic {
   }
 
   follow(context: FollowContext): Promise<Following> {
-    return follow(context, topics.rolloutEvidence, (record, { key }) => {
+    return follow(context, topics.rolloutEvidence, (record, { key, timestamp }) => {
       const [slot = "", part = ""] = key?.split("/") ?? [];
       if (slot !== "a" && slot !== "b") return;
       const kept = this.#slots[slot];
       if (part === MANIFEST) {
-        kept.manifest = record;
+        if (record === null || record.at <= timestamp + AHEAD_MS_MAX) kept.manifest = record; // T2
         return;
       }
       const index = Number(part);
@@ -82,7 +84,7 @@ export class CheckpointTopic {
     });
     this.#isTaken = true;
     for (const { parts } of Object.values(this.#slots))
-      for (const [index, { generation }] of parts) parts.set(index, { generation, chunk: null }); // T2
+      for (const [index, { generation }] of parts) parts.set(index, { generation, chunk: null }); // T3
     return stored;
   }
 

@@ -9,7 +9,7 @@ import { Checkpoints, FORMAT } from "./checkpoints.ts";
 const END = 90;
 
 function kafkaOf(seed: number): MemoryKafka {
-  const kafka = new MemoryKafka({ now: () => at(0) });
+  const kafka = new MemoryKafka({ now: () => at(END) });
   writtenBy(kafka, seed, END);
   return kafka;
 }
@@ -125,8 +125,7 @@ describe("a checkpoint", () => {
     const kafka = kafkaOf(1);
     await run(kafka, { from: 5, until: 50 });
     const before = await startedAt(kafka);
-    const copy = new MemoryKafka({ now: () => at(0) });
-    writtenBy(copy, 1, END);
+    const copy = kafkaOf(1);
     await run(copy, { from: 5, until: 50 });
     const manifest = parts(copy).findLast(({ key }) => key?.endsWith("/manifest"));
     copy.clean(topics.rolloutEvidence, ({ offset }) => offset !== manifest?.offset);
@@ -135,6 +134,23 @@ describe("a checkpoint", () => {
     expect(after.first).toBeGreaterThan(43);
     expect(after.first).toBeLessThan(51);
     expect(after.metrics).toMatch(/checkpoints_left_out_total\{.*why="damaged".*\} 1/);
+  });
+
+  test("of a moment that has not come yet, as by a wrong clock, is passed over", async () => {
+    const kafka = kafkaOf(1);
+    await run(kafka, { from: 5, until: 50 });
+    const manifest = parts(kafka).findLast(({ key }) => key?.endsWith("/manifest"));
+    const record = topics.rolloutEvidence.codec.decodeConfluent(manifest?.value as Buffer);
+    for (const { key, value } of parts(kafka).filter((one) =>
+      one.key?.startsWith((manifest?.key as string).slice(0, 2)),
+    )) {
+      const part = topics.rolloutEvidence.codec.decodeConfluent(value as Buffer);
+      const isOfIt = part.generation === record.generation;
+      if (isOfIt) kafka.put(topics.rolloutEvidence, key as string, { ...part, generation: "ahead", at: at(END + 600) });
+    }
+    const { first } = await startedAt(kafka);
+    expect(first).toBeGreaterThan(43);
+    expect(first).toBeLessThan(51);
   });
 
   test("that is damaged is passed over, and the one before it taken", async () => {

@@ -113,26 +113,34 @@ export class Watch {
 
   /** From as far back as the devices' past reaches. Gives the first moment. */
   async #start(): Promise<Instant> {
-    const { clock, controller, metrics, judge } = this.#options;
+    const first = this.#needsFrom();
+    await this.#fold.start(first - this.#options.judge.preperiodHours * HOUR, this.#observedFrom());
+    return first;
+  }
+
+  /** Start of the oldest comparison that runs, or now. */
+  #needsFrom(): Instant {
+    const { clock, controller, metrics } = this.#options;
     const experiments = controller.experiments.all.filter(({ phase }) => phase === "Running");
     const starts = [
       ...controller.rollouts.flatMap(({ uid }) => metrics.analysis(uid)?.plan.startedAt ?? []),
       ...experiments.map(({ createdAt }) => createdAt),
     ];
-    const first = Math.min(clock.now(), ...starts);
-    await this.#fold.start(first - judge.preperiodHours * HOUR, this.#observedFrom());
-    return first;
+    return Math.min(clock.now(), ...starts);
   }
 
-  /** W4. The moment of the look that it continues from; null: there is no checkpoint. */
+  /** W4. The moment of the look that it continues from; null: there is no checkpoint that is of use. */
   async #restore(): Promise<Instant | null> {
-    const { checkpoints, controller, metrics, telemetry } = this.#options;
+    const { checkpoints, controller, metrics, telemetry, judge } = this.#options;
     if (this.#newest === undefined) this.#newest = await checkpoints.newest();
-    if (this.#newest === null) return null;
+    // One from before all that is compared and its past only makes the way longer.
+    const oldest = this.#needsFrom() - judge.preperiodHours * HOUR;
+    if (this.#newest === null || this.#newest.at < oldest) return null;
     const { at, evidence, fold } = this.#newest;
     const lost = await this.#fold.lostSince(fold);
     if (lost === null) {
       checkpoints.leftOut("topics", "a topic has fewer records than it counted: it was created anew");
+      this.#newest = null;
       return null;
     }
     if (lost > 0n) telemetry.emit(recordsLost, { count: Number(lost), at });
