@@ -38,6 +38,7 @@ const policies: Readonly<Record<string, PolicyBehaviour>> = {
 };
 
 const CREATED = "experiment-created";
+const JUDGED = "experiment-arm-judged";
 const DECIDED = "experiment-decided";
 const STOPPED = "experiment-stopped";
 const CROSSED_ROUNDS = 3;
@@ -49,7 +50,8 @@ export const experiment: Drill = {
   summary:
     "two rollout-managers killed with -9 at every transition of experiments, or paused; verdicts as without faults",
   details: `Of each experiment one verdict counts, and every device ends on the policy that it should, unpinned. With a control that must
-fail: instances that act on their own proposals before they have read them back.`,
+fail: instances that act on their own proposals before they have read them back. One is restarted with everything deleted that was counted: it shows
+what the other shows, to the byte; as a control without checkpoints.`,
   options: [
     { name: "kills", about: "kills per transition and place", value: 1 },
     { name: "seed", about: "seed of the moments of pauses", value: 1 },
@@ -57,7 +59,7 @@ fail: instances that act on their own proposals before they have read them back.
   choices: [{ name: "places", about: "where in a transition instances are killed", among: PLACES }],
   run: (settings) => {
     const random = seededRandom(settings.options.seed ?? 1);
-    const adoption = [CREATED, DECIDED, "created", "step-started", "completed"];
+    const adoption = [CREATED, JUDGED, DECIDED, "created", "step-started", "completed"];
     return runStories({ settings, what: "experiment", world: { devices: DEVICES, policies } }, (stage) => [
       () => act(stage, "paused, a better policy", "stopped", adoptStory, [], pausing(random)),
       ...killedEverywhere(stage, [
@@ -66,9 +68,9 @@ fail: instances that act on their own proposals before they have read them back.
           name: "adopt",
           story: adoptStory,
           kinds: adoption,
-          acting: adoption.filter((kind) => kind !== "created"), // It has reached nobody by then.
+          acting: adoption.filter((kind) => kind !== "created" && kind !== JUDGED), // These reach nobody.
         },
-        { title: "a late policy", name: "reject", story: rejectStory, kinds: [DECIDED], acting: [DECIDED] },
+        { title: "a late policy", name: "reject", story: rejectStory, kinds: [JUDGED, DECIDED], acting: [DECIDED] },
         { title: "stopped by a person", name: "stop", story: stopStory, kinds: [STOPPED], acting: [STOPPED] },
       ]),
       () => restarted(stage, false, undecided),

@@ -45,7 +45,8 @@ export const rollout: Drill = {
   name: "rollout",
   summary: "two rollout-managers killed with -9 at every transition, or paused; rollouts must end as without faults",
   details: `Each rollout is completed by the instances that run. With a control that must fail: instances that act on their own
-proposals before they have read them back.`,
+proposals before they have read them back. One is restarted with everything deleted that was counted: it shows what the other shows, to the byte; as a
+control without checkpoints.`,
   options: [
     { name: "kills", about: "kills per transition and place", value: 1 },
     { name: "seed", about: "seed of the moments of pauses", value: 1 },

@@ -141,12 +141,10 @@ describe("a checkpoint", () => {
     await run(kafka, { from: 5, until: 50 });
     const manifest = parts(kafka).findLast(({ key }) => key?.endsWith("/manifest"));
     const record = topics.rolloutEvidence.codec.decodeConfluent(manifest?.value as Buffer);
-    for (const { key, value } of parts(kafka).filter((one) =>
-      one.key?.startsWith((manifest?.key as string).slice(0, 2)),
-    )) {
+    for (const { key, value } of parts(kafka)) {
       const part = topics.rolloutEvidence.codec.decodeConfluent(value as Buffer);
-      const isOfIt = part.generation === record.generation;
-      if (isOfIt) kafka.put(topics.rolloutEvidence, key as string, { ...part, generation: "ahead", at: at(END + 600) });
+      if (part.generation !== record.generation) continue;
+      kafka.put(topics.rolloutEvidence, key as string, { ...part, generation: "ahead", at: at(END + 600) });
     }
     const { first } = await startedAt(kafka);
     expect(first).toBeGreaterThan(43);
