@@ -33,6 +33,7 @@ const KEYS: Readonly<Record<Topic["key"], string>> = {
   experiment: "uid",
   verdict: "verdict id",
   training: "run id",
+  checkpoint: "slot/part",
 };
 
 const rowOf = (topic: Topic): Row => ({

@@ -13,11 +13,13 @@ import { type PolicyBehaviour, waitFor } from "@tributary/testing";
 import { historyOf } from "./rollout/history.ts";
 import {
   act,
+  type Compared,
   crossed,
   disagreeing,
   killedEverywhere,
   PLACES,
   pausing,
+  restarted,
   runStories,
   type Story,
 } from "./rollout/stories.ts";
@@ -36,6 +38,7 @@ const policies: Readonly<Record<string, PolicyBehaviour>> = {
 };
 
 const CREATED = "experiment-created";
+const JUDGED = "experiment-arm-judged";
 const DECIDED = "experiment-decided";
 const STOPPED = "experiment-stopped";
 const CROSSED_ROUNDS = 3;
@@ -47,7 +50,8 @@ export const experiment: Drill = {
   summary:
     "two rollout-managers killed with -9 at every transition of experiments, or paused; verdicts as without faults",
   details: `Of each experiment one verdict counts, and every device ends on the policy that it should, unpinned. With a control that must
-fail: instances that act on their own proposals before they have read them back.`,
+fail: instances that act on their own proposals before they have read them back. One is restarted with everything deleted that was counted: it shows
+what the other shows, to the byte; as a control without checkpoints.`,
   options: [
     { name: "kills", about: "kills per transition and place", value: 1 },
     { name: "seed", about: "seed of the moments of pauses", value: 1 },
@@ -55,7 +59,7 @@ fail: instances that act on their own proposals before they have read them back.
   choices: [{ name: "places", about: "where in a transition instances are killed", among: PLACES }],
   run: (settings) => {
     const random = seededRandom(settings.options.seed ?? 1);
-    const adoption = [CREATED, DECIDED, "created", "step-started", "completed"];
+    const adoption = [CREATED, JUDGED, DECIDED, "created", "step-started", "completed"];
     return runStories({ settings, what: "experiment", world: { devices: DEVICES, policies } }, (stage) => [
       () => act(stage, "paused, a better policy", "stopped", adoptStory, [], pausing(random)),
       ...killedEverywhere(stage, [
@@ -64,11 +68,13 @@ fail: instances that act on their own proposals before they have read them back.
           name: "adopt",
           story: adoptStory,
           kinds: adoption,
-          acting: adoption.filter((kind) => kind !== "created"), // It has reached nobody by then.
+          acting: adoption.filter((kind) => kind !== "created" && kind !== JUDGED), // These reach nobody.
         },
-        { title: "a late policy", name: "reject", story: rejectStory, kinds: [DECIDED], acting: [DECIDED] },
+        { title: "a late policy", name: "reject", story: rejectStory, kinds: [JUDGED, DECIDED], acting: [DECIDED] },
         { title: "stopped by a person", name: "stop", story: stopStory, kinds: [STOPPED], acting: [STOPPED] },
       ]),
+      () => restarted(stage, false, undecided),
+      () => restarted(stage, true, undecided),
       () => crossed(stage, false, crossedStory),
       () => crossed(stage, true, crossedStory),
     ]);
@@ -120,6 +126,19 @@ const stopStory: Story = async (world) => {
   await waitFor(() => world.fleet.decidingBy(versions.same).length === DEVICES / 2, { what: "devices in its arm" });
   await stop(world, uid);
   return ended(world, uid, { phase: "STOPPED", verdict: null, winner: null }, "standing");
+};
+
+/** One that has nothing to show, until a person stops it. */
+const undecided: Compared = {
+  of: "experiments",
+  start: async (world) => {
+    const { uid } = await create(world, specOf("undecided", "same", { rope: 0.0001, alpha: 0.0001, duration: "1h" }));
+    return uid;
+  },
+  end: async (world, uid) => {
+    await stop(world, uid);
+    return ended(world, uid, { phase: "STOPPED", verdict: null, winner: null }, "standing");
+  },
 };
 
 /** Two people create different experiments on the same devices at two instances, at the same moment. */

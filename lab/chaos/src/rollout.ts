@@ -12,11 +12,13 @@ import { waitFor } from "@tributary/testing";
 import { historyOf } from "./rollout/history.ts";
 import {
   act,
+  type Compared,
   crossed,
   disagreeing,
   killedEverywhere,
   PLACES,
   pausing,
+  restarted,
   runStories,
   type Story,
 } from "./rollout/stories.ts";
@@ -43,7 +45,8 @@ export const rollout: Drill = {
   name: "rollout",
   summary: "two rollout-managers killed with -9 at every transition, or paused; rollouts must end as without faults",
   details: `Each rollout is completed by the instances that run. With a control that must fail: instances that act on their own
-proposals before they have read them back.`,
+proposals before they have read them back. One is restarted with everything deleted that was counted: it shows what the other shows, to the byte; as a
+control without checkpoints.`,
   options: [
     { name: "kills", about: "kills per transition and place", value: 1 },
     { name: "seed", about: "seed of the moments of pauses", value: 1 },
@@ -58,6 +61,8 @@ proposals before they have read them back.`,
         { title: "a good model", name: "good", story: goodStory, kinds: GOOD, acting: ["step-started", "aborted"] },
         { title: "a bad model", name: "bad", story: badStory, kinds: BAD, acting: ["aborted"] },
       ]),
+      () => restarted(stage, false, paused),
+      () => restarted(stage, true, paused),
       () => crossed(stage, false, crossedStory),
       () => crossed(stage, true, crossedStory),
     ]);
@@ -111,6 +116,22 @@ const badStory: Story = async (world) => {
     ...(await everyDevice(world, digests.old)),
     ...(await agreed(world, uid)),
   ];
+};
+
+/** A canary that is compared for as long as it is paused, and then undone. */
+const paused: Compared = {
+  of: "rollouts",
+  start: async (world) => {
+    const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "90s" } }, { setWeight: 100 }];
+    const { uid } = await create(world, specOf("2", steps));
+    await world.until(uid, "its pause", ({ phase }) => phase === "PAUSED", 60_000);
+    return uid;
+  },
+  end: async (world, uid) => {
+    await command(world, uid, "abort", ({ phase }) => phase === "DEGRADED");
+    await world.until(uid, "its rollback", ({ isBack }) => isBack, 60_000);
+    return agreed(world, uid);
+  },
 };
 
 /** Two people send opposite commands to two instances, at the same moment. */

@@ -24,6 +24,7 @@ import {
   ModelAliases,
   Rollout,
   RolloutEvent,
+  RolloutEvidence,
   RouterState,
   RoutingPolicy,
   TrainingEvent,
@@ -36,7 +37,16 @@ export type Topic<T = unknown> = {
   /** Without the deployment's prefix. */
   readonly name: string;
   readonly codec: Codec<T>;
-  readonly key: "device" | "policy" | "policy-version" | "model" | "rollout" | "experiment" | "verdict" | "training";
+  readonly key:
+    | "device"
+    | "policy"
+    | "policy-version"
+    | "model"
+    | "rollout"
+    | "experiment"
+    | "verdict"
+    | "training"
+    | "checkpoint";
   readonly kind: TopicKind;
   /** Events are kept this long, or forever (`Infinity`); compacted topics forever. */
   readonly retentionMs: number;
@@ -193,6 +203,14 @@ export const topics = {
     "rollout-manager",
     "an experiment as it stands: arms, evidence, the record of its decision",
     { kind: "compacted", public: true, key: "experiment", partitions: 1 },
+  ),
+  /** One partition: the manifest of a checkpoint comes after its parts. */
+  rolloutEvidence: topic(
+    "rollouts.evidence.v1",
+    RolloutEvidence,
+    "rollout-manager",
+    "what is counted for rollouts and experiments, as of a look",
+    { kind: "compacted", key: "checkpoint", partitions: 1 },
   ),
   driftState: topic("drift.state.v1", DriftState, "drift-monitor", "baselines and evidence of a device's cameras", {
     kind: "compacted",

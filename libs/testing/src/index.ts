@@ -19,7 +19,7 @@ export {
   someResult,
   someRollout,
 } from "./builders.ts";
-export type { PolicyBehaviour } from "./decided-frames.ts";
+export { decidedFrame, type PolicyBehaviour } from "./decided-frames.ts";
 export { percent, quantilesOf } from "./figures.ts";
 export { recordsIn, testKafka } from "./kafka.ts";
 export { type Before, followContext, MemoryKafka, silentTelemetry } from "./memory-kafka.ts";

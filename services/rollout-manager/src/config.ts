@@ -103,6 +103,15 @@ export const configSchema = z.strictObject({
       resendMs: positive.min(1_000).default(15 * MINUTE),
     })
     .prefault({}),
+  checkpoints: z
+    .strictObject({
+      /** Least time between two checkpoints of what is counted. An instance that starts again folds the topics from the last. */
+      everyMs: positive
+        .min(1_000)
+        .max(DAY)
+        .default(5 * MINUTE),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       /** Finished rollouts that can still be undone. */

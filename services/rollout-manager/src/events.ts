@@ -110,6 +110,51 @@ export const foldFailed = defineEvent<{ code: string; reason: string }>({
   },
 });
 
+export const checkpointWritten = defineEvent<{ at: number; bytes: number; ms: number }>({
+  name: "rollout_checkpoint_written",
+  level: "debug",
+  message: (e) =>
+    `what is counted as of ${new Date(e.at).toISOString()} is stored: ${e.bytes} bytes in ${Math.round(e.ms)} ms`,
+  counter: { name: "tributary_rollout_checkpoints_total", help: "Checkpoints of what is counted that were written" },
+});
+
+export const checkpointFailed = defineEvent<{ code: string; reason: string }>({
+  name: "rollout_checkpoint_failed",
+  level: "warn",
+  message: (e) => `what is counted could not be stored, trying again later: ${e.code}: ${e.reason}`,
+  counter: { name: "tributary_rollout_checkpoints_failed_total", help: "Checkpoints that could not be written" },
+});
+
+export const checkpointRestored = defineEvent<{ at: number; devices: number; ended: string; missing: string }>({
+  name: "rollout_checkpoint_restored",
+  level: "info",
+  message: (e) =>
+    `continues from what was counted of ${e.devices} devices as of ${new Date(e.at).toISOString()}${e.ended === "" ? "" : `; ended since: ${e.ended}`}${e.missing === "" ? "" : `; counted from there on: ${e.missing}`}`,
+});
+
+export const checkpointLeftOut = defineEvent<{ why: string; detail: string }>({
+  name: "rollout_checkpoint_left_out",
+  level: "warn",
+  message: (e) => `a checkpoint is not used: ${e.detail}`,
+  counter: {
+    name: "tributary_rollout_checkpoints_left_out_total",
+    help: "Checkpoints that could not be used at a start, by why",
+    labels: ["why"],
+  },
+});
+
+export const recordsLost = defineEvent<{ count: number; at: number }>({
+  name: "rollout_records_lost",
+  level: "warn",
+  message: (e) =>
+    `retention deleted ${e.count} records after the checkpoint of ${new Date(e.at).toISOString()} that were never counted: verdicts lack them`,
+  counter: {
+    name: "tributary_rollout_records_lost_total",
+    help: "Records that retention deleted after the checkpoint, before they were counted",
+    value: (e) => e.count,
+  },
+});
+
 export const labelsTaken = defineEvent<{ outcome: LabelOutcome; count: number }>({
   name: "rollout_labels_taken",
   level: "debug",

@@ -47,6 +47,7 @@ import { Adoptions } from "./adoptions.ts";
 import { AutoStart } from "./auto-start.ts";
 import { BY } from "./by.ts";
 import { Champions } from "./champion.ts";
+import { Checkpoints } from "./checkpoints/checkpoints.ts";
 import { controllerSettingsOf, type RolloutManagerConfig, settingsThatDiffer } from "./config.ts";
 import { adoptionUidOf, experimentSpecOf, planExperiment } from "./creation/plan-experiment.ts";
 import { planRollout } from "./creation/plan-rollout.ts";
@@ -94,6 +95,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
   readonly #log: EventLog;
   readonly #desired: DesiredWriter;
   readonly #observed: ObservedStates;
+  readonly #checkpoints: Checkpoints;
   readonly #watch: Watch;
   readonly #observer: Observer | null;
   readonly #autoStart: AutoStart;
@@ -137,8 +139,12 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     const publishing = { epoch, sink, clock, everyMs: limits.statusEveryMs };
     this.status = rolloutStatus(controller, models, publishing);
     this.experimentStatus = experimentStatus(controller, this.policies, publishing);
+    const { propensityMean } = judge;
+    const { everyMs } = config.checkpoints;
+    this.#checkpoints = new Checkpoints({ epoch, propensityMean, everyMs, sink, clock, telemetry });
     this.#watch = new Watch({
       controller,
+      checkpoints: this.#checkpoints,
       models,
       metrics,
       slices,
@@ -203,6 +209,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
       this.status.follow(context),
       this.experimentStatus.follow(context),
       this.#desired.follow(context),
+      this.#checkpoints.follow(context),
     ]);
     this.#live(context, tables).catch((error: unknown) => {
       if (!signal.aborted) throw error;
@@ -436,6 +443,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
       case "rolled-back":
         return this.#adoptions.mustWait(this.controller.rollout(uid) as Rollout, change.kind);
       case "experiment-decided": // What later frames show may change what is adopted, or that nothing is.
+      case "experiment-arm-judged":
         return isBehind && (change.verdict === "adopt" || this.#watch.stuckMs < limits.foldBehindMsMax);
       case "resumed": // A pause is over: harm that showed meanwhile comes first.
         return isBehind;

@@ -9,7 +9,7 @@ const BODY_BYTES_MAX = 1024 * 1024;
 const NEEDED = [
   ...[topics.registry, topics.reported, topics.desired, topics.models, topics.modelAliases],
   ...[topics.policies, topics.policyVersions, topics.experiments],
-  ...[topics.rolloutEvents, topics.rollouts, topics.predictions, topics.metrics],
+  ...[topics.rolloutEvents, topics.rolloutEvidence, topics.rollouts, topics.predictions, topics.metrics],
   ...[topics.classifications, topics.groundTruth, topics.observations],
 ];
 

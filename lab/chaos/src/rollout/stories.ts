@@ -7,7 +7,7 @@ import { waitFor } from "@tributary/testing";
 import { startKafka } from "../../../../tools/kafka.mjs";
 import { type Check, check, type DrillSettings, type Findings } from "../scenario.ts";
 import { type History, historyOf, staleIgnored } from "./history.ts";
-import { INSTANCES, World, type WorldOptions } from "./world.ts";
+import { INSTANCES, type Shown, World, type WorldOptions } from "./world.ts";
 
 /** Where in a transition an instance dies: lab/sabotage/die-at.mjs. */
 export const PLACES: readonly string[] = ["before-append", "after-append", "after-read-back", "while-writing-desired"];
@@ -139,6 +139,73 @@ export async function crossed(stage: Stage, isControl: boolean, story: Story): P
   } finally {
     await world.close();
   }
+}
+
+/** How what is compared starts, with its uid, and how it ends; nothing is decided meanwhile. */
+export type Compared = {
+  readonly of: "rollouts" | "experiments";
+  readonly start: (world: World) => Promise<string>;
+  readonly end: (world: World, uid: string) => Promise<readonly string[]>;
+};
+const RESTARTS = 3;
+const COUNTED_MS = 6_000;
+
+/** One instance is stopped, or killed, after retention has deleted all that is counted; what it shows afterwards is compared, byte for byte,
+ * with what the other shows of the same look. `isControl`: instances read no checkpoint, and the check must find it. */
+export async function restarted(stage: Stage, isControl: boolean, { of, start, end }: Compared): Promise<Findings> {
+  const startedMs = performance.now();
+  const name = isControl ? "restarted-control" : "restarted";
+  const world = await open(stage, name, { deaths: [], ...(isControl && { sabotage: "no-checkpoints" }) });
+  let [deleted, looks] = [0, 0];
+  const different: string[] = [];
+  try {
+    const uid = await start(world);
+    for (let turn = 0; turn < RESTARTS; turn++) {
+      await sleep(COUNTED_MS);
+      deleted += await world.forgetPast();
+      await world.restart(0, turn % 2 === 0 ? "SIGTERM" : "SIGKILL");
+      const [one, other] = await sameLook(world, of, uid);
+      looks += 1;
+      if (one.text !== other.text) different.push(`restart ${turn + 1}, ${differenceIn(one.text, other.text)}`);
+    }
+    const wrong = await end(world, uid);
+    const history = await historyOf(world.reader);
+    const title = `${isControl ? "Control: " : ""}Restarted with the topics' past deleted${isControl ? ", without checkpoints" : ""}`;
+    stage.settings.log(`${title}: ${different.length} of ${looks} looks differ; ${deleted} records deleted`);
+    const checks = isControl
+      ? [check("a restart without checkpoints is detected", different.length > 0, different[0] ?? "nothing differs")]
+      : [
+          check(
+            "it shows what the other shows, byte for byte",
+            different.length === 0,
+            different[0] ?? `${looks} looks`,
+          ),
+          check(`the ${stage.what} ends as expected`, wrong.length === 0, wrong.join("; ") || "yes"),
+          ...lawful(history),
+        ];
+    return { title, checks, figures: { ...figuresOf(world, history, startedMs), "records deleted": deleted } };
+  } finally {
+    await world.close();
+  }
+}
+
+/** What both instances show of one look. */
+async function sameLook(world: World, of: Compared["of"], uid: string): Promise<readonly [Shown, Shown]> {
+  const seen: [Map<number, Shown>, Map<number, Shown>] = [new Map(), new Map()];
+  const both = async () => {
+    for (const [instance, looks] of seen.entries()) {
+      const shown = await world.evidence(of, uid, instance);
+      if (shown !== null) looks.set(shown.look, shown);
+    }
+    const look = [...seen[0].keys()].find((one) => seen[1].has(one));
+    return look !== undefined && ([seen[0].get(look), seen[1].get(look)] as [Shown, Shown]);
+  };
+  return waitFor(both, { what: "a look of both instances", timeoutMs: 60_000, everyMs: 100 });
+}
+
+function differenceIn(one: string, other: string): string {
+  const at = [...one].findIndex((character, i) => character !== other[i]);
+  return `...${one.slice(Math.max(0, at - 40), at + 40)}... is ...${other.slice(Math.max(0, at - 40), at + 40)}...`;
 }
 
 const open = ({ brokers, settings, world }: Stage, name: string, more: Pick<WorldOptions, "deaths" | "sabotage">) =>

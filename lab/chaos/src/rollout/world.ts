@@ -50,6 +50,8 @@ export type ExperimentView = {
   readonly message: string;
 };
 
+export type Shown = { readonly look: number; readonly text: string };
+
 /** Frames that show in seconds what the cloud is worth: ten twice a second, four of them labelled. */
 const LABELLED = { framesPerWindow: 10, labelledPerWindow: 4 };
 
@@ -58,6 +60,7 @@ export class World {
   readonly fleet: SimulatedFleet;
   readonly #sink: KafkajsSink;
   readonly #managers: Supervised;
+  readonly #admin: KafkajsAdmin;
 
   private constructor({ dir, deaths, sabotage, brokers, prefix, devices, policies }: WorldOptions) {
     const kafka = { brokers: [...brokers], prefix };
@@ -69,6 +72,7 @@ export class World {
         kafka,
         log: { level: "info" },
         judge: { lookEveryMs: 1_000, settleMs: 300, preperiodHours: 1, exposureShare: 0.05, plannedMs: 5_000 },
+        checkpoints: { everyMs: 2_000 },
         limits: { statusEveryMs: 300, foldBehindMsMax: 20_000, readBackMsMax: 5_000 },
       },
       count: INSTANCES,
@@ -77,6 +81,7 @@ export class World {
       sabotage,
     });
     this.reader = new KafkaReader({ ...kafka, clientId: "chaos-reader" });
+    this.#admin = new KafkajsAdmin({ ...kafka, clientId: "chaos-retention" });
     this.#sink = new KafkajsSink({ ...kafka, clientId: "chaos-sink" });
     this.fleet = new SimulatedFleet({
       reader: this.reader,
@@ -114,7 +119,43 @@ export class World {
   async close(): Promise<void> {
     await this.#managers.close();
     await this.fleet.stop();
-    await Promise.all([this.reader.close(), this.#sink.close()]);
+    await Promise.all([this.reader.close(), this.#sink.close(), this.#admin.close()]);
+  }
+
+  /** Retention: all that the newest checkpoint counts is gone. Gives how many records. */
+  async forgetPast(): Promise<number> {
+    let at = 0;
+    for await (const { key, value } of readTopic(this.reader, topics.rolloutEvidence.name)) {
+      const record = value === null ? null : topics.rolloutEvidence.codec.decodeConfluent(value);
+      if (key?.endsWith("/manifest") && record !== null) at = Math.max(at, record.at);
+    }
+    let deleted = 0n;
+    for (const { name } of [topics.predictions, topics.metrics, topics.classifications, topics.groundTruth]) {
+      const offsets = await this.reader.offsetsAt(name, at + 1);
+      for (const [partition, offset] of offsets)
+        deleted += offset - (await this.reader.offsets(name, partition)).earliest;
+      await this.#admin.deleteBefore(name, offsets);
+    }
+    return Number(deleted);
+  }
+
+  /** What an instance shows as evidence: as of which look, and all of it. Null: nothing yet. */
+  async evidence(of: "rollouts" | "experiments", uid: string, instance: number): Promise<Shown | null> {
+    const { json } = await this.ask("GET", `/${of}/${uid}`, undefined, instance);
+    const evidence = (json as { readonly evidence: { readonly at?: number; readonly sinceMs?: number } | null })
+      .evidence;
+    return evidence === null ? null : { look: evidence.at ?? evidence.sinceMs ?? 0, text: JSON.stringify(evidence) };
+  }
+
+  /** Resolves when it runs again. */
+  async restart(instance: number, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    const before = this.#managers.services[instance];
+    await before?.kill(signal);
+    const isBack = () => {
+      const service = this.#managers.services[instance];
+      return service !== before && service?.alive() === true;
+    };
+    await waitFor(isBack, { what: `instance ${instance}`, timeoutMs: 60_000 });
   }
 
   /** Asks each instance in turn until one answers. Undefined: it was refused; `detail` of the refusal is kept. */

@@ -83,6 +83,15 @@ export class KafkajsAdmin implements TopicAdmin {
     }
   }
 
+  /** As retention does: what is before these offsets, by partition, is gone. */
+  async deleteBefore(topic: string, offsets: ReadonlyMap<number, bigint>): Promise<void> {
+    const admin = await this.#connected();
+    const name = this.#prefix + topic;
+    await admin.fetchTopicOffsets(name); // Else kafkajs has no metadata to delete with.
+    const partitions = [...offsets].map(([partition, offset]) => ({ partition, offset: `${offset}` }));
+    await admin.deleteTopicRecords({ topic: name, partitions });
+  }
+
   /** Names without the prefix, of topics that have it. */
   async topics(): Promise<readonly string[]> {
     const names = await (await this.#connected()).listTopics();

@@ -22,6 +22,7 @@ export * from "./model.ts";
 export * from "./model-aliases.ts";
 export * from "./rollout.ts";
 export * from "./rollout-event.ts";
+export * from "./rollout-evidence.ts";
 export * from "./router-state.ts";
 export * from "./routing-policy.ts";
 export * from "./training-event.ts";

@@ -35,9 +35,9 @@ import { effectiveSampleSizes } from "./judge/comparison.ts";
 import { logCrashEvidence } from "./judge/crashes.ts";
 import { pOfOneLook } from "./judge/evidence.ts";
 import { type Counts } from "./judge/harm-process.ts";
-import { type MetricLook, MetricWatch, metricDefaults } from "./judge/metric-watch.ts";
+import { type MetricLook, MetricWatch, type MetricWatchState, metricDefaults } from "./judge/metric-watch.ts";
 import { DEVICES_MIN, LABELS_MIN, plannedVariance } from "./judge/plan.ts";
-import { type CrossCheck, type Strata } from "./judge/rerandomisation.ts";
+import { type CrossCheck, type CrossCheckState, type Strata } from "./judge/rerandomisation.ts";
 import { type Segment, SegmentCounts, type Segments } from "./segments.ts";
 import type { MetricSpec, RolloutSpec } from "./spec.ts";
 import { crossCheckWords, harmWords, marginWords, unsureWords } from "./words.ts";
@@ -93,6 +93,22 @@ type Watched = {
   isSafe: boolean | null;
 };
 
+/** What a restarted instance needs. Of the analysis' counts, see FleetMetricsState. */
+export type ComparisonState = {
+  readonly looks: readonly AnalysisLook[];
+  readonly lookedAt: Instant | null;
+  readonly crashes: AnalysisEvidence["crashes"];
+  readonly verdict: Verdict | null;
+  readonly isSilent: boolean;
+  readonly why: string;
+  /** By metric. */
+  readonly watched: ReadonlyMap<string, WatchedState>;
+};
+type WatchedState = Pick<Watched, "plannedVariance" | "isHarmful" | "look" | "counted" | "sampleSizes" | "isSafe"> & {
+  readonly watch: MetricWatchState | null;
+  readonly crossCheck: CrossCheckState | null;
+};
+
 export class Comparison {
   readonly analysis: FleetAnalysis;
   readonly #spec: RolloutSpec["spec"];
@@ -143,6 +159,45 @@ export class Comparison {
         isSafe: null,
       };
     });
+  }
+
+  state(): ComparisonState {
+    const watched = this.#watched.map((one) => {
+      const { spec, plannedVariance, isHarmful, look, counted, sampleSizes, isSafe } = one;
+      const crossCheck = typeof one.crossCheck === "string" ? null : one.crossCheck.state();
+      const watch = one.watch?.state() ?? null;
+      const state = { plannedVariance, isHarmful, look, counted, sampleSizes, isSafe, watch, crossCheck };
+      return [spec.name, state] as const;
+    });
+    return {
+      looks: this.#looks,
+      lookedAt: this.#lookedAt,
+      crashes: this.#crashes,
+      verdict: this.#verdict,
+      isSilent: this.#isSilent,
+      why: this.#why,
+      watched: new Map(watched),
+    };
+  }
+
+  restore({ looks, lookedAt, crashes, verdict, isSilent, why, watched }: ComparisonState): void {
+    this.#looks = [...looks];
+    this.#lookedAt = lookedAt;
+    this.#crashes = crashes;
+    this.#verdict = verdict;
+    this.#isSilent = isSilent;
+    this.#why = why;
+    for (const one of this.#watched) {
+      const state = watched.get(one.spec.name);
+      if (state === undefined) continue;
+      const { watch, crossCheck, ...rest } = state;
+      Object.assign(one, rest);
+      if (watch !== null && rest.plannedVariance !== null) {
+        one.watch = this.#watchWith(one, rest.plannedVariance);
+        one.watch.restore(watch);
+      }
+      if (crossCheck !== null && typeof one.crossCheck !== "string") one.crossCheck.restore(crossCheck);
+    }
   }
 
   get verdict(): Verdict | null {
@@ -247,11 +302,15 @@ export class Comparison {
       frames: (framesOfOne / sinceMs) * this.#settings.plannedMs,
       deviceSd: framesBefore === 0 ? unknown.deviceSd : Math.sqrt((rate * (1 - rate)) / framesBefore),
     });
+    return this.#watchWith(watched, watched.plannedVariance);
+  }
+
+  #watchWith(watched: Watched, planned: number): MetricWatch {
     return new MetricWatch({
       ...watched.spec,
       burnInMs: this.#spec.burnIn,
       restartMs: metricDefaults.restartMs,
-      plannedVariance: watched.plannedVariance,
+      plannedVariance: planned,
       segments: watched.segments.weights,
     });
   }

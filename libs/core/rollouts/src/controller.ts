@@ -16,14 +16,14 @@
 import { POLICY } from "@tributary/contracts";
 import { Failure, type Instant } from "@tributary/kernel";
 import { controlOf, reachedBy } from "./cohorts.ts";
-import { Comparison, type ComparisonSettings, comparisonDefaults } from "./comparison.ts";
+import { Comparison, type ComparisonSettings, type ComparisonState, comparisonDefaults } from "./comparison.ts";
 import { type Command, command, decide, type Judged, reachedBefore, type Seen } from "./decide.ts";
 import { type DeviceEntry, DeviceSlots, type DeviceState, UNPINNED } from "./device-slots.ts";
 import type { LogEvent, RolloutChange } from "./events.ts";
 import type { AnalysisEvidence } from "./evidence.ts";
-import { Experiments } from "./experiment/experiments.ts";
+import { Experiments, type ExperimentsState } from "./experiment/experiments.ts";
 import type { AnalysisPlan } from "./fleet-metrics/analysis.ts";
-import type { FleetMetrics } from "./fleet-metrics/fleet-metrics.ts";
+import type { FleetMetrics, FleetMetricsState } from "./fleet-metrics/fleet-metrics.ts";
 import { DEVICES_MIN } from "./judge/plan.ts";
 import { type Applied, FINISHED_MAX, RolloutLog } from "./log.ts";
 import { isFinished, type Rollout, stepOf } from "./rollout.ts";
@@ -86,6 +86,22 @@ type Start = {
   readonly at: Instant;
   readonly share: number;
   readonly absent?: readonly string[];
+};
+
+/** A comparison of the first devices, which a look started and no event. */
+type First = { readonly early: number; readonly at: Instant; readonly absent: readonly string[] };
+
+/** What an instance needs that starts again, beside the log: everything that was counted, and what looks at it found. */
+export type EvidenceState = {
+  readonly fleet: FleetMetricsState;
+  /** By rollout, where something is compared. */
+  readonly comparisons: ReadonlyMap<
+    string,
+    ComparisonState & { readonly judgedAt: Instant; readonly first: First | null }
+  >;
+  /** By rollout: problems of metrics. */
+  readonly notes: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  readonly experiments: ExperimentsState;
 };
 
 export class RolloutController {
@@ -203,6 +219,46 @@ export class RolloutController {
       tracked.lookedAt = now;
       tracked.comparison.look(now);
     }
+  }
+
+  /** As of the last look. It shares its arrays with this controller: write it down before anything else is folded. */
+  evidenceState(): EvidenceState {
+    const tracked = [...this.#tracked];
+    return {
+      fleet: this.#fleet.state(),
+      comparisons: new Map(
+        tracked.flatMap(([uid, { comparison, lookedAt, early }]) => {
+          if (comparison === null) return [];
+          const { startedAt, absent = [] } = comparison.analysis.plan;
+          const first = early === 0 ? null : { early, at: startedAt, absent };
+          return [[uid, { ...comparison.state(), judgedAt: lookedAt, first }] as const];
+        }),
+      ),
+      notes: new Map(tracked.flatMap(([uid, { notes }]) => (notes.size === 0 ? [] : [[uid, notes] as const]))),
+      experiments: this.experiments.state(),
+    };
+  }
+
+  /** Continues from a state, once the log is read and before anything is folded. Gives which analyses the state has that
+   * nothing runs any more, and which ones run that it does not have: those count from here on. */
+  restore(state: EvidenceState): { readonly ended: readonly string[]; readonly missing: readonly string[] } {
+    for (const [uid, tracked] of this.#tracked) {
+      const first = state.comparisons.get(uid)?.first ?? null;
+      if (first === null || tracked.comparison !== null || tracked.early !== first.early) continue;
+      const { at, absent } = first;
+      this.#startComparison(tracked, { step: tracked.rollout.step, at, share: EARLY_SHARE, absent });
+    }
+    const { ended, missing } = this.#fleet.restore(state.fleet);
+    const lacks = new Set(missing);
+    for (const [uid, tracked] of this.#tracked) {
+      for (const [metric, words] of state.notes.get(uid) ?? []) tracked.notes.set(metric, words);
+      const from = state.comparisons.get(uid);
+      if (tracked.comparison === null || from === undefined || lacks.has(uid)) continue;
+      tracked.comparison.restore(from);
+      tracked.lookedAt = from.judgedAt;
+    }
+    this.experiments.restore(state.experiments, (uid) => !lacks.has(uid));
+    return { ended, missing };
   }
 
   /** What to append now, at most one event a rollout. Ask again after it was read back. */

@@ -27,6 +27,7 @@ const kinds = {
   retried: "RETRIED",
   completed: "COMPLETED",
   "experiment-created": "EXPERIMENT_CREATED",
+  "experiment-arm-judged": "EXPERIMENT_ARM_JUDGED",
   "experiment-decided": "EXPERIMENT_DECIDED",
   "experiment-stopped": "EXPERIMENT_STOPPED",
 } as const satisfies Record<Change["kind"], RolloutChangeKind>;
@@ -44,6 +45,8 @@ const step = z.number().int().min(0).max(63);
 const evidence = z.record(z.string(), z.unknown());
 const why = z.string().max(1_000);
 const order = z.array(z.string().min(1).max(64)).max(1_000_000);
+/** ln e; JSON has no infinity. */
+const log = z.number();
 /** Whatever it is, the event counts for every reader alike. */
 const strata = z.array(z.number().int().nonnegative()).max(STRATA_DEVICES_MAX).optional().catch(undefined);
 /** For people: what it says decides nothing. */
@@ -103,6 +106,14 @@ const change = z.discriminatedUnion("kind", [
     modelDigest: digest,
     cloudTarget: z.string().min(1).max(256),
     deadlineMs: z.number().int().positive(),
+  }),
+  z.object({
+    kind: z.literal("experiment-arm-judged"),
+    arm: z.string().min(1).max(64),
+    verdict: z.enum(["adopt", "reject", "equivalent"]),
+    because: z.enum(["utility", "late"]).nullable(),
+    logs: z.object({ better: log, worse: log, same: log, lateWithin: log, lateBeyond: log }),
+    lookedAt: z.number(),
   }),
   z.object({
     kind: z.literal("experiment-decided"),

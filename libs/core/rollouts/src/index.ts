@@ -1,6 +1,12 @@
 export { assignCohorts, type Cohorts, controlOf, type FleetDevice, reachedBy, STRATA_DEVICES_MAX } from "./cohorts.ts";
 export { comparisonsOf } from "./comparison.ts";
-export { type ControllerSettings, controllerDefaults, type Proposal, RolloutController } from "./controller.ts";
+export {
+  type ControllerSettings,
+  controllerDefaults,
+  type EvidenceState,
+  type Proposal,
+  RolloutController,
+} from "./controller.ts";
 export type { Command, Seen } from "./decide.ts";
 export { type DesiredChange, DeviceSlots, type DeviceState, UNPINNED, type Wanted } from "./device-slots.ts";
 export { type EventRecord, eventOfRecord, recordOfEvent } from "./event-record.ts";

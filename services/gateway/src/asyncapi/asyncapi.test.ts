@@ -64,6 +64,7 @@ describe("the AsyncAPI document", () => {
           experiment: /uid/,
           verdict: /verdict's id/,
           training: /training's id/,
+          checkpoint: /slot/,
         }[topic.key],
       );
       const headers = traits.flatMap((trait: { $ref: string }) => Object.keys(at(trait.$ref).headers.properties));

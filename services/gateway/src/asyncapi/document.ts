@@ -22,6 +22,7 @@ const KEYS: { readonly [K in Topic["key"]]: string } = {
   experiment: "The experiment's uid.",
   verdict: "The verdict's id.",
   training: "The training's id.",
+  checkpoint: "The slot, and in it the number of the part, or manifest.",
 };
 
 const OVERVIEW = `Tributary's Kafka topics, and the MQTT topics of devices. Values on Kafka are Avro in Confluent's wire format: a zero byte, the schema's id in four \

@@ -103,8 +103,8 @@ describe("arms", () => {
     [
       "too long a time",
       ["a", "b"],
-      { duration: "7d" },
-      /duration: an instance that restarts reads all of it again .* at most 6d/,
+      { duration: "91d" },
+      /duration: its devices are held to the policies of their arms .* at most 90d/,
     ],
     ["an unknown field", ["a", "b"], { weights: {} }, /spec.weights: unknown field/],
     [

@@ -10,7 +10,7 @@
  *     a label that comes before the second one waits for it. */
 import type { EdgePrediction, GroundTruth } from "@tributary/contracts";
 import { formatFrameId, type Instant } from "@tributary/kernel";
-import { LabelledFrames, type Span } from "./labelled-frames.ts";
+import { LabelledFrames, type LabelledFramesState, type Span } from "./labelled-frames.ts";
 import { Newest } from "./newest.ts";
 
 export type LabelJoinLimits = {
@@ -116,6 +116,15 @@ export function weightOf(
   return sampleDrawn && pi >= PROPENSITY_MIN && pi <= 1 ? propensityMean / pi : null;
 }
 
+/** What a restarted instance needs. */
+export type LabelJoinState = {
+  readonly drawn: ReadonlyMap<string, Drawn>;
+  readonly labelled: ReadonlyMap<string, Labelled>;
+  readonly labelledBefore: LabelledFramesState;
+  readonly waiting: ReadonlyMap<string, Label & { readonly isLost: boolean }>;
+  readonly coveredFrom: Instant;
+};
+
 /** Texts of which there are few, in many frames: each is kept once. */
 const TEXTS_MAX = 10_000;
 
@@ -159,6 +168,26 @@ export class LabelJoin {
     this.#labelled = new Newest(drawnFramesMax);
     this.#labelledBefore = new LabelledFrames(labelledFramesMax);
     this.#waiting = new Newest(labelsWaitingMax);
+  }
+
+  /** Between two rounds, so that there are no labels or judgements that were not taken. */
+  state(): LabelJoinState {
+    return {
+      drawn: this.#drawn.state(),
+      labelled: this.#labelled.state(),
+      labelledBefore: this.#labelledBefore.state(),
+      waiting: this.#waiting.state(),
+      coveredFrom: this.#coveredFrom,
+    };
+  }
+
+  /** Into one that has taken nothing yet. */
+  restore({ drawn, labelled, labelledBefore, waiting, coveredFrom }: LabelJoinState): void {
+    for (const [frame, one] of drawn) this.#drawn.set(frame, this.#compact(one));
+    for (const [frame, one] of labelled) this.#labelled.set(frame, { ...one, drawn: this.#compact(one.drawn) });
+    for (const [frame, one] of waiting) this.#waiting.set(frame, one);
+    this.#labelledBefore.restore(labelledBefore);
+    this.#coveredFrom = coveredFrom;
   }
 
   /** Labels that were not taken yet. */

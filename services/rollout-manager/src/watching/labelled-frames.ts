@@ -8,6 +8,12 @@ import type { Instant } from "@tributary/kernel";
 export type Span = { readonly from: Instant; readonly to: Instant };
 type Filter = { readonly bits: Uint32Array; from: Instant; to: Instant; count: number };
 
+export type LabelledFramesState = {
+  readonly filters: readonly Readonly<Filter>[];
+  readonly labelsOf: number;
+  readonly forgottenTo: Instant;
+};
+
 const LABELS_OF_FILTER = 2 ** 18;
 /** The oldest is a small part of what is remembered. */
 const FILTERS_MIN = 8;
@@ -22,6 +28,17 @@ export class LabelledFrames {
   constructor(labelsMax: number) {
     this.#labelsOf = Math.min(LABELS_OF_FILTER, 2 ** Math.ceil(Math.log2(Math.max(1, labelsMax / FILTERS_MIN))));
     this.#filtersMax = Math.ceil(labelsMax / this.#labelsOf);
+  }
+
+  state(): LabelledFramesState {
+    return { filters: this.#filters, labelsOf: this.#labelsOf, forgottenTo: this.#forgottenTo };
+  }
+
+  /** Into an empty one. Filters of another size, after a change of the bound, are forgotten. */
+  restore({ filters, labelsOf, forgottenTo }: LabelledFramesState): void {
+    this.#forgottenTo = forgottenTo;
+    if (labelsOf === this.#labelsOf) this.#filters.push(...filters.map((filter) => ({ ...filter })));
+    else for (const { to } of filters) this.#forgottenTo = Math.max(this.#forgottenTo, to);
   }
 
   get bytes(): number {

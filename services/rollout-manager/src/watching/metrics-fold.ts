@@ -25,13 +25,18 @@ import {
 import { handOver, type InRecord, type PartitionReader } from "@tributary/kafka";
 import { formatFrameId, type Instant } from "@tributary/kernel";
 import type { Experiments } from "@tributary/rollouts/experiment";
-import { type FleetMetrics, foldEdgeMetrics, LatencyHistory } from "@tributary/rollouts/fleet-metrics";
+import {
+  type FleetMetrics,
+  foldEdgeMetrics,
+  LatencyHistory,
+  type LatencyHistoryState,
+} from "@tributary/rollouts/fleet-metrics";
 import type { Telemetry } from "@tributary/telemetry";
 import { labelsTaken } from "../events.ts";
-import { LabelJoin, type LabelJoinLimits, weightOf } from "./label-join.ts";
+import { LabelJoin, type LabelJoinLimits, type LabelJoinState, weightOf } from "./label-join.ts";
 import { LateFrames } from "./late-frames.ts";
 import { Newest } from "./newest.ts";
-import { answerOf, DrawnAnswers, isWanted, type SystemAnswer } from "./system-answers.ts";
+import { answerOf, DrawnAnswers, type DrawnAnswersState, isWanted, type SystemAnswer } from "./system-answers.ts";
 import { TopicSlices } from "./topic-slices.ts";
 
 export type ByFrames = { readonly modelDigest: string; readonly at: Instant };
@@ -56,6 +61,17 @@ export type MetricsFoldOptions = {
   readonly onRecord: () => void;
 };
 
+/** What a restarted instance needs, beside what the fleet and the experiments have counted. */
+export type MetricsFoldState = {
+  /** By topic and partition: the first record that is not folded. */
+  readonly next: ReadonlyMap<string, ReadonlyMap<number, bigint>>;
+  readonly join: LabelJoinState;
+  readonly drawn: DrawnAnswersState;
+  readonly byFrames: ReadonlyMap<string, ByFrames>;
+  readonly seen: ReadonlyMap<string, true>;
+  readonly latencies: LatencyHistoryState;
+};
+
 const ANSWERS_SEEN_MAX = 50_000;
 /** Labels in memory before their frames are sought, so that a large import needs no more. */
 const LABELS_AT_ONCE = 20_000;
@@ -72,6 +88,7 @@ export class MetricsFold {
   readonly #slices: readonly TopicSlices[];
   readonly #labels: TopicSlices;
   readonly #observations: TopicSlices;
+  readonly #topics: ReadonlyMap<string, TopicSlices>;
   readonly #byFrames = new Map<string, ByFrames>();
   readonly #digests = new Map<string, string>();
   readonly #seen = new Newest<true>(ANSWERS_SEEN_MAX);
@@ -97,6 +114,50 @@ export class MetricsFold {
     ];
     this.#labels = new TopicSlices(options.reader, topics.groundTruth as Topic, (record) => this.#label(record));
     this.#observations = slices(topics.observations, (value, record) => this.#observed(value, record.timestamp));
+    const [predictions, metrics, classifications] = this.#slices as [TopicSlices, TopicSlices, TopicSlices];
+    this.#topics = new Map([
+      [topics.predictions.name, predictions],
+      [topics.metrics.name, metrics],
+      [topics.classifications.name, classifications],
+      [topics.groundTruth.name, this.#labels],
+      [topics.observations.name, this.#observations],
+    ]);
+  }
+
+  /** It shares what it holds: write it down before anything else is folded. */
+  state(): MetricsFoldState {
+    return {
+      next: new Map([...this.#topics].map(([name, slices]) => [name, slices.next])),
+      join: this.#join.state(),
+      drawn: this.#drawn.state(),
+      byFrames: this.#byFrames,
+      seen: this.#seen.state(),
+      latencies: this.latencies.state(),
+    };
+  }
+
+  /** How many records that such a state has not folded retention has deleted; null: a topic is another one by now. */
+  async lostSince({ next }: Pick<MetricsFoldState, "next">): Promise<bigint | null> {
+    let lost = 0n;
+    for (const [name, slices] of this.#topics) {
+      const missing = await slices.lostSince(next.get(name) ?? new Map());
+      if (missing === null) return null;
+      lost += missing;
+    }
+    return lost;
+  }
+
+  /** Instead of `start`. `at`: everything up to here was folded. */
+  restore({ next, join, drawn, byFrames, seen, latencies }: MetricsFoldState, at: Instant): void {
+    for (const [name, slices] of this.#topics) slices.resume(next.get(name) ?? new Map());
+    this.#join.restore(join);
+    this.#drawn.restore(drawn);
+    for (const [deviceId, { modelDigest, at: newest }] of byFrames)
+      this.#byFrames.set(deviceId, { modelDigest: this.#shared(modelDigest), at: newest });
+    for (const frame of seen.keys()) this.#seen.set(frame, true);
+    this.latencies.restore(latencies);
+    this.#touched = new Set(byFrames.keys());
+    this.#to = at;
   }
 
   /** Everything up to here is folded; null: nothing yet. */

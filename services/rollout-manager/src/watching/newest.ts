@@ -12,6 +12,11 @@ export class Newest<V> {
     this.#slack = Math.floor(max / 16);
   }
 
+  /** It shares the entries. */
+  state(): ReadonlyMap<string, V> {
+    return this.#entries;
+  }
+
   has(key: string): boolean {
     return this.#entries.has(key);
   }

@@ -42,12 +42,24 @@ type Waiting = {
   readonly answer?: { readonly answer: FinalAnswer; readonly at: Instant };
 };
 
+/** What a restarted instance needs, by frame. */
+export type DrawnAnswersState = ReadonlyMap<string, Waiting>;
+
 /** Brings the two records of drawn frames together, whichever comes first. */
 export class DrawnAnswers {
   readonly #waiting: Newest<Waiting>;
 
   constructor(max: number) {
     this.#waiting = new Newest(max); // S4
+  }
+
+  state(): DrawnAnswersState {
+    return this.#waiting.state();
+  }
+
+  /** Into one that has taken nothing yet. */
+  restore(waiting: DrawnAnswersState): void {
+    for (const [frame, one] of waiting) this.#waiting.set(frame, one);
   }
 
   /** Undefined: the other record is still to come. */

@@ -36,6 +36,29 @@ export class TopicSlices {
     this.#handle = handle;
   }
 
+  /** What comes next, by partition: all before it was handed over. */
+  get next(): ReadonlyMap<number, bigint> {
+    return this.#next;
+  }
+
+  /** How many records retention has deleted after `next`; null: the topic is not the one that was read, since it has fewer records. */
+  async lostSince(next: ReadonlyMap<number, bigint>): Promise<bigint | null> {
+    let lost = 0n;
+    for (const partition of await this.#reader.partitions(this.#topic.name)) {
+      const bounds = await this.#reader.offsets(this.#topic.name, partition);
+      const from = next.get(partition) ?? 0n;
+      if (from > bounds.next) return null;
+      if (from < bounds.earliest) lost += bounds.earliest - from;
+    }
+    return lost;
+  }
+
+  /** Continues where another instance was, instead of `start`. */
+  resume(next: ReadonlyMap<number, bigint>): void {
+    for (const [partition, offset] of next) this.#next.set(partition, offset);
+    this.#isBegun = true;
+  }
+
   /** The start of the first slice. */
   async start(at: Instant): Promise<void> {
     if (this.#isBegun) return;

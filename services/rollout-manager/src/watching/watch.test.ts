@@ -12,6 +12,14 @@ import { Watch } from "./watch.ts";
 const MINUTE = 60_000;
 const T0 = 20_000 * 24 * 60 * MINUTE;
 
+const noCheckpoints = { newest: async () => null, leftOut: () => {}, looked: () => {}, last: async () => {} };
+const noState = {
+  evidenceState: () => {
+    throw new Error("no checkpoint is due");
+  },
+  restore: () => ({ ended: [], missing: [] }),
+};
+
 test("looks at every moment once, in order and when it is over, whatever fails (W1, W2)", async () => {
   for (let seed = 1; seed <= 20; seed++) {
     const random = seededRandom(seed);
@@ -42,6 +50,7 @@ test("looks at every moment once, in order and when it is over, whatever fails (
         rollout: () => null,
         evidence: () => null,
         noted: () => {},
+        ...noState,
         look: (at) => {
           expect([seed, now >= at + judge.settleMs]).toEqual([seed, true]);
           looks.push(at);
@@ -49,6 +58,7 @@ test("looks at every moment once, in order and when it is over, whatever fails (
         },
       },
       slices,
+      checkpoints: noCheckpoints,
       onFrames: () => {},
       clock: { now: () => now, monotonicMs: () => now, sleep },
     });
@@ -99,6 +109,7 @@ describe("a clock that is hours ahead for a moment", () => {
         rollout: () => null,
         evidence: () => null,
         noted: () => {},
+        ...noState,
         look: (at) => {
           looks.push(at);
           earliestMs = Math.min(earliestMs, now - at);
@@ -106,6 +117,7 @@ describe("a clock that is hours ahead for a moment", () => {
         },
       },
       slices: new MemoryKafka(),
+      checkpoints: noCheckpoints,
       onFrames: () => {},
       clock: boundedBy === "Kafka" ? { ...clock, now: clockWatch.bounded.now } : clock,
     });
@@ -151,6 +163,7 @@ test("forgets the metrics of devices that are silent for over a week, and of no 
       rollout: () => null,
       evidence: () => null,
       noted: () => {},
+      ...noState,
       look: (at) => {
         metrics.observe("here", "m", "accuracy", 1, 1, at);
         devices.push(metrics.devices);
@@ -158,6 +171,7 @@ test("forgets the metrics of devices that are silent for over a week, and of no 
       },
     },
     slices: new MemoryKafka(),
+    checkpoints: noCheckpoints,
     onFrames: () => {},
     clock: {
       now: () => now,

@@ -4,7 +4,9 @@
  *     every instance sees the same at the same looks, whenever it was started.
  * W2. A failed read is logged and repeated; no moment is skipped.
  *     Moments go by a clock that is never beyond Kafka's (clock-watch.ts W3): one that is past is not looked at again.
- * W3. Prometheus' answers for a rollout are one history from its creation on, also if it is retried. */
+ * W3. Prometheus' answers for a rollout are one history from its creation on, also if it is retried.
+ * W4. An instance that starts again continues from the newest checkpoint (checkpoints.ts): its looks see what those of one see that was
+ *     never stopped. */
 
 import { POLICY } from "@tributary/contracts";
 import { codeOf, type PartitionReader } from "@tributary/kafka";
@@ -14,13 +16,18 @@ import { isFinished, type Rollout, type RolloutController } from "@tributary/rol
 import type { FleetMetrics } from "@tributary/rollouts/fleet-metrics";
 import { DEVICES_MIN } from "@tributary/rollouts/judge";
 import type { Telemetry } from "@tributary/telemetry";
+import type { Checkpoint, Checkpoints } from "../checkpoints/checkpoints.ts";
 import type { RolloutManagerConfig } from "../config.ts";
-import { foldFailed, looked } from "../events.ts";
+import { checkpointRestored, foldFailed, looked, recordsLost } from "../events.ts";
 import type { LabelJoinLimits } from "./label-join.ts";
 import { type ByFrames, type LatencyLimits, MetricsFold } from "./metrics-fold.ts";
 
 export type WatchOptions = {
-  readonly controller: Pick<RolloutController, "rollouts" | "rollout" | "experiments" | "evidence" | "look" | "noted">;
+  readonly controller: Pick<
+    RolloutController,
+    "rollouts" | "rollout" | "experiments" | "evidence" | "look" | "noted" | "evidenceState" | "restore"
+  >;
+  readonly checkpoints: Pick<Checkpoints, "newest" | "leftOut" | "looked" | "last">;
   readonly models: ModelTable;
   readonly metrics: FleetMetrics;
   readonly slices: PartitionReader;
@@ -43,6 +50,7 @@ const FORGET_MS_MIN = 7 * DAY;
 const LATENCY_HEADROOM = 1.5;
 /** A look that is overdue by so long is a standstill, however often looks are. */
 const STANDSTILL_MS_MIN = 60_000;
+const NAMED_MAX = 20;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
 export class Watch {
@@ -50,6 +58,8 @@ export class Watch {
   readonly #fold: MetricsFold;
   /** The active rollout of each device; null: to be found anew. */
   #rollouts: ReadonlyMap<string, Rollout> | null = null;
+  #newest: Checkpoint | null | undefined;
+  #lookedAt: Instant | null = null;
   /** When the fold last advanced; null: it has not started. */
   #advancedAtMs: number | null = null;
 
@@ -107,16 +117,14 @@ export class Watch {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, controller, metrics, judge } = this.#options;
-    const { lookEveryMs, settleMs, preperiodHours } = judge;
-    const experiments = controller.experiments.all.filter(({ phase }) => phase === "Running");
-    const starts = [
-      ...controller.rollouts.flatMap(({ uid }) => metrics.analysis(uid)?.plan.startedAt ?? []),
-      ...experiments.map(({ createdAt }) => createdAt),
-    ];
-    const first = Math.min(clock.now(), ...starts);
+    const { clock, judge, checkpoints } = this.#options;
+    const { lookEveryMs, settleMs } = judge;
+    let first = Number.NaN;
     this.#advanced();
-    await this.#untilDone(() => this.#fold.start(first - preperiodHours * HOUR, this.#observedFrom()), signal);
+    await this.#untilDone(async () => {
+      const restoredTo = await this.#restore();
+      first = restoredTo === null ? await this.#start() : restoredTo + lookEveryMs;
+    }, signal);
     for (let at = Math.floor(first / lookEveryMs) * lookEveryMs; !signal.aborted; at += lookEveryMs) {
       await this.#reached(at + settleMs, signal);
       await this.#untilDone(async () => {
@@ -124,6 +132,54 @@ export class Watch {
         if (!signal.aborted) this.#look(at);
       }, signal);
     }
+    await checkpoints.last(() => (this.#lookedAt === null ? null : this.#checkpoint(this.#lookedAt)));
+  }
+
+  /** From as far back as the devices' past reaches. Gives the first moment. */
+  async #start(): Promise<Instant> {
+    const first = this.#needsFrom();
+    await this.#fold.start(first - this.#options.judge.preperiodHours * HOUR, this.#observedFrom());
+    return first;
+  }
+
+  /** Start of the oldest comparison that runs, or now. */
+  #needsFrom(): Instant {
+    const { clock, controller, metrics } = this.#options;
+    const experiments = controller.experiments.all.filter(({ phase }) => phase === "Running");
+    const starts = [
+      ...controller.rollouts.flatMap(({ uid }) => metrics.analysis(uid)?.plan.startedAt ?? []),
+      ...experiments.map(({ createdAt }) => createdAt),
+    ];
+    return Math.min(clock.now(), ...starts);
+  }
+
+  /** W4. The moment of the look that it continues from; null: there is no checkpoint that is of use. */
+  async #restore(): Promise<Instant | null> {
+    const { checkpoints, controller, metrics, telemetry, judge } = this.#options;
+    if (this.#newest === undefined) this.#newest = await checkpoints.newest();
+    // One from before all that is compared and its past only makes the way longer.
+    const oldest = this.#needsFrom() - judge.preperiodHours * HOUR;
+    if (this.#newest === null || this.#newest.at < oldest) return null;
+    const { at, evidence, fold } = this.#newest;
+    const lost = await this.#fold.lostSince(fold);
+    if (lost === null) {
+      checkpoints.leftOut("topics", "a topic has fewer records than it counted: it was created anew");
+      this.#newest = null;
+      return null;
+    }
+    if (lost > 0n) telemetry.emit(recordsLost, { count: Number(lost), at });
+    const { ended, missing } = controller.restore(evidence);
+    this.#fold.restore(fold, at);
+    const named = (uids: readonly string[]) => uids.slice(0, NAMED_MAX).join(", ");
+    const { devices } = metrics;
+    telemetry.emit(checkpointRestored, { at, devices, ended: named(ended), missing: named(missing) });
+    this.#newest = null;
+    this.#lookedAt = at;
+    return at;
+  }
+
+  #checkpoint(at: Instant): Checkpoint {
+    return { at, evidence: this.#options.controller.evidenceState(), fold: this.#fold.state() };
   }
 
   /** The clock may be set meanwhile: it is read repeatedly. */
@@ -169,6 +225,8 @@ export class Watch {
     // At each day's first look, so that every instance forgets at the same one (W1).
     if (Math.floor(at / DAY) > Math.floor((at - judge.lookEveryMs) / DAY))
       metrics.prune(at - Math.max(FORGET_MS_MIN, goneMs));
+    this.#lookedAt = at;
+    this.#options.checkpoints.looked(at, () => this.#checkpoint(at));
   }
 
   // Limits that rollouts set for the fold.

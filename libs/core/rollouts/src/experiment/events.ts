@@ -1,9 +1,20 @@
 /** What happens to an experiment. Its events stand in the log of rollouts, since both hold devices: one order decides who may (log.ts L2). */
+import type { Instant } from "@tributary/kernel";
 import type { ExperimentEvidence } from "./evidence.ts";
+import type { ExperimentLogs, Judged } from "./judge.ts";
 import type { ExperimentSpec } from "./spec.ts";
 
 /** `hold`: undecided at its end; a person decides. */
 export type ExperimentVerdict = "adopt" | "reject" | "equivalent" | "hold";
+
+/** The first verdict of an arm, by which evidence, and the moment of the look that found it. */
+export type ArmJudged = {
+  readonly arm: string;
+  readonly verdict: Exclude<Judged["verdict"], "undecided">;
+  readonly because: Judged["because"];
+  readonly logs: ExperimentLogs;
+  readonly lookedAt: Instant;
+};
 
 export type ExperimentChange =
   | {
@@ -20,6 +31,7 @@ export type ExperimentChange =
       readonly cloudTarget: string;
       readonly deadlineMs: number;
     }
+  | ({ readonly kind: "experiment-arm-judged" } & ArmJudged)
   | {
       readonly kind: "experiment-decided";
       readonly verdict: ExperimentVerdict;

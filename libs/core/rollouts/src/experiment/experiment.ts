@@ -1,7 +1,7 @@
 /** The state of an experiment, folded from its events. An event whose version is not the next one changes nothing (events.ts V1). */
 import type { Instant } from "@tributary/kernel";
 import type { ExperimentEvent } from "../events.ts";
-import type { ExperimentChange, ExperimentVerdict } from "./events.ts";
+import type { ArmJudged, ExperimentChange, ExperimentVerdict } from "./events.ts";
 import type { ExperimentEvidence } from "./evidence.ts";
 import type { ExperimentSpec } from "./spec.ts";
 
@@ -24,12 +24,14 @@ export type Experiment = {
   readonly cloudTarget: string;
   readonly deadlineMs: number;
   readonly phase: "Running" | "Decided" | "Stopped";
+  /** Of each arm that has one, its first verdict. (experiments.ts X3) */
+  readonly judged: readonly ArmJudged[];
   readonly verdict: ExperimentVerdict | null;
   readonly winner: string | null;
   /** Why it ended; empty while it runs. */
   readonly why: string;
   readonly evidence: ExperimentEvidence | null;
-  /** Position of the last event: what its devices shall do changes with each. */
+  /** Position of the last event. */
   readonly generation: bigint;
   readonly createdAt: Instant;
   readonly changedAt: Instant;
@@ -44,6 +46,12 @@ export function applyExperimentEvent(
   if (version !== (experiment?.version ?? 0) + 1) return experiment;
   if (change.kind === "experiment-created") return created(uid, change, at, position);
   if (experiment === null || experiment.phase !== "Running") return experiment;
+  if (change.kind === "experiment-arm-judged") {
+    const { kind: _, ...judged } = change;
+    const isOpen = experiment.arms.slice(1).some(({ name }) => name === judged.arm);
+    if (!isOpen || judgedIn(experiment, judged.arm) !== null) return experiment;
+    return { ...experiment, version, generation: position, changedAt: at, judged: [...experiment.judged, judged] };
+  }
   const ended = {
     ...experiment,
     version,
@@ -84,6 +92,7 @@ function created(
     cloudTarget,
     deadlineMs,
     phase: "Running",
+    judged: [],
     verdict: null,
     winner: null,
     why: "",
@@ -93,6 +102,10 @@ function created(
     changedAt: at,
   };
 }
+
+/** The first verdict of an arm; null: it has none yet. */
+export const judgedIn = ({ judged }: Pick<Experiment, "judged">, arm: string): ArmJudged | null =>
+  judged.find((one) => one.arm === arm) ?? null;
 
 /** When it is held, if it is undecided. */
 export const endOf = ({ createdAt, spec }: Experiment): Instant => createdAt + spec.spec.duration;

@@ -12,7 +12,7 @@ import {
   rolloutSpec,
   UNPINNED,
 } from "../index.ts";
-import { type ExperimentSpec, readExperiment } from "./index.ts";
+import { type ExperimentProposal, type ExperimentSpec, readExperiment } from "./index.ts";
 
 const MINUTE = 60_000;
 const T0 = 1_700_000_000_000;
@@ -46,6 +46,7 @@ class Running {
   readonly controller = new RolloutController(this.fleet, { lookEveryMs: MINUTE });
   readonly arms: readonly (readonly string[])[];
   readonly random: Random;
+  readonly judgements: ExperimentProposal[] = [];
   onFrames: (deviceId: string, version: string, at: number) => void = () => {};
   #position = 0n;
 
@@ -69,7 +70,7 @@ class Running {
     return this.controller.applied(eventOfRecord(recordOfEvent(event)), this.#position).kind;
   }
 
-  /** Frames of these minutes, and a look after each, until something is proposed. */
+  /** Frames of these minutes, and a look after each, until its decision is proposed; verdicts of arms are appended. */
   run(minutes: number, behaviours: readonly (Behaviour | null)[], labelled: readonly boolean[] = [], from = 1): number {
     for (let minute = from; minute <= minutes; minute++) {
       const at = T0 + minute * MINUTE;
@@ -80,7 +81,7 @@ class Running {
           this.#frames(deviceId, versions[arm] as string, behaviour, at - 1, labelled[arm] ?? true);
       }
       this.controller.look(at);
-      if (this.controller.experiments.propose(at).length > 0) return minute;
+      if (this.#judge(at)) return minute;
     }
     return minutes;
   }
@@ -102,6 +103,15 @@ class Running {
     this.controller.experiments.framesOf(deviceId, version, names[Number(deviceId[0])] as string, at);
     this.onFrames(deviceId, version, at);
     if (isLabelled) this.fleet.observe(deviceId, version, "system-accuracy", hits(12, accuracy), 12, at);
+  }
+
+  #judge(at: number): boolean {
+    for (;;) {
+      const [proposal] = this.controller.experiments.propose(at);
+      if (proposal?.change.kind !== "experiment-arm-judged") return proposal !== undefined;
+      this.judgements.push(proposal);
+      if (this.append(proposal.change, proposal.version) !== "counts") throw new Error("a verdict does not count");
+    }
   }
 
   decide(at: number) {
@@ -204,6 +214,35 @@ describe("while it runs", () => {
     expect(latency?.p99Ms).toBeGreaterThanOrEqual(99);
     expect(latency?.p99Ms).toBeLessThan(99 * 1.06);
     expect(callCostPer1000).toBeCloseTo(0.05);
+  });
+});
+
+describe("the first verdict of an arm", () => {
+  const late = { ...usual, late: 0.2 };
+
+  test("is an event, and holds for an instance that saw nothing of what it was of", () => {
+    const running = new Running(1, 3, { rope: 0.01 });
+    running.run(11, [usual, late, { ...usual, accuracy: 0.9 }]);
+    const { experiments } = running.controller;
+    expect(experiments.get("u")?.judged).toMatchObject([{ arm: "edge", verdict: "reject", because: "late" }]);
+    // Another instance, with the log alone.
+    const other = new Running(2, 3, { rope: 0.01 });
+    for (const [i, { change }] of running.judgements.entries()) expect(other.append(change, i + 2)).toBe("counts");
+    other.run(119, [usual, usual, usual]);
+    expect(ofArm(other, "edge")?.comparison?.verdict).toBe("reject");
+    expect(other.decide(T0 + 120 * MINUTE)?.why).not.toMatch(/edge (is|are) worth the same/);
+  });
+
+  test("of two instances that find one is the log's first; nobody judges an arm twice, nor the control", () => {
+    const running = new Running(1, 3, { rope: 0.01 });
+    running.run(11, [usual, late, { ...usual, accuracy: 0.9 }]);
+    const [first] = running.judgements;
+    if (first?.change.kind !== "experiment-arm-judged") throw new Error("no verdict");
+    const adopt = { ...first.change, verdict: "adopt", because: null } as const;
+    expect(running.append(adopt, first.version)).toBe("stale");
+    expect(running.append(adopt, first.version + 1)).toBe("stale");
+    expect(running.append({ ...adopt, arm: "hybrid" }, first.version + 1)).toBe("stale");
+    expect(running.controller.experiments.get("u")?.judged).toMatchObject([{ arm: "edge", verdict: "reject" }]);
   });
 });
 

@@ -6,7 +6,8 @@
  *     arm's policy; what is lost so shows in the sample ratio: devices that report, against those that were assigned.
  * X2. Nothing is judged in the burn-in, nor before each arm has `DEVICES_MIN` devices with frames in every lane. What evidence is
  *     planned for is fixed at the first look, from the past and from the number of frames, never from their outcomes (judge.ts J2).
- * X3. The first verdict of an arm holds, whatever later looks show. The experiment is decided when each arm has one, or at its end.
+ * X3. The first verdict of an arm that the log counts holds, whatever later looks show, here or elsewhere: it is an event. The experiment is decided when
+ *     each arm has one, or at its end.
  * X4. While the sample ratio is off, an arm's devices are silent, or frames of an arm are labelled otherwise than those of the control, no verdict is
  *     taken: what is left of an arm is not a random part of it. A device reports once its frames
  *     name its arm, in every arm alike: by the policy alone those of the control would report first, since it is mostly in force already.
@@ -21,16 +22,16 @@ import type { FleetAnalysis } from "../fleet-metrics/analysis.ts";
 import type { FleetMetrics } from "../fleet-metrics/fleet-metrics.ts";
 import { type Arm, effectiveSampleSizes, sumsOf, weighingOf } from "../judge/comparison.ts";
 import { DEVICES_MIN, LABELS_MIN } from "../judge/plan.ts";
-import type { ExperimentChange, ExperimentVerdict } from "./events.ts";
+import type { ArmJudged, ExperimentChange, ExperimentVerdict } from "./events.ts";
 import { type ArmComparison, type ArmEvidence, EXPERIMENT_FORMAT, type ExperimentEvidence } from "./evidence.ts";
-import { type Experiment, endOf } from "./experiment.ts";
+import { type Experiment, endOf, judgedIn } from "./experiment.ts";
 import { flipsAt, gridOf } from "./flips.ts";
-import { type ArmLook, type ArmVerdict, ExperimentJudge, type Judged } from "./judge.ts";
-import { LabelledShare } from "./labelled-share.ts";
+import { type ArmLook, type ArmVerdict, ExperimentJudge, type ExperimentSettings } from "./judge.ts";
+import { LabelledShare, type LabelledShareState } from "./labelled-share.ts";
 import { type ArmLanes, type LaneName, laneNames, type Rates, utilityOf } from "./lanes.ts";
-import { Latencies } from "./latencies.ts";
+import { Latencies, type LatenciesState } from "./latencies.ts";
 import { deviceSdAssumed, plannedVariances } from "./plan.ts";
-import { apartFromArms, SampleRatio } from "./sample-ratio.ts";
+import { apartFromArms, SampleRatio, type SampleRatioState } from "./sample-ratio.ts";
 import { weightsOf } from "./spec.ts";
 
 export type ExperimentProposal = {
@@ -65,8 +66,8 @@ type TrackedArm = {
   readonly reported: Map<string, Instant>;
   /** Devices whose newest frames name another arm or policy. */
   readonly elsewhere: Set<string>;
-  /** X3. With the look that it is of. */
-  verdict: { readonly verdict: ArmVerdict; readonly because: Judged["because"] } | null;
+  /** X3. The first that a look found here; the log's counts. */
+  found: ArmJudged | null;
   look: ArmLook | null;
 };
 
@@ -81,10 +82,25 @@ type Tracked = {
   readonly ratio: SampleRatio;
   readonly labelled: LabelledShare;
   lookedAt: Instant;
-  why: string;
+  /** Why no verdict was taken at the last look; null: it was. */
+  held: string | null;
   /** As of the last look: a fleet's lanes are long. */
   shown: ExperimentEvidence | null;
   decided: ExperimentProposal | null;
+};
+
+/** What a restarted instance needs, by uid. Of the counts of analyses, see FleetMetricsState. */
+export type ExperimentsState = ReadonlyMap<string, ExperimentState>;
+type ExperimentState = Pick<Tracked, "lookedAt" | "held"> & {
+  readonly arms: ReadonlyMap<
+    string,
+    Pick<TrackedArm, "costMicros" | "reported" | "elsewhere" | "found" | "look"> & {
+      readonly latencies: LatenciesState;
+    }
+  >;
+  readonly planned: ExperimentSettings["planned"] | null;
+  readonly ratio: SampleRatioState;
+  readonly labelled: LabelledShareState;
 };
 
 export class Experiments {
@@ -114,6 +130,11 @@ export class Experiments {
   applied(experiment: Experiment, position: bigint): void {
     const { uid, phase, arms } = experiment;
     this.#known.set(uid, experiment);
+    const known = this.#running.get(uid);
+    if (phase === "Running" && known !== undefined) {
+      Object.assign(known, { experiment, shown: null, decided: null }); // X3
+      return;
+    }
     if (phase === "Running") {
       const tracked = this.#track(experiment);
       // X4
@@ -133,6 +154,45 @@ export class Experiments {
     const entries = this.#devices.entriesOf(POLICY, experiment.order);
     const why = `experiment ${experiment.spec.metadata.name} ended`; // X5
     this.#devices.want(POLICY, entries, { generation: position, modelDigest: UNPINNED, uid, why });
+  }
+
+  state(): ExperimentsState {
+    const stateOf = ({ arms, judge, ratio, labelled, lookedAt, held }: Tracked): ExperimentState => ({
+      lookedAt,
+      held,
+      arms: new Map(
+        arms.map(({ name, latencies, costMicros, reported, elsewhere, found, look }) => [
+          name,
+          { latencies: latencies.state(), costMicros, reported, elsewhere, found, look },
+        ]),
+      ),
+      planned: judge?.planned ?? null,
+      ratio: ratio.state(),
+      labelled: labelled.state(),
+    });
+    return new Map([...this.#running].map(([uid, tracked]) => [uid, stateOf(tracked)]));
+  }
+
+  /** Continues from a state, before anything is folded here; `isRestored`: whether the counts of an analysis were. */
+  restore(state: ExperimentsState, isRestored: (analysisUid: string) => boolean): void {
+    for (const [uid, tracked] of this.#running) {
+      const from = state.get(uid);
+      const others = tracked.arms.slice(1);
+      if (from === undefined || !others.every(({ name }) => isRestored(analysisOf(uid, name)))) continue;
+      const { lookedAt, held, planned } = from;
+      Object.assign(tracked, { lookedAt, held, shown: null, decided: null });
+      if (planned !== null) tracked.judge = judgeWith(tracked.experiment, planned);
+      for (const arm of tracked.arms) {
+        const of = from.arms.get(arm.name);
+        if (of === undefined) continue;
+        arm.latencies.restore(of.latencies);
+        Object.assign(arm, { costMicros: of.costMicros, found: of.found, look: of.look });
+        for (const [deviceId, at] of of.reported) arm.reported.set(deviceId, at);
+        for (const deviceId of of.elsewhere) arm.elsewhere.add(deviceId);
+      }
+      tracked.ratio.restore(from.ratio);
+      tracked.labelled.restore(from.labelled);
+    }
   }
 
   /** Forgets the ended ones that the log has forgotten. */
@@ -200,6 +260,10 @@ export class Experiments {
 
   #decision(tracked: Tracked, now: Instant): ExperimentProposal | null {
     const { uid, version } = tracked.experiment;
+    const found = tracked.arms.find(
+      (arm) => arm.found !== null && judgedIn(tracked.experiment, arm.name) === null,
+    )?.found;
+    if (found != null) return { uid, version: version + 1, change: { kind: "experiment-arm-judged", ...found } };
     const decision = decisionOf(tracked, now);
     if (decision === null) return null;
     const evidence = this.#evidence(tracked, now, decision.why);
@@ -227,7 +291,7 @@ export class Experiments {
   evidence(uid: string): ExperimentEvidence | null {
     const tracked = this.#running.get(uid);
     if (tracked === undefined) return this.get(uid)?.evidence ?? null;
-    tracked.shown ??= this.#evidence(tracked, null, tracked.why);
+    tracked.shown ??= this.#evidence(tracked, null, whyOf(tracked));
     return tracked.shown;
   }
 
@@ -242,7 +306,7 @@ export class Experiments {
         costMicros: 0,
         reported: new Map(),
         elsewhere: new Set(),
-        verdict: null,
+        found: null,
         look: null,
       }),
     );
@@ -268,7 +332,7 @@ export class Experiments {
       ratio: new SampleRatio(experiment),
       labelled: new LabelledShare(experiment.arms.map(({ devices }) => devices)),
       lookedAt: Number.NEGATIVE_INFINITY,
-      why: "no look yet",
+      held: "no look yet",
       shown: null,
       decided: null,
     };
@@ -282,7 +346,7 @@ export class Experiments {
     const { createdAt, spec } = experiment;
     const sinceMs = now - createdAt;
     if (sinceMs < spec.spec.burnIn) {
-      tracked.why = "in the burn-in";
+      tracked.held = "in the burn-in";
       return;
     }
     const lanes = analyses.map((analysis) => (analysis === null ? null : lanesOf(analysis)));
@@ -297,17 +361,13 @@ export class Experiments {
       for (const [i, arm] of arms.slice(1).entries()) {
         const { control, canary } = lanes[i] as Lanes;
         arm.look = tracked.judge.look(sinceMs, control, canary) ?? arm.look;
-        if (arm.look === null || arm.verdict !== null || arm.look.verdict === "undecided" || unlike !== null) continue;
-        arm.verdict = { verdict: arm.look.verdict, because: arm.look.because }; // X3
+        if (arm.look === null || unlike !== null) continue;
+        const { verdict, because } = arm.look;
+        if (verdict === "undecided") continue;
+        arm.found ??= { arm: arm.name, verdict, because, logs: logsOf(arm.look), lookedAt: now }; // X3
       }
     }
-    const undecided = arms.slice(1).filter(({ verdict }) => verdict === null);
-    tracked.why =
-      unlike ??
-      missing ??
-      (undecided.length === 0
-        ? "every arm has its verdict"
-        : `undecided: ${undecided.map(({ name }) => name).join(", ")}`);
+    tracked.held = unlike ?? missing;
   }
 
   /** `endsAt`: null while it goes on. */
@@ -425,8 +485,20 @@ function judgeOf(experiment: Experiment, lanes: readonly Lanes[], sinceMs: numbe
     },
     weights,
   );
-  const { alpha, rope, lateMargin, burnIn: burnInMs } = spec;
-  return new ExperimentJudge({ alpha, weights, rope, lateMargin, burnInMs, planned, arms: lanes.length });
+  return judgeWith(experiment, planned);
+}
+
+function judgeWith({ spec, arms }: Experiment, planned: ExperimentSettings["planned"]): ExperimentJudge {
+  const { alpha, rope, lateMargin, burnIn: burnInMs } = spec.spec;
+  return new ExperimentJudge({
+    alpha,
+    weights: weightsOf(spec),
+    rope,
+    lateMargin,
+    burnInMs,
+    planned,
+    arms: arms.length - 1,
+  });
 }
 
 const sumOf = (values: ArrayLike<number>): number => {
@@ -437,13 +509,29 @@ const sumOf = (values: ArrayLike<number>): number => {
 
 type Decision = { readonly verdict: ExperimentVerdict; readonly winner: string | null; readonly why: string };
 
+/** The log's, or the one that is to be appended next. */
+const verdictOf = ({ experiment }: Tracked, { name, found }: TrackedArm): ArmJudged | null =>
+  judgedIn(experiment, name) ?? found;
+
+/** Of the last look. */
+function whyOf(tracked: Tracked): string {
+  const undecided = tracked.arms.slice(1).filter((arm) => verdictOf(tracked, arm) === null);
+  return (
+    tracked.held ??
+    (undecided.length === 0
+      ? "every arm has its verdict"
+      : `undecided: ${undecided.map(({ name }) => name).join(", ")}`)
+  );
+}
+
 /** X3. Null: it goes on. */
-function decisionOf({ experiment, arms, why }: Tracked, now: Instant): Decision | null {
-  const others = arms.slice(1);
+function decisionOf(tracked: Tracked, now: Instant): Decision | null {
+  const { experiment, arms } = tracked;
+  const others = arms.slice(1).map((arm) => ({ ...arm, verdict: judgedIn(experiment, arm.name) }));
   const isOver = now >= endOf(experiment);
   if (!isOver && others.some(({ verdict }) => verdict === null)) return null;
   const having = (wanted: ArmVerdict) => others.filter(({ verdict }) => verdict?.verdict === wanted);
-  const gainOf = ({ look }: TrackedArm) => look?.gain.estimate ?? Number.NEGATIVE_INFINITY;
+  const gainOf = ({ look }: Pick<TrackedArm, "look">) => look?.gain.estimate ?? Number.NEGATIVE_INFINITY;
   const [best] = having("adopt").toSorted((a, b) => gainOf(b) - gainOf(a));
   const control = arms[0]?.name ?? "";
   if (best !== undefined) {
@@ -451,7 +539,7 @@ function decisionOf({ experiment, arms, why }: Tracked, now: Instant): Decision 
     return { verdict: "adopt", winner: best.name, why: what };
   }
   if (others.some(({ verdict }) => verdict === null)) {
-    return { verdict: "hold", winner: null, why: `undecided at its end: ${why}` };
+    return { verdict: "hold", winner: null, why: `undecided at its end: ${whyOf(tracked)}` };
   }
   const same = having("equivalent").map(({ name }) => name);
   if (same.length > 0) {
@@ -502,21 +590,18 @@ function rateOf(arm: Arm | undefined): number | null {
   return w === 0 ? null : y / w;
 }
 
-function comparisonOf(
-  { experiment }: Tracked,
-  lanes: Lanes | null,
-  { look, verdict }: TrackedArm,
-  isEnd: boolean,
-): ArmComparison | null {
+function comparisonOf(tracked: Tracked, lanes: Lanes | null, arm: TrackedArm, isEnd: boolean): ArmComparison | null {
+  const { experiment } = tracked;
+  const { look } = arm;
   if (look === null || lanes === null) return null;
+  const verdict = verdictOf(tracked, arm);
   const weights = weightsOf(experiment.spec);
   const { correct, escalated, late } = look.lanes;
   const differences = { correct: correct.estimate, escalated: escalated.estimate, late: late.estimate };
-  const logs = Object.fromEntries(Object.entries(look.logs).map(([name, log]) => [name, Math.max(log, LOG_MIN)]));
   return {
     verdict: verdict?.verdict ?? "undecided",
     because: verdict?.because ?? null,
-    logs: logs as ArmComparison["logs"],
+    logs: logsOf(look),
     gain: shown(look.gain),
     lanes: { correct: shown(correct), escalated: shown(escalated), late: shown(late) },
     missing: look.missing,
@@ -527,6 +612,11 @@ function comparisonOf(
 
 /** JSON has no infinity. */
 const LOG_MIN = -1e6;
+
+const logsOf = ({ logs }: ArmLook): ArmComparison["logs"] =>
+  Object.fromEntries(
+    Object.entries(logs).map(([name, log]) => [name, Math.max(log, LOG_MIN)]),
+  ) as ArmComparison["logs"];
 
 const shown = ({ estimate, band }: ArmLook["gain"]): ArmComparison["gain"] => ({
   estimate,

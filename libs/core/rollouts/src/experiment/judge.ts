@@ -62,6 +62,8 @@ export type ArmLook = Judged & {
 export class ExperimentJudge {
   /** ln e that a verdict needs. */
   readonly logNeeded: number;
+  /** Of the comparisons, see ExperimentSettings. */
+  readonly planned: ExperimentSettings["planned"];
   readonly #settings: ExperimentSettings;
   readonly #utility: Mixtures;
   readonly #late: Mixtures;
@@ -79,6 +81,7 @@ export class ExperimentJudge {
     }
     const alphaOfOne = alpha / (2 * arms); // J1
     this.logNeeded = -Math.log(alphaOfOne);
+    this.planned = planned;
     this.#settings = settings;
     // Where labels are few, it is planned for a later moment: that at which the gain is known to the rope.
     this.#utility = mixturesOf(mixtureVariance(Math.min(planned.utility, rope * rope), alphaOfOne), unit);

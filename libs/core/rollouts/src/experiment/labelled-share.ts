@@ -21,6 +21,14 @@ const MIXTURE = 0.1 ** 2;
 
 type Counted = { readonly drawn: Float64Array; readonly labelled: Float64Array };
 
+/** What a restarted instance needs. */
+export type LabelledShareState = {
+  readonly counts: readonly (readonly Counted[])[];
+  readonly log: number;
+  readonly isUnlike: boolean;
+  readonly why: string;
+};
+
 /** Drawn frames of each device of each arm, and those of them that have a label. */
 export class LabelledShare {
   readonly #places: readonly ReadonlyMap<string, number>[];
@@ -39,6 +47,23 @@ export class LabelledShare {
     this.#counts = arms.map((devices) =>
       kinds.map(() => ({ drawn: new Float64Array(devices.length), labelled: new Float64Array(devices.length) })),
     );
+  }
+
+  state(): LabelledShareState {
+    const { log, isUnlike, why } = this;
+    return { counts: this.#counts, log, isUnlike, why };
+  }
+
+  restore({ counts, log, isUnlike, why }: LabelledShareState): void {
+    Object.assign(this, { log, isUnlike, why });
+    for (const [arm, ofKinds] of this.#counts.entries()) {
+      for (const [kind, { drawn, labelled }] of ofKinds.entries()) {
+        const from = counts[arm]?.[kind];
+        if (from === undefined) continue;
+        drawn.set(from.drawn);
+        labelled.set(from.labelled);
+      }
+    }
   }
 
   /** `expected`: probability by which the device's model expects to be right. */

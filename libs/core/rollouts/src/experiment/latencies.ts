@@ -1,9 +1,21 @@
 /** Latencies as counts in buckets that grow by a twentieth: quantiles within 5 %, whatever their number. */
 const [FIRST_MS, GROWTH, BUCKETS] = [0.1, 1.05, 320] as const;
 
+/** What a restarted instance needs. */
+export type LatenciesState = { readonly count: number; readonly buckets: Float64Array };
+
 export class Latencies {
   count = 0;
   readonly #buckets = new Float64Array(BUCKETS);
+
+  state(): LatenciesState {
+    return { count: this.count, buckets: this.#buckets };
+  }
+
+  restore({ count, buckets }: LatenciesState): void {
+    this.count = count;
+    this.#buckets.set(buckets);
+  }
 
   /** Of one frame, in ms; what no frame can take is left out. */
   add(ms: number): void {

@@ -102,6 +102,16 @@ const REPORTED_SHARE_MIN = 0.4;
 /** An arm is silent if so much less of it is heard than of another, and if chance does so in no more than one look of twenty. */
 const [HEARD_SHARE_MIN, SILENT_P_MAX] = [0.9, 0.05];
 
+/** What a restarted instance needs. */
+export type SampleRatioState = {
+  readonly log: number;
+  readonly exactP: number | null;
+  readonly isMismatch: boolean;
+  /** By stratum: the arms of devices in the order of their first reports. */
+  readonly reported: ReadonlyMap<number, readonly number[]>;
+  readonly seen: ReadonlySet<string>;
+};
+
 export class SampleRatio {
   /** ln e against "as many as were assigned". */
   log = 0;
@@ -128,6 +138,22 @@ export class SampleRatio {
         this.#of.set(deviceId, { stratum, arm });
       }
     }
+  }
+
+  state(): SampleRatioState {
+    const { log, exactP, isMismatch } = this;
+    const reported = new Map([...this.#strata].map(([stratum, one]) => [stratum, one.reported]));
+    return { log, exactP, isMismatch, reported, seen: this.#seen };
+  }
+
+  restore({ log, exactP, isMismatch, reported, seen }: SampleRatioState): void {
+    Object.assign(this, { log, exactP, isMismatch });
+    for (const [stratum, one] of this.#strata) {
+      one.reported.length = 0;
+      for (const arm of reported.get(stratum) ?? []) one.reported.push(arm);
+    }
+    this.#seen.clear();
+    for (const deviceId of seen) this.#seen.add(deviceId);
   }
 
   /** By arm, the devices that have reported by now, at a look after the burn-in. An alarm stays, and so does the evidence for it. */

@@ -124,4 +124,11 @@ test("the history names arms, verdict and reason", () => {
     "decided: adopt hybrid: as devices of all arms have shown",
   ]);
   expect(words({ stopped: "" }).at(-1)).toBe("stopped");
+  const judged = { kind: "experiment-arm-judged", arm: "hybrid" } as const;
+  expect(experimentChangeWords({ ...judged, verdict: "reject", because: "late" })).toBe(
+    "the first verdict of arm hybrid: reject, as it is late too often",
+  );
+  expect(experimentChangeWords({ ...judged, verdict: "equivalent", because: null })).toBe(
+    "the first verdict of arm hybrid: equivalent, as it is worth the same",
+  );
 });

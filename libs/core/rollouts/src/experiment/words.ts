@@ -178,6 +178,12 @@ type PublishedExperimentChange =
       readonly arms: readonly { readonly devices: number }[];
     }
   | {
+      readonly kind: "experiment-arm-judged";
+      readonly arm: string;
+      readonly verdict: "adopt" | "reject" | "equivalent";
+      readonly because: "utility" | "late" | null;
+    }
+  | {
       readonly kind: "experiment-decided";
       readonly verdict: ExperimentVerdict;
       readonly winner: string | null;
@@ -190,6 +196,11 @@ export function experimentChangeWords(change: PublishedExperimentChange): string
     case "experiment-created": {
       const arms = change.arms.map(({ devices }, i) => `${devices} in ${change.spec.spec.arms[i]?.name ?? "an arm"}`);
       return `created with ${change.arms.reduce((sum, { devices }) => sum + devices, 0)} devices: ${arms.join(", ")}`;
+    }
+    case "experiment-arm-judged": {
+      const { arm, verdict, because } = change;
+      const found = { adopt: "worth more", equivalent: "worth the same", reject: "worth less" } as const;
+      return `the first verdict of arm ${arm}: ${verdict}, as it is ${because === "late" ? "late too often" : found[verdict]}`;
     }
     case "experiment-decided": {
       const { verdict, winner, why } = change;

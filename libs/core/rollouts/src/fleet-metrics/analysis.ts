@@ -9,7 +9,7 @@
  *     past on the whole metric stands in its place. So memory is bounded by devices and the plan's classes, whatever labels
  *     come. */
 
-import { Failure, type Instant, invariant } from "@tributary/kernel";
+import { Failure, hashOf, type Instant, invariant } from "@tributary/kernel";
 import type { Counts } from "../judge/harm-process.ts";
 import type { Increase } from "./counters.ts";
 import { framesPlausible } from "./plausible.ts";
@@ -82,6 +82,21 @@ type Lane = Counted & {
   newest: Instant | null;
 };
 
+/** What a restarted instance needs. */
+export type FleetAnalysisState = {
+  /** Of its plan: counts of other arms are not its own. */
+  readonly planHash: number;
+  readonly lanes: ReadonlyMap<
+    string,
+    CountedState & Pick<Lane, "goodBefore" | "framesBefore" | "rateBefore" | "newest">
+  >;
+  readonly classes: ReadonlyMap<string, CountedState>;
+  readonly crashed: Uint8Array;
+  readonly seenAt: Float64Array;
+  readonly onCandidate: Uint8Array;
+};
+type CountedState = Pick<Counted, "good" | "frames" | "sample">;
+
 export class FleetAnalysis {
   readonly plan: AnalysisPlan;
   /** Control, then canary. */
@@ -115,6 +130,42 @@ export class FleetAnalysis {
     const sampled = [...this.#lanes.keys()].filter((metric) => SAMPLED.has(metric)).length;
     const columns = 5 * this.#lanes.size + 3 * sampled + 5 * this.#classes.size;
     return this.members.length * (columns * Float64Array.BYTES_PER_ELEMENT + 11);
+  }
+
+  state(): FleetAnalysisState {
+    const counted = ({ good, frames, sample }: Counted) => ({ good, frames, sample });
+    const lanes = [...this.#lanes].map(([metric, lane]) => {
+      const { goodBefore, framesBefore, rateBefore, newest } = lane;
+      return [metric, { ...counted(lane), goodBefore, framesBefore, rateBefore, newest }] as const;
+    });
+    return {
+      planHash: hashOf(JSON.stringify(this.plan)),
+      lanes: new Map(lanes),
+      classes: new Map([...this.#classes].map(([name, one]) => [name, counted(one)])),
+      crashed: this.#crashed,
+      seenAt: this.#seenAt,
+      onCandidate: this.#onCandidate,
+    };
+  }
+
+  /** Continues from a state of the same plan. False: it is another's, and nothing changed. */
+  restore(state: FleetAnalysisState): boolean {
+    if (state.planHash !== hashOf(JSON.stringify(this.plan))) return false;
+    for (const [metric, lane] of this.#lanes) {
+      const from = state.lanes.get(metric);
+      if (from === undefined) continue;
+      copyCounted(from, lane);
+      for (const column of ["goodBefore", "framesBefore", "rateBefore"] as const) lane[column].set(from[column]);
+      lane.newest = from.newest;
+    }
+    for (const [name, one] of this.#classes) {
+      const from = state.classes.get(name);
+      if (from !== undefined) copyCounted(from, one);
+    }
+    this.#crashed.set(state.crashed);
+    this.#seenAt.set(state.seenAt);
+    this.#onCandidate.set(state.onCandidate);
+    return true;
   }
 
   /** Arms for `MetricWatch.look`: live views, the same ones at every call, in an order that never changes. */
@@ -281,6 +332,14 @@ export class FleetAnalysis {
     if (frames > 0 && (lane.newest === null || at > lane.newest)) lane.newest = at;
     return true;
   }
+}
+
+/** Into the same arrays: views of them are held elsewhere. */
+function copyCounted(from: CountedState, to: Counted): void {
+  to.good.set(from.good);
+  to.frames.set(from.frames);
+  if (from.sample === undefined || to.sample === undefined) return;
+  for (const column of ["labels", "squares", "badSquares"] as const) to.sample[column].set(from.sample[column]);
 }
 
 function addTo({ good, frames, sample }: Counted, place: number, ok: number, all: number, count: number): void {

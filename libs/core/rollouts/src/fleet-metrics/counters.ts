@@ -31,11 +31,34 @@ export const isCounter = ({ good, total }: Pick<CounterSample, "good" | "total">
 const COLUMNS = 5;
 const [AT, GOOD, TOTAL, GOOD_BEFORE, FRAMES_BEFORE] = [0, 1, 2, 3, 4] as const;
 
+/** What a restarted instance needs. */
+export type CountersState = {
+  readonly rows: ReadonlyMap<string, number>;
+  readonly columns: Float64Array;
+  readonly newest: Instant | null;
+};
+
 /** One metric of one rollout. */
 export class Counters {
-  readonly #rows = new Map<string, number>();
-  #columns = new Float64Array(64 * COLUMNS);
-  #newest: Instant | null = null;
+  readonly #rows: Map<string, number>;
+  #columns: Float64Array;
+  #newest: Instant | null;
+
+  constructor(
+    { rows, columns, newest }: CountersState = {
+      rows: new Map(),
+      columns: new Float64Array(64 * COLUMNS),
+      newest: null,
+    },
+  ) {
+    this.#rows = new Map(rows);
+    this.#columns = Float64Array.from(columns);
+    this.#newest = newest;
+  }
+
+  state(): CountersState {
+    return { rows: this.#rows, columns: this.#columns, newest: this.#newest };
+  }
 
   get devices(): number {
     return this.#rows.size;

@@ -19,10 +19,10 @@
  *     device can have had in the time there was (`framesPlausible`): how many frames a device claims must not make it louder
  *     than others. */
 import { type Instant, isValidId } from "@tributary/kernel";
-import { type AnalysisPlan, FleetAnalysis, subtract } from "./analysis.ts";
-import { type CounterSample, Counters, isCounter } from "./counters.ts";
+import { type AnalysisPlan, FleetAnalysis, type FleetAnalysisState, subtract } from "./analysis.ts";
+import { type CounterSample, Counters, type CountersState, isCounter } from "./counters.ts";
 import { framesPlausible } from "./plausible.ts";
-import { Watermarks } from "./watermarks.ts";
+import { Watermarks, type WatermarksState } from "./watermarks.ts";
 
 export type Stream = "metrics" | "predictions" | "reported";
 
@@ -67,6 +67,21 @@ type Lane = {
   framesBefore: Float64Array;
 };
 
+/** What a restarted instance needs. */
+export type FleetMetricsState = {
+  readonly indexes: ReadonlyMap<string, number>;
+  readonly free: readonly number[];
+  readonly lanes: ReadonlyMap<string, Readonly<Lane>>;
+  readonly analyses: ReadonlyMap<string, FleetAnalysisState>;
+  readonly watermarks: ReadonlyMap<Stream, WatermarksState>;
+  readonly counters: ReadonlyMap<string, ReadonlyMap<string, CountersState>>;
+  readonly seenAt: Float64Array;
+  readonly refused: Refusals;
+};
+
+/** Of a restored state, by uid: analyses that nothing runs any more, and running ones that it does not have. */
+export type Unrestored = { readonly ended: readonly string[]; readonly missing: readonly string[] };
+
 type Running = {
   readonly analysis: FleetAnalysis;
   readonly pastFrom: Instant /** Place + 1. */;
@@ -99,6 +114,54 @@ export class FleetMetrics {
   /** Since the beginning. */
   get refused(): Refusals {
     return { ...this.#refused };
+  }
+
+  state(): FleetMetricsState {
+    const counters = [...this.#counters].map(
+      ([uid, metrics]) => [uid, new Map([...metrics].map(([metric, one]) => [metric, one.state()]))] as const,
+    );
+    return {
+      indexes: this.#indexes,
+      free: this.#free,
+      lanes: this.#lanes,
+      analyses: new Map([...this.#running].map(([uid, { analysis }]) => [uid, analysis.state()])),
+      watermarks: new Map([...this.#watermarks].map(([stream, one]) => [stream, one.state()])),
+      counters: new Map(counters),
+      seenAt: this.#seenAt,
+      refused: this.#refused,
+    };
+  }
+
+  /** Continues from a state, before anything is folded here. Analyses that run here and there have what was counted there;
+   * one that the state does not have starts from what the state knows of its devices' past. */
+  restore(state: FleetMetricsState): Unrestored {
+    this.#lastId = "";
+    this.#indexes.clear();
+    for (const [deviceId, device] of state.indexes) this.#indexes.set(deviceId, device);
+    this.#free.length = 0;
+    for (const device of state.free) this.#free.push(device);
+    this.#seenAt = Float64Array.from(state.seenAt);
+    this.#lanes.clear();
+    for (const [metric, { day, good, frames, goodBefore, framesBefore }] of state.lanes) {
+      const columns = { good, frames, goodBefore, framesBefore };
+      const copied = Object.entries(columns).map(([name, column]) => [name, Float64Array.from(column)]);
+      const lane = { metric, day: Int32Array.from(day), ...Object.fromEntries(copied) };
+      this.#lanes.set(metric, lane as Lane);
+    }
+    this.#watermarks.clear();
+    for (const [stream, one] of state.watermarks) this.#watermarks.set(stream, Watermarks.of(one));
+    this.#counters.clear();
+    for (const [uid, metrics] of state.counters)
+      this.#counters.set(uid, new Map([...metrics].map(([metric, one]) => [metric, new Counters(one)])));
+    this.#refused = { ...state.refused };
+    const missing: string[] = [];
+    for (const [uid, { analysis }] of [...this.#running]) {
+      const from = state.analyses.get(uid);
+      const isRestored = from !== undefined && analysis.restore(from);
+      if (!isRestored) missing.push(uid);
+      this.#place(analysis, isRestored ? "restored" : "new");
+    }
+    return { ended: [...state.analyses.keys()].filter((uid) => !this.#running.has(uid)), missing };
   }
 
   /** Of the typed arrays; device ids and their index come on top. */
@@ -267,16 +330,22 @@ export class FleetMetrics {
    * history of its devices is folded: both come to the same counts. Null: too many run. */
   start(plan: AnalysisPlan): FleetAnalysis | null {
     const isFull = !this.#running.has(plan.uid) && this.#running.size >= this.#limits.analysesMax;
-    const indexes = isFull ? null : this.#indexesOf([...plan.control, ...plan.canary]);
-    if (indexes === null) {
-      this.#refused.overLimit += 1;
-      return null;
-    }
-    const analysis = new FleetAnalysis(plan);
+    const analysis = isFull ? null : new FleetAnalysis(plan);
+    if (analysis !== null && this.#place(analysis, "new")) return analysis;
+    this.#refused.overLimit += 1;
+    return null;
+  }
+
+  /** Finds the places of its devices; of a new one, their past as well. False: no room. */
+  #place(analysis: FleetAnalysis, is: "new" | "restored"): boolean {
+    const { plan } = analysis;
+    const indexes = this.#indexesOf(analysis.members);
+    if (indexes === null) return false;
     const today = dayOf(plan.startedAt);
     const places = new Int32Array(this.#seenAt.length);
     for (const [place, device] of indexes.entries()) {
       places[device] = place + 1;
+      if (is === "restored") continue;
       for (const metric of plan.metrics) {
         const counters = this.#counters.get(plan.uid)?.get(metric);
         if (counters !== undefined) {
@@ -292,7 +361,7 @@ export class FleetMetrics {
       }
     }
     this.#running.set(plan.uid, { analysis, pastFrom: (today - 1) * DAY_MS, places });
-    return analysis;
+    return true;
   }
 
   analysis(uid: string): FleetAnalysis | null {

@@ -12,6 +12,8 @@ const SHARE_OF_DEVICES = 0.9;
 const COUNT_MAX = 65_535;
 
 type Row = { modelDigest: string; readonly counts: Uint16Array; frames: number };
+/** What a restarted instance needs, by device. */
+export type LatencyHistoryState = ReadonlyMap<string, Readonly<Row>>;
 
 export class LatencyHistory {
   readonly #rows = new Map<string, Row>();
@@ -19,6 +21,20 @@ export class LatencyHistory {
 
   constructor(devicesMax = 1_000_000) {
     this.#devicesMax = devicesMax;
+  }
+
+  state(): LatencyHistoryState {
+    return this.#rows;
+  }
+
+  restore(rows: LatencyHistoryState): void {
+    const digests = new Map<string, string>(); // One string for all devices of a model.
+    this.#rows.clear();
+    for (const [deviceId, { modelDigest: digest, counts, frames }] of rows) {
+      const modelDigest = digests.get(digest) ?? digest;
+      digests.set(digest, modelDigest);
+      this.#rows.set(deviceId, { modelDigest, counts: Uint16Array.from(counts), frames });
+    }
   }
 
   add(deviceId: string, modelDigest: string, latencyMs: number): void {

@@ -8,10 +8,29 @@ export type Freshness = "new" | "replayed" | "old-boot";
 
 const WINDOW = 32n;
 
+/** What a restarted instance needs. */
+export type WatermarksState = {
+  readonly boots: BigInt64Array;
+  readonly seqs: BigInt64Array;
+  readonly before: Uint32Array;
+};
+
 export class Watermarks {
   #boots = new BigInt64Array(0);
   #seqs = new BigInt64Array(0);
   #before = new Uint32Array(0);
+
+  static of({ boots, seqs, before }: WatermarksState): Watermarks {
+    const watermarks = new Watermarks();
+    watermarks.#boots = BigInt64Array.from(boots);
+    watermarks.#seqs = BigInt64Array.from(seqs);
+    watermarks.#before = Uint32Array.from(before);
+    return watermarks;
+  }
+
+  state(): WatermarksState {
+    return { boots: this.#boots, seqs: this.#seqs, before: this.#before };
+  }
 
   get bytes(): number {
     return this.#boots.byteLength + this.#seqs.byteLength + this.#before.byteLength;

@@ -25,6 +25,12 @@ export type HarmLook = {
   readonly logHarm: number;
 };
 
+/** What a restarted instance needs. */
+export type HarmProcessState = {
+  readonly started: number;
+  readonly starts: readonly { readonly j: number; readonly at: Start }[];
+};
+
 /** Six hours of late starts. */
 const STARTS_MAX = 12;
 
@@ -36,6 +42,17 @@ export class HarmProcess {
 
   constructor(settings: HarmSettings) {
     this.#settings = settings;
+  }
+
+  state(): HarmProcessState {
+    return { started: this.#started, starts: this.#starts };
+  }
+
+  restore({ started, starts }: HarmProcessState): void {
+    this.#started = started;
+    this.#starts.length = 0;
+    for (const { j, at } of starts)
+      this.#starts.push({ j, at: { control: copy(at.control), canary: copy(at.canary) } });
   }
 
   /** `sinceMs`: since the canary's start. `isJudged`: false in the burn-in. Null: then, and while there is too little. */
@@ -72,7 +89,7 @@ export class HarmProcess {
 export const logMixed = (comparison: Comparison, mixture: readonly MixtureShare[]): number =>
   logSum(mixture.map(({ share, variance }) => Math.log(share) + logEvidence(comparison, variance)));
 
-const copy = ({ good, frames, sample }: Arm): Started => ({
+const copy = ({ good, frames, sample }: Started): Started => ({
   good: Float64Array.from(good),
   frames: Float64Array.from(frames),
   ...(sample && {

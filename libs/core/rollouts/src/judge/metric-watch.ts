@@ -13,7 +13,7 @@
 import type { Compared } from "./comparison.ts";
 import { type Band, bandOf, type Comparison, logEvidence, logSum, mixtureVariance } from "./evidence.ts";
 import { type Forecast, forecast } from "./forecast.ts";
-import { type Counts, type HarmLook, HarmProcess, type MixtureShare } from "./harm-process.ts";
+import { type Counts, type HarmLook, HarmProcess, type HarmProcessState, type MixtureShare } from "./harm-process.ts";
 import { LABELS_MIN } from "./plan.ts";
 
 export type MetricSettings = {
@@ -44,6 +44,9 @@ export const metricDefaults = {
   burnInMs: 3 * 60_000,
   restartMs: 30 * 60_000,
 } as const satisfies Omit<MetricSettings, "plannedVariance">;
+
+/** What a restarted instance needs beside the settings. */
+export type MetricWatchState = { readonly whole: HarmProcessState; readonly segments: readonly HarmProcessState[] };
 
 export type SegmentLook = HarmLook & { readonly band: Band };
 
@@ -91,6 +94,16 @@ export class MetricWatch {
     const mixture = [{ share: 1, variance: SEGMENT_MIXTURE }];
     const own = { tolerated: Math.max(tolerated, perSegment), restartMs, mixture, least: SEGMENT_LEAST };
     this.#segments = segments.map((weight) => ({ weight, process: new HarmProcess(own) }));
+  }
+
+  state(): MetricWatchState {
+    return { whole: this.#whole.state(), segments: this.#segments.map(({ process }) => process.state()) };
+  }
+
+  restore({ whole, segments }: MetricWatchState): void {
+    this.#whole.restore(whole);
+    for (const [i, { process }] of this.#segments.entries())
+      if (segments[i] !== undefined) process.restore(segments[i]);
   }
 
   /** `sinceMs`: since the canary's start. `segments`: counts of each, as many as there are weights. Null during the burn-in,

@@ -43,6 +43,13 @@ export type CrossCheckLook = {
   readonly isHarmful: boolean;
 };
 
+/** What a restarted instance needs beside the settings. */
+export type CrossCheckState = {
+  readonly called: Uint8Array;
+  readonly looks: readonly CrossCheckLook[];
+  readonly due: number;
+};
+
 const DRAWS = 999;
 const DRAWS_MAX = 9_999;
 const LOOKS_MAX = 8;
@@ -88,6 +95,16 @@ export class CrossCheck {
     this.plannedMs = settings.plannedMs;
     this.draws = drawsFor(settings.alpha, settings.plannedMs.length);
     this.#called = new Uint8Array(this.draws + 1);
+  }
+
+  state(): CrossCheckState {
+    return { called: this.#called, looks: this.#looks, due: this.#due };
+  }
+
+  restore({ called, looks, due }: CrossCheckState): void {
+    this.#called.set(called);
+    this.#looks.splice(0, this.#looks.length, ...looks);
+    this.#due = due;
   }
 
   /** Those made so far: none after one that called the canary harmful. */

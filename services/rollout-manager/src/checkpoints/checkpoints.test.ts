@@ -1,0 +1,209 @@
+/** An instance that starts again, whatever became of the topics and of its checkpoints. */
+import { describe, expect, test } from "@jest/globals";
+import { topics } from "@tributary/contracts";
+import { hashOf } from "@tributary/kernel";
+import { followContext, MemoryKafka, silentTelemetry } from "@tributary/testing";
+import { at, forget, MINUTE, type Run, run, writtenBy } from "./checkpoints.test-kit.ts";
+import { Checkpoints, FORMAT } from "./checkpoints.ts";
+
+const END = 90;
+
+function kafkaOf(seed: number): MemoryKafka {
+  const kafka = new MemoryKafka({ now: () => at(END) });
+  writtenBy(kafka, seed, END);
+  return kafka;
+}
+
+/** Looks that differ from those of an instance that was never stopped. */
+const differing = ({ looks }: Run, whole: Run): readonly number[] =>
+  [...looks].filter(([minute, seen]) => seen !== whole.looks.get(minute)).map(([minute]) => minute);
+
+describe("an instance that was stopped", () => {
+  test.each([
+    [1, 30, 60],
+    [2, 45, 85],
+    [3, 11, 50],
+    [4, 70, 71],
+  ])(
+    "sees, with the topics' past deleted, what one sees that never was (seed %i, minute %i to %i)",
+    async (seed, stoppedAt, startedAt) => {
+      const whole = await run(kafkaOf(seed), { from: 5, until: END });
+      const kafka = kafkaOf(seed);
+      await run(kafka, { from: 5, until: stoppedAt });
+      forget(kafka, stoppedAt - 0.5);
+      const again = await run(kafka, { from: startedAt, until: END });
+      expect([...again.looks.keys()]).toEqual([...whole.looks.keys()].filter((minute) => minute > stoppedAt));
+      expect(differing(again, whole)).toEqual([]);
+      expect(again.looks.get(END)).toMatch(/"logHarm"/);
+      expect(again.looks.get(END)).toMatch(/"comparison":\{/);
+      // Control: on the topics alone it sees something else.
+      const without = await run(kafka, { from: startedAt, until: END, isWithout: true });
+      expect(differing(without, whole)).toContain(END);
+    },
+  );
+
+  test.each([1, 2])("by kill -9 continues from the last that it wrote in time (seed %i)", async (seed) => {
+    const whole = await run(kafkaOf(seed), { from: 5, until: END });
+    const kafka = kafkaOf(seed);
+    await run(kafka, { from: 5, until: 43, isStopped: false });
+    forget(kafka, 35);
+    const again = await run(kafka, { from: 80, until: END });
+    const [first] = [...again.looks.keys()];
+    expect(first).toBeGreaterThanOrEqual(39);
+    expect(first).toBeLessThanOrEqual(44);
+    expect(differing(again, whole)).toEqual([]);
+  });
+
+  test("several times, also in a row, is still the same", async () => {
+    const whole = await run(kafkaOf(5), { from: 5, until: END });
+    const kafka = kafkaOf(5);
+    for (const [from, until, isStopped] of [
+      [5, 20, true],
+      [21, 22, true],
+      [30, 50, false],
+      [51, 70, true],
+    ] as const) {
+      const part = await run(kafka, { from, until, isStopped });
+      expect(differing(part, whole)).toEqual([]);
+      if (isStopped) forget(kafka, until - 0.5);
+    }
+    expect(differing(await run(kafka, { from: 80, until: END }), whole)).toEqual([]);
+  });
+
+  test("counts and names what retention deleted after its checkpoint", async () => {
+    const kafka = kafkaOf(1);
+    await run(kafka, { from: 5, until: 30 });
+    forget(kafka, 50);
+    const { metrics } = await run(kafka, { from: 70, until: 75 });
+    expect(metrics).toMatch(/tributary_rollout_records_lost_total(\{\S*\})? [1-9]/);
+  });
+});
+
+/** Names and types of all that a state holds. */
+function shapeOf(value: unknown): unknown {
+  if (value instanceof Map)
+    return ["map", ...new Set([...value.values()].map((one) => JSON.stringify(shapeOf(one))))].sort();
+  if (value instanceof Set) return "set";
+  if (ArrayBuffer.isView(value)) return value.constructor.name;
+  if (Array.isArray(value)) return ["array", ...new Set(value.map((one) => JSON.stringify(shapeOf(one))))].sort();
+  if (typeof value !== "object" || value === null) return value === null ? "null" : typeof value;
+  return Object.entries(value)
+    .map(([name, one]) => [name, shapeOf(one)])
+    .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
+}
+
+/** Hash of the shape of a state, by format: whoever changes what a state holds raises FORMAT, and adds the new one here. */
+const shapes: Readonly<Record<number, number>> = { 1: 3_157_161_650 };
+
+test("a state that holds something else than before has another format", async () => {
+  const kafka = kafkaOf(1);
+  await run(kafka, { from: 5, until: 60 });
+  const [at, clock] = [0, { now: () => at, monotonicMs: () => at, sleep: async () => {} }];
+  const settings = {
+    epoch: 0,
+    propensityMean: 0.02,
+    everyMs: MINUTE,
+    sink: kafka,
+    clock,
+    telemetry: silentTelemetry(),
+  };
+  const checkpoints = new Checkpoints(settings);
+  const stop = new AbortController();
+  await (await checkpoints.follow(followContext(kafka, stop.signal))).caughtUp;
+  stop.abort();
+  expect(hashOf(JSON.stringify(shapeOf(await checkpoints.newest())))).toBe(shapes[FORMAT]);
+});
+
+describe("a checkpoint", () => {
+  const parts = (kafka: MemoryKafka) => kafka.records(topics.rolloutEvidence);
+  const startedAt = async (kafka: MemoryKafka, settings = {}) => {
+    const { looks, metrics } = await run(kafka, { from: 60, until: 62, settings });
+    return { first: [...looks.keys()][0], metrics };
+  };
+
+  test("that is half written is passed over, and the one before it taken", async () => {
+    const kafka = kafkaOf(1);
+    await run(kafka, { from: 5, until: 50 });
+    const before = await startedAt(kafka);
+    const copy = kafkaOf(1);
+    await run(copy, { from: 5, until: 50 });
+    const manifest = parts(copy).findLast(({ key }) => key?.endsWith("/manifest"));
+    copy.clean(topics.rolloutEvidence, ({ offset }) => offset !== manifest?.offset);
+    const after = await startedAt(copy);
+    expect(before.first).toBe(51);
+    expect(after.first).toBeGreaterThan(43);
+    expect(after.first).toBeLessThan(51);
+    expect(after.metrics).toMatch(/checkpoints_left_out_total\{.*why="damaged".*\} 1/);
+  });
+
+  test("of a moment that has not come yet, as by a wrong clock, is passed over", async () => {
+    const kafka = kafkaOf(1);
+    await run(kafka, { from: 5, until: 50 });
+    const manifest = parts(kafka).findLast(({ key }) => key?.endsWith("/manifest"));
+    const record = topics.rolloutEvidence.codec.decodeConfluent(manifest?.value as Buffer);
+    for (const { key, value } of parts(kafka)) {
+      const part = topics.rolloutEvidence.codec.decodeConfluent(value as Buffer);
+      if (part.generation !== record.generation) continue;
+      kafka.put(topics.rolloutEvidence, key as string, { ...part, generation: "ahead", at: at(END + 600) });
+    }
+    const { first } = await startedAt(kafka);
+    expect(first).toBeGreaterThan(43);
+    expect(first).toBeLessThan(51);
+  });
+
+  test("that is damaged is passed over, and the one before it taken", async () => {
+    const kafka = kafkaOf(1);
+    await run(kafka, { from: 5, until: 50 });
+    const part = parts(kafka).findLast(({ key }) => key?.endsWith("/0"));
+    const record = topics.rolloutEvidence.codec.decodeConfluent(part?.value as Buffer);
+    const chunk = Buffer.from(record.chunk);
+    chunk[100] = (chunk[100] as number) ^ 1;
+    kafka.put(topics.rolloutEvidence, part?.key as string, { ...record, chunk });
+    const { first, metrics } = await startedAt(kafka);
+    expect(first).toBeGreaterThan(43);
+    expect(first).toBeLessThan(51);
+    expect(metrics).toMatch(/checkpoints_left_out_total\{.*why="damaged".*\} 1/);
+  });
+
+  test("of another format, epoch or scale is left out, and named: the topics are read as ever", async () => {
+    for (const [why, settings] of [
+      ["scale", { epoch: 1 }],
+      ["scale", { propensityMean: 0.5 }],
+    ] as const) {
+      const kafka = kafkaOf(1);
+      await run(kafka, { from: 5, until: 50 });
+      const { first, metrics } = await startedAt(kafka, settings);
+      expect(first).toBe(10);
+      expect(metrics).toMatch(new RegExp(`checkpoints_left_out_total\\{.*why="${why}".*\\} [1-9]`));
+    }
+    const kafka = kafkaOf(1);
+    await run(kafka, { from: 5, until: 50 });
+    for (const { key, value } of parts(kafka)) {
+      const record = topics.rolloutEvidence.codec.decodeConfluent(value as Buffer);
+      kafka.put(topics.rolloutEvidence, key as string, { ...record, format: 99 });
+    }
+    const { first, metrics } = await startedAt(kafka);
+    expect(first).toBe(10);
+    expect(metrics).toMatch(/checkpoints_left_out_total\{.*why="format".*\} [1-9]/);
+  });
+
+  test("of two writers at once is whole, of one of them", async () => {
+    const whole = await run(kafkaOf(1), { from: 5, until: END });
+    const kafka = kafkaOf(1);
+    const both = [run(kafka, { from: 5, until: 50 }), run(kafka, { from: 5, until: 50 })];
+    await Promise.all(both);
+    expect(differing(await run(kafka, { from: 80, until: END }), whole)).toEqual([]);
+  });
+
+  test("is written at most every interval, by one instance, into two slots in turn", async () => {
+    const kafka = kafkaOf(1);
+    await run(kafka, { from: 5, until: 50, isStopped: false });
+    const manifests = parts(kafka).filter(({ key }) => key?.endsWith("/manifest"));
+    expect(manifests.length).toBeGreaterThan(6);
+    expect(manifests.length).toBeLessThanOrEqual((50 - 5) / 5);
+    for (const [i, { key }] of manifests.entries()) expect(key).toBe(`${i % 2 === 0 ? "a" : "b"}/manifest`);
+    const atOf = (value: Buffer | null) => topics.rolloutEvidence.codec.decodeConfluent(value as Buffer).at;
+    for (const [i, { value }] of manifests.slice(1).entries())
+      expect(atOf(value) - atOf(manifests[i]?.value ?? null)).toBeGreaterThanOrEqual(5 * MINUTE);
+  });
+});
