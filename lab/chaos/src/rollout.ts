@@ -61,15 +61,15 @@ control without checkpoints.`,
         { title: "a good model", name: "good", story: goodStory, kinds: GOOD, acting: ["step-started", "aborted"] },
         { title: "a bad model", name: "bad", story: badStory, kinds: BAD, acting: ["aborted"] },
       ]),
-      () => restarted(stage, false, paused),
-      () => restarted(stage, true, paused),
+      () => restarted(stage, false, undecided),
+      () => restarted(stage, true, undecided),
       () => crossed(stage, false, crossedStory),
       () => crossed(stage, true, crossedStory),
     ]);
   },
 };
 
-const specOf = (version: string, steps: readonly object[]): object => ({
+const specOf = (version: string, steps: readonly object[], spec: object = {}): object => ({
   apiVersion: "tributary.dev/v1",
   kind: "ModelRollout",
   metadata: { name: "chaos" },
@@ -80,6 +80,7 @@ const specOf = (version: string, steps: readonly object[]): object => ({
     burnIn: "1s",
     pacing: { devicesPerMinute: 60_000 },
     progressDeadline: "60s",
+    ...spec,
   },
 });
 
@@ -118,13 +119,14 @@ const badStory: Story = async (world) => {
   ];
 };
 
-/** A canary that is compared for as long as it is paused, and then undone. */
-const paused: Compared = {
+/** A canary that cannot be decided for as long as it is compared, and then undone. */
+const undecided: Compared = {
   of: "rollouts",
   start: async (world) => {
-    const steps = [{ setWeight: 10 }, { pause: {} }, { analysis: { duration: "90s" } }, { setWeight: 100 }];
-    const { uid } = await create(world, specOf("2", steps));
-    await world.until(uid, "its pause", ({ phase }) => phase === "PAUSED", 60_000);
+    const steps = [{ setWeight: 10 }, { analysis: { duration: "30m" } }, { setWeight: 100 }];
+    const metrics = [{ name: "deadline-met", alpha: 0.0001, tolerated: 0, margin: 0.0001 }];
+    const { uid } = await create(world, specOf("2", steps, { metrics }));
+    await world.until(uid, "its analysis", ({ analysis }) => analysis === "RUNNING", 60_000);
     return uid;
   },
   end: async (world, uid) => {

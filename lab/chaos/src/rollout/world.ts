@@ -144,7 +144,8 @@ export class World {
     const { json } = await this.ask("GET", `/${of}/${uid}`, undefined, instance);
     const evidence = (json as { readonly evidence: { readonly at?: number; readonly sinceMs?: number } | null })
       .evidence;
-    return evidence === null ? null : { look: evidence.at ?? evidence.sinceMs ?? 0, text: JSON.stringify(evidence) };
+    const look = evidence?.at ?? evidence?.sinceMs;
+    return look === undefined ? null : { look, text: JSON.stringify(evidence) };
   }
 
   /** Resolves when it runs again. */

@@ -23,7 +23,8 @@ export const MINUTE = 60_000;
 /** Midnight, so that days change in a longer story. */
 export const T0 = 20_000 * 24 * 60 * MINUTE;
 export const at = (minute: number): Instant => T0 + minute * MINUTE;
-const CREATED = 10.25;
+/** When the rollout and the experiment are. */
+export const CREATED = 10.25;
 const DEVICES = 20;
 const [candidate, stable] = ["1b".repeat(32), "0a".repeat(32)];
 const versions = ["a0".repeat(32), "b1".repeat(32)] as const;
@@ -225,6 +226,7 @@ export async function run(
       do for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
       while (checkpoints.isWriting);
       now += ms;
+      read();
     },
   };
   const telemetry = silentTelemetry();
@@ -256,7 +258,6 @@ export async function run(
   await followed.caughtUp;
   const look = controller.look.bind(controller);
   controller.look = (moment) => {
-    read();
     look(moment);
     const proposed = [...controller.propose(moment), ...controller.experiments.propose(moment)];
     const seen = [controller.evidence(uids.rollout), controller.experiments.evidence(uids.experiment), proposed];

@@ -3,7 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
 import { hashOf } from "@tributary/kernel";
 import { followContext, MemoryKafka, silentTelemetry } from "@tributary/testing";
-import { at, forget, MINUTE, type Run, run, writtenBy } from "./checkpoints.test-kit.ts";
+import { at, CREATED, forget, MINUTE, type Run, run, writtenBy } from "./checkpoints.test-kit.ts";
 import { Checkpoints, FORMAT } from "./checkpoints.ts";
 
 const END = 90;
@@ -68,6 +68,19 @@ describe("an instance that was stopped", () => {
       if (isStopped) forget(kafka, until - 0.5);
     }
     expect(differing(await run(kafka, { from: 80, until: END }), whole)).toEqual([]);
+  });
+
+  test("before an experiment was created sees it as one that was there", async () => {
+    const whole = await run(kafkaOf(5), { from: 5, until: END });
+    const kafka = kafkaOf(5);
+    await run(kafka, { from: 5, until: 8 });
+    forget(kafka, 7.5);
+    const { looks } = await run(kafka, { from: 40, until: END });
+    const experiment = (seen: string | undefined) => JSON.parse(seen ?? "[]")[1];
+    // What the log holds by now is known here from the start.
+    for (const [minute, seen] of looks)
+      if (minute > CREATED) expect([minute, experiment(seen)]).toEqual([minute, experiment(whole.looks.get(minute))]);
+    expect(experiment(looks.get(END)).arms[1].comparison).not.toBeNull();
   });
 
   test("counts and names what retention deleted after its checkpoint", async () => {
