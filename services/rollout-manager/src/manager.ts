@@ -109,7 +109,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
 
   constructor(options: ManagerOptions) {
     const { config, slices, sink, clock, random, telemetry } = options;
-    const { epoch, limits, judge, updates, defaults, modelRegistry: access } = config;
+    const { epoch, limits, judge, updates, defaults, checkpoints, modelRegistry: access } = config;
     const { fleet, models } = this;
     this.#options = options;
     const metrics = new FleetMetrics({ devicesMax: limits.devicesMax });
@@ -140,8 +140,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     this.status = rolloutStatus(controller, models, publishing);
     this.experimentStatus = experimentStatus(controller, this.policies, publishing);
     const { propensityMean } = judge;
-    const { everyMs } = config.checkpoints;
-    this.#checkpoints = new Checkpoints({ epoch, propensityMean, everyMs, sink, clock, telemetry });
+    this.#checkpoints = new Checkpoints({ epoch, propensityMean, ...checkpoints, sink, clock, telemetry });
     this.#watch = new Watch({
       controller,
       checkpoints: this.#checkpoints,
