@@ -11,6 +11,7 @@ import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { classesJudged, classWorldWords, minuteBy } from "./judge/classes.ts";
 import { type Crossed, crossChecked, FEW } from "./judge/cross-check.ts";
 import { calm, Fleet, type World } from "./judge/fleet.ts";
+import { GroupSequential, logarithmic, looksUntil, obrienFleming } from "./judge/group-sequential.ts";
 import { ArgoLike, type Judge, KayentaLike, PeekedZTest } from "./judge/others.ts";
 import { pictureOf } from "./judge/picture.ts";
 import { canaryCells } from "./labels/cells.ts";
@@ -42,6 +43,13 @@ const bounds = {
     ],
     0.05: [[0.9, 6]],
   },
+  "group-sequential": {
+    0.01: [
+      [0.5, 12],
+      [0.9, 35],
+    ],
+    0.05: [[0.9, 6]],
+  },
   production: {
     0.01: [
       [0.5, 45],
@@ -51,7 +59,19 @@ const bounds = {
   },
 } as const;
 
-const JUDGES = ["strict", "production", "half weight", "peeked z-test", "Kayenta-like", "Argo-like"] as const;
+const JUDGES = [
+  "strict",
+  "production",
+  "half weight",
+  "group-sequential",
+  "O'Brien-Fleming",
+  "peeked z-test",
+  "Kayenta-like",
+  "Argo-like",
+] as const;
+/** Minutes after which the group-sequential tests end. */
+const GROUP_MINUTES = 60;
+const GROUP_ALPHA = 0.05;
 type JudgeName = (typeof JUDGES)[number];
 /** Minute of the rollback; null: none in six hours. */
 export type Minutes = readonly (number | null)[];
@@ -63,6 +83,7 @@ export const judge: Bench = {
   strict        always-valid test, the device as unit, alpha 5 %, no harm tolerated, no restarts
   production    the defaults: alpha ${metricDefaults.alpha}, ${100 * metricDefaults.tolerated} points tolerated, burn-in 3 min, restarted every 30 min
   half weight   production where classes and sites are judged as well, and show nothing: the whole has half of the weight
+  group-seq.    looks fixed beforehand, all of 5 % spent in ${GROUP_MINUTES} minutes: as much for each doubling of the time, or as O'Brien and Fleming
   others        a z-test at every look; Kayenta's Mann-Whitney on an hour; Argo's failureLimit 3
   cross-check   re-randomisation beside production, on ${FEW.devices} devices of which ${FEW.canaries} are canary: with few the bound leans most on rates near normal
   by class      the whole and each class, merged, beside the whole alone: ${classWorldWords}
@@ -89,7 +110,7 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
     ...JUDGES.map((j) => [0.5, 0.9].map((q) => minuteBy(of(name)[j], q) ?? "never").join(" / ")),
   ]);
   const gates: Gate[] = nulls.flatMap(({ name }) =>
-    (["strict", "production", "half weight"] as const).map((j): Gate => {
+    (["strict", "production", "half weight", "group-sequential"] as const).map((j): Gate => {
       const hits = of(name)[j].filter((minute) => minute !== null).length;
       // Few runs cannot show a rate of 5 %: then the gate is that they do not refute it.
       const rate = isLong ? hits / runs : clopperPearson(hits, runs, 0.98).lower;
@@ -150,8 +171,8 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
 function soonGates(minutesOf: (name: string, judge: JudgeName) => Minutes): Gate[] {
   const gates: Gate[] = [];
   for (const { name, harm } of harms) {
-    for (const j of ["strict", "production", "half weight"] as const) {
-      for (const [share, minutes] of bounds[j === "strict" ? j : "production"][harm]) {
+    for (const j of ["strict", "production", "half weight", "group-sequential"] as const) {
+      for (const [share, minutes] of bounds[j === "half weight" ? "production" : j][harm]) {
         const found = minuteBy(minutesOf(name, j), share);
         gates.push({
           name: `${name}: ${j} rolls ${100 * share} % back within ${minutes} min`,
@@ -198,14 +219,21 @@ async function watched(world: World, runs: number, seed: number): Promise<Record
 
 function watchedOnce(world: World, seed: number): Record<JudgeName, number | null> {
   const fleet = new Fleet(world, seededRandom(seed));
-  const planned = plannedVariance({
-    canaries: world.canaries,
-    controls: world.devices - world.canaries,
-    rate: world.accuracy,
-    frames: 30 * world.framesPerMinute,
-    // What a day of frames leaves unexplained.
-    deviceSd: Math.sqrt((world.accuracy * (1 - world.accuracy)) / (1_440 * world.framesPerMinute)),
-  });
+  const plannedAt = (minutes: number) =>
+    plannedVariance({
+      canaries: world.canaries,
+      controls: world.devices - world.canaries,
+      rate: world.accuracy,
+      frames: minutes * world.framesPerMinute,
+      // What a day of frames leaves unexplained.
+      deviceSd: Math.sqrt((world.accuracy * (1 - world.accuracy)) / (1_440 * world.framesPerMinute)),
+    });
+  const planned = plannedAt(30);
+  const plannedMs = looksUntil(3, GROUP_MINUTES);
+  const groups = {
+    "group-sequential": new GroupSequential({ plannedMs, spending: logarithmic(GROUP_ALPHA, 3 / GROUP_MINUTES) }),
+    "O'Brien-Fleming": new GroupSequential({ plannedMs, spending: obrienFleming(GROUP_ALPHA) }),
+  };
   const strict = new MetricWatch({
     ...metricDefaults,
     alpha: 0.05,
@@ -213,11 +241,11 @@ function watchedOnce(world: World, seed: number): Record<JudgeName, number | nul
     margin: null,
     burnInMs: 0,
     restartMs: Number.POSITIVE_INFINITY,
-    plannedVariance: planned,
+    plannedVariance: plannedAt(12),
   });
   const production = new MetricWatch({ ...metricDefaults, plannedVariance: planned });
   const half = new MetricWatch({ ...metricDefaults, plannedVariance: planned, segments: [0.5] });
-  const others: Readonly<Record<Exclude<JudgeName, "strict" | "production" | "half weight">, Judge>> = {
+  const others: Readonly<Record<"peeked z-test" | "Kayenta-like" | "Argo-like", Judge>> = {
     "peeked z-test": new PeekedZTest(),
     "Kayenta-like": new KayentaLike(),
     "Argo-like": new ArgoLike(),
@@ -226,6 +254,8 @@ function watchedOnce(world: World, seed: number): Record<JudgeName, number | nul
     strict: null,
     production: null,
     "half weight": null,
+    "group-sequential": null,
+    "O'Brien-Fleming": null,
     "peeked z-test": null,
     "Kayenta-like": null,
     "Argo-like": null,
@@ -237,7 +267,14 @@ function watchedOnce(world: World, seed: number): Record<JudgeName, number | nul
       ["production", production],
       ["half weight", half],
     ] as const) {
-      if (found[name] === null && watch.look(minute * 60_000, fleet, [NOTHING])?.isHarmful) found[name] = minute;
+      if (name !== "strict" && found[name] !== null) continue;
+      const look = watch.look(minute * 60_000, fleet, [NOTHING]);
+      if (look?.isHarmful) found[name] ??= minute;
+      if (name !== "strict") continue;
+      for (const [of, group] of Object.entries(groups) as [keyof typeof groups, GroupSequential][]) {
+        group.look(minute * 60_000, look?.comparison ?? null);
+        if (group.isHarmful) found[of] ??= minute;
+      }
     }
     for (const [name, other] of Object.entries(others) as [keyof typeof others, Judge][]) {
       if (found[name] === null && other.look(pooled)) found[name] = minute;

@@ -367,7 +367,7 @@ export class Experiments {
         arm.found ??= { arm: arm.name, verdict, because, logs: logsOf(arm.look), lookedAt: now }; // X3
       }
     }
-    tracked.held = unlike ?? missing;
+    tracked.held = ratio.isMismatch ? MISMATCH : (missing ?? unlike);
   }
 
   /** `endsAt`: null while it goes on. */
