@@ -44,6 +44,9 @@ export type FleetDraw = {
   truth: { accuracy: number[]; frameAccuracy: number[]; escalated: number[]; late: number[] };
 };
 
+/** A test looks globals up slowly, in a context of its own. */
+const { abs, ceil, cos, exp, hypot, log, max, min, PI, round, sin, sqrt } = Math;
+const whole = Math.floor;
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 const [floor, ceiling] = [0.05, 0.97];
@@ -53,41 +56,39 @@ const lateSpread = 0.8;
 
 /** The standard normal distribution function, to 1e-7 (Abramowitz and Stegun, 7.1.26). */
 function phi(x: number): number {
-  const t = 1 / (1 + 0.2316419 * Math.abs(x));
+  const t = 1 / (1 + 0.2316419 * abs(x));
   const poly = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
-  const tail = 0.3989422804 * Math.exp(-0.5 * x * x) * poly;
+  const tail = 0.3989422804 * exp(-0.5 * x * x) * poly;
   return x > 0 ? 1 - tail : tail;
 }
 
-const clamp = (x: number, low: number, high: number) => Math.max(low, Math.min(high, x));
+const clamp = (x: number, low: number, high: number) => max(low, min(high, x));
 const rightAt = (ease: number) => floor + (ceiling - floor) * phi(ease);
 
 /** Normal, Poisson, binomial and weighted draws from one source; large counts are normal to within rounding. */
 function drawing(random: Random) {
-  let spare = Number.NaN;
+  let spare: number | undefined;
   const normal = () => {
-    if (!Number.isNaN(spare)) {
+    if (spare !== undefined) {
       const z = spare;
-      spare = Number.NaN;
+      spare = undefined;
       return z;
     }
-    const r = Math.sqrt(-2 * Math.log(1 - random()));
-    const angle = 2 * Math.PI * random();
-    spare = r * Math.sin(angle);
-    return r * Math.cos(angle);
+    const r = sqrt(-2 * log(1 - random()));
+    const angle = 2 * PI * random();
+    spare = r * sin(angle);
+    return r * cos(angle);
   };
   const poisson = (mean: number) => {
-    if (mean > 50) return Math.max(0, Math.round(mean + Math.sqrt(mean) * normal()));
+    if (mean > 50) return max(0, round(mean + sqrt(mean) * normal()));
     let count = 0;
-    for (let left = random(), limit = Math.exp(-mean); left > limit; left *= random()) count++;
+    for (let left = random(), limit = exp(-mean); left > limit; left *= random()) count++;
     return count;
   };
   const binomial = (n: number, p: number): number => {
     if (p > 0.5) return n - binomial(n, 1 - p);
     const mean = n * p;
-    return mean > 20
-      ? clamp(Math.round(mean + Math.sqrt(mean * (1 - p)) * normal()), 0, n)
-      : Math.min(n, poisson(mean));
+    return mean > 20 ? clamp(round(mean + sqrt(mean * (1 - p)) * normal()), 0, n) : min(n, poisson(mean));
   };
   const pick = (weighted: { share: number }[]) => {
     let left = random();
@@ -112,7 +113,7 @@ function worldOf(scenario: Scenario, draws: Draws) {
   const shockOfDay = Float64Array.from({ length: hours / 24 }, () => shock.daySd * draws.normal());
   const shocks = Float64Array.from(
     { length: hours },
-    (_, hour) => (shockOfDay[Math.floor(hour / 24)] as number) + shock.cycle * Math.sin((Math.PI * hour) / 12),
+    (_, hour) => (shockOfDay[whole(hour / 24)] as number) + shock.cycle * sin((PI * hour) / 12),
   );
   const easeMean = scenario.skill + mean(kinds, (kind) => kind.shift);
   const withinVariance = scenario.deviceSd ** 2 + scenario.frameSd ** 2 + burst.sd ** 2;
@@ -120,14 +121,14 @@ function worldOf(scenario: Scenario, draws: Draws) {
   const variance = withinVariance + kindVariance + shock.cycle ** 2 / 2 + shock.daySd ** 2;
   const classMean = mean(classes, ({ shift }) => shift);
   const classVariance = mean(classes, ({ shift }) => (shift - classMean) ** 2);
-  const hardBelow = easeMean + classMean + hardZ * Math.sqrt(variance + classVariance);
+  const hardBelow = easeMean + classMean + hardZ * sqrt(variance + classVariance);
   const isHard = (ease: number) => clamp(0.5 + (hardBelow - ease) / 0.5, 0, 1);
   const isEasy = (ease: number) => clamp(0.5 + (ease - easeMean - classMean) / 0.5, 0, 1);
   return {
     shocks,
     firstHour: -24 * scenario.daysBefore,
     easeMean,
-    withinSd: Math.sqrt(withinVariance),
+    withinSd: sqrt(withinVariance),
     variance,
     isHard,
     isEasy,
@@ -140,7 +141,7 @@ function modelOf(scenario: Scenario, plan: ArmPlan, world: World, draws: Draws) 
   const { noiseSd, scale } = plan.confidence ?? { noiseSd: 0.7, scale: 1 };
   const { classes, sampling } = scenario;
   const trust = world.variance / (world.variance + noiseSd ** 2);
-  const widening = Math.sqrt(1 + world.variance * (1 - trust));
+  const widening = sqrt(1 + world.variance * (1 - trust));
   /** The expected chance of being right, given an ease seen through noise; then the logit is stretched. */
   const confidence = (seen: number, trueClass: number) => {
     const centre = world.easeMean + (classes[trueClass]?.shift ?? 0);
@@ -164,21 +165,22 @@ function modelOf(scenario: Scenario, plan: ArmPlan, world: World, draws: Draws) 
   };
   /** The ease seen below which a frame of each class is escalated, by bisection of the confidence. */
   const escalatedBelow = classes.map((_, trueClass) => {
-    let [low, high] = [-20, plan.threshold === undefined ? -20 : 20];
+    if (plan.threshold === undefined) return Number.NEGATIVE_INFINITY;
+    let [low, high] = [-20, 20];
     for (let i = 0; i < 50; i++) {
       const middle = (low + high) / 2;
-      if (confidence(middle, trueClass) < (plan.threshold ?? 0)) low = middle;
+      if (confidence(middle, trueClass) < plan.threshold) low = middle;
       else high = middle;
     }
     return low;
   });
   const labelChance = (ease: number) => 1 - (1 - (plan.hardLabelChance ?? 1)) * world.isHard(ease);
-  const uncertainty = (q: number) => Math.sqrt(q * (1 - q));
+  const uncertainty = (q: number) => sqrt(q * (1 - q));
   /** A pilot of the population gives the mean uncertainty, then the share of candidates that become labels. */
   const pilot = Array.from({ length: pilotFrames }, () => {
     const kind = scenario.kinds[draws.pick(scenario.kinds)] as DeviceKind;
     const trueClass = draws.pick(classes);
-    const shock = world.shocks[Math.floor(draws.random() * world.shocks.length)] as number;
+    const shock = world.shocks[whole(draws.random() * world.shocks.length)] as number;
     const ease =
       scenario.skill + kind.shift + (classes[trueClass]?.shift ?? 0) + shock + world.withinSd * draws.normal();
     return { kind, ease, q: confidence(ease + noiseSd * draws.normal(), trueClass) };
@@ -187,7 +189,7 @@ function modelOf(scenario: Scenario, plan: ArmPlan, world: World, draws: Draws) 
     pilot.reduce((sum, frame) => sum + value(frame), 0);
   const uncertaintyMean = sumOver(({ kind, q }) => kind.frames * uncertainty(q)) / sumOver(({ kind }) => kind.frames);
   const piOf = (u: number) =>
-    sampling.isEqual ? sampling.budget : Math.max(sampling.piMin, Math.min(1, (sampling.budget * u) / uncertaintyMean));
+    sampling.isEqual ? sampling.budget : max(sampling.piMin, min(1, (sampling.budget * u) / uncertaintyMean));
   const propensity = (q: number) => piOf(uncertainty(q));
   const piMax = piOf(0.5);
   const accepted =
@@ -199,7 +201,7 @@ type Model = ReturnType<typeof modelOf>;
 
 /** Cloud answers are late more often in the hours in which frames are hard. */
 const cloudLate = (scenario: Scenario, hour: number, lateTimes: number) =>
-  scenario.cloud.late * lateTimes * (1 - 0.5 * Math.sin((Math.PI * hour) / 12));
+  scenario.cloud.late * lateTimes * (1 - 0.5 * sin((PI * hour) / 12));
 
 /** The expectations of an arm over the population's devices and all frames, by quadrature over the ease within an hour. */
 function truthOf(scenario: Scenario, world: World, model: Model) {
@@ -212,7 +214,7 @@ function truthOf(scenario: Scenario, world: World, model: Model) {
       for (const [trueClass, { share, shift }] of scenario.classes.entries())
         for (let z = -5; z <= 5; z += step) {
           const ease = scenario.skill + kind.shift + shift + shock + world.withinSd * z;
-          const weight = (kind.share * share * step * 0.3989422804 * Math.exp(-0.5 * z * z)) / (24 * scenario.days);
+          const weight = (kind.share * share * step * 0.3989422804 * exp(-0.5 * z * z)) / (24 * scenario.days);
           const escalated = phi(((model.escalatedBelow[trueClass] as number) - ease) / model.noiseSd);
           const right =
             (1 - escalated) * model.edgeRight(ease, trueClass, hour * hourMs, 0) +
@@ -230,7 +232,8 @@ function truthOf(scenario: Scenario, world: World, model: Model) {
 /** The effect and the class of each burst of one device at a time, drawn when first asked for. */
 function burstsOf(scenario: Scenario, draws: Draws) {
   const windowMs = scenario.burst.minutes * 60_000;
-  const count = Math.ceil(((scenario.days + scenario.daysBefore) * dayMs) / windowMs);
+  const count = ceil(((scenario.days + scenario.daysBefore) * dayMs) / windowMs);
+  const isDrawn = new Uint8Array(count);
   const effects = new Float64Array(count);
   const classes = new Int32Array(count);
   let current: Device;
@@ -241,11 +244,12 @@ function burstsOf(scenario: Scenario, draws: Draws) {
     classOf,
     enter: (device: Device) => {
       current = device;
-      effects.fill(Number.NaN);
+      isDrawn.fill(0);
     },
     at: (ms: number) => {
-      const window = Math.floor((ms + scenario.daysBefore * dayMs) / windowMs);
-      if (Number.isNaN(effects[window])) {
+      const window = whole((ms + scenario.daysBefore * dayMs) / windowMs);
+      if (isDrawn[window] === 0) {
+        isDrawn[window] = 1;
         effects[window] = scenario.burst.sd * draws.normal();
         classes[window] = classOf(current);
       }
@@ -272,12 +276,12 @@ function drawLabels(
     throw new Error(`${scenario.name}: a device has fewer drawn frames than labels; raise framesADay`);
   for (let visits = draws.poisson((aDay * (toMs - fromMs)) / dayMs / labels.cluster); visits > 0; visits--) {
     const visit = fromMs + draws.random() * (toMs - fromMs);
-    const start = Math.floor(visit / bursts.windowMs) * bursts.windowMs;
+    const start = whole(visit / bursts.windowMs) * bursts.windowMs;
     for (let left = 1 + draws.poisson(labels.cluster - 1); left > 0; left--) {
-      const at = Math.floor(labels.cluster > 1 ? start + draws.random() * bursts.windowMs : visit);
+      const at = whole(labels.cluster > 1 ? start + draws.random() * bursts.windowMs : visit);
       const shared = bursts.at(at);
       const trueClass = draws.random() < burst.sameClass ? shared.class : bursts.classOf(device);
-      const shock = world.shocks[Math.floor(at / hourMs) - world.firstHour] as number;
+      const shock = world.shocks[whole(at / hourMs) - world.firstHour] as number;
       const ease =
         scenario.skill +
         device.offset +
@@ -294,10 +298,9 @@ function drawLabels(
         ? rightAt(ease + scenario.cloud.gain)
         : model.edgeRight(ease, trueClass, at, device.delta);
       const times = 1 + (delay.hardTimes - 1) * world.isHard(ease);
-      const arrives =
-        at + Math.min(14 * dayMs, delay.minutes * 60_000 * times * Math.exp(delay.sigma * draws.normal()));
+      const arrives = at + min(14 * dayMs, delay.minutes * 60_000 * times * exp(delay.sigma * draws.normal()));
       const batchMs = labels.batchHours * hourMs;
-      const labelledAt = Math.ceil(batchMs > 0 ? Math.ceil(arrives / batchMs) * batchMs : arrives);
+      const labelledAt = ceil(batchMs > 0 ? ceil(arrives / batchMs) * batchMs : arrives);
       frames.push({ device: index, at, labelledAt, pi, q, isRight: draws.random() < right, trueClass });
     }
   }
@@ -314,7 +317,7 @@ function countLanes(
 ) {
   const { classes, burst, cloud, classFocus } = scenario;
   const perHour = (scenario.framesADay * device.kind.frames) / 24;
-  const sd = Math.hypot(scenario.frameSd, model.noiseSd);
+  const sd = hypot(scenario.frameSd, model.noiseSd);
   const shareOf = (trueClass: number, ease: number) =>
     phi(((model.escalatedBelow[trueClass] as number) - (classes[trueClass]?.shift ?? 0) - ease) / sd);
   for (let hour = 0; hour < 24 * scenario.days; hour++) {
@@ -368,7 +371,7 @@ function drawArm(setting: Setting, plan: ArmPlan, model: Model, modelBefore: Mod
   }
   frames.sort((a, b) => a.labelledAt - b.labelledAt);
   const lanesAt = (ms: number) => {
-    const hour = clamp(Math.floor(ms / hourMs), 0, hours);
+    const hour = clamp(whole(ms / hourMs), 0, hours);
     const row = (counts: Float64Array) => counts.slice(hour * devices, (hour + 1) * devices);
     return { frames: row(lanes.frames), escalated: row(lanes.escalated), late: row(lanes.late) };
   };
