@@ -1,9 +1,9 @@
-/** Another method: a group-sequential test of harm, for a comparison whose end is known. It has a few looks at moments fixed beforehand, at each of which the
- * estimate is held against a bound that spends a part of alpha (Lan & DeMets 1983; Jennison & Turnbull 2000, chapter 7). It knows when it ends, so it
- * spends all of alpha by then, where a test that may be looked at for ever keeps most of it; and harm that starts after its end it does not see.
+/** Another method: a group-sequential test of harm, for a comparison whose end is known. It has a few looks at moments fixed beforehand; at each the
+ * estimate is compared with a bound that spends a part of alpha (Lan & DeMets 1983; Jennison & Turnbull 2000, chapter 7). It knows when it ends, so it
+ * spends all of alpha by then, where a test that has no end keeps most of it; and harm that starts after its end it does not see.
  *
  * The standardised estimates at the looks are those of a Brownian motion at its information, 1/variance. What has not crossed a bound
- * by the look before is carried on as a density on a grid, and the next bound is where the share to be spent lies above it. An estimate with few
+ * by the look before is carried on as a density on a grid, and the next bound is where as much is above it as is to be spent. An estimate with few
  * degrees of freedom is taken to the normal scale by its p-value. */
 import { type MetricLook, pOfOneLook } from "@tributary/rollouts/judge";
 import { normalCdf, normalQuantile } from "@tributary/statistics";
@@ -68,7 +68,7 @@ export class GroupSequential {
   }
 }
 
-/** The bound above which lies what is to be spent, on the normal scale, and what does not cross it. */
+/** The bound above which there is as much as is to be spent, on the normal scale, and what does not cross it. */
 function carried(
   before: Density | null,
   information: number,
