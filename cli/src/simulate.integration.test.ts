@@ -201,7 +201,7 @@ ${more}`;
       code: 0,
       text: expect.stringContaining("Expected winner: edge-only (the labels show it)."),
     });
-    expect(dear.text).toMatch(/edge-only .*adopt, about \d+ (hours|days)/);
+    expect(dear.text).toMatch(/edge-only .*adopt, about \d+ (hours?|days?)/);
   });
 
   test("what cannot be planned is refused, with the arm and the fix", async () => {

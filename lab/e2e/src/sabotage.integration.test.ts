@@ -33,6 +33,7 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
     "RunsSink of services/trainer/dist/sinks.js",
     "TrainerEffects of services/trainer/dist/runs/effects.js",
   ],
+  "no-checkpoints": [rolloutManager, "Checkpoints of services/rollout-manager/dist/checkpoints/checkpoints.js"],
   "wrong-clock": [agent],
   "moving-name": [router],
   "apply-while-driving": [lightDevices, "Updater of edge/agent/dist/updates/updater.js"],

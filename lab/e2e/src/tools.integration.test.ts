@@ -44,7 +44,8 @@ describe("given a machine on which something is missing", () => {
 describe("given a change in one package", () => {
   const testsOf = (file: string): string[] => {
     const args = ["node_modules/nx/dist/bin/nx.js", "affected", "-t", "test", `--files=${file}`, "--graph=stdout"];
-    const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: repositoryRoot, encoding: "utf8" });
+    const options = { cwd: repositoryRoot, encoding: "utf8", maxBuffer: 2 ** 26 } as const; // It prints the graph of all packages.
+    const { stdout, stderr } = spawnSync(process.execPath, args, options);
     if (!stdout.startsWith("{")) throw new Error(stdout + stderr);
     const { tasks } = JSON.parse(stdout) as { tasks: { tasks: Record<string, object> } };
     return Object.keys(tasks.tasks).filter((task) => task.endsWith(":test"));
