@@ -72,6 +72,8 @@ export type ManagerOptions = {
   /** A reader of its own: reading a slice would otherwise wait for the long polls of followed topics. */
   readonly slices: PartitionReader;
   readonly sink: RecordSink;
+  /** Of checkpoints, which are large, and not worth a wait at the end. Default: `sink`. */
+  readonly checkpointSink?: RecordSink;
   readonly clock: Clock;
   /** M7; by default never. */
   readonly isClockOff?: () => boolean;
@@ -109,7 +111,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
 
   constructor(options: ManagerOptions) {
     const { config, slices, sink, clock, random, telemetry } = options;
-    const { epoch, limits, judge, updates, defaults, checkpoints, modelRegistry: access } = config;
+    const { epoch, limits, judge, updates, defaults, modelRegistry: access } = config;
     const { fleet, models } = this;
     this.#options = options;
     const metrics = new FleetMetrics({ devicesMax: limits.devicesMax });
@@ -139,8 +141,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     const publishing = { epoch, sink, clock, everyMs: limits.statusEveryMs };
     this.status = rolloutStatus(controller, models, publishing);
     this.experimentStatus = experimentStatus(controller, this.policies, publishing);
-    const { propensityMean } = judge;
-    this.#checkpoints = new Checkpoints({ epoch, propensityMean, ...checkpoints, sink, clock, telemetry });
+    this.#checkpoints = checkpointsOf(options);
     this.#watch = new Watch({
       controller,
       checkpoints: this.#checkpoints,
@@ -456,4 +457,10 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     const settings = settingsThatDiffer(this.#options.config);
     return { ...change, evidence: { ...change.evidence, settings } } as LogEvent["change"];
   }
+}
+
+function checkpointsOf({ config, checkpointSink, sink, clock, telemetry }: ManagerOptions): Checkpoints {
+  const { epoch, judge, checkpoints } = config;
+  const { propensityMean } = judge;
+  return new Checkpoints({ ...checkpoints, epoch, propensityMean, sink: checkpointSink ?? sink, clock, telemetry });
 }

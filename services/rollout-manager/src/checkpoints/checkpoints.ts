@@ -21,7 +21,8 @@ import { CheckpointTopic } from "./checkpoint-topic.ts";
 /** Raise it with every change of what a state holds or means. */
 export const FORMAT = 1;
 const OTHERS_WAIT = 1.5;
-const LAST_MS_MAX = 10_000;
+/** Containers are given 10 s to stop, and Kafka may be stopping as well. */
+const LAST_MS_MAX = 3_000;
 
 /** As of the look at `at`. */
 export type Checkpoint = { readonly at: Instant; readonly evidence: EvidenceState; readonly fold: MetricsFoldState };
