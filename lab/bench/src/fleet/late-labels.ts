@@ -50,6 +50,8 @@ export type LateLabelCosts = readonly Size[];
 /** `usedBytes`: of heap and arrays. */
 export async function lateLabelCosts(usedBytes: () => number): Promise<LateLabelCosts> {
   const sizes: Size[] = [];
+  // What other parts of the bench left is collected by the time that memory is measured.
+  await measure(1_000, usedBytes);
   for (const devices of SIZES) sizes.push(await measure(devices, usedBytes));
   return sizes;
 }
