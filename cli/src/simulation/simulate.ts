@@ -71,7 +71,7 @@ export class LoggedFrames {
     this.#policies = new Map(policies.map((policy) => [policy.policyVersion, policy]));
   }
 
-  /** Of all that were added. */
+  /** The frames are all that were added. */
   get frames(): readonly LoggedFrame[] {
     return this.#frames.map((frame) => {
       const line = this.#asked.get(frame);

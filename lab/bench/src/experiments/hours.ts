@@ -106,7 +106,7 @@ export function hoursFound(photos: readonly TestFrame[], policy: RoutingPolicy, 
 const labelsOf = (device: number, hours: number, random: Random): number =>
   binomial(FRAMES_PER_HOUR * hours, (LABELS[device % 2] as number) / FRAMES_PER_HOUR, random);
 
-/** Of a policy that sends this share, by score. */
+/** The rates of a policy that sends this share of frames, chosen by score. */
 function ratesOf(scored: readonly Scored[], share: number): Rates {
   const right = scored.reduce((sum, one, place) => sum + rightOf(one, place < share * scored.length), 0);
   return { correct: right / scored.length, escalated: share, late: share * LATE };

@@ -46,7 +46,7 @@ export type Planned = {
 
 export type Scored = { readonly photo: TestFrame; readonly score: number; readonly pi: number };
 
-/** Of the plans from devices: enough draws that devices, and not the draws, are what is uncertain. */
+/** Plans from devices have so many draws that the devices, and not the draws, are what is uncertain. */
 const WIDE = { sampleBudget: 0.3, samplePropensityMin: 0.02 } as const;
 const [DEVICES, SCENES, BUSY] = [40, 25, 6] as const;
 export const DEVICE_FRAMES = 8_000;

@@ -23,11 +23,11 @@ const MINUTE = 60_000;
 const DAY_MINUTES = 1_440;
 const STARTED = 20_000 * DAY_MINUTES * MINUTE;
 const PARTITIONS = 24;
-/** Of a device and minute; the random sample draws one. */
+/** Each device has so many frames a minute; the random sample draws one of them. */
 const FRAMES = 5;
-/** Of the drawn frames, one of so many gets its label. */
+/** One drawn frame of so many gets its label. */
 const LABELLED = 20;
-/** Of the frames of two minutes; in the log are also those about them, which are read as well. */
+/** The labels are of frames of two minutes; the log also has the frames about these, which are read as well. */
 const FIRST = [0, 1, 2, 3] as const;
 const LATE_MINUTES = [DAY_MINUTES, DAY_MINUTES + 1] as const;
 const MINUTES = [...FIRST, ...LATE_MINUTES];

@@ -87,9 +87,9 @@ function planOf(groups: readonly Group[], grouping: SplitPlan["grouping"], reque
   };
   const drawn = bestLot(groups, aims, true, seed);
   const isFull = SPLITS.every((split) => drawn.counts[split] >= SHORT_MAX * targetOf(split));
-  const any = isFull ? drawn : bestLot(groups, aims, false, seed);
-  const isGateDrawn = any.shortest <= drawn.shortest; // S3
-  const { splitOf } = isGateDrawn ? drawn : any;
+  const undrawn = isFull ? drawn : bestLot(groups, aims, false, seed);
+  const isGateDrawn = undrawn.shortest <= drawn.shortest; // S3
+  const { splitOf } = isGateDrawn ? drawn : undrawn;
   let [notDrawn, cloudLabels, besideJudged, trainedBefore] = [0, 0, 0, 0];
   const chosen: Record<Split, FrameCandidate[]> = { TRAIN: [], TUNE: [], GATE: [] };
   for (const [i, group] of groups.entries()) {
