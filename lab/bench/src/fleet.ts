@@ -265,7 +265,9 @@ function looksOf(
 ): { readonly ms: number; readonly last: readonly MetricLook[] } {
   const [canaries, controls] = [analysis.plan.canary.length, analysis.plan.control.length];
   const planned = plannedVariance({ canaries, controls, rate: 0.9, frames: 100, deviceSd: 0.01 });
-  const watches = METRICS.map(() => new MetricWatch({ ...metricDefaults, plannedVariance: planned }));
+  const watches = METRICS.map(
+    () => new MetricWatch({ ...metricDefaults, endMs: 360 * MINUTE, plannedVariance: planned }),
+  );
   const lookAll = (minute: number, of: (metric: string) => Counts) =>
     METRICS.map((metric, i) => (watches[i] as MetricWatch).look(minute * MINUTE, of(metric)) as MetricLook);
   for (let minute = 30; minute <= 390; minute += 30) lookAll(minute, (metric) => analysis.counts(metric));

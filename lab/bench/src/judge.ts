@@ -3,17 +3,15 @@
  * All judges see the same draws, look once a minute for six hours, and stop at their first rollback. A null is a world in
  * which the two models are equally good; devices still differ, drift, and are hit by shocks. */
 
-import { seededRandom } from "@tributary/kernel";
-import { MetricWatch, metricDefaults, plannedVariance } from "@tributary/rollouts/judge";
+import { metricDefaults } from "@tributary/rollouts/judge";
 import { clopperPearson } from "@tributary/statistics";
 import { percent } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { classesJudged, classWorldWords, minuteBy } from "./judge/classes.ts";
 import { type Crossed, crossChecked, FEW } from "./judge/cross-check.ts";
-import { calm, Fleet, type World } from "./judge/fleet.ts";
-import { GroupSequential, logarithmic, looksUntil, obrienFleming } from "./judge/group-sequential.ts";
-import { ArgoLike, type Judge, KayentaLike, PeekedZTest } from "./judge/others.ts";
+import { calm, type World } from "./judge/fleet.ts";
 import { pictureOf } from "./judge/picture.ts";
+import { GROUP_MINUTES, JUDGES, type JudgeName, type Minutes, type Watched, watchedWorlds } from "./judge/watched.ts";
 import { canaryCells } from "./labels/cells.ts";
 
 const FALSE_ROLLBACK_MAX = 0.05;
@@ -59,31 +57,14 @@ const bounds = {
   },
 } as const;
 
-const JUDGES = [
-  "strict",
-  "production",
-  "half weight",
-  "group-sequential",
-  "O'Brien-Fleming",
-  "peeked z-test",
-  "Kayenta-like",
-  "Argo-like",
-] as const;
-/** Minutes after which the group-sequential tests end. */
-const GROUP_MINUTES = 60;
-const GROUP_ALPHA = 0.05;
-type JudgeName = (typeof JUDGES)[number];
-/** Minute of the rollback; null: none in six hours. */
-export type Minutes = readonly (number | null)[];
-
 export const judge: Bench = {
   name: "judge",
   summary: "false rollbacks of equal models, and time to roll back a worse one, beside other methods",
   details: `A fleet of ${calm.devices}, ${calm.canaries} of them canary, ${calm.framesPerMinute} frames with known outcome a device and minute, accuracy ${calm.accuracy}, one look a minute for six hours.
   strict        always-valid test, the device as unit, alpha 5 %, no harm tolerated, no restarts
-  production    the defaults: alpha ${metricDefaults.alpha}, ${100 * metricDefaults.tolerated} points tolerated, burn-in 3 min, restarted every 30 min
+  production    the defaults: alpha ${metricDefaults.alpha}, ${100 * metricDefaults.tolerated} points tolerated, burn-in 3 min; a group-sequential test until the end of the six hours beside the always-valid one, which restarts every 30 min
   half weight   production where classes and sites are judged as well, and show nothing: the whole has half of the weight
-  group-seq.    looks fixed beforehand, all of 5 % spent in ${GROUP_MINUTES} minutes: as much for each doubling of the time, or as O'Brien and Fleming
+  group-seq.    it alone, no harm tolerated: looks fixed beforehand, all of 5 % spent in ${GROUP_MINUTES} minutes: as much for each doubling of the time, or as O'Brien and Fleming
   others        a z-test at every look; Kayenta's Mann-Whitney on an hour; Argo's failureLimit 3
   cross-check   re-randomisation beside production, on ${FEW.devices} devices of which ${FEW.canaries} are canary: with few the bound leans most on rates near normal
   by class      the whole and each class, merged, beside the whole alone: ${classWorldWords}
@@ -98,12 +79,8 @@ With --long 2,000 runs a world, else 200 and the exact lower bound of the rate i
 
 async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   const runs = isLong ? 2_000 : 200;
-  const results = new Map<string, Record<JudgeName, Minutes>>();
-  for (const [w, { name, world }] of [...nulls, ...harms].entries()) {
-    results.set(name, await watched(world, runs, 1 + w * 1_000_000));
-    progress(`${name}: ${runs} runs`);
-  }
-  const of = (name: string) => results.get(name) as Record<JudgeName, Minutes>;
+  const results = await watchedWorlds([...nulls, ...harms], runs, progress);
+  const of = (name: string) => results.get(name) as Watched;
   const falseRows = nulls.map(({ name }) => [name, ...JUDGES.map((j) => percent(shareOf(of(name)[j])))]);
   const soonRows = harms.map(({ name }) => [
     name,
@@ -198,90 +175,6 @@ function crossedRow(name: string, found: readonly Crossed[]): readonly (string |
     of(agreed),
     of(later),
   ];
-}
-
-const NO_ARM = { good: [], frames: [], before: [] };
-/** Of a segment that shows nothing. */
-const NOTHING = { control: NO_ARM, canary: NO_ARM };
-
-async function watched(world: World, runs: number, seed: number): Promise<Record<JudgeName, Minutes>> {
-  const found = Object.fromEntries(JUDGES.map((name) => [name, [] as (number | null)[]])) as Record<
-    JudgeName,
-    (number | null)[]
-  >;
-  for (let i = 0; i < runs; i++) {
-    const minutes = watchedOnce(world, seed + i);
-    for (const name of JUDGES) found[name].push(minutes[name]);
-    if (i % 20 === 0) await new Promise(setImmediate); // Lets Ctrl-C be handled.
-  }
-  return found;
-}
-
-function watchedOnce(world: World, seed: number): Record<JudgeName, number | null> {
-  const fleet = new Fleet(world, seededRandom(seed));
-  const plannedAt = (minutes: number) =>
-    plannedVariance({
-      canaries: world.canaries,
-      controls: world.devices - world.canaries,
-      rate: world.accuracy,
-      frames: minutes * world.framesPerMinute,
-      // What a day of frames leaves unexplained.
-      deviceSd: Math.sqrt((world.accuracy * (1 - world.accuracy)) / (1_440 * world.framesPerMinute)),
-    });
-  const planned = plannedAt(30);
-  const plannedMs = looksUntil(3, GROUP_MINUTES);
-  const groups = {
-    "group-sequential": new GroupSequential({ plannedMs, spending: logarithmic(GROUP_ALPHA, 3 / GROUP_MINUTES) }),
-    "O'Brien-Fleming": new GroupSequential({ plannedMs, spending: obrienFleming(GROUP_ALPHA) }),
-  };
-  const strict = new MetricWatch({
-    ...metricDefaults,
-    alpha: 0.05,
-    tolerated: 0,
-    margin: null,
-    burnInMs: 0,
-    restartMs: Number.POSITIVE_INFINITY,
-    plannedVariance: plannedAt(12),
-  });
-  const production = new MetricWatch({ ...metricDefaults, plannedVariance: planned });
-  const half = new MetricWatch({ ...metricDefaults, plannedVariance: planned, segments: [0.5] });
-  const others: Readonly<Record<"peeked z-test" | "Kayenta-like" | "Argo-like", Judge>> = {
-    "peeked z-test": new PeekedZTest(),
-    "Kayenta-like": new KayentaLike(),
-    "Argo-like": new ArgoLike(),
-  };
-  const found: Record<JudgeName, number | null> = {
-    strict: null,
-    production: null,
-    "half weight": null,
-    "group-sequential": null,
-    "O'Brien-Fleming": null,
-    "peeked z-test": null,
-    "Kayenta-like": null,
-    "Argo-like": null,
-  };
-  for (let minute = 1; minute <= world.minutes; minute++) {
-    const pooled = fleet.step();
-    for (const [name, watch] of [
-      ["strict", strict],
-      ["production", production],
-      ["half weight", half],
-    ] as const) {
-      if (name !== "strict" && found[name] !== null) continue;
-      const look = watch.look(minute * 60_000, fleet, [NOTHING]);
-      if (look?.isHarmful) found[name] ??= minute;
-      if (name !== "strict") continue;
-      for (const [of, group] of Object.entries(groups) as [keyof typeof groups, GroupSequential][]) {
-        group.look(minute * 60_000, look?.comparison ?? null);
-        if (group.isHarmful) found[of] ??= minute;
-      }
-    }
-    for (const [name, other] of Object.entries(others) as [keyof typeof others, Judge][]) {
-      if (found[name] === null && other.look(pooled)) found[name] = minute;
-    }
-    if (JUDGES.every((name) => found[name] !== null)) break;
-  }
-  return found;
 }
 
 const shareOf = (minutes: Minutes): number => minutes.filter((minute) => minute !== null).length / minutes.length;

@@ -189,7 +189,7 @@ function once(one: ClassWorld, seed: number): Found {
     frames: 30 * framesPerMinute,
     deviceSd: Math.sqrt((accuracy * (1 - accuracy)) / (1_440 * framesPerMinute)),
   });
-  const settings = { ...metricDefaults, plannedVariance: planned };
+  const settings = { ...metricDefaults, endMs: one.minutes * MINUTE, plannedVariance: planned };
   const [whole, byClass] = [
     new MetricWatch(settings),
     new MetricWatch({ ...settings, segments: segmentWeights([classes]) }),

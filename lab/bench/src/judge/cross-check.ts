@@ -25,6 +25,7 @@ function crossCheckedOnce(world: World, seed: number): Crossed {
   const fleet = new Fleet(world, seededRandom(seed));
   const watch = new MetricWatch({
     ...metricDefaults,
+    endMs: minutes * MINUTE,
     plannedVariance: plannedVariance({
       canaries,
       controls: devices - canaries,

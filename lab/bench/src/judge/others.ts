@@ -1,5 +1,6 @@
 /** Other methods of canary analysis, on the same draws. They see each minute's pooled rates, as from a metrics server. */
-import { normalCdf } from "@tributary/statistics";
+import type { Spending } from "@tributary/rollouts/judge";
+import { normalCdf, normalQuantile } from "@tributary/statistics";
 
 export type Minute = {
   readonly canary: readonly [good: number, all: number];
@@ -68,3 +69,9 @@ function mannWhitneyLower(first: readonly number[], second: readonly number[]): 
   const variance = ((n * m) / 12) * (n + m + 1 - ties / ((n + m) * (n + m - 1)));
   return variance === 0 ? 1 : normalCdf((u - (n * m) / 2 + 0.5) / Math.sqrt(variance));
 }
+
+/** For a group-sequential test: nearly nothing early, so that the last look has nearly all of the level (after O'Brien & Fleming 1979). */
+export const obrienFleming =
+  (level: number): Spending =>
+  (share) =>
+    Math.min(level, 2 * (1 - normalCdf(normalQuantile(1 - level / 2) / Math.sqrt(share))));

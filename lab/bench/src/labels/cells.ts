@@ -2,6 +2,7 @@
 import { clopperPearson } from "@tributary/statistics";
 import { percent } from "@tributary/testing";
 import type { Gate, Table } from "../bench.ts";
+import { inWorkers } from "../in-workers.ts";
 import { type Scenario, scenarios, unseen } from "./fleet.ts";
 import {
   type CanaryRun,
@@ -36,25 +37,46 @@ const runsOf = ({ name }: Scenario, isLong: boolean): number => {
 export type Cells = { readonly tables: readonly Table[]; readonly gates: readonly Gate[]; readonly figures: object };
 type Judged<Run> = { readonly scenario: Scenario; readonly runs: Readonly<Record<Estimator, readonly Run[]>> };
 
-async function judged<Run>(
-  judge: (scenario: Scenario, draw: ReturnType<typeof drawn>, arm: number, estimator: Estimator) => Run,
+/** Draws of one cell, each judged by each estimator. */
+export type CellTask = { readonly kind: keyof typeof judges; readonly cell: string; readonly seeds: readonly number[] };
+type CellRuns = Readonly<Record<Estimator, readonly (CanaryRun | ExperimentRun)[]>>;
+const judges = { canary: judgeCanary, experiment: judgeExperiment } as const;
+
+export function judgeCell({ kind, cell, seeds }: CellTask): CellRuns {
+  const scenario = [...scenarios, ...unseen].find(({ name }) => name === cell);
+  if (scenario === undefined) throw new Error(`there is no cell ${cell}`);
+  const draws = seeds.map((seed) => drawn(scenario, seed));
+  const by = (estimator: Estimator) =>
+    draws.map((draw) => judges[kind](scenario, draw, draw.arms.length - 1, estimator));
+  return { "ratio of sums": by("ratio of sums"), "mean of ratios": by("mean of ratios") };
+}
+
+/** Of a task, so that both threads end at about the same time. */
+const SEEDS = 10;
+
+async function judged<Run extends CanaryRun | ExperimentRun>(
+  kind: CellTask["kind"],
   isLong: boolean,
   progress: (line: string) => void,
 ): Promise<readonly Judged<Run>[]> {
-  const found: Judged<Run>[] = [];
-  for (const scenario of [...scenarios, ...unseen]) {
-    const count = runsOf(scenario, isLong);
-    if (count === 0) continue;
-    const runs: Record<Estimator, Run[]> = { "ratio of sums": [], "mean of ratios": [] };
-    for (let seed = 1; seed <= count; seed++) {
-      const draw = drawn(scenario, seed);
-      for (const estimator of ESTIMATORS) runs[estimator].push(judge(scenario, draw, draw.arms.length - 1, estimator));
-      await new Promise(setImmediate); // Lets Ctrl-C be handled.
-    }
-    progress(`${scenario.name}: ${count} runs`);
-    found.push({ scenario, runs });
-  }
-  return found;
+  const cells = [...scenarios, ...unseen].filter((scenario) => runsOf(scenario, isLong) > 0);
+  const tasks = cells.flatMap((scenario): CellTask[] => {
+    const seeds = Array.from({ length: runsOf(scenario, isLong) }, (_, i) => i + 1);
+    return Array.from({ length: Math.ceil(seeds.length / SEEDS) }, (_, i) => {
+      return { kind, cell: scenario.name, seeds: seeds.slice(SEEDS * i, SEEDS * (i + 1)) };
+    });
+  });
+  let tenths = 0;
+  const done = await inWorkers<CellTask, CellRuns>(new URL("./cells-worker.js", import.meta.url), tasks, (count) => {
+    if (Math.floor((10 * count) / tasks.length) === tenths) return;
+    tenths = Math.floor((10 * count) / tasks.length);
+    progress(`fleets with labels as devices draw them: ${count * SEEDS} of ${tasks.length * SEEDS} draws`);
+  });
+  return cells.map((scenario) => {
+    const own = done.filter((_, i) => tasks[i]?.cell === scenario.name);
+    const by = (estimator: Estimator) => own.flatMap((runs) => runs[estimator] as readonly Run[]);
+    return { scenario, runs: { "ratio of sums": by("ratio of sums"), "mean of ratios": by("mean of ratios") } };
+  });
 }
 
 const named = ({ name, unmendable }: Scenario): string => (unmendable ? `${name} (nothing can mend it)` : name);
@@ -66,7 +88,7 @@ function atMost(name: string, wrong: number, runs: number): Gate {
 }
 
 export async function canaryCells(isLong: boolean, progress: (line: string) => void): Promise<Cells> {
-  const cells = await judged(judgeCanary, isLong, progress);
+  const cells = await judged<CanaryRun>("canary", isLong, progress);
   const back = (runs: readonly CanaryRun[]) => runs.filter(({ harmfulAt }) => harmfulAt !== null);
   const safe = (runs: readonly CanaryRun[]) => runs.filter(({ safeAt }) => safeAt !== null);
   const gates = cells.flatMap(({ scenario, runs: { "ratio of sums": runs } }): Gate[] => {
@@ -111,7 +133,7 @@ export async function canaryCells(isLong: boolean, progress: (line: string) => v
 }
 
 export async function experimentCells(isLong: boolean, progress: (line: string) => void): Promise<Cells> {
-  const cells = await judged(judgeExperiment, isLong, progress);
+  const cells = await judged<ExperimentRun>("experiment", isLong, progress);
   const gates = cells
     .filter(({ scenario }) => !scenario.unmendable)
     .map(({ scenario, runs: { "ratio of sums": runs } }) =>

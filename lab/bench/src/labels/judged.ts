@@ -77,6 +77,7 @@ export function judgeCanary(scenario: Scenario, draw: FleetDraw, arm: number, es
   const [a, b] = [control as Labelled, canary as Labelled];
   const watch = new MetricWatch({
     ...metricDefaults,
+    endMs: 24 * scenario.days * HOUR,
     plannedVariance: plannedVariance({
       canaries: b.arm.frames.length,
       controls: a.arm.frames.length,

@@ -61,6 +61,7 @@ function watch({ champion, candidate, effectSd }: PlannedCase, random: Random): 
   const metric = new MetricWatch({
     ...metricDefaults,
     burnInMs,
+    endMs: analysisMs,
     plannedVariance: plannedVariance({
       canaries,
       controls,

@@ -40,7 +40,7 @@ import { DEVICES_MIN, LABELS_MIN, plannedVariance } from "./judge/plan.ts";
 import { type CrossCheck, type CrossCheckState, type Strata } from "./judge/rerandomisation.ts";
 import { type Segment, SegmentCounts, type Segments } from "./segments.ts";
 import type { MetricSpec, RolloutSpec } from "./spec.ts";
-import { crossCheckWords, harmWords, marginWords, unsureWords } from "./words.ts";
+import { crossCheckWords, crossedWords, harmWords, marginWords, unsureWords } from "./words.ts";
 
 export type ComparisonSettings = {
   /** A device without a frame for so long is silent. */
@@ -114,6 +114,8 @@ export class Comparison {
   readonly #spec: RolloutSpec["spec"];
   readonly #settings: ComparisonSettings;
   readonly #exposureMs: number;
+  /** When the analysis ends at the latest, ms since the start; null: none follows. */
+  readonly #endMs: number | null;
   /** J2: that part of every alpha is this comparison's. */
   readonly #share: number;
   readonly #watched: readonly Watched[];
@@ -141,6 +143,7 @@ export class Comparison {
     this.#share = share / comparisonsOf(spec);
     const next = spec.spec.strategy.canary.steps.slice(step).find((one) => "analysis" in one);
     const duration = next === undefined ? 0 : next.analysis.duration;
+    this.#endMs = next === undefined ? null : duration;
     this.#exposureMs = Math.max(spec.spec.burnIn, settings.exposureShare * duration);
     const { uid } = analysis.plan;
     const plan = { uid, step, strata, burnInMs: spec.spec.burnIn, analysisMs: duration };
@@ -310,6 +313,7 @@ export class Comparison {
       ...watched.spec,
       burnInMs: this.#spec.burnIn,
       restartMs: metricDefaults.restartMs,
+      endMs: this.#endMs,
       plannedVariance: planned,
       segments: watched.segments.weights,
     });
@@ -402,7 +406,8 @@ export class Comparison {
 function harmIn({ spec, look, segments }: Watched): string {
   if (look === null) return `worse in ${spec.name}`;
   const leading = look.leading === null ? null : look.segments[look.leading];
-  if (leading == null) return harmWords(spec.name, look.comparison, look.band);
+  if (leading == null)
+    return `${harmWords(spec.name, look.comparison, look.band)}${crossedWords(look, spec.tolerated)}`;
   return harmWords(spec.name, leading.comparison, leading.band, segments.segments[look.leading as number]);
 }
 

@@ -13,6 +13,7 @@ const at = (minute: number, metric: "accuracy" | "deadline-met" = "accuracy"): A
       logSafe: null,
       segments: [],
       leading: null,
+      crossedMs: null,
       band: { lower: Number.NEGATIVE_INFINITY, upper: 1.5 },
       isHarmful: false,
       isSafe: false,

@@ -116,6 +116,16 @@ export function harmWords(
   return `${what} ${harm < 0 ? "rose" : "fell"} by ${points(Math.abs(harm))} points (${band}) against the control`;
 }
 
+/** Of harm that a look found which was planned beforehand, where the band, which holds at every moment, is not yet sure. */
+export const crossedWords = ({ crossedMs, band }: Pick<MetricLook, "crossedMs" | "band">, tolerated: number): string =>
+  crossedMs === null || band.lower > tolerated
+    ? ""
+    : `, found by the planned look at ${durationText(roundedMs(crossedMs))}`;
+const roundedMs = (ms: number): number => {
+  const to = ms < 120_000 ? 1_000 : 60_000;
+  return to * Math.round(ms / to);
+};
+
 /** "worst of 10 segments: class cat, harm 21.3 pp (9.9 to 32.7), ln e 6.1"; null: none shows anything yet. */
 export function worstSegmentWords({ segments, worst }: Pick<AnalysisMetric, "segments" | "worst">): string | null {
   const [first] = worst;

@@ -1,4 +1,5 @@
 /** An instance that starts again, whatever became of the topics and of its checkpoints. */
+import { types } from "node:util";
 import { describe, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
 import { hashOf } from "@tributary/kernel";
@@ -94,9 +95,10 @@ describe("an instance that was stopped", () => {
 
 /** Names and types of all that a state holds. */
 function shapeOf(value: unknown): unknown {
-  if (value instanceof Map)
+  // What is read back is of another realm than a test's own Map.
+  if (types.isMap(value))
     return ["map", ...new Set([...value.values()].map((one) => JSON.stringify(shapeOf(one))))].sort();
-  if (value instanceof Set) return "set";
+  if (types.isSet(value)) return "set";
   if (ArrayBuffer.isView(value)) return value.constructor.name;
   if (Array.isArray(value)) return ["array", ...new Set(value.map((one) => JSON.stringify(shapeOf(one))))].sort();
   if (typeof value !== "object" || value === null) return value === null ? "null" : typeof value;
@@ -106,7 +108,7 @@ function shapeOf(value: unknown): unknown {
 }
 
 /** Hash of the shape of a state, by format: whoever changes what a state holds raises FORMAT, and adds the new one here. */
-const shapes: Readonly<Record<number, number>> = { 1: 2_260_343_603 };
+const shapes: Readonly<Record<number, number>> = { 2: 62_738_160 };
 
 test("a state that holds something else than before has another format", async () => {
   const kafka = kafkaOf(1);

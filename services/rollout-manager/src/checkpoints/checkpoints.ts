@@ -19,7 +19,7 @@ import type { MetricsFoldState } from "../watching/metrics-fold.ts";
 import { CheckpointTopic } from "./checkpoint-topic.ts";
 
 /** Raise it with every change of what a state holds or means. */
-export const FORMAT = 1;
+export const FORMAT = 2;
 const OTHERS_WAIT = 1.5;
 /** Containers are given 10 s to stop, and Kafka may be stopping as well. */
 const LAST_MS_MAX = 3_000;

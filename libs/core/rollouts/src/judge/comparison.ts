@@ -193,40 +193,73 @@ export function weighingOf(control: Arm, canary: Arm, start?: Start): Weighing {
   return { labelsMax: TIMES_MEDIAN * Math.max(1, median) };
 }
 
-/** Sums of an arm. `framesMin`: a device with fewer frames is missing. */
-export function sumsOf(arm: Arm, origin: Origin, weighing: Weighing, start?: Started, framesMin = 0): Sums {
-  const sums = noSums();
-  for (let i = 0; i < arm.frames.length; i++) {
-    const added = addedBy(arm, i, origin, weighing, start, framesMin);
-    if (added !== null) addDevice(sums, added);
-  }
-  return sums;
-}
-
-/** What the arm's device at `i` adds; null: it is missing. */
-export function addedBy(
+/** Sums of an arm, or of its devices in a range. `framesMin`: a device with fewer frames is missing. A look at 100,000 devices adds up millions:
+ * numbers in variables of their own, not those of an object or taken out of an array, take a fifth of the time. */
+export function sumsOf(
   { good, frames, before, sample }: Arm,
-  i: number,
   origin: Origin,
   weighing: Weighing,
   start?: Started,
   framesMin = 0,
-): Added | null {
-  const since = (now: ArrayLike<number>, then: ArrayLike<number> | undefined) =>
-    (now[i] as number) - (then === undefined ? 0 : (then[i] as number));
-  const all = since(frames, start?.frames);
-  if (!(all > 0)) return null;
-  const labels = sample === undefined ? all : since(sample.labels, start?.sample?.labels);
-  if (labels < framesMin) return null;
-  const ok = Math.min(all, Math.max(0, since(good, start?.good)));
-  const [x, y, bad] = [(before[i] as number) - origin.x, ok / all - origin.y, 1 - ok / all];
-  if (weighing === null || sample === undefined) {
-    const chance = 1 / Math.max(1, all);
-    return { w: 1, x, y, bad, chance, badChance: bad * chance };
+  [first, end]: readonly [number, number] = [0, frames.length],
+): Sums {
+  let n = 0;
+  let w = 0;
+  let x = 0;
+  let y = 0;
+  let ww = 0;
+  let wx = 0;
+  let wy = 0;
+  let xx = 0;
+  let xy = 0;
+  let yy = 0;
+  let bad = 0;
+  let chance = 0;
+  let badChance = 0;
+  const labelsMax = weighing === null || sample === undefined ? null : weighing.labelsMax;
+  for (let i = first; i < end; i++) {
+    const all = (frames[i] as number) - (start === undefined ? 0 : (start.frames[i] as number));
+    if (!(all > 0)) continue;
+    const ok = Math.min(all, Math.max(0, (good[i] as number) - (start === undefined ? 0 : (start.good[i] as number))));
+    const rate = ok / all;
+    let own = 1;
+    if (labelsMax === null || sample === undefined) {
+      if (all < framesMin) continue;
+      const square = 1 / Math.max(1, all);
+      chance += square;
+      badChance += (1 - rate) * square;
+    } else {
+      const then = start?.sample;
+      const labels = (sample.labels[i] as number) - (then === undefined ? 0 : (then.labels[i] as number));
+      if (labels < framesMin) continue;
+      const scale = Math.min(1, labelsMax / labels);
+      own = scale * all;
+      chance +=
+        scale * scale * ((sample.squares[i] as number) - (then === undefined ? 0 : (then.squares[i] as number)));
+      badChance +=
+        scale * scale * ((sample.badSquares[i] as number) - (then === undefined ? 0 : (then.badSquares[i] as number)));
+    }
+    const ofX = own * ((before[i] as number) - origin.x);
+    const ofY = own * (rate - origin.y);
+    n += 1;
+    w += own;
+    x += ofX;
+    y += ofY;
+    ww += own * own;
+    wx += own * ofX;
+    wy += own * ofY;
+    xx += ofX * ofX;
+    xy += ofX * ofY;
+    yy += ofY * ofY;
+    bad += own * (1 - rate);
   }
-  const scale = Math.min(1, weighing.labelsMax / labels);
-  const square = (of: "squares" | "badSquares") => scale * scale * since(sample[of], start?.sample?.[of]);
-  return { w: scale * all, x, y, bad, chance: square("squares"), badChance: square("badSquares") };
+  return { n, w, x, y, ww, wx, wy, xx, xy, yy, bad, chance, badChance };
+}
+
+/** What the arm's device at `i` adds; null: it is missing. */
+export function addedBy(arm: Arm, i: number, origin: Origin, weighing: Weighing): Added | null {
+  const { n, w, x, y, bad, chance, badChance } = sumsOf(arm, origin, weighing, undefined, 0, [i, i + 1]);
+  return n === 0 ? null : { w, x: x / w, y: y / w, bad: bad / w, chance, badChance };
 }
 
 /** Devices, and sums of their past (`x`) and their present (`y`). */

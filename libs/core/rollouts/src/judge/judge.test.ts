@@ -37,7 +37,7 @@ function classCounts(random: Random, harm: readonly [number, number]) {
 }
 
 describe("a metric and its segments", () => {
-  const settings = { ...metricDefaults, plannedVariance: 1e-4 };
+  const settings = { ...metricDefaults, endMs: null, plannedVariance: 1e-4 };
   /** Minute of the rollback in half an hour; null: none. */
   const back = (seed: number, harm: readonly [number, number], segments: readonly number[]) => {
     const { whole, classes, step } = classCounts(seededRandom(seed), harm);
@@ -227,7 +227,7 @@ describe("arms", () => {
 });
 
 test("late starts are bounded, and harm that starts after days is seen all the same", () => {
-  const watch = new MetricWatch({ ...metricDefaults, plannedVariance: 1e-5 });
+  const watch = new MetricWatch({ ...metricDefaults, endMs: 3_600_000, plannedVariance: 1e-5 });
   const arm = (n: number) => ({
     good: new Float64Array(n),
     frames: new Float64Array(n),
@@ -274,7 +274,11 @@ describe("a metric watched for six hours", () => {
   function watch(seed: number, harm: (minute: number) => number) {
     const random = seededRandom(seed);
     const [control, canary] = [fleet(random, plan.controls), fleet(random, plan.canaries)];
-    const metric = new MetricWatch({ ...metricDefaults, plannedVariance: plannedVariance(plan) });
+    const metric = new MetricWatch({
+      ...metricDefaults,
+      endMs: 360 * 60_000,
+      plannedVariance: plannedVariance(plan),
+    });
     let harmfulAt: number | null = null;
     let safeAt: number | null = null;
     for (let minute = 1; minute <= 360; minute++) {

@@ -37,7 +37,7 @@ describe("the report of a rollout", () => {
       "<td>analysis.lookEveryMs</td><td>60000</td><td>30000</td>",
     ])
       expect(page).toContain(part);
-    expect(page).toMatch(/>5\.\d+ harm above tolerated</);
+    expect(page).toMatch(/>4\.\d+ harm above tolerated</);
     expect(page.match(/<svg/g)).toHaveLength(5); // weight, then harm and evidence of two metrics
   });
 

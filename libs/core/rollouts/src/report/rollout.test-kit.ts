@@ -45,7 +45,7 @@ export function judged(seed: number, harm: number, minutes: number) {
   const watches = spec.spec.metrics.map((metric, i) => {
     const plan = { canaries: CANARIES, controls: CONTROLS, rate: i === 0 ? 0.9 : 0.98, frames: 360, deviceSd: 0.01 };
     const planned = plannedVariance(plan);
-    const watch = new MetricWatch({ ...metricDefaults, ...metric, plannedVariance: planned });
+    const watch = new MetricWatch({ ...metricDefaults, ...metric, endMs: 180 * MINUTE, plannedVariance: planned });
     const strata = { canary: new Uint8Array(CANARIES), control: new Uint8Array(CONTROLS) };
     const plannedMs = plannedLooks(spec.spec.burnIn, 180 * MINUTE);
     const check = new CrossCheck({ alpha: metric.alpha, plannedMs, strata, seed });
