@@ -1,10 +1,25 @@
 /**
- * Breaks no guarantee: the process's wall clock is off by TRIBUTARY_CLOCK_OFFSET_MS, behind when negative. Timers and the monotonic
- * clock are not affected, as when a machine's date is set.
+ * Breaks no guarantee: the process's wall clock is off by TRIBUTARY_CLOCK_OFFSET_MS, behind when negative, or by the number that the file
+ * TRIBUTARY_CLOCK_FILE holds, as it changes. Timers and the monotonic clock are not affected, as when a machine's date is set.
  */
-const offsetMs = Number(process.env.TRIBUTARY_CLOCK_OFFSET_MS);
-if (!Number.isFinite(offsetMs)) throw new Error("sabotage: TRIBUTARY_CLOCK_OFFSET_MS is not a number of milliseconds");
+import { readFileSync } from "node:fs";
+
+const FOLLOWED_EVERY_MS = 20;
+const file = process.env.TRIBUTARY_CLOCK_FILE ?? "";
+const read = () => {
+  const text = file === "" ? process.env.TRIBUTARY_CLOCK_OFFSET_MS : readFileSync(file, "utf8");
+  const ms = Number(text);
+  if (text === undefined || text === "" || !Number.isFinite(ms))
+    throw new Error(`sabotage: ${file || "TRIBUTARY_CLOCK_OFFSET_MS"} is not a number of milliseconds`);
+  return ms;
+};
+
+let offsetMs = read();
 const RealDate = Date;
+if (file !== "")
+  setInterval(() => {
+    offsetMs = read();
+  }, FOLLOWED_EVERY_MS).unref();
 
 globalThis.Date = new Proxy(RealDate, {
   construct: (target, args, newTarget) =>

@@ -13,6 +13,7 @@ import { type PolicyBehaviour, waitFor } from "@tributary/testing";
 import { historyOf } from "./rollout/history.ts";
 import {
   act,
+  ahead,
   type Compared,
   crossed,
   disagreeing,
@@ -50,8 +51,9 @@ export const experiment: Drill = {
   summary:
     "two rollout-managers killed with -9 at every transition of experiments, or paused; verdicts as without faults",
   details: `Of each experiment one verdict counts, and every device ends on the policy that it should, unpinned. With a control that must
-fail: instances that act on their own proposals before they have read them back. One is restarted with everything deleted that was counted: it shows
-what the other shows, to the byte; as a control without checkpoints.`,
+fail: instances that act on their own proposals before they have read them back. Hours pass in seconds, with everything deleted that was counted, and
+one is restarted: it shows what the other shows, to the byte; as a control without checkpoints. The clock of one is hours ahead for some seconds: the
+same; as a control, where nothing bounds it.`,
   options: [
     { name: "kills", about: "kills per transition and place", value: 1 },
     { name: "seed", about: "seed of the moments of pauses", value: 1 },
@@ -75,6 +77,8 @@ what the other shows, to the byte; as a control without checkpoints.`,
       ]),
       () => restarted(stage, false, undecided),
       () => restarted(stage, true, undecided),
+      () => ahead(stage, false, undecided),
+      () => ahead(stage, true, undecided),
       () => crossed(stage, false, crossedStory),
       () => crossed(stage, true, crossedStory),
     ]);
@@ -132,7 +136,7 @@ const stopStory: Story = async (world) => {
 const undecided: Compared = {
   of: "experiments",
   start: async (world) => {
-    const { uid } = await create(world, specOf("undecided", "same", { rope: 0.0001, alpha: 0.0001, duration: "1h" }));
+    const { uid } = await create(world, specOf("undecided", "same", { rope: 0.0001, alpha: 0.0001, duration: "24h" }));
     return uid;
   },
   end: async (world, uid) => {

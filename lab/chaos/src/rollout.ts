@@ -12,6 +12,7 @@ import { waitFor } from "@tributary/testing";
 import { historyOf } from "./rollout/history.ts";
 import {
   act,
+  ahead,
   type Compared,
   crossed,
   disagreeing,
@@ -45,8 +46,8 @@ export const rollout: Drill = {
   name: "rollout",
   summary: "two rollout-managers killed with -9 at every transition, or paused; rollouts must end as without faults",
   details: `Each rollout is completed by the instances that run. With a control that must fail: instances that act on their own
-proposals before they have read them back. One is restarted with everything deleted that was counted: it shows what the other shows, to the byte; as a
-control without checkpoints.`,
+proposals before they have read them back. Hours pass in seconds, with everything deleted that was counted, and one is restarted: it shows what the other
+shows, to the byte; as a control without checkpoints. The clock of one is hours ahead for some seconds: the same; as a control, where nothing bounds it.`,
   options: [
     { name: "kills", about: "kills per transition and place", value: 1 },
     { name: "seed", about: "seed of the moments of pauses", value: 1 },
@@ -63,6 +64,8 @@ control without checkpoints.`,
       ]),
       () => restarted(stage, false, undecided),
       () => restarted(stage, true, undecided),
+      () => ahead(stage, false, undecided),
+      () => ahead(stage, true, undecided),
       () => crossed(stage, false, crossedStory),
       () => crossed(stage, true, crossedStory),
     ]);
@@ -123,7 +126,7 @@ const badStory: Story = async (world) => {
 const undecided: Compared = {
   of: "rollouts",
   start: async (world) => {
-    const steps = [{ setWeight: 10 }, { analysis: { duration: "30m" } }, { setWeight: 100 }];
+    const steps = [{ setWeight: 10 }, { analysis: { duration: "24h" } }, { setWeight: 100 }];
     const metrics = [{ name: "deadline-met", alpha: 0.0001, tolerated: 0, margin: 0.0001 }];
     const { uid } = await create(world, specOf("2", steps, { metrics }));
     await world.until(uid, "its analysis", ({ analysis }) => analysis === "RUNNING", 60_000);

@@ -17,6 +17,8 @@ export type SupervisedOptions = {
   /** Module of lab/sabotage that instances run with when they are not to die. */
   readonly sabotage?: string | undefined;
   readonly env?: Readonly<Record<string, string>>;
+  /** Path of the file that an instance's wall clock follows (lab/sabotage/wrong-clock.mjs), by index; absent: clocks are right. */
+  readonly clockFile?: ((index: number) => string) | undefined;
 };
 
 const STARTS_MAX = 400;
@@ -57,18 +59,19 @@ export class Supervised {
   }
 
   async #supervise(index: number): Promise<void> {
-    const { name, main, dir, config, dieAt, sabotage, env } = this.#options;
+    const { name, main, dir, config, dieAt, sabotage, env, clockFile } = this.#options;
     while (!this.#stop.signal.aborted && this.#starts++ < STARTS_MAX) {
       const deaths = this.#deaths;
       const module = deaths.length > 0 ? dieAt : sabotage;
+      const modules = [...(module === undefined ? [] : [module]), ...(clockFile === undefined ? [] : ["wrong-clock"])];
       try {
         const service = await spawnService({
           name: `${name}-${index}`,
           main,
           dir,
           config,
-          ...(module !== undefined && { nodeArgs: sabotaged(module) }),
-          env: { ...env, TRIBUTARY_DIE_AT: deaths.join(",") },
+          nodeArgs: modules.flatMap(sabotaged),
+          env: { ...env, TRIBUTARY_DIE_AT: deaths.join(","), TRIBUTARY_CLOCK_FILE: clockFile?.(index) ?? "" },
           readyMsMax: READY_MS_MAX,
           signal: this.#stop.signal,
         });

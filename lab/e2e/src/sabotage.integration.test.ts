@@ -35,6 +35,7 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
   ],
   "no-checkpoints": [rolloutManager, "Checkpoints of services/rollout-manager/dist/checkpoints/checkpoints.js"],
   "wrong-clock": [agent],
+  "unbounded-clock": [rolloutManager, "ClockWatch of libs/service-kit/dist/clock-watch.js"],
   "moving-name": [router],
   "apply-while-driving": [lightDevices, "Updater of edge/agent/dist/updates/updater.js"],
   "fallback-from-fleet-budget": [router, "Admission of libs/core/routing/dist/settlement/admission.js"],

@@ -149,19 +149,23 @@ export type Compared = {
 };
 const RESTARTS = 3;
 const COUNTED_MS = 6_000;
+/** As long as the whole time between two restarts. */
+const PASSING_MS = 3 * 3_600_000;
+const AHEAD = { ms: 6 * 3_600_000, forMs: 20_000, looks: 3 } as const;
 
-/** One instance is stopped, or killed, after retention has deleted all that is counted; what it shows afterwards is compared, byte for byte,
- * with what the other shows of the same look. `isControl`: instances read no checkpoint, and the check must find it. */
+/** Hours pass, retention deletes all that is counted, and one instance is stopped, or killed; what it shows afterwards is compared, byte for
+ * byte, with what the other shows of the same look. `isControl`: instances read no checkpoint, and the check must find it. */
 export async function restarted(stage: Stage, isControl: boolean, { of, start, end }: Compared): Promise<Findings> {
   const startedMs = performance.now();
   const name = isControl ? "restarted-control" : "restarted";
-  const world = await open(stage, name, { deaths: [], ...(isControl && { sabotage: "no-checkpoints" }) });
+  const sabotage = isControl ? { sabotage: "no-checkpoints" } : {};
+  const world = await open(stage, name, { deaths: [], clocks: "moved", ...sabotage });
   let [deleted, looks] = [0, 0];
   const different: string[] = [];
   try {
     const uid = await start(world);
     for (let turn = 0; turn < RESTARTS; turn++) {
-      await sleep(COUNTED_MS);
+      await world.pass(PASSING_MS);
       deleted += await world.forgetPast();
       await world.restart(0, turn % 2 === 0 ? "SIGTERM" : "SIGKILL");
       const [one, other] = await sameLook(world, of, uid);
@@ -170,7 +174,7 @@ export async function restarted(stage: Stage, isControl: boolean, { of, start, e
     }
     const wrong = await end(world, uid);
     const history = await historyOf(world.reader);
-    const title = `${isControl ? "Control: " : ""}Restarted with the topics' past deleted${isControl ? ", without checkpoints" : ""}`;
+    const title = `${isControl ? "Control: " : ""}Restarted every ${PASSING_MS / 3_600_000} hours with the topics' past deleted${isControl ? ", without checkpoints" : ""}`;
     stage.settings.log(`${title}: ${different.length} of ${looks} looks differ; ${deleted} records deleted`);
     const checks = isControl
       ? [check("a restart without checkpoints is detected", different.length > 0, different[0] ?? "nothing differs")]
@@ -184,6 +188,50 @@ export async function restarted(stage: Stage, isControl: boolean, { of, start, e
           ...lawful(history),
         ];
     return { title, checks, figures: { ...figuresOf(world, history, startedMs), "records deleted": deleted } };
+  } finally {
+    await world.close();
+  }
+}
+
+/** One instance's clock is hours ahead for some seconds; what it shows afterwards is compared, byte for byte, with what the other shows of the
+ * same looks. `isControl`: it goes by its own clock alone, and the check must find it. */
+export async function ahead(stage: Stage, isControl: boolean, { of, start, end }: Compared): Promise<Findings> {
+  const startedMs = performance.now();
+  const name = isControl ? "ahead-control" : "ahead";
+  const sabotage = isControl ? { sabotage: "unbounded-clock" } : {};
+  const world = await open(stage, name, { deaths: [], clocks: "set", ...sabotage });
+  const different: string[] = [];
+  try {
+    const uid = await start(world);
+    await sleep(COUNTED_MS);
+    const { events } = await historyOf(world.reader);
+    world.setClock(0, AHEAD.ms);
+    await sleep(AHEAD.forMs);
+    world.setClock(0, 0);
+    for (let look = 1; look <= AHEAD.looks && different.length === 0; look++) {
+      const seen = await sameLook(world, of, uid).catch((error: unknown) => reasonOf(error));
+      if (typeof seen === "string") different.push(seen);
+      else if (seen[0].text !== seen[1].text) different.push(differenceIn(seen[0].text, seen[1].text));
+    }
+    const decided = (await historyOf(world.reader)).events.slice(events.length);
+    if (decided.length > 0) different.push(`it decided meanwhile: ${decided.map(({ kind }) => kind).join(", ")}`);
+    const wrong = isControl ? [] : await end(world, uid);
+    const history = await historyOf(world.reader);
+    const by = `${AHEAD.ms / 3_600_000} hours ahead for ${AHEAD.forMs / 1_000} s`;
+    const title = `${isControl ? "Control: " : ""}A clock ${by}${isControl ? ", and nothing bounds it" : ""}`;
+    stage.settings.log(`${title}: ${different[0] ?? `${AHEAD.looks} looks are the same`}`);
+    const checks = isControl
+      ? [check("a clock that nothing bounds is detected", different.length > 0, different[0] ?? "nothing differs")]
+      : [
+          check(
+            "it shows what the other shows, byte for byte",
+            different.length === 0,
+            different[0] ?? `${AHEAD.looks} looks`,
+          ),
+          check(`the ${stage.what} ends as expected`, wrong.length === 0, wrong.join("; ") || "yes"),
+          ...lawful(history),
+        ];
+    return { title, checks, figures: figuresOf(world, history, startedMs) };
   } finally {
     await world.close();
   }
@@ -208,8 +256,11 @@ function differenceIn(one: string, other: string): string {
   return `...${one.slice(Math.max(0, at - 40), at + 40)}... is ...${other.slice(Math.max(0, at - 40), at + 40)}...`;
 }
 
-const open = ({ brokers, settings, world }: Stage, name: string, more: Pick<WorldOptions, "deaths" | "sabotage">) =>
-  World.open({ dir: join(settings.dir, name), brokers, prefix: `${name}.`, ...world, ...more });
+const open = (
+  { brokers, settings, world }: Stage,
+  name: string,
+  more: Pick<WorldOptions, "deaths" | "sabotage" | "clocks">,
+) => World.open({ dir: join(settings.dir, name), brokers, prefix: `${name}.`, ...world, ...more });
 
 /** One instance after the other is paused, as behind a network partition. */
 export const pausing =

@@ -1,6 +1,18 @@
 /** A fleet, two supervised rollout-managers, and a person whose commands go to either of them. */
+import { renameSync, writeFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Model, ModelAliases, policyKey, RoutingPolicy, topics } from "@tributary/contracts";
-import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
+import {
+  ensureTributaryTopics,
+  KafkajsAdmin,
+  KafkajsSink,
+  KafkaReader,
+  type OutRecord,
+  readTopic,
+  tributaryTopics,
+} from "@tributary/kafka";
 import { reasonOf, seededRandom } from "@tributary/kernel";
 import {
   type PolicyBehaviour,
@@ -27,6 +39,8 @@ export type WorldOptions = {
   readonly deaths: readonly string[];
   /** Module of lab/sabotage that instances run with when they are not to die. */
   readonly sabotage?: string;
+  /** Set: clocks of instances can be set wrong; moved: time as a whole can pass, and it begins in the past. Absent: clocks are right. */
+  readonly clocks?: "set" | "moved";
 };
 
 /** A rollout as the API returns it. */
@@ -52,6 +66,11 @@ export type ExperimentView = {
 
 export type Shown = { readonly look: number; readonly text: string };
 
+/** How long ago time begins that passes faster: Kafka takes records of the past, and not of the future. */
+const BEGINS_AGO_MS = 16 * 3_600_000;
+const [STEP_MS, WINDOW_MS] = [300_000, 500];
+const LOOK_MOVED_MS = 5_000;
+
 /** Frames that show in seconds what the cloud is worth: ten twice a second, four of them labelled. */
 const LABELLED = { framesPerWindow: 10, labelledPerWindow: 4 };
 
@@ -61,9 +80,15 @@ export class World {
   readonly #sink: KafkajsSink;
   readonly #managers: Supervised;
   readonly #admin: KafkajsAdmin;
+  readonly #clockFile: (instance: number) => string;
+  #movedMs: number;
 
-  private constructor({ dir, deaths, sabotage, brokers, prefix, devices, policies }: WorldOptions) {
+  private constructor({ dir, deaths, sabotage, brokers, prefix, devices, policies, clocks }: WorldOptions) {
     const kafka = { brokers: [...brokers], prefix };
+    const isMoved = clocks === "moved";
+    this.#movedMs = isMoved ? -BEGINS_AGO_MS : 0;
+    this.#clockFile = (instance) => join(dir, `clock-${instance}`);
+    if (clocks !== undefined) for (let instance = 0; instance < INSTANCES; instance++) this.setClock(instance, 0);
     this.#managers = new Supervised({
       name: "rollout-manager",
       main: "services/rollout-manager/dist/main.js",
@@ -71,7 +96,13 @@ export class World {
       config: {
         kafka,
         log: { level: "info" },
-        judge: { lookEveryMs: 1_000, settleMs: 300, preperiodHours: 1, exposureShare: 0.05, plannedMs: 5_000 },
+        judge: {
+          lookEveryMs: isMoved ? LOOK_MOVED_MS : 1_000,
+          settleMs: 300,
+          preperiodHours: 1,
+          exposureShare: 0.05,
+          plannedMs: 5_000,
+        },
         checkpoints: { everyMs: 2_000 },
         limits: { statusEveryMs: 300, foldBehindMsMax: 20_000, readBackMsMax: 5_000 },
       },
@@ -79,18 +110,21 @@ export class World {
       deaths,
       dieAt: "die-at",
       sabotage,
+      clockFile: clocks === undefined ? undefined : this.#clockFile,
     });
     this.reader = new KafkaReader({ ...kafka, clientId: "chaos-reader" });
     this.#admin = new KafkajsAdmin({ ...kafka, clientId: "chaos-retention" });
     this.#sink = new KafkajsSink({ ...kafka, clientId: "chaos-sink" });
+    const stamped = (records: readonly OutRecord[]) =>
+      this.#sink.send(isMoved ? records.map((one) => ({ ...one, timestamp: this.#now() })) : records);
     this.fleet = new SimulatedFleet({
       reader: this.reader,
-      sink: this.#sink,
+      sink: { send: stamped, close: () => this.#sink.close() },
       random: seededRandom(7),
       modelDigest: digests.old,
       devices: Array.from({ length: devices }, (_, i) => `d${i + 1}`),
       behaviours: { [digests.bad]: { inTime: 0.8 } },
-      windowMs: 500,
+      windowMs: WINDOW_MS,
       ...(policies !== undefined && { policies, ...LABELLED }),
     });
   }
@@ -98,7 +132,12 @@ export class World {
   static async open(options: WorldOptions): Promise<World> {
     const admin = new KafkajsAdmin({ brokers: [...options.brokers], prefix: options.prefix, clientId: "chaos-admin" });
     await ensureTributaryTopics(admin, { partitions: 2 });
+    // Also that of the probes: by Kafka's own clock hours would not have passed.
+    const config = { "message.timestamp.type": "CreateTime" };
+    if (options.clocks === "moved")
+      await admin.alter(tributaryTopics().map(({ name: topic }) => ({ topic, isInternal: false, config })));
     await admin.close();
+    await mkdir(options.dir, { recursive: true });
     const world = new World(options);
     await world.#publishModels();
     await world.#publishPolicies(Object.keys(options.policies ?? {}));
@@ -114,6 +153,26 @@ export class World {
 
   pids(): readonly number[] {
     return this.#managers.pids();
+  }
+
+  /** An instance's wall clock is off by so much, at once. */
+  setClock(instance: number, offsetMs: number): void {
+    const file = this.#clockFile(instance);
+    writeFileSync(`${file}.new`, String(this.#movedMs + offsetMs));
+    renameSync(`${file}.new`, file); // It is read meanwhile.
+  }
+
+  #now(): number {
+    return Date.now() + this.#movedMs;
+  }
+
+  /** Hours pass in seconds, for devices and instances alike. */
+  async pass(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= STEP_MS) {
+      this.#movedMs += STEP_MS;
+      for (let instance = 0; instance < INSTANCES; instance++) this.setClock(instance, 0);
+      await sleep(WINDOW_MS + 100); // So that every device is heard in each step.
+    }
   }
 
   async close(): Promise<void> {
