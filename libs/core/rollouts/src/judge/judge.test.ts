@@ -7,6 +7,7 @@ import { bandOf, logEvidence, logEvidenceMax, logNormalCdf, mixtureVariance } fr
 import { forecast } from "./forecast.ts";
 import {
   type Arm,
+  type MetricLook,
   MetricWatch,
   metricDefaults,
   plannedVariance,
@@ -271,25 +272,39 @@ describe("a metric watched for six hours", () => {
     expect(outcome.promoted).toBeGreaterThan(RUNS / 2);
   });
 
-  function watch(seed: number, harm: (minute: number) => number) {
+  test("that a planned look finds harm is enough by itself, and mostly sooner than evidence without an end", () => {
+    const [found, sooner] = [[] as number[], [] as boolean[]];
+    for (let seed = 0; seed < 12; seed++) {
+      const { harmfulAt, last } = watch(seed, () => 0.02);
+      if (last?.crossedMs != null) found.push(last.logHarm);
+      sooner.push((harmfulAt ?? 999) < (watch(seed, () => 0.02, null).harmfulAt ?? 999));
+    }
+    expect(found.length).toBeGreaterThan(6);
+    expect(Math.min(...found)).toBeGreaterThanOrEqual(-Math.log(metricDefaults.alpha));
+    expect(sooner.filter((is) => is).length).toBeGreaterThan(6);
+  });
+
+  function watch(seed: number, harm: (minute: number) => number, endMs: number | null = 360 * 60_000) {
     const random = seededRandom(seed);
     const [control, canary] = [fleet(random, plan.controls), fleet(random, plan.canaries)];
     const metric = new MetricWatch({
       ...metricDefaults,
-      endMs: 360 * 60_000,
+      endMs,
       plannedVariance: plannedVariance(plan),
     });
     let harmfulAt: number | null = null;
     let safeAt: number | null = null;
+    let last: MetricLook | null = null;
     for (let minute = 1; minute <= 360; minute++) {
       show(control, () => 0);
       show(canary, () => harm(minute));
       if (minute % 3 > 0) continue;
       const look = metric.look(minute * 60_000, { control, canary });
+      if (harmfulAt === null) last = look;
       if (look?.isHarmful) harmfulAt ??= minute;
       if (look?.isSafe) safeAt ??= minute;
     }
-    return { harmfulAt, safeAt };
+    return { harmfulAt, safeAt, last };
 
     function show(arm: Fleet, worse: () => number): void {
       for (let i = 0; i < arm.rates.length; i++) {

@@ -71,7 +71,7 @@ ${eventsTable(events, rollout)}
 <p>Harm is the control's rate of good frames less the canary's, device by device, adjusted by what each device did before.
 The band holds at whatever moment one looks. e is how much better harm (or its absence) explains what is seen: with no harm,
 the chance that it ever reaches 1/alpha is at most alpha; a rollout that compares several times gives each a share of its
-alphas. Re-randomisation is a cross-check that ends no analysis, and shows for an undecided one whether harm is likely: p is how often another draw of the arms would have looked as bad,
+alphas. Most of alpha belongs to looks that are planned until the end of the analysis: when one of them finds harm, e is 1/alpha at once. Re-randomisation is a cross-check that ends no analysis, and shows for an undecided one whether harm is likely: p is how often another draw of the arms would have looked as bad,
 and at or below what is spent of alpha by then it shows harm. Only a Successful analysis widens a rollout; too little data,
 silence and errors are not health.</p>`,
   );
