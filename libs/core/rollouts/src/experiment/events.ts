@@ -42,3 +42,10 @@ export type ExperimentChange =
     }
   /** A person ended it. */
   | { readonly kind: "experiment-stopped"; readonly why: string; readonly evidence: ExperimentEvidence | null };
+
+/** A change that is to be appended as this version of the experiment. */
+export type ExperimentProposal = {
+  readonly uid: string;
+  readonly version: number;
+  readonly change: ExperimentChange;
+};

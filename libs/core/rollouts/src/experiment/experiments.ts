@@ -17,31 +17,28 @@
 import { POLICY } from "@tributary/contracts";
 import { Failure, type Instant } from "@tributary/kernel";
 import { comparisonDefaults } from "../comparison.ts";
-import { type DeviceEntry, type DeviceSlots, UNPINNED } from "../device-slots.ts";
-import type { FleetAnalysis } from "../fleet-metrics/analysis.ts";
+import { type DeviceSlots, UNPINNED } from "../device-slots.ts";
 import type { FleetMetrics } from "../fleet-metrics/fleet-metrics.ts";
-import { type Arm, effectiveSampleSizes, sumsOf, weighingOf } from "../judge/comparison.ts";
-import { DEVICES_MIN, LABELS_MIN } from "../judge/plan.ts";
-import type { ArmJudged, ExperimentChange, ExperimentVerdict } from "./events.ts";
-import { type ArmComparison, type ArmEvidence, EXPERIMENT_FORMAT, type ExperimentEvidence } from "./evidence.ts";
-import { type Experiment, endOf, judgedIn } from "./experiment.ts";
-import { flipsAt, gridOf } from "./flips.ts";
-import { type ArmLook, type ArmVerdict, ExperimentJudge, type ExperimentSettings } from "./judge.ts";
+import { evidenceOf, logsOf } from "./arm-evidence.ts";
+import { decisionOf, whyOf } from "./decision.ts";
+import type { ExperimentProposal } from "./events.ts";
+import type { ExperimentEvidence } from "./evidence.ts";
+import { type Experiment, judgedIn } from "./experiment.ts";
+import type { ExperimentSettings } from "./judge.ts";
 import { LabelledShare, type LabelledShareState } from "./labelled-share.ts";
-import { type ArmLanes, type LaneName, laneNames, type Rates, utilityOf } from "./lanes.ts";
 import { Latencies, type LatenciesState } from "./latencies.ts";
-import { deviceSdAssumed, plannedVariances } from "./plan.ts";
 import { apartFromArms, SampleRatio, type SampleRatioState } from "./sample-ratio.ts";
-import { weightsOf } from "./spec.ts";
-
-export type ExperimentProposal = {
-  readonly uid: string;
-  readonly version: number;
-  readonly change: ExperimentChange;
-};
-
-/** Metrics of FleetMetrics, under the version of the policy that decided: the lanes of an experiment. `in-time` is the complement of `late`. */
-export const policyMetrics = ["system-accuracy", "escalated", "in-time"] as const;
+import {
+  analysisOf,
+  judgeOf,
+  judgeWith,
+  type Lanes,
+  lanesOf,
+  missingOf,
+  policyMetrics,
+  type Tracked,
+  type TrackedArm,
+} from "./tracked.ts";
 
 /** What a frame took from capture to its final answer, and the cloud call that its policy wanted. */
 export type FrameCost = { readonly latencyMs: number; readonly costMicros: number };
@@ -51,43 +48,6 @@ const MISMATCH =
   "the devices that report are not those that were assigned: some arm's are silent, or decide by another policy";
 /** A device without a frame for so long is silent. */
 const SILENCE_MS = comparisonDefaults.silenceMs;
-/** Evidence grows fastest then, or half way through a shorter experiment. */
-const PLANNED_MS = 86_400_000;
-const RATES_ASSUMED: Rates = { correct: 0.9, escalated: 0.1, late: 0.01 };
-const NAMED_MAX = 20;
-
-type TrackedArm = {
-  readonly name: string;
-  readonly policyVersion: string;
-  readonly entries: readonly DeviceEntry[];
-  readonly latencies: Latencies;
-  costMicros: number;
-  /** Devices that have sent frames in its name, decided by its policy, and when the newest of these were. (X4) */
-  readonly reported: Map<string, Instant>;
-  /** Devices whose newest frames name another arm or policy. */
-  readonly elsewhere: Set<string>;
-  /** X3. The first that a look found here; the log's counts. */
-  found: ArmJudged | null;
-  look: ArmLook | null;
-};
-
-type Tracked = {
-  experiment: Experiment;
-  readonly arms: readonly TrackedArm[];
-  /** Of each arm but the control; null: too many analyses run. */
-  readonly analyses: readonly (FleetAnalysis | null)[];
-  readonly armOf: ReadonlyMap<string, TrackedArm>;
-  /** X2 */
-  judge: ExperimentJudge | null;
-  readonly ratio: SampleRatio;
-  readonly labelled: LabelledShare;
-  lookedAt: Instant;
-  /** Why no verdict was taken at the last look; null: it was. */
-  held: string | null;
-  /** As of the last look: a fleet's lanes are long. */
-  shown: ExperimentEvidence | null;
-  decided: ExperimentProposal | null;
-};
 
 /** What a restarted instance needs, by uid. Of the counts of analyses, see FleetMetricsState. */
 export type ExperimentsState = ReadonlyMap<string, ExperimentState>;
@@ -266,7 +226,7 @@ export class Experiments {
     if (found != null) return { uid, version: version + 1, change: { kind: "experiment-arm-judged", ...found } };
     const decision = decisionOf(tracked, now);
     if (decision === null) return null;
-    const evidence = this.#evidence(tracked, now, decision.why);
+    const evidence = evidenceOf(tracked, now, decision.why);
     return { uid, version: version + 1, change: { kind: "experiment-decided", ...decision, evidence } };
   }
 
@@ -283,7 +243,7 @@ export class Experiments {
       throw new Failure("experiment-command-refused", "give-up", what);
     }
     const why = `stopped by ${by}${reason === "" ? "" : `: ${reason}`}`.slice(0, 500);
-    const evidence = this.#evidence(tracked, now, why);
+    const evidence = evidenceOf(tracked, now, why);
     return { uid, version: experiment.version + 1, change: { kind: "experiment-stopped", why, evidence } };
   }
 
@@ -291,7 +251,7 @@ export class Experiments {
   evidence(uid: string): ExperimentEvidence | null {
     const tracked = this.#running.get(uid);
     if (tracked === undefined) return this.get(uid)?.evidence ?? null;
-    tracked.shown ??= this.#evidence(tracked, null, whyOf(tracked));
+    tracked.shown ??= evidenceOf(tracked, null, whyOf(tracked));
     return tracked.shown;
   }
 
@@ -369,256 +329,4 @@ export class Experiments {
     }
     tracked.held = ratio.isMismatch ? MISMATCH : (missing ?? unlike);
   }
-
-  /** `endsAt`: null while it goes on. */
-  #evidence(tracked: Tracked, endsAt: Instant | null, why: string): ExperimentEvidence {
-    const { experiment, arms, analyses, judge, ratio, labelled, lookedAt } = tracked;
-    const { spec } = experiment.spec;
-    const lanes = analyses.map((analysis) => (analysis === null ? null : lanesOf(analysis)));
-    const weights = weightsOf(experiment.spec);
-    return {
-      format: EXPERIMENT_FORMAT,
-      at: Number.isFinite(lookedAt) ? lookedAt : experiment.createdAt,
-      startedAt: experiment.createdAt,
-      currency: spec.utility.currency,
-      weights,
-      rope: spec.rope,
-      lateMargin: spec.lateMargin,
-      alpha: spec.alpha,
-      logNeeded: judge?.logNeeded ?? Math.log((2 * (arms.length - 1)) / spec.alpha),
-      deadlineMs: experiment.deadlineMs,
-      arms: arms.map((arm, i) => armEvidence(tracked, lanes, arm, i, endsAt !== null)),
-      sampleRatio: {
-        log: ratio.log,
-        logNeeded: ratio.logNeeded,
-        exactP: ratio.exactP,
-        isMismatch: ratio.isMismatch,
-      },
-      labelledShare: { log: labelled.log, logNeeded: labelled.logNeeded, isUnlike: labelled.isUnlike },
-      why,
-      reviewAt: endsAt === null ? null : endsAt + spec.reviewAfter,
-    };
-  }
 }
-
-const analysisOf = (uid: string, arm: string): string => `${uid}/${arm}`;
-
-type Lanes = { readonly control: ArmLanes; readonly canary: ArmLanes };
-
-function lanesOf(analysis: FleetAnalysis): Lanes {
-  const [accuracy, escalated, inTime] = policyMetrics.map((metric) => analysis.counts(metric));
-  const of = (which: "control" | "canary"): ArmLanes => ({
-    correct: accuracy?.[which] as Arm,
-    escalated: escalated?.[which] as Arm,
-    late: complementOf(inTime?.[which] as Arm),
-  });
-  return { control: of("control"), canary: of("canary") };
-}
-
-function complementOf({ good, frames, before }: Arm): Arm {
-  return {
-    good: Float64Array.from(frames, (all, i) => all - (good[i] as number)),
-    frames,
-    before: Float64Array.from(before, (rate) => 1 - rate),
-  };
-}
-
-/** Of arm `i`, the control being 0. */
-const ofArm = (lanes: readonly (Lanes | null)[], i: number): ArmLanes | null =>
-  i === 0 ? (lanes.find((one) => one !== null)?.control ?? null) : (lanes[i - 1]?.canary ?? null);
-
-const countOf = (arm: Arm | undefined): number => {
-  let count = 0;
-  for (let i = 0; i < (arm?.frames.length ?? 0); i++) if ((arm?.frames[i] as number) > 0) count += 1;
-  return count;
-};
-
-const laneWords: Readonly<Record<LaneName, string>> = {
-  correct: "labelled frames of the random sample",
-  escalated: "frames",
-  late: "final answers",
-};
-
-/** Why nothing can be compared yet; null: it can. (X2) */
-function missingOf(arms: readonly TrackedArm[], lanes: readonly (Lanes | null)[]): string | null {
-  if (lanes.includes(null)) return "too many comparisons run at once: end some rollouts or experiments";
-  for (const [i, { name }] of arms.entries()) {
-    const own = ofArm(lanes, i);
-    for (const lane of laneNames) {
-      const devices = countOf(own?.[lane]);
-      if (devices >= DEVICES_MIN) continue;
-      return `${devices} devices of arm ${name} have ${laneWords[lane]} by its policy, and ${DEVICES_MIN} are needed`;
-    }
-  }
-  for (const [i, one] of (lanes as readonly Lanes[]).entries()) {
-    const sizes = effectiveSampleSizes(one.control.correct, one.canary.correct);
-    if (sizes === null) continue;
-    const few = (["control", "canary"] as const).find((which) => sizes[which] < LABELS_MIN);
-    if (few === undefined) continue;
-    const { name } = arms[few === "control" ? 0 : i + 1] as TrackedArm;
-    return `labels of arm ${name} are worth ${Math.floor(sizes[few])} of equal weight, and ${LABELS_MIN} are needed`;
-  }
-  return null;
-}
-
-/** J2: from the past, and from how many frames there were. */
-function judgeOf(experiment: Experiment, lanes: readonly Lanes[], sinceMs: number): ExperimentJudge {
-  const { spec } = experiment.spec;
-  const weights = weightsOf(experiment.spec);
-  const plannedMs = Math.min(PLANNED_MS, spec.duration / 2);
-  const [first] = lanes as readonly [Lanes];
-  const [rates, frames] = [{ ...RATES_ASSUMED }, { ...RATES_ASSUMED }];
-  for (const lane of laneNames) {
-    const { frames: counts, before } = first.control[lane];
-    const sizes = effectiveSampleSizes(first.control[lane], first.canary[lane]);
-    const framesOfOne = (sizes?.control ?? sumOf(counts)) / countOf(first.control.late);
-    frames[lane] = (framesOfOne * plannedMs) / sinceMs;
-    const past = sumOf(before) / Math.max(1, before.length);
-    if (past > 0 && past < 1) rates[lane] = past;
-  }
-  const planned = plannedVariances(
-    {
-      devices: [countOf(first.control.late), Math.min(...lanes.map(({ canary }) => countOf(canary.late)))],
-      rates,
-      frames,
-      deviceSd: deviceSdAssumed,
-    },
-    weights,
-  );
-  return judgeWith(experiment, planned);
-}
-
-function judgeWith({ spec, arms }: Experiment, planned: ExperimentSettings["planned"]): ExperimentJudge {
-  const { alpha, rope, lateMargin, burnIn: burnInMs } = spec.spec;
-  return new ExperimentJudge({
-    alpha,
-    weights: weightsOf(spec),
-    rope,
-    lateMargin,
-    burnInMs,
-    planned,
-    arms: arms.length - 1,
-  });
-}
-
-const sumOf = (values: ArrayLike<number>): number => {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i] as number;
-  return sum;
-};
-
-type Decision = { readonly verdict: ExperimentVerdict; readonly winner: string | null; readonly why: string };
-
-/** The log's, or the one that is to be appended next. */
-const verdictOf = ({ experiment }: Tracked, { name, found }: TrackedArm): ArmJudged | null =>
-  judgedIn(experiment, name) ?? found;
-
-/** Of the last look. */
-function whyOf(tracked: Tracked): string {
-  const undecided = tracked.arms.slice(1).filter((arm) => verdictOf(tracked, arm) === null);
-  return (
-    tracked.held ??
-    (undecided.length === 0
-      ? "every arm has its verdict"
-      : `undecided: ${undecided.map(({ name }) => name).join(", ")}`)
-  );
-}
-
-/** X3. Null: it goes on. */
-function decisionOf(tracked: Tracked, now: Instant): Decision | null {
-  const { experiment, arms } = tracked;
-  const others = arms.slice(1).map((arm) => ({ ...arm, verdict: judgedIn(experiment, arm.name) }));
-  const isOver = now >= endOf(experiment);
-  if (!isOver && others.some(({ verdict }) => verdict === null)) return null;
-  const having = (wanted: ArmVerdict) => others.filter(({ verdict }) => verdict?.verdict === wanted);
-  const gainOf = ({ look }: Pick<TrackedArm, "look">) => look?.gain.estimate ?? Number.NEGATIVE_INFINITY;
-  const [best] = having("adopt").toSorted((a, b) => gainOf(b) - gainOf(a));
-  const control = arms[0]?.name ?? "";
-  if (best !== undefined) {
-    const what = `${best.name} is worth more than ${control}, and late answers are within the margin`;
-    return { verdict: "adopt", winner: best.name, why: what };
-  }
-  if (others.some(({ verdict }) => verdict === null)) {
-    return { verdict: "hold", winner: null, why: `undecided at its end: ${whyOf(tracked)}` };
-  }
-  const same = having("equivalent").map(({ name }) => name);
-  if (same.length > 0) {
-    const what = `${same.join(", ")} ${same.length === 1 ? "is" : "are"} worth the same as ${control}, but for the rope`;
-    return { verdict: "equivalent", winner: null, why: what };
-  }
-  const reasons = others.map(({ name, verdict }) =>
-    verdict?.because === "late" ? `${name} is late more often than the margin allows` : `${name} is worth less`,
-  );
-  return { verdict: "reject", winner: null, why: `${reasons.join("; ")}: ${control} stays` };
-}
-
-function armEvidence(
-  tracked: Tracked,
-  lanes: readonly (Lanes | null)[],
-  arm: TrackedArm,
-  i: number,
-  isEnd: boolean,
-): ArmEvidence {
-  const { name, policyVersion, entries, latencies, costMicros, elsewhere } = arm;
-  const weights = weightsOf(tracked.experiment.spec);
-  const own = ofArm(lanes, i);
-  const rates = Object.fromEntries(laneNames.map((lane) => [lane, rateOf(own?.[lane])])) as ArmEvidence["rates"];
-  const frames = Object.fromEntries(
-    laneNames.map((lane) => [lane, own === null ? 0 : sumOf(own[lane].sample?.labels ?? own[lane].frames)]),
-  ) as ArmEvidence["frames"];
-  const isKnown = laneNames.every((lane) => rates[lane] !== null);
-  return {
-    name,
-    policyVersion,
-    devices: entries.length,
-    onPolicy: entries.filter(({ state }) => state?.modelDigest === policyVersion).length,
-    reporting: countOf(own?.late),
-    elsewhere: [...elsewhere].slice(0, NAMED_MAX),
-    frames,
-    rates,
-    utility: isKnown ? utilityOf(rates as Rates, weights) : null,
-    latency: latencies.count === 0 ? null : { p50Ms: latencies.quantile(0.5), p99Ms: latencies.quantile(0.99) },
-    callCostPer1000: latencies.count === 0 ? null : costMicros / latencies.count / 1_000,
-    comparison: i === 0 ? null : comparisonOf(tracked, lanes[i - 1] ?? null, arm, isEnd),
-  };
-}
-
-/** As it is compared, but for what the devices did before. */
-function rateOf(arm: Arm | undefined): number | null {
-  if (arm === undefined) return null;
-  const { w, y } = sumsOf(arm, { x: 0, y: 0 }, weighingOf(arm, arm));
-  return w === 0 ? null : y / w;
-}
-
-function comparisonOf(tracked: Tracked, lanes: Lanes | null, arm: TrackedArm, isEnd: boolean): ArmComparison | null {
-  const { experiment } = tracked;
-  const { look } = arm;
-  if (look === null || lanes === null) return null;
-  const verdict = verdictOf(tracked, arm);
-  const weights = weightsOf(experiment.spec);
-  const { correct, escalated, late } = look.lanes;
-  const differences = { correct: correct.estimate, escalated: escalated.estimate, late: late.estimate };
-  return {
-    verdict: verdict?.verdict ?? "undecided",
-    because: verdict?.because ?? null,
-    logs: logsOf(look),
-    gain: shown(look.gain),
-    lanes: { correct: shown(correct), escalated: shown(escalated), late: shown(late) },
-    missing: look.missing,
-    grid: isEnd ? gridOf(lanes.control, lanes.canary, weights) : null,
-    flipsAt: isEnd ? flipsAt(differences, weights) : null,
-  };
-}
-
-/** JSON has no infinity. */
-const LOG_MIN = -1e6;
-
-const logsOf = ({ logs }: ArmLook): ArmComparison["logs"] =>
-  Object.fromEntries(
-    Object.entries(logs).map(([name, log]) => [name, Math.max(log, LOG_MIN)]),
-  ) as ArmComparison["logs"];
-
-const shown = ({ estimate, band }: ArmLook["gain"]): ArmComparison["gain"] => ({
-  estimate,
-  band: Number.isFinite(band.lower) && Number.isFinite(band.upper) ? band : null,
-});

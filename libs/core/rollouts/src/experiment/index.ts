@@ -1,5 +1,5 @@
 export { type ExperimentEvent, isExperimentEvent } from "../events.ts";
-export type { ExperimentChange, ExperimentVerdict } from "./events.ts";
+export type { ExperimentChange, ExperimentProposal, ExperimentVerdict } from "./events.ts";
 export {
   type ArmComparison,
   type ArmEvidence,
@@ -8,7 +8,7 @@ export {
   experimentEvidenceOf,
 } from "./evidence.ts";
 export { applyExperimentEvent, type Experiment } from "./experiment.ts";
-export { type ExperimentProposal, Experiments } from "./experiments.ts";
+export { Experiments } from "./experiments.ts";
 export { flipsAt, gridMultiples, gridOf } from "./flips.ts";
 export {
   type ArmVerdict,
