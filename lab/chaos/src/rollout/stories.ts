@@ -151,6 +151,8 @@ const RESTARTS = 3;
 const COUNTED_MS = 6_000;
 /** As long as the whole time between two restarts. */
 const PASSING_MS = 3 * 3_600_000;
+/** For a look of both instances; after a restart one has hours to fold. */
+const [LOOK_MS_MAX, HOURS_FOLDED_MS_MAX] = [60_000, 240_000];
 const AHEAD = { ms: 6 * 3_600_000, forMs: 20_000, looks: 3 } as const;
 
 /** Hours pass, retention deletes all that is counted, and one instance is stopped, or killed; what it shows afterwards is compared, byte for
@@ -168,7 +170,7 @@ export async function restarted(stage: Stage, isControl: boolean, { of, start, e
       await world.pass(PASSING_MS);
       deleted += await world.forgetPast();
       await world.restart(0, turn % 2 === 0 ? "SIGTERM" : "SIGKILL");
-      const [one, other] = await sameLook(world, of, uid);
+      const [one, other] = await sameLook(world, of, uid, HOURS_FOLDED_MS_MAX);
       looks += 1;
       if (one.text !== other.text) different.push(`restart ${turn + 1}, ${differenceIn(one.text, other.text)}`);
     }
@@ -209,7 +211,7 @@ export async function ahead(stage: Stage, isControl: boolean, { of, start, end }
     await sleep(AHEAD.forMs);
     world.setClock(0, 0);
     for (let look = 1; look <= AHEAD.looks && different.length === 0; look++) {
-      const seen = await sameLook(world, of, uid).catch((error: unknown) => reasonOf(error));
+      const seen = await sameLook(world, of, uid, LOOK_MS_MAX).catch((error: unknown) => reasonOf(error));
       if (typeof seen === "string") different.push(seen);
       else if (seen[0].text !== seen[1].text) different.push(differenceIn(seen[0].text, seen[1].text));
     }
@@ -238,7 +240,12 @@ export async function ahead(stage: Stage, isControl: boolean, { of, start, end }
 }
 
 /** What both instances show of one look. */
-async function sameLook(world: World, of: Compared["of"], uid: string): Promise<readonly [Shown, Shown]> {
+async function sameLook(
+  world: World,
+  of: Compared["of"],
+  uid: string,
+  timeoutMs: number,
+): Promise<readonly [Shown, Shown]> {
   const seen: [Map<number, Shown>, Map<number, Shown>] = [new Map(), new Map()];
   const both = async () => {
     for (const [instance, looks] of seen.entries()) {
@@ -248,7 +255,7 @@ async function sameLook(world: World, of: Compared["of"], uid: string): Promise<
     const look = [...seen[0].keys()].find((one) => seen[1].has(one));
     return look !== undefined && ([seen[0].get(look), seen[1].get(look)] as [Shown, Shown]);
   };
-  return waitFor(both, { what: "a look of both instances", timeoutMs: 60_000, everyMs: 100 });
+  return waitFor(both, { what: "a look of both instances", timeoutMs, everyMs: 100 });
 }
 
 function differenceIn(one: string, other: string): string {

@@ -114,7 +114,7 @@ export class Comparison {
   readonly #spec: RolloutSpec["spec"];
   readonly #settings: ComparisonSettings;
   readonly #exposureMs: number;
-  /** When the analysis ends at the latest, ms since the start; null: none follows. */
+  /** When the analysis that follows would end, were nobody to pause it longer than its steps do; ms since the start. Null: none follows. */
   readonly #endMs: number | null;
   /** J2: that part of every alpha is this comparison's. */
   readonly #share: number;
@@ -141,9 +141,12 @@ export class Comparison {
     this.#spec = spec.spec;
     this.#settings = settings;
     this.#share = share / comparisonsOf(spec);
-    const next = spec.spec.strategy.canary.steps.slice(step).find((one) => "analysis" in one);
+    const following = spec.spec.strategy.canary.steps.slice(step);
+    const next = following.find((one) => "analysis" in one);
     const duration = next === undefined ? 0 : next.analysis.duration;
-    this.#endMs = next === undefined ? null : duration;
+    const pauses = following.slice(0, next === undefined ? 0 : following.indexOf(next));
+    const pausedMs = pauses.reduce((sum, one) => sum + ("pause" in one ? (one.pause.duration ?? 0) : 0), 0);
+    this.#endMs = next === undefined ? null : pausedMs + duration;
     this.#exposureMs = Math.max(spec.spec.burnIn, settings.exposureShare * duration);
     const { uid } = analysis.plan;
     const plan = { uid, step, strata, burnInMs: spec.spec.burnIn, analysisMs: duration };
