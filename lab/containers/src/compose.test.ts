@@ -18,6 +18,7 @@ describe("docker-compose.yml", () => {
       image: "tributary/gateway:0.1.0",
       env: { GATEWAY_TOKEN: "a token of an operator" },
       readOnlyRoot: true,
+      graceSeconds: 30,
       ports: [{ host: 8080, container: 8080 }],
       startsAfter: [{ name: "topics", state: "completed" }],
     });

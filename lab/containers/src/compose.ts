@@ -14,6 +14,7 @@ type ComposeService = {
   readonly command?: readonly string[];
   readonly restart?: string;
   readonly init?: boolean;
+  readonly stop_grace_period?: string;
   readonly read_only?: boolean;
   readonly cap_drop?: readonly string[];
   readonly security_opt?: readonly string[];
@@ -30,6 +31,7 @@ const STATES: Readonly<Record<string, Workload["startsAfter"][number]["state"]>>
   service_healthy: "ready",
   service_completed_successfully: "completed",
 };
+/** Compose's own, where a service names none. */
 const GRACE_SECONDS = 10;
 
 /** `dir`: of the file. `without`: services for which there is no image. */
@@ -71,7 +73,7 @@ export function composeWorkloads(
         hostNames: [name],
         ports: (service.ports ?? []).map((text) => portOf(text, report)),
         probes: probesOf(service, report),
-        graceSeconds: GRACE_SECONDS,
+        graceSeconds: graceOf(service, report),
         startsAfter: Object.entries(service.depends_on ?? {}).map(([other, { condition }]) => {
           const state = STATES[condition];
           if (state === undefined) report(`depends_on ${other}: condition "${condition}" is unknown`);
@@ -88,6 +90,14 @@ function interpolated(text: string, env: Readonly<Record<string, string>>, repor
     if (value === "" && kind === "?") report(`${name} is not set: ${rest}`);
     return value === "" && kind === "-" ? rest : value;
   });
+}
+
+/** `90s`. */
+function graceOf({ stop_grace_period: grace }: ComposeService, report: (problem: string) => void): number {
+  if (grace === undefined) return GRACE_SECONDS;
+  const seconds = Number(/^(\d+)s$/.exec(grace)?.[1] ?? Number.NaN);
+  if (Number.isNaN(seconds)) report(`stop_grace_period: "${grace}" is not in whole seconds`);
+  return seconds;
 }
 
 function mountOf(text: string, dir: string): Mount {

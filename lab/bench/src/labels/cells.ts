@@ -45,7 +45,7 @@ const judges = { canary: judgeCanary, experiment: judgeExperiment } as const;
 export function judgeCell({ kind, cell, seeds }: CellTask): CellRuns {
   const scenario = [...scenarios, ...unseen].find(({ name }) => name === cell);
   if (scenario === undefined) throw new Error(`there is no cell ${cell}`);
-  const draws = seeds.map((seed) => drawn(scenario, seed));
+  const draws = seeds.map((seed) => drawn(scenario, seed, kind === "experiment"));
   const by = (estimator: Estimator) =>
     draws.map((draw) => judges[kind](scenario, draw, draw.arms.length - 1, estimator));
   return { "ratio of sums": by("ratio of sums"), "mean of ratios": by("mean of ratios") };

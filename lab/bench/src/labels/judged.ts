@@ -154,4 +154,5 @@ export const isWrong = ({ verdict, gain }: ExperimentRun): boolean =>
   (verdict === "reject" && gain >= -1e-4) ||
   (verdict === "equivalent" && Math.abs(gain) >= ROPE);
 
-export const drawn = (scenario: Scenario, seed: number): FleetDraw => drawFleet(scenario, seededRandom(seed) as Random);
+export const drawn = (scenario: Scenario, seed: number, withLanes: boolean): FleetDraw =>
+  drawFleet(scenario, seededRandom(seed) as Random, withLanes);

@@ -133,7 +133,7 @@ describe("rollout-manager dies", () => {
     onNew,
     history,
     // An instance that dies looks later: the same metric shows the same harm, by other figures.
-    aborted: rollout?.aborted && { ...rollout.aborted, why: rollout.aborted.why.replace(/-?\d+\.\d/g, "n") },
+    aborted: rollout?.aborted && { ...rollout.aborted, why: rollout.aborted.why.replace(/-?\d+\.\d|\d+m$/g, "n") },
   });
 
   test.each([

@@ -177,7 +177,7 @@ export class FrameTable {
       const ages = Float64Array.from(this.#of(what), (slot) => this.#agedAt(slot)).sort();
       const quota = Math.min(excess, ages.length);
       const last = ages[quota - 1] ?? Number.NEGATIVE_INFINITY;
-      let [older, same] = [0, quota - ages.findIndex((at) => at === last)];
+      let [older, same] = [0, quota - ages.indexOf(last)];
       for (const slot of this.#of(what)) {
         const at = this.#agedAt(slot);
         if (at > last || (at === last && same-- <= 0)) continue;
