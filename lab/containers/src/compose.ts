@@ -31,7 +31,7 @@ const STATES: Readonly<Record<string, Workload["startsAfter"][number]["state"]>>
   service_healthy: "ready",
   service_completed_successfully: "completed",
 };
-/** Compose's own, where a service names none. */
+/** Compose gives so much where a service names none. */
 const GRACE_SECONDS = 10;
 
 /** `dir`: of the file. `without`: services for which there is no image. */

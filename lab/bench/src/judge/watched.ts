@@ -8,7 +8,7 @@ import {
   metricDefaults,
   plannedVariance,
 } from "@tributary/rollouts/judge";
-import { inWorkers } from "../in-workers.ts";
+import { type Drawing, drawnInWorkers, seedsAfter } from "../in-workers.ts";
 import { Fleet, type World } from "./fleet.ts";
 import { ArgoLike, type Judge, KayentaLike, obrienFleming, PeekedZTest } from "./others.ts";
 
@@ -30,48 +30,33 @@ export type JudgeName = (typeof JUDGES)[number];
 export type Minutes = readonly (number | null)[];
 
 export type Watched = Readonly<Record<JudgeName, Minutes>>;
-export type WatchTask = { readonly world: World; readonly seeds: readonly number[] };
+type WatchedOnce = Readonly<Record<JudgeName, number | null>>;
 
-/** Of a task, so that both threads end at about the same time. */
-const SEEDS = 10;
-
-/** `runs` draws of each world. */
+/** `runs` draws of each world, by its name. */
 export async function watchedWorlds(
   worlds: readonly { readonly name: string; readonly world: World }[],
   runs: number,
   progress: (line: string) => void,
 ): Promise<ReadonlyMap<string, Watched>> {
-  const tasks = worlds.flatMap(({ world }, w): WatchTask[] => {
-    const seeds = Array.from({ length: runs }, (_, i) => 1 + w * 1_000_000 + i);
-    return Array.from({ length: Math.ceil(runs / SEEDS) }, (_, i) => {
-      return { world, seeds: seeds.slice(SEEDS * i, SEEDS * (i + 1)) };
-    });
-  });
-  const ofWorld = tasks.length / worlds.length;
-  const done = await inWorkers<WatchTask, Watched>(new URL("./watched-worker.js", import.meta.url), tasks, (count) => {
-    if (count % ofWorld === 0) progress(`${(count / ofWorld) * runs} of ${worlds.length * runs} canaries watched`);
-  });
+  const drawings = worlds.map(({ world }, w) => ({ of: world, seeds: seedsAfter(w * 1_000_000, runs) }));
+  const program = new URL("./watched-worker.js", import.meta.url);
+  const done = await drawnInWorkers<World, WatchedOnce>(program, drawings, (line) => progress(`canaries: ${line}`));
   return new Map(
-    worlds.map(({ name }, w) => {
-      const own = done.slice(w * ofWorld, (w + 1) * ofWorld);
-      return [name, byJudge((judge) => own.flatMap((some) => some[judge]))];
-    }),
+    worlds.map(({ name }, w) => [name, byJudge((judge) => (done[w] ?? []).map((minutes) => minutes[judge]))]),
   );
 }
 
-export function watchSeeds({ world, seeds }: WatchTask): Watched {
-  const minutes = seeds.map((seed) => watchedOnce(world, seed));
-  return byJudge((judge) => minutes.map((one) => one[judge]));
-}
+export const watchSeeds = ({ of, seeds }: Drawing<World>): readonly WatchedOnce[] =>
+  seeds.map((seed) => watchedOnce(of, seed));
 
 const byJudge = <T>(of: (judge: JudgeName) => T) =>
   Object.fromEntries(JUDGES.map((judge) => [judge, of(judge)])) as Record<JudgeName, T>;
 
 const NO_ARM = { good: [], frames: [], before: [] };
-/** Of a segment that shows nothing. */
+/** A segment that shows nothing. */
 const NOTHING = { control: NO_ARM, canary: NO_ARM };
 
-function watchedOnce(world: World, seed: number): Record<JudgeName, number | null> {
+function watchedOnce(world: World, seed: number): WatchedOnce {
   const fleet = new Fleet(world, seededRandom(seed));
   const plannedAt = (minutes: number) =>
     plannedVariance({

@@ -1,5 +1,6 @@
 /** Draws fleets and judges them, beside the main thread. */
 import { parentPort } from "node:worker_threads";
-import { type CellTask, judgeCell } from "./cells.ts";
+import type { Drawing } from "../in-workers.ts";
+import { type Cell, judgeCell } from "./cells.ts";
 
-parentPort?.on("message", (task: CellTask) => parentPort?.postMessage(judgeCell(task)));
+parentPort?.on("message", (task: Drawing<Cell>) => parentPort?.postMessage(judgeCell(task)));

@@ -2,7 +2,7 @@
 import { clopperPearson } from "@tributary/statistics";
 import { percent } from "@tributary/testing";
 import type { Gate, Table } from "../bench.ts";
-import { inWorkers } from "../in-workers.ts";
+import { type Drawing, drawnInWorkers, seedsAfter } from "../in-workers.ts";
 import { type Scenario, scenarios, unseen } from "./fleet.ts";
 import {
   type CanaryRun,
@@ -37,44 +37,36 @@ const runsOf = ({ name }: Scenario, isLong: boolean): number => {
 export type Cells = { readonly tables: readonly Table[]; readonly gates: readonly Gate[]; readonly figures: object };
 type Judged<Run> = { readonly scenario: Scenario; readonly runs: Readonly<Record<Estimator, readonly Run[]>> };
 
-/** Draws of one cell, each judged by each estimator. */
-export type CellTask = { readonly kind: keyof typeof judges; readonly cell: string; readonly seeds: readonly number[] };
-type CellRuns = Readonly<Record<Estimator, readonly (CanaryRun | ExperimentRun)[]>>;
+export type Cell = { readonly kind: keyof typeof judges; readonly name: string };
 const judges = { canary: judgeCanary, experiment: judgeExperiment } as const;
+type CellRun<Run> = Readonly<Record<Estimator, Run>>;
 
-export function judgeCell({ kind, cell, seeds }: CellTask): CellRuns {
-  const scenario = [...scenarios, ...unseen].find(({ name }) => name === cell);
-  if (scenario === undefined) throw new Error(`there is no cell ${cell}`);
-  const draws = seeds.map((seed) => drawn(scenario, seed, kind === "experiment"));
-  const by = (estimator: Estimator) =>
-    draws.map((draw) => judges[kind](scenario, draw, draw.arms.length - 1, estimator));
-  return { "ratio of sums": by("ratio of sums"), "mean of ratios": by("mean of ratios") };
+/** Each draw of a cell, judged by each estimator. */
+export function judgeCell({ of: { kind, name }, seeds }: Drawing<Cell>): readonly CellRun<CanaryRun | ExperimentRun>[] {
+  const scenario = [...scenarios, ...unseen].find((one) => one.name === name);
+  if (scenario === undefined) throw new Error(`there is no cell ${name}`);
+  return seeds.map((seed) => {
+    const draw = drawn(scenario, seed, kind === "experiment");
+    const by = (estimator: Estimator) => judges[kind](scenario, draw, draw.arms.length - 1, estimator);
+    return { "ratio of sums": by("ratio of sums"), "mean of ratios": by("mean of ratios") };
+  });
 }
 
-/** Of a task, so that both threads end at about the same time. */
-const SEEDS = 10;
-
 async function judged<Run extends CanaryRun | ExperimentRun>(
-  kind: CellTask["kind"],
+  kind: Cell["kind"],
   isLong: boolean,
   progress: (line: string) => void,
 ): Promise<readonly Judged<Run>[]> {
   const cells = [...scenarios, ...unseen].filter((scenario) => runsOf(scenario, isLong) > 0);
-  const tasks = cells.flatMap((scenario): CellTask[] => {
-    const seeds = Array.from({ length: runsOf(scenario, isLong) }, (_, i) => i + 1);
-    return Array.from({ length: Math.ceil(seeds.length / SEEDS) }, (_, i) => {
-      return { kind, cell: scenario.name, seeds: seeds.slice(SEEDS * i, SEEDS * (i + 1)) };
-    });
+  const drawings = cells.map((scenario) => {
+    return { of: { kind, name: scenario.name }, seeds: seedsAfter(0, runsOf(scenario, isLong)) };
   });
-  let tenths = 0;
-  const done = await inWorkers<CellTask, CellRuns>(new URL("./cells-worker.js", import.meta.url), tasks, (count) => {
-    if (Math.floor((10 * count) / tasks.length) === tenths) return;
-    tenths = Math.floor((10 * count) / tasks.length);
-    progress(`fleets with labels as devices draw them: ${count * SEEDS} of ${tasks.length * SEEDS} draws`);
-  });
-  return cells.map((scenario) => {
-    const own = done.filter((_, i) => tasks[i]?.cell === scenario.name);
-    const by = (estimator: Estimator) => own.flatMap((runs) => runs[estimator] as readonly Run[]);
+  const program = new URL("./cells-worker.js", import.meta.url);
+  const done = await drawnInWorkers<Cell, CellRun<Run>>(program, drawings, (line) =>
+    progress(`fleets with labels as devices draw them: ${line}`),
+  );
+  return cells.map((scenario, i) => {
+    const by = (estimator: Estimator) => (done[i] ?? []).map((runs) => runs[estimator]);
     return { scenario, runs: { "ratio of sums": by("ratio of sums"), "mean of ratios": by("mean of ratios") } };
   });
 }

@@ -378,7 +378,7 @@ function drawArm(setting: Setting, plan: ArmPlan, model: Model, modelBefore: Mod
   return { devices, frames, totals: lanesAt(hours * hourMs), lanesAt };
 }
 
-/** `withLanes`: false where nobody asks for counts of frames, which take half of the time. */
+/** `withLanes`: false where nobody asks for counts of frames; then they are 0. */
 export function drawFleet(scenario: Scenario, random: Random, withLanes = true): FleetDraw {
   const draws = drawing(random);
   const world = worldOf(scenario, draws);

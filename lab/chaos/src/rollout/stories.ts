@@ -149,9 +149,9 @@ export type Compared = {
 };
 const RESTARTS = 3;
 const COUNTED_MS = 6_000;
-/** As long as the whole time between two restarts. */
+/** Time that passes before each restart. */
 const PASSING_MS = 3 * 3_600_000;
-/** For a look of both instances; after a restart one has hours to fold. */
+/** How long a look of both instances may take; after a restart one has hours to fold. */
 const [LOOK_MS_MAX, HOURS_FOLDED_MS_MAX] = [60_000, 240_000];
 const AHEAD = { ms: 6 * 3_600_000, forMs: 20_000, looks: 3 } as const;
 

@@ -200,7 +200,9 @@ describe("what is compared", () => {
     expect(one.rollout).toMatchObject({
       weight: 10,
       aborted: {
-        why: expect.stringMatching(/^accuracy fell by \d+\.\d points \(-?\d+\.\d to \d+\.\d\) against the control/),
+        why: expect.stringMatching(
+          /^accuracy fell by \d+\.\d points \(-?\d+\.\d to \d+\.\d\) against the control(, found by the planned look at 3m)?$/,
+        ),
       },
     });
   });

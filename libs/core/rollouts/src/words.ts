@@ -116,7 +116,7 @@ export function harmWords(
   return `${what} ${harm < 0 ? "rose" : "fell"} by ${points(Math.abs(harm))} points (${band}) against the control`;
 }
 
-/** Of harm that a look found which was planned beforehand, where the band, which holds at every moment, is not yet sure. */
+/** Names the planned look that found harm, where the band, which holds at every moment, is not sure of it yet; else nothing. */
 export const crossedWords = ({ crossedMs, band }: Pick<MetricLook, "crossedMs" | "band">, tolerated: number): string =>
   crossedMs === null || band.lower > tolerated
     ? ""

@@ -21,7 +21,7 @@ import { CheckpointTopic } from "./checkpoint-topic.ts";
 /** Raise it with every change of what a state holds or means. */
 export const FORMAT = 2;
 const OTHERS_WAIT = 1.5;
-/** Containers are given 10 s to stop, and Kafka may be stopping as well. */
+/** Compose gives a container 10 s to stop where its file says nothing, and Kafka may be stopping as well. */
 const LAST_MS_MAX = 3_000;
 
 /** As of the look at `at`. */

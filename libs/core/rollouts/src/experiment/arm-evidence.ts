@@ -72,7 +72,7 @@ function armEvidence(
   };
 }
 
-/** As it is compared, but for what the devices did before. */
+/** The rate as it is compared, but for what the devices did before. */
 function rateOf(arm: Arm | undefined): number | null {
   if (arm === undefined) return null;
   const { w, y } = sumsOf(arm, { x: 0, y: 0 }, weighingOf(arm, arm));

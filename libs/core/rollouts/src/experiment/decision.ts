@@ -11,7 +11,7 @@ type Decision = { readonly verdict: ExperimentVerdict; readonly winner: string |
 export const verdictOf = ({ experiment }: Tracked, { name, found }: TrackedArm): ArmJudged | null =>
   judgedIn(experiment, name) ?? found;
 
-/** Of the last look. */
+/** Why the last look decided nothing, in words. */
 export function whyOf(tracked: Tracked): string {
   const undecided = tracked.arms.slice(1).filter((arm) => verdictOf(tracked, arm) === null);
   return (

@@ -193,8 +193,8 @@ export function weighingOf(control: Arm, canary: Arm, start?: Start): Weighing {
   return { labelsMax: TIMES_MEDIAN * Math.max(1, median) };
 }
 
-/** Sums of an arm, or of its devices in a range. `framesMin`: a device with fewer frames is missing. A look at 100,000 devices adds up millions:
- * numbers in variables of their own, not those of an object or taken out of an array, take a fifth of the time. */
+/** Sums of an arm, or of its devices in a range. `framesMin`: a device with fewer frames is missing. A look at 100,000 devices adds up millions, so each
+ * sum is a variable of its own: V8 boxes numbers of an object, and those that are taken out of an array. */
 export function sumsOf(
   { good, frames, before, sample }: Arm,
   origin: Origin,

@@ -138,8 +138,9 @@ export function groupSequentialUntil(level: number, burnInMs: number, endMs: num
   return new GroupSequential({ plannedMs: looksUntil(firstMs, endMs), spending: logarithmic(level, firstMs / endMs) });
 }
 
-/** Planned looks from the first to the last, which are among them. */
+/** Planned looks, ms: the first, the last, and those between. */
 export function looksUntil(firstMs: number, lastMs: number): readonly number[] {
   const count = Math.max(1, Math.ceil(Math.log(lastMs / firstMs) / Math.log(LOOKS_APART)));
-  return Array.from({ length: count + 1 }, (_, i) => firstMs * (lastMs / firstMs) ** (i / count));
+  const looks = Array.from({ length: count }, (_, i) => firstMs * (lastMs / firstMs) ** (i / count));
+  return [...looks, lastMs]; // Computed, it could be a little later than the analysis ends, and never be due.
 }
