@@ -22,7 +22,7 @@ import {
   planOf,
   probeOf,
 } from "@tributary/driving";
-import type { InferenceResult } from "@tributary/inference";
+import type { InferenceResult, LoadedModel } from "@tributary/inference";
 import type { CameraFrame } from "../cameras/frame-queue.ts";
 import { type AgentConfig, shortestDeadlineOf } from "../config.ts";
 import { monotonicMs } from "../device-time.ts";
@@ -83,6 +83,9 @@ export class Driver {
   readonly #cameras: ReadonlyMap<string, CameraState>;
   readonly #asked: Readonly<Record<ModelRole, Set<Request>>> = { FULL: new Set(), LITE: new Set() };
   readonly #askedAt: Record<ModelRole, number> = { FULL: 0, LITE: 0 };
+  /** Frames that wait for a model's answer, by what they do when its process ends. */
+  readonly #whenEnded: Readonly<Record<ModelRole, Set<() => void>>> = { FULL: new Set(), LITE: new Set() };
+  readonly #running: Record<ModelRole, LoadedModel | undefined> = { FULL: undefined, LITE: undefined };
   #ladder: Ladder;
   #full: Slot | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -215,6 +218,7 @@ export class Driver {
     let open = 0;
     const ask = (role: ModelRole) => {
       open += 1;
+      this.#whenEnded[role].add(askAnother);
       this.#ask(role, frame.jpeg).then(
         ({ slot, result }) => {
           open -= 1;
@@ -241,6 +245,7 @@ export class Driver {
     const outcome = await promise;
     clearTimeout(hedge);
     clearTimeout(stale);
+    for (const role of roles) this.#whenEnded[role].delete(askAnother);
     if (typeof outcome === "string") return outcome;
     const now = monotonicMs();
     camera.last = { slot: outcome.slot, result: outcome.result };
@@ -297,10 +302,21 @@ export class Driver {
     const full = slots.active;
     if (this.#full !== undefined && this.#full !== full) this.observe({ kind: "replaced" });
     this.#full = full;
-    const running = { FULL: full.runner.current !== undefined, LITE: lite?.runner.current !== undefined };
+    const running = { FULL: full.runner.current, LITE: lite?.runner.current };
     for (const role of roles) {
-      if (running[role] !== this.#ladder.isUp[role]) this.observe({ kind: "model", role, isUp: running[role] });
+      const model = running[role];
+      const isUp = model !== undefined;
+      if (isUp !== this.#ladder.isUp[role]) this.observe({ kind: "model", role, isUp });
+      if (model !== this.#running[role]) void model?.exited.then(() => this.#ended(role, model));
+      this.#running[role] = model;
     }
+  }
+
+  /** Nothing else would notice in time: a request waits for the process that is started next, and no frame comes meanwhile. */
+  #ended(role: ModelRole, model: LoadedModel): void {
+    if (this.#running[role] !== model) return;
+    this.#readModels();
+    for (const askAnother of this.#whenEnded[role]) askAnother();
   }
 
   #look(): void {
