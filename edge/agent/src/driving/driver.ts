@@ -89,6 +89,7 @@ export class Driver {
   #ladder: Ladder;
   #full: Slot | undefined;
   #watch: NodeJS.Timeout | undefined;
+  #isStopped = false;
 
   constructor(config: Pick<AgentConfig, "cameras" | "driving">, ports: DriverPorts) {
     const { driving, cameras } = config;
@@ -133,6 +134,7 @@ export class Driver {
   }
 
   stop(): void {
+    this.#isStopped = true;
     clearInterval(this.#watch);
   }
 
@@ -307,15 +309,19 @@ export class Driver {
       const model = running[role];
       const isUp = model !== undefined;
       if (isUp !== this.#ladder.isUp[role]) this.observe({ kind: "model", role, isUp });
-      if (model !== this.#running[role]) void model?.exited.then(() => this.#ended(role, model));
+      // Later in this turn a trial is reverted, and the model's keeper knows that it is gone.
+      if (model !== this.#running[role]) void model?.exited.then(() => setImmediate(() => this.#ended(role, model)));
       this.#running[role] = model;
     }
   }
 
   /** Nothing else would notice in time: a request waits for the process that is started next, and no frame comes meanwhile. */
   #ended(role: ModelRole, model: LoadedModel): void {
-    if (this.#running[role] !== model) return;
+    if (this.#isStopped || this.#running[role] !== model) return;
+    const isReverted = role === "FULL" && this.#ports.slots.active !== this.#full;
+    if (!isReverted) this.observe({ kind: "model", role, isUp: false });
     this.#readModels();
+    if (isReverted) return; // The model of before answers its frames.
     for (const askAnother of this.#whenEnded[role]) askAnother();
   }
 
