@@ -41,14 +41,16 @@ export type Cell = { readonly kind: keyof typeof judges; readonly name: string }
 const judges = { canary: judgeCanary, experiment: judgeExperiment } as const;
 type CellRun<Run> = Readonly<Record<Estimator, Run>>;
 
+const byEstimator = <T>(of: (estimator: Estimator) => T) =>
+  Object.fromEntries(ESTIMATORS.map((estimator) => [estimator, of(estimator)])) as Record<Estimator, T>;
+
 /** Each draw of a cell, judged by each estimator. */
 export function judgeCell({ of: { kind, name }, seeds }: Drawing<Cell>): readonly CellRun<CanaryRun | ExperimentRun>[] {
   const scenario = [...scenarios, ...unseen].find((one) => one.name === name);
   if (scenario === undefined) throw new Error(`there is no cell ${name}`);
   return seeds.map((seed) => {
     const draw = drawn(scenario, seed, kind === "experiment");
-    const by = (estimator: Estimator) => judges[kind](scenario, draw, draw.arms.length - 1, estimator);
-    return { "ratio of sums": by("ratio of sums"), "mean of ratios": by("mean of ratios") };
+    return byEstimator((estimator) => judges[kind](scenario, draw, draw.arms.length - 1, estimator));
   });
 }
 
@@ -66,8 +68,7 @@ async function judged<Run extends CanaryRun | ExperimentRun>(
     progress(`fleets with labels as devices draw them: ${line}`),
   );
   return cells.map((scenario, i) => {
-    const by = (estimator: Estimator) => (done[i] ?? []).map((runs) => runs[estimator]);
-    return { scenario, runs: { "ratio of sums": by("ratio of sums"), "mean of ratios": by("mean of ratios") } };
+    return { scenario, runs: byEstimator((estimator) => (done[i] ?? []).map((runs) => runs[estimator])) };
   });
 }
 

@@ -40,7 +40,7 @@ export type TrackedArm = {
 export type Tracked = {
   experiment: Experiment;
   readonly arms: readonly TrackedArm[];
-  /** Of each arm but the control; null: too many analyses run. */
+  /** One for each arm but the control; null: too many analyses run. */
   readonly analyses: readonly (FleetAnalysis | null)[];
   readonly armOf: ReadonlyMap<string, TrackedArm>;
   /** X2 */
@@ -50,7 +50,7 @@ export type Tracked = {
   lookedAt: Instant;
   /** Why no verdict was taken at the last look; null: it was. */
   held: string | null;
-  /** As of the last look: a fleet's lanes are long. */
+  /** Made once a look, and kept until the next: a fleet's lanes are long. */
   shown: ExperimentEvidence | null;
   decided: ExperimentProposal | null;
 };
@@ -77,7 +77,7 @@ function complementOf({ good, frames, before }: Arm): Arm {
   };
 }
 
-/** Of arm `i`, the control being 0. */
+/** What arm `i` has counted, the control being 0; null: nothing does. */
 export const ofArm = (lanes: readonly (Lanes | null)[], i: number): ArmLanes | null =>
   i === 0 ? (lanes.find((one) => one !== null)?.control ?? null) : (lanes[i - 1]?.canary ?? null);
 
