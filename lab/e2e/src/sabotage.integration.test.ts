@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "@jest/globals";
+import { exitFlags } from "@tributary/kernel";
 import { mains } from "@tributary/stack";
 import { repositoryRoot, sabotaged } from "@tributary/testing";
 
@@ -43,7 +44,7 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
 
 const run = (...args: string[]) => {
   const { NODE_OPTIONS: _, ...env } = process.env;
-  return promisify(execFile)(process.execPath, args, {
+  return promisify(execFile)(process.execPath, [...exitFlags, ...args], {
     env: { ...env, TRIBUTARY_CLOCK_OFFSET_MS: "1", TRIBUTARY_MOVING_NAME: "/dev/null" },
   });
 };
