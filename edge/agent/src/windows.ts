@@ -117,9 +117,13 @@ export class Windows {
         feature,
         counts: Array.from(counts, (count) => BigInt(count)),
       })),
-      labels: Object.fromEntries([...sketch.labels].map(([label, count]) => [label, BigInt(count)])),
+      labels: countsOf(sketch.labels),
       cameraId,
       temperature,
+      grid: Array.from(sketch.grid, BigInt),
+      encoders: countsOf(sketch.encoders),
+      qualitySum: BigInt(sketch.quality),
+      byClass: Object.fromEntries([...sketch.byClass].map(([label, sums]) => [label, Array.from(sums, BigInt)])),
     }));
     const closed: ClosedWindow = { metrics: { windowMs, device: this.#device.read(), models }, sketches };
     this.#openedMs = nowMs;
@@ -149,3 +153,6 @@ export class Windows {
     return started;
   }
 }
+
+const countsOf = (counts: ReadonlyMap<string, number>): Record<string, bigint> =>
+  Object.fromEntries([...counts].map(([key, count]) => [key, BigInt(count)]));

@@ -6,7 +6,7 @@
  * C2. A picture cannot end it; only the model's own failure can. */
 import { createHash } from "node:crypto";
 import { Socket } from "node:net";
-import { type Inference, type InferenceResult, quantiseTensor, type RealTime } from "@tributary/inference";
+import { type Inference, type InferenceResult, noPicture, quantiseTensor, type RealTime } from "@tributary/inference";
 import { Failure, reasonOf } from "@tributary/kernel";
 import sharp from "sharp";
 import { moveCompilers, moveOtherThreads, raiseThisProcess } from "./cores.ts";
@@ -131,11 +131,10 @@ async function inferTensors({ session }: Model, request: InferRequest): Promise<
     const tensor = new Float32Array(size);
     new Uint8Array(tensor.buffer).set(bytes);
     const { logits } = await session.run(tensor, 1, false);
-    const picture = { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0, bitsPerPixel: 0 } as const;
     const timingsMs = { preprocess: 0, run: 0 };
     results.push({
       ok: true,
-      inference: { logits, features: null, tensorDigest: null, pixels: null, picture, timingsMs },
+      inference: { logits, features: null, tensorDigest: null, pixels: null, picture: noPicture, timingsMs },
     });
   }
   return results;
@@ -169,7 +168,7 @@ async function infer(model: Model, request: InferRequest): Promise<readonly Infe
       features: features === null ? null : part(features, session.featuresLength),
       tensorDigest: request.want.tensorDigest ? sha256(quantiseTensor(part(tensor, size))) : null,
       pixels: request.want.pixels ? (channels[i] as Uint8Array) : null,
-      picture: pictureStatistics(picture.pixels, picture.bitsPerPixel),
+      picture: pictureStatistics(picture.pixels, picture.width, picture.height, picture.jpeg),
       timingsMs: { preprocess, run: runMs },
     };
     return { ok: true, inference };

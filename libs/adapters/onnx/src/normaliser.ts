@@ -1,5 +1,11 @@
 /** Converts resized pixels to the model's input, and computes the picture's statistics for drift sketches. */
-import { type ChannelOrder, channelsOf, type PictureStatistics, type Preprocessing } from "@tributary/inference";
+import {
+  type ChannelOrder,
+  channelsOf,
+  frameGrid,
+  type PictureStatistics,
+  type Preprocessing,
+} from "@tributary/inference";
 
 /** Writes pictures into tensors; made once per model. */
 export class Normaliser {
@@ -55,7 +61,12 @@ export class Normaliser {
 }
 
 /** `rgb`: the resized picture. */
-export function pictureStatistics(rgb: Uint8Array, bitsPerPixel: number): PictureStatistics {
+export function pictureStatistics(
+  rgb: Uint8Array,
+  width: number,
+  height: number,
+  jpeg: Pick<PictureStatistics, "bitsPerPixel" | "encoder" | "quality">,
+): PictureStatistics {
   let r = 0;
   let g = 0;
   let b = 0;
@@ -80,6 +91,9 @@ export function pictureStatistics(rgb: Uint8Array, bitsPerPixel: number): Pictur
     channelMeans: means,
     channelSds: [sd(r, rr), sd(g, gg), sd(b, bb)],
     luminance: 0.299 * means[0] + 0.587 * means[1] + 0.114 * means[2],
-    bitsPerPixel,
+    grid: frameGrid(rgb, width, height),
+    bitsPerPixel: jpeg.bitsPerPixel,
+    encoder: jpeg.encoder,
+    quality: jpeg.quality,
   };
 }

@@ -3,7 +3,14 @@
  *
  * D1. A picture's header is checked before a byte of it is decoded: its size cannot exhaust the memory (G9).
  * D2. A damaged picture gives a failed result, never an exception; a truncated one is damaged too. */
-import { jpegHeader, type Preprocessing, type ResizeKernel } from "@tributary/inference";
+import {
+  jpegEncoder,
+  jpegHeader,
+  jpegQuality,
+  type PictureStatistics,
+  type Preprocessing,
+  type ResizeKernel,
+} from "@tributary/inference";
 import sharp, { type Sharp } from "sharp";
 
 export type Picture =
@@ -12,8 +19,7 @@ export type Picture =
       readonly pixels: Uint8Array;
       readonly width: number;
       readonly height: number;
-      /** Of the JPEG. */
-      readonly bitsPerPixel: number;
+      readonly jpeg: Pick<PictureStatistics, "bitsPerPixel" | "encoder" | "quality">;
     }
   | { readonly ok: false; readonly code: string; readonly message: string };
 
@@ -46,8 +52,8 @@ export async function decodePicture(
     const width = resize?.width ?? header.width;
     const height = resize?.height ?? header.height;
     const raw = await pipeline.toColourspace("srgb").raw().toBuffer();
-    const bitsPerPixel = (jpeg.length * 8) / pixels;
-    return { ok: true, pixels: threeChannels(raw, width * height), width, height, bitsPerPixel };
+    const coded = { bitsPerPixel: (jpeg.length * 8) / pixels, encoder: jpegEncoder(jpeg), quality: jpegQuality(jpeg) };
+    return { ok: true, pixels: threeChannels(raw, width * height), width, height, jpeg: coded };
   } catch (error) {
     const message = error instanceof Error ? error.message.split("\n", 1)[0] : String(error);
     return { ok: false, code: "image-undecodable", message: message?.slice(0, 200) ?? "undecodable" };

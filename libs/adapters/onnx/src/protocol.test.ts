@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import type { InferenceResult } from "@tributary/inference";
+import { FRAME_GRID, type InferenceResult, noPicture } from "@tributary/inference";
 import { seededRandom } from "@tributary/kernel";
 import {
   decodeAnswers,
@@ -33,6 +33,9 @@ describe.each([1, 2, 3, 4, 5])("seed %i", (seed) => {
               channelSds: [random(), random(), random()],
               luminance: random(),
               bitsPerPixel: random(),
+              grid: Uint8Array.from({ length: FRAME_GRID }, () => 256 * random()),
+              encoder: "standard/2x2/optimised",
+              quality: 90,
             },
             timingsMs: { preprocess: random(), run: random() },
           },
@@ -83,7 +86,7 @@ test("answers that announce more than they hold, or hold more, are refused befor
     features: null,
     tensorDigest: null,
     pixels: null,
-    picture: { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0, bitsPerPixel: 0 },
+    picture: noPicture,
     timingsMs: { preprocess: 0, run: 0 },
   } as const;
   const body = encodeAnswers(1, [{ ok: true, inference }]).subarray(5);

@@ -5,7 +5,13 @@
  *
  * W1. A message longer than `messageBytesMax` is a protocol error, and never allocated.
  * W3. Answers fill their message exactly; announced lengths are checked before anything is allocated. */
-import type { Inference, InferenceResult, InferenceWant, Preprocessing } from "@tributary/inference";
+import {
+  FRAME_GRID,
+  type Inference,
+  type InferenceResult,
+  type InferenceWant,
+  type Preprocessing,
+} from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
 
 export const messageKinds = {
@@ -44,7 +50,8 @@ export type PrepareInit = {
 export type ChildRefusal = { readonly code: string; readonly message: string };
 
 const WANT = { features: 1, tensorDigest: 2, pixels: 4 } as const;
-const PICTURE_NUMBERS = 8;
+const PICTURE_NUMBERS = 9;
+const LENGTHS = 5;
 
 export function encodeJson(kind: number, body: unknown): Buffer {
   const text = Buffer.from(JSON.stringify(body));
@@ -137,28 +144,31 @@ function encodeResult(result: InferenceResult): Buffer {
   }
   const { logits, features, tensorDigest, pixels, picture, timingsMs } = result.inference;
   const digest = tensorDigest === null ? Buffer.alloc(0) : Buffer.from(tensorDigest, "hex");
+  const encoder = Buffer.from(picture.encoder);
   const numbers = [
     ...picture.channelMeans,
     ...picture.channelSds,
     picture.luminance,
     picture.bitsPerPixel,
+    picture.quality,
     timingsMs.preprocess,
     timingsMs.run,
   ];
-  const size = 17 + 8 * numbers.length + 4 * (logits.length + (features?.length ?? 0)) + digest.length;
-  const buffer = Buffer.allocUnsafe(size + (pixels?.length ?? 0));
+  const lengths = [logits.length, features?.length ?? 0, digest.length, pixels?.length ?? 0, encoder.length];
+  const size = 1 + 4 * LENGTHS + 8 * numbers.length + 4 * (logits.length + (features?.length ?? 0)) + digest.length;
+  const buffer = Buffer.allocUnsafe(size + (pixels?.length ?? 0) + encoder.length + FRAME_GRID);
   buffer[0] = 1;
   let at = 1;
-  for (const value of [logits.length, features?.length ?? 0, digest.length, pixels?.length ?? 0]) {
-    at = buffer.writeUInt32LE(value, at);
-  }
+  for (const value of lengths) at = buffer.writeUInt32LE(value, at);
   for (const value of numbers) at = buffer.writeDoubleLE(value, at);
   for (const floats of [logits, features ?? new Float32Array()]) {
     buffer.set(new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength), at);
     at += floats.byteLength;
   }
-  buffer.set(digest, at);
-  if (pixels !== null) buffer.set(pixels, at + digest.length);
+  for (const bytes of [digest, pixels ?? new Uint8Array(), encoder, picture.grid]) {
+    buffer.set(bytes, at);
+    at += bytes.length;
+  }
   return buffer;
 }
 
@@ -173,13 +183,15 @@ function decodeResult(body: Buffer, cursor: Cursor): InferenceResult {
     return { ok: false, code, message };
   }
   const size = (i: number) => body.readUInt32LE(start + 1 + 4 * i);
-  const number = (i: number) => body.readDoubleLE(start + 17 + 8 * i);
-  cursor.skip(17 + 8 * (PICTURE_NUMBERS + 2));
+  const number = (i: number) => body.readDoubleLE(start + 1 + 4 * LENGTHS + 8 * i);
+  cursor.skip(1 + 4 * LENGTHS + 8 * (PICTURE_NUMBERS + 2));
   const logits = floats(body, cursor, size(0));
   const features = size(1) === 0 ? null : floats(body, cursor, size(1));
   const digestAt = cursor.at();
   const pixelsAt = cursor.skip(size(2));
-  cursor.skip(size(3));
+  const encoderAt = cursor.skip(size(3));
+  const gridAt = cursor.skip(size(4));
+  const end = cursor.skip(FRAME_GRID);
   const inference: Inference = {
     logits,
     features,
@@ -190,8 +202,11 @@ function decodeResult(body: Buffer, cursor: Cursor): InferenceResult {
       channelSds: [number(3), number(4), number(5)],
       luminance: number(6),
       bitsPerPixel: number(7),
+      quality: number(8),
+      encoder: body.toString("utf8", encoderAt, gridAt),
+      grid: new Uint8Array(body.subarray(gridAt, end)),
     },
-    timingsMs: { preprocess: number(8), run: number(9) },
+    timingsMs: { preprocess: number(9), run: number(10) },
   };
   return { ok: true, inference };
 }

@@ -1,5 +1,5 @@
 export { anyHardware, fitsHardware } from "./hardware.ts";
-export { jpegHeader, jpegQuality } from "./jpeg.ts";
+export { jpegEncoder, jpegHeader, jpegQuality } from "./jpeg.ts";
 export { type ListedModel, listedPartOf } from "./listed-model.ts";
 export {
   isPackagePath,
@@ -26,6 +26,16 @@ export {
   parseGoldenIndex,
   parseLabels,
 } from "./package-documents.ts";
+export {
+  addFrameGrid,
+  FRAME_GRID,
+  frameGrid,
+  GRID_CELLS,
+  GRID_SIDE,
+  GRID_SUMS,
+  gridParts,
+  noPicture,
+} from "./picture-grid.ts";
 export type {
   Inference,
   InferenceResult,
@@ -47,6 +57,7 @@ export {
 export {
   binOf,
   buildReferenceSketch,
+  classFeatures,
   emptySketch,
   observe,
   parseReferenceSketch,

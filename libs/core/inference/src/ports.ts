@@ -33,6 +33,11 @@ export type PictureStatistics = {
   /** Of the JPEG as the camera delivered it: its bytes x 8 / (width x height). Blur, noise and compression show in it, which
    * statistics of the resized picture cannot see. */
   readonly bitsPerPixel: number;
+  /** Of the resized picture: `frameGrid`. */
+  readonly grid: Uint8Array;
+  /** Who made the JPEG, as far as its headers show: `jpegEncoder`, `jpegQuality`. */
+  readonly encoder: string;
+  readonly quality: number;
 };
 
 export type InferenceResult =

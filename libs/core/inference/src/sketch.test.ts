@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
+import { FRAME_GRID } from "./picture-grid.ts";
 import {
   binOf,
   buildReferenceSketch,
@@ -27,6 +28,9 @@ function observation(random: Random): SketchObservation {
       channelSds: [random() / 2, random() / 2, random() / 2],
       luminance: random(),
       bitsPerPixel: 8 * random(),
+      grid: Uint8Array.from({ length: FRAME_GRID }, () => 256 * random()),
+      encoder: random() < 0.5 ? "standard/2x2/optimised" : "own/1x1/standard",
+      quality: 50 + Math.floor(50 * random()),
     },
   };
 }
@@ -35,6 +39,10 @@ const plain = (window: SketchWindow) => ({
   frames: window.frames,
   counts: window.histograms.map(({ counts }) => [...counts]),
   labels: [...window.labels].sort(),
+  grid: [...window.grid],
+  encoders: [...window.encoders].sort(),
+  quality: window.quality,
+  byClass: [...window.byClass].map(([label, sums]) => [label, ...sums]).sort(),
 });
 
 describe.each(seeds)("seed %i", (seed) => {

@@ -5,6 +5,7 @@
  * S2. Every finite observation counts in exactly one bin; values outside the edges count in the first or last.
  * S3. Edges are strictly increasing and never computed on a device. */
 import { Failure, invariant } from "@tributary/kernel";
+import { addFrameGrid, GRID_SUMS } from "./picture-grid.ts";
 import type { PictureStatistics } from "./ports.ts";
 import { isJsonObject, isNumbers, objectOr, Problems } from "./problems.ts";
 
@@ -57,17 +58,39 @@ export type SketchObservation = {
   readonly picture: PictureStatistics;
 };
 
-/** Counts of one window; mutable because it is fed for every frame. */
+/** Features of which each predicted class has a sum of its own: a change of the mix of classes leaves them as they were. */
+export const classFeatures = [
+  "luminance",
+  "channel_sd_g",
+  "bits_per_pixel",
+] as const satisfies readonly SketchFeature[];
+
+/** Encoders of one window; frames of others count with the last. */
+const ENCODERS_MAX = 4;
+
+/** Counts and sums of one window; mutable because it is fed for every frame. */
 export type SketchWindow = {
   frames: number;
   readonly histograms: readonly { readonly feature: SketchFeature; readonly counts: Float64Array }[];
   readonly labels: Map<string, number>;
+  /** `GRID_SUMS` sums. */
+  readonly grid: Float64Array;
+  /** Frames of each encoder. */
+  readonly encoders: Map<string, number>;
+  /** Sum of the JPEGs' qualities. */
+  quality: number;
+  /** By predicted class: the sum of each class feature's bins (0 to 31). */
+  readonly byClass: Map<string, Float64Array>;
 };
 
 export const emptySketch = (reference: ReferenceSketch): SketchWindow => ({
   frames: 0,
   histograms: reference.histograms.map(({ feature }) => ({ feature, counts: new Float64Array(SKETCH_BINS) })),
   labels: new Map(),
+  grid: new Float64Array(GRID_SUMS),
+  encoders: new Map(),
+  quality: 0,
+  byClass: new Map(),
 });
 
 export function observe(window: SketchWindow, reference: ReferenceSketch, observation: SketchObservation): void {
@@ -78,10 +101,30 @@ export function observe(window: SketchWindow, reference: ReferenceSketch, observ
     const counts = window.histograms[i]?.counts as Float64Array;
     const bin = binOf(edges, value);
     counts[bin] = (counts[bin] as number) + 1;
+    addToClass(window, feature, observation.label, bin);
   }
-  window.labels.set(observation.label, (window.labels.get(observation.label) ?? 0) + 1);
+  const { grid, encoder, quality } = observation.picture;
+  count(window.labels, observation.label);
+  const isKnown = window.encoders.size < ENCODERS_MAX || window.encoders.has(encoder);
+  count(window.encoders, isKnown ? encoder : ([...window.encoders.keys()].at(-1) as string));
+  window.quality += quality;
+  addFrameGrid(window.grid, grid);
   window.frames += 1;
 }
+
+function addToClass(window: SketchWindow, feature: SketchFeature, label: string, bin: number): void {
+  const place = (classFeatures as readonly SketchFeature[]).indexOf(feature);
+  if (place < 0) return;
+  let sums = window.byClass.get(label);
+  if (sums === undefined) {
+    sums = new Float64Array(classFeatures.length);
+    window.byClass.set(label, sums);
+  }
+  sums[place] = (sums[place] as number) + bin;
+}
+
+const count = (counts: Map<string, number>, key: string, by = 1): unknown =>
+  counts.set(key, (counts.get(key) ?? 0) + by);
 
 /** Adds `from` to `into`. */
 export function mergeSketch(into: SketchWindow, from: SketchWindow): void {
@@ -91,7 +134,17 @@ export function mergeSketch(into: SketchWindow, from: SketchWindow): void {
     invariant(other?.feature === feature, "sketches of one reference have the same features");
     for (let bin = 0; bin < SKETCH_BINS; bin++) counts[bin] = (counts[bin] as number) + (other.counts[bin] as number);
   }
-  for (const [label, count] of from.labels) into.labels.set(label, (into.labels.get(label) ?? 0) + count);
+  for (const [label, frames] of from.labels) count(into.labels, label, frames);
+  for (const [encoder, frames] of from.encoders) count(into.encoders, encoder, frames);
+  for (let i = 0; i < GRID_SUMS; i++) into.grid[i] = (into.grid[i] as number) + (from.grid[i] as number);
+  for (const [label, sums] of from.byClass) {
+    const own = into.byClass.get(label) ?? new Float64Array(classFeatures.length);
+    into.byClass.set(
+      label,
+      own.map((sum, i) => sum + (sums[i] as number)),
+    );
+  }
+  into.quality += from.quality;
   into.frames += from.frames;
 }
 

@@ -14,7 +14,7 @@ import {
   goldenReportFrames,
   type Inference,
   type ModelManifest,
-  type PictureStatistics,
+  noPicture,
   packageFiles,
 } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
@@ -244,14 +244,11 @@ async function ask(
 }
 
 function standIns(frame: ValidationFrame, labels: readonly string[]): Readonly<Record<string, Uint8Array>> {
-  const picture: PictureStatistics = {
-    channelMeans: [0.5, 0.5, 0.5],
-    channelSds: [0.2, 0.2, 0.2],
-    luminance: 0.5,
-    bitsPerPixel: 8,
-  };
   const label = labels[frame.label] as string;
-  const sketch = buildReferenceSketch([{ label, confidence: 0.5, margin: 0.1, entropy: 0.5, picture }], labels.length);
+  const sketch = buildReferenceSketch(
+    [{ label, confidence: 0.5, margin: 0.1, entropy: 0.5, picture: noPicture }],
+    labels.length,
+  );
   const golden = { jpeg: "golden/none.jpg", pixels: "golden/none.rgb", tensorDigest: "0".repeat(64) };
   return {
     [packageFiles.calibration]: encodeJson({ method: "temperature", temperature: 1 }),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import type { InferenceResult, LoadedModel, ModelHost } from "@tributary/inference";
+import { type InferenceResult, type LoadedModel, type ModelHost, noPicture } from "@tributary/inference";
 import { seededRandom, systemClock } from "@tributary/kernel";
 import { OnnxBackend } from "./onnx.ts";
 import { orAborted } from "./supervised.ts";
@@ -11,7 +11,7 @@ const answer = (logits: readonly number[]): InferenceResult => ({
     features: null,
     tensorDigest: null,
     pixels: null,
-    picture: { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0, bitsPerPixel: 0 },
+    picture: noPicture,
     timingsMs: { preprocess: 0, run: 0 },
   },
 });

@@ -186,6 +186,10 @@ export class SimulatedDevice {
       labels,
       cameraId: "front",
       temperature: 1.5,
+      grid: [],
+      encoders: {},
+      qualitySum: 0n,
+      byClass: {},
       ...change,
     };
   }
