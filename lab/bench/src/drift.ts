@@ -11,7 +11,6 @@ import { loadPackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
 import { type SampleFrame, sampleFrames } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport } from "./bench.ts";
-import { CAMERA, cameraGates, cameraTable, cameraTrials } from "./drift/cameras.ts";
 import { cleanDevices, cleanGates, cleanTable, viewSets } from "./drift/clean.ts";
 import { DELAY, delayGates, delays, delayTable } from "./drift/delays.ts";
 import { month, monthGates, monthTables } from "./drift/month.ts";
@@ -23,7 +22,7 @@ import { pipelineGates, pipelineTable, pipelineTrials } from "./drift/pipelines.
 import { derivedModel, type Json } from "./packing/models.ts";
 import { digits } from "./packing/tasks.ts";
 
-const PARTS = ["pipelines", "cameras", "clean", "month", "delays"] as const;
+const PARTS = ["pipelines", "clean", "month", "delays"] as const;
 type Part = (typeof PARTS)[number];
 
 const EDGE = fileURLToPath(new URL("../../../models/edge-resnet8/", import.meta.url));
@@ -52,7 +51,6 @@ export const drift: Bench = {
   details: `Parts, of which --only chooses some:
   pipelines  faults of preprocessing by Pillow and NumPy, ±2/255 noise on the resized pixels, through the model's child: named by
              the package's codebook; the sample model, and two with two classes
-  cameras    11 faults of a camera x ${sizes.full.trials} at ${CAMERA.frames} frames, by the shift from the camera's own past, with and without bits per pixel
   clean      ${sizes.full.devices} devices with their own classes and views for a day, windows of 60 and of 3 frames; beside Evidently's PSI
   month      ${sizes.full.days} simulated days of ${sizes.full.cameras * 20} streams with daily cycles and scene changes; what cycles and changes are no drift
   delays     windows until an alarm, and false alarms, beside PSI (Evidently), KS (scipy), ADWIN and Page-Hinkley (river), each with
@@ -163,23 +161,17 @@ async function cameraSections(
   size: Size,
   progress: (line: string) => void,
 ): Promise<Partial<Record<Part, Section>>> {
-  if (!["cameras", "clean", "delays"].some((part) => parts.has(part as Part))) return {};
+  if (!["clean", "delays"].some((part) => parts.has(part as Part))) return {};
   const [past, now] = [photos.slice(0, size.photos), photos.slice(size.photos)];
   const sets: PhotoSet[] = [
     { name: "past", photos: past },
     { name: "now", photos: now },
   ];
   progress("frames with faults and views");
-  if (parts.has("cameras") || parts.has("delays")) sets.push(...(await faultSets(now)));
+  if (parts.has("delays")) sets.push(...(await faultSets(now)));
   if (parts.has("clean")) sets.push(...(await viewSets(now)));
   const observed = await observe(edge, sets, progress);
   const sections: Partial<Record<Part, Section>> = {};
-  if (parts.has("cameras")) {
-    const even = cameraTrials(observed, edge.faults.camera, size.trials, false);
-    const mixed = cameraTrials(observed, edge.faults.camera, size.trials, true);
-    const tables = [cameraTable(even), cameraTable(mixed)];
-    sections.cameras = { tables, gates: cameraGates(even), figures: { even, mixed } };
-  }
   if (!parts.has("clean") && !parts.has("delays")) return sections;
   const peers = await Peers.start(observed);
   try {

@@ -1,3 +1,4 @@
+export * from "./conditions/index.ts";
 export { packTask, writeFrames } from "./pack.ts";
 export {
   frameOf,

@@ -24,7 +24,7 @@ export async function packTask(
 ): Promise<{ readonly edge: string; readonly cloud: string }> {
   const validation = join(dir, "validation");
   await writeFrames(task, task.validation, validation);
-  const pack = async (role: "edge" | "cloud") => {
+  const pack = async (role: "edge" | "cloud", beside?: string) => {
     const out = join(dir, role);
     const options = {
       ...modelFiles(task[role]),
@@ -35,11 +35,13 @@ export async function packTask(
       hardwareClass: "generic",
       latencyBudgetMs: 1_000,
       threads: 1,
+      ...(beside !== undefined && { cloud: beside }),
     } as const;
     await packModel(out, options, progress);
     return out;
   };
-  const packed = { edge: await pack("edge"), cloud: await pack("cloud") };
+  const cloud = await pack("cloud");
+  const packed = { edge: await pack("edge", cloud), cloud };
   await rm(validation, { recursive: true });
   return packed;
 }

@@ -65,6 +65,7 @@ const someSketches = ({ deviceId, seq, bin, n }: { deviceId: string; seq: bigint
   labels: { cat: n },
   cameraId: "front",
   temperature: 1,
+  grid: [], encoders: {}, qualitySum: 0n, byClass: {},
 });
 const frameIdOf = (deviceId: string, seq: number) => `${deviceId}:${someBootId}:cam:${seq}`;
 

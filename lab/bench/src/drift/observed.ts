@@ -1,5 +1,12 @@
 /** Photos as a model's child sees them: each frame's features, binned by the package's reference sketch, and its label. */
-import { binOf, type ReferenceSketch, SKETCH_BINS, type SketchObservation, sketchValue } from "@tributary/inference";
+import {
+  binOf,
+  FRAME_GRID,
+  type ReferenceSketch,
+  SKETCH_BINS,
+  type SketchObservation,
+  sketchValue,
+} from "@tributary/inference";
 import type { Random } from "@tributary/kernel";
 import type { OnnxModel } from "@tributary/onnx";
 import { calibrate } from "@tributary/routing";
@@ -21,6 +28,10 @@ export class Observed {
   readonly raw: Float32Array;
   /** Predicted classes. */
   readonly labels: Uint8Array;
+  /** frames x FRAME_GRID */
+  readonly grids: Uint8Array;
+  readonly qualities: Uint8Array;
+  readonly encoders: string[];
   /** By set and true class: frames. */
   readonly #frames = new Map<string, readonly (readonly number[])[]>();
 
@@ -37,6 +48,9 @@ export class Observed {
     this.values = new Float32Array(frames * this.streams.length);
     this.raw = new Float32Array(frames * this.features);
     this.labels = new Uint8Array(frames);
+    this.grids = new Uint8Array(frames * FRAME_GRID);
+    this.qualities = new Uint8Array(frames);
+    this.encoders = new Array<string>(frames).fill("");
   }
 
   /** `models`: of one package, to use as many cores. */
@@ -100,6 +114,9 @@ export class Observed {
     }
     this.values[frame * this.streams.length + this.features + label] = 1;
     this.labels[frame] = label;
+    this.grids.set(observation.picture.grid, frame * FRAME_GRID);
+    this.qualities[frame] = observation.picture.quality;
+    this.encoders[frame] = observation.picture.encoder;
   }
 }
 

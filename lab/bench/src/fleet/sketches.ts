@@ -129,6 +129,10 @@ function recordsOf({ modelDigest, sketch, labels }: DriftReference, shift = 0): 
       labels: Object.fromEntries(labels.map((label) => [label, share])),
       cameraId: "cam",
       temperature: 1,
+      grid: [],
+      encoders: {},
+      qualitySum: 0n,
+      byClass: {},
     };
   });
 }

@@ -5,7 +5,14 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Inference, inputShape, type Preprocessing, packageFiles, parsePreprocessing } from "@tributary/inference";
+import {
+  type Inference,
+  inputShape,
+  noPicture,
+  type Preprocessing,
+  packageFiles,
+  parsePreprocessing,
+} from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import { packModel, suspect, tensorsThatFit, type ValidationFrame } from "@tributary/model-packaging";
 import { loadPackage, readPackageFile, writePackage } from "@tributary/model-store";
@@ -24,7 +31,6 @@ export type Outcome = {
 
 const COMMITTED = fileURLToPath(new URL("../../../../models/edge-resnet8/", import.meta.url));
 const BATCH = 50;
-const UNUSED = { channelMeans: [0, 0, 0], channelSds: [0, 0, 0], luminance: 0, bitsPerPixel: 0 } as const;
 
 export class Packer {
   readonly #task: Task;
@@ -139,7 +145,7 @@ export class Packer {
         known.set(photo, logits[i] as Float32Array);
       });
     }
-    const rest = { features: null, tensorDigest: null, pixels: null, picture: UNUSED };
+    const rest = { features: null, tensorDigest: null, pixels: null, picture: noPicture };
     const timingsMs = { preprocess: 0, run: 0 };
     return photos.map((photo) => ({ logits: known.get(photo) as Float32Array, ...rest, timingsMs }));
   }

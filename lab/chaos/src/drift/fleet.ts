@@ -123,6 +123,7 @@ export class SketchedFleet {
       labels: predicted,
       cameraId: "cam",
       temperature: 1,
+      grid: [], encoders: {}, qualitySum: 0n, byClass: {},
     };
   }
 

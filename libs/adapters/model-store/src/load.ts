@@ -16,6 +16,7 @@ import {
   parseAnyManifest,
   parseCalibration,
   parseConfusion,
+  parseCameraFaults,
   parseFaults,
   parseGoldenIndex,
   parseLabels,
@@ -111,6 +112,9 @@ async function classifierOf(dir: string, digest: Digest, manifest: ModelManifest
     golden,
     faults: isListed(packageFiles.faults)
       ? parseFaults(await document(packageFiles.faults), labels.length, golden.frames.length)
+      : null,
+    cameraFaults: isListed(packageFiles.cameraFaults)
+      ? parseCameraFaults(await document(packageFiles.cameraFaults))
       : null,
     confusion: isListed(packageFiles.confusion)
       ? parseConfusion(await document(packageFiles.confusion), labels.length)

@@ -43,6 +43,7 @@ async function open(dir: string): Promise<ModelPackage> {
     referenceSketch: parseReferenceSketch(await json(packageFiles.referenceSketch)),
     golden: parseGoldenIndex(await json(packageFiles.goldenIndex), labels.length),
     faults: null,
+    cameraFaults: null,
     confusion: null,
   };
 }

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { nearestCameraFault } from "./index.ts";
+import { FaultNames } from "./index.ts";
 
 const FEATURES = ["confidence", "margin", "entropy", "luminance", "channel_mean_r", "channel_mean_b", "bits_per_pixel"];
 const fault = (name: string, ...values: readonly number[]) => ({
   name,
+  place: "both" as const,
   shifts: { ...Object.fromEntries(FEATURES.map((feature, i) => [feature, values[i] ?? 0])), "label:cat": 0.3 },
 });
 const faults = [
@@ -14,6 +15,7 @@ const faults = [
   fault("hard-compression", -0.1, -0.1, 0.1, 0, 0, 0, -0.45),
   fault("upside-down", -0.25, -0.25, 0.25, 0, 0, 0, 0),
 ];
+const names = new FaultNames(faults);
 /** Mean over frames of values that are uniform over the bins. */
 const noise = (random: Random, frames: number) => {
   let sum = 0;
@@ -33,21 +35,62 @@ describe.each([1, 2, 3])("camera faults, seed %i", (seed) => {
         [0.35, 1_000],
         [1.5, 60],
       ] as const) {
-        expect(nearestCameraFault(faults, shiftOf(shifts, severity, frames), frames)?.name).toBe(name);
+        expect(names.nearest(shiftOf(shifts, severity, frames), frames)?.name).toBe(name);
       }
     }
   });
 
   test("another direction is none of them", () => {
     const other = fault("", 0.2, 0.2, -0.2, 0, 0, 0, 0.4).shifts;
-    expect(nearestCameraFault(faults, shiftOf(other, 1, 300), 300)).toBeNull();
+    expect(names.nearest(shiftOf(other, 1, 300), 300)).toBeNull();
   });
 });
 
 test("the runner-up is the second nearest; a feature that only one side has is not compared", () => {
   const { luminance: _, ...rest }: Readonly<Record<string, number>> = faults[3]?.shifts ?? {};
-  const named = nearestCameraFault(faults, { ...rest, unknown: 1 }, 300);
+  const named = names.nearest({ ...rest, unknown: 1 }, 300);
   expect(named).toMatchObject({ name: "hard-compression", distance: 0, runnerUp: "upside-down" });
-  expect(nearestCameraFault([], rest, 300)).toBeNull();
-  expect(nearestCameraFault(faults, {}, 300)).toBeNull();
+  expect(new FaultNames([]).nearest(rest, 300)).toBeNull();
+  expect(names.nearest({}, 300)).toBeNull();
+});
+
+test("a fault of cameras is none of a whole site, nor is weather one of a camera among others", () => {
+  const [dark, glare] = faults as [(typeof faults)[number], (typeof faults)[number]];
+  const placed = new FaultNames([
+    { ...dark, place: "camera" },
+    { ...glare, place: "site" },
+  ]);
+  const nameAt = (of: typeof dark, where: "camera" | "site" | "anywhere") =>
+    placed.nearest(of.shifts, 300, where)?.name;
+  expect((["camera", "site", "anywhere"] as const).map((where) => nameAt(dark, where))).toEqual([
+    "dark",
+    undefined,
+    "dark",
+  ]);
+  expect((["camera", "site", "anywhere"] as const).map((where) => nameAt(glare, where))).toEqual([
+    undefined,
+    "glare",
+    "glare",
+  ]);
+});
+
+test("a name is given only where few of the faults left out would get one (camera-faults.ts N1)", () => {
+  const random = seededRandom(5);
+  // 30 faults, three severities each; faults 0 and 1 are nearly the same.
+  const directions = Array.from({ length: 30 }, () => FEATURES.map(() => random() - 0.5));
+  directions[1] = (directions[0] as number[]).map((value) => value + 0.02 * (random() - 0.5));
+  const examples = directions.flatMap((direction, f) =>
+    [0.4, 0.7, 1].map((severity) => ({
+      ...fault(`fault-${f}`, ...direction.map((value) => severity * value * (1 + 0.1 * random()))),
+    })),
+  );
+  const book = new FaultNames(examples);
+  expect(book.distanceMax).toBeLessThan(0.6);
+  const nameOf = (direction: readonly number[]) => book.nearest(fault("", ...direction).shifts, 1_000)?.name ?? null;
+  // Either of two that look alike is named neither.
+  expect([nameOf(directions[0] as number[]), nameOf(directions[1])]).toEqual([null, null]);
+  const named = directions.slice(2).map(nameOf);
+  expect(named.filter((name, i) => name === `fault-${i + 2}`).length).toBeGreaterThan(20);
+  const strangers = Array.from({ length: 200 }, () => nameOf(FEATURES.map(() => random() - 0.5)));
+  expect(strangers.filter((name) => name !== null).length).toBeLessThanOrEqual(30);
 });

@@ -5,6 +5,7 @@
  *     baseline again, so a rollout is no drift.
  * K2. What is in memory is exactly what `write` stores: a fold continues after a restart as if there had been none. */
 import type { Instant } from "@tributary/kernel";
+import { AppearanceWatch, type WindowAppearance } from "./appearance-watch.ts";
 import {
   type DetectorSettings,
   dayPart,
@@ -32,6 +33,7 @@ export type CameraWindow = {
   readonly values: Float64Array;
   /** Of each stream: frames per bin; undefined of label:CLASS, and where there are none. */
   readonly counts: readonly (readonly bigint[] | undefined)[];
+  readonly appearance: WindowAppearance | null;
 };
 
 const NO_COUNTS = new Float64Array(0);
@@ -40,6 +42,8 @@ const STREAMS_MAX = 256;
 const DAY_PARTS_MAX = 96;
 /** "now" follows the present: it is a mean over this many windows, or those since the onset if they are fewer. */
 const NOW_WINDOWS = 64;
+/** What the cameras of a site have in common is seen in so many windows. */
+const RECENT_WINDOWS = 16;
 
 type Alarm = { readonly alarmedAt: Instant; readonly counts: Float64Array };
 
@@ -57,6 +61,7 @@ export class CameraWatch {
   #streams = 0;
   #detectors = new Float32Array(0);
   #history = new ShiftHistory(0);
+  #appearance = new AppearanceWatch();
   readonly #alarms = new Map<number, Alarm>();
 
   constructor(cameraId: string) {
@@ -90,6 +95,7 @@ export class CameraWatch {
       x >= 0 ? stepStream(this.#detectors, stream * floats, x, step, bar, settings) : Number.NaN,
     );
     for (let stream = 0; stream < this.#streams; stream++) this.#noteAlarm(stream, floats, window);
+    this.#appearance.add(window.appearance, this.#alarms.size > 0);
     if (deviations.some((deviation) => !Number.isNaN(deviation))) {
       this.#history.add(endedAt - windowMs, deviations, this.#alarms.size > 0);
     }
@@ -106,6 +112,9 @@ export class CameraWatch {
       windowMs: this.#windowMs,
       endedAt: this.#endedAt,
       isCompared,
+      recent: isCompared
+        ? meanSince(this.#history.spans(), this.#endedAt - RECENT_WINDOWS * this.#windowMs, this.#streams).shifts
+        : null,
     };
     return { ...base, drift: this.#alarms.size === 0 ? null : this.#drift(settings) };
   }
@@ -123,6 +132,7 @@ export class CameraWatch {
     to.u16(this.#streams);
     to.f32s(this.#detectors);
     this.#history.write(to);
+    this.#appearance.write(to);
     to.u16(this.#alarms.size);
     for (const [stream, { alarmedAt, counts }] of this.#alarms) {
       to.u16(stream);
@@ -146,6 +156,7 @@ export class CameraWatch {
     const settings = { ...detectorDefaults, dayParts: camera.#dayParts };
     camera.#detectors = from.f32s(camera.#streams * streamFloats(settings));
     camera.#history = ShiftHistory.read(from, camera.#streams);
+    camera.#appearance = AppearanceWatch.read(from);
     for (let left = from.u16(camera.#streams); left > 0; left--) {
       const stream = from.u16(camera.#streams - 1);
       const alarmedAt = from.f64();
@@ -176,6 +187,7 @@ export class CameraWatch {
     this.#streams = window.values.length;
     this.#detectors = new Float32Array(this.#streams * streamFloats(settings));
     this.#history = new ShiftHistory(this.#streams);
+    this.#appearance = new AppearanceWatch();
     this.#alarms.clear();
   }
 
@@ -213,6 +225,7 @@ export class CameraWatch {
       shifts,
       alarms: alarms.sort((a, b) => a.stream - b.stream),
       history: spans,
+      picture: this.#appearance.drift(),
     };
   }
 }

@@ -1,6 +1,11 @@
-/** The questions of the cause tree about cameras that changed together, in their order; the first yes decides. */
-import type { DriftVerdict } from "@tributary/contracts";
-import { sensorOnlyFaults } from "./camera-faults.ts";
+/**
+ * Which cause explains cameras that changed together. Causes compete: each has a weight by the place (weather changes a whole site, a
+ * fault one camera of several, an agent all devices that run it) and by the fault whose pictures are like these; the mix of classes
+ * wins where it explains the change of the features and nothing refutes it.
+ *
+ * C1. The cause is unknown where the best weighs too little, or is not clearly ahead of the next. */
+import type { DriftCause, DriftVerdict } from "@tributary/contracts";
+import type { FaultExample } from "@tributary/inference";
 import { meanBefore, meanShift } from "./clusters.ts";
 import type { NamedFault } from "./codebook.ts";
 import type { DriftReference } from "./drift-reference.ts";
@@ -8,13 +13,41 @@ import type { ModelLook } from "./fleet-view.ts";
 import type { Group, Member, Scope, Step } from "./group.ts";
 import { mixOf } from "./mix.ts";
 import { whereWords } from "./preprocessing-groups.ts";
-import { countOf, figure, nearestWords, percent } from "./words.ts";
+import { causeWords, countOf, figure, nearestWords, percent } from "./words.ts";
 
 /** Part of the shift that a change of mix explains, from which on it is the cause; less once it is, more once it is not. */
 const EXPLAINED_MIN = 0.7;
 const EXPLAINED_KEPT = 0.1;
 /** A name is kept while it is the second nearest by no more than this. */
 const NAME_KEPT = 0.1;
+/** C1. */
+const WEIGHT_MIN = 0.5;
+const AHEAD_MIN = 1.5;
+/** Of the cause that the open verdict has. */
+const KEPT = 1.25;
+
+type Rival = Extract<DriftCause, "CAMERA" | "WORLD" | "PREPROCESSING">;
+type Weights = Readonly<Record<Rival, number>>;
+
+/** By what the changed cameras have in common. */
+const byPlace = {
+  oneOfSite: { CAMERA: 1, WORLD: 0.1, PREPROCESSING: 0.05 },
+  aloneAtSite: { CAMERA: 0.5, WORLD: 0.5, PREPROCESSING: 0.1 },
+  site: { CAMERA: 0.05, WORLD: 1, PREPROCESSING: 0.1 },
+  version: { CAMERA: 0.1, WORLD: 0.1, PREPROCESSING: 1 },
+  hardware: { CAMERA: 0.7, WORLD: 0.2, PREPROCESSING: 0.4 },
+  label: { CAMERA: 0.5, WORLD: 0.4, PREPROCESSING: 0.2 },
+  everywhere: { CAMERA: 0.1, WORLD: 0.5, PREPROCESSING: 0.4 },
+  scattered: { CAMERA: 0.6, WORLD: 0.15, PREPROCESSING: 0.15 },
+} as const satisfies Readonly<Record<string, Weights>>;
+export type PlaceKind = keyof typeof byPlace;
+
+/** By where a fault of this name can be. */
+const byName: Readonly<Record<FaultExample["place"], Weights>> = {
+  camera: { CAMERA: 2, WORLD: 0.2, PREPROCESSING: 1.5 },
+  site: { CAMERA: 0.3, WORLD: 2, PREPROCESSING: 0.3 },
+  both: { CAMERA: 1, WORLD: 1.5, PREPROCESSING: 0.8 },
+};
 
 type Decided = Pick<Group, "cause" | "fault" | "mix" | "steps">;
 
@@ -22,6 +55,7 @@ type Decided = Pick<Group, "cause" | "fault" | "mix" | "steps">;
 export function causeOf(
   look: ModelLook,
   scope: Scope,
+  kind: PlaceKind,
   members: readonly Member[],
   nearest: NamedFault | null,
   before: DriftVerdict | undefined,
@@ -32,25 +66,39 @@ export function causeOf(
   const mix = mixOf(cameras, reference);
   const explainedMin =
     EXPLAINED_MIN + (before === undefined ? 0 : before.cause === "LABEL_SHIFT" ? -EXPLAINED_KEPT : EXPLAINED_KEPT);
-  const isMix = mix !== null && mix.explained >= explainedMin;
-  const isSensor = fault !== null && sensorOnlyFaults.has(fault.name);
-  const isCamera = !isMix && (scope.key === "camera" || isSensor);
-  const cause = isMix ? "LABEL_SHIFT" : isCamera ? "CAMERA" : "WORLD";
+  const isMix = mix !== null && mix.refuted === "" && mix.explained >= explainedMin;
   const steps: Step[] = [
     { question: "Do devices reproduce their golden frames?", answer: goldenWords(look), isCause: false },
     { question: "Did the inputs change?", answer: changedWords(cameras, members.length, reference), isCause: false },
     { question: "Where?", answer: whereWords(scope, members.length), isCause: false },
     { question: "Is it only the mix of classes?", answer: mixWords(mix), isCause: isMix },
   ];
-  if (!isMix) {
-    const answer = `${cameraWords(scope, isSensor)}; ${nearestWords(fault)}`;
-    steps.push({ question: "Is it the cameras?", answer, isCause: isCamera });
-  }
-  if (cause === "WORLD") {
-    const answer = `yes: ${countOf(members.length, "device")} changed in the same way, which no fault of a sensor explains`;
-    steps.push({ question: "Did the world change?", answer, isCause: true });
-  }
-  return { cause, fault: isMix ? null : fault, mix, steps };
+  if (isMix) return { cause: "LABEL_SHIFT", fault: null, mix, steps };
+  const ranked = rankedCauses(kind, fault, reference, before);
+  const [best, second] = ranked as [Ranked, Ranked];
+  const isKnown = best.weight >= WEIGHT_MIN && best.weight >= AHEAD_MIN * second.weight;
+  const found = isKnown ? `${causeWords(best.cause)}` : "not known";
+  const rivals = ranked.map(({ cause, weight }) => `${causeWords(cause)} ${figure(weight)}`).join(", ");
+  const answer = `${found}: ${placeWords[kind]}; ${nearestWords(fault)}; weights: ${rivals}`;
+  steps.push({ question: "Which cause explains it?", answer, isCause: true });
+  return { cause: isKnown ? best.cause : "UNKNOWN", fault, mix, steps };
+}
+
+type Ranked = { readonly cause: Rival; readonly weight: number };
+
+function rankedCauses(
+  kind: PlaceKind,
+  fault: NamedFault | null,
+  { names }: DriftReference,
+  before: DriftVerdict | undefined,
+): readonly Ranked[] {
+  const place = fault === null ? undefined : names.examples.find(({ name }) => name === fault.name)?.place;
+  const causes: readonly Rival[] = ["CAMERA", "WORLD", "PREPROCESSING"];
+  const weighed = causes.map((cause) => {
+    const ofName = place === undefined ? 1 : byName[place][cause];
+    return { cause, weight: byPlace[kind][cause] * ofName * (before?.cause === cause ? KEPT : 1) };
+  });
+  return weighed.sort((a, b) => b.weight - a.weight);
 }
 
 function keptName(nearest: NamedFault | null, before: DriftVerdict | undefined): NamedFault | null {
@@ -83,10 +131,17 @@ function changedWords(
 
 function mixWords(mix: Group["mix"]): string {
   if (mix === null) return "not known: the package has no confusion matrix";
-  return `a change of mix explains ${percent(mix.explained)} of the change; ${percent(EXPLAINED_MIN)} are needed`;
+  const explained = `a change of mix explains ${percent(mix.explained)} of the change; ${percent(EXPLAINED_MIN)} are needed`;
+  return mix.refuted === "" ? explained : `no: ${mix.refuted}; ${explained}`;
 }
 
-function cameraWords({ key }: Scope, isSensor: boolean): string {
-  if (isSensor) return "yes: no weather and no time of day makes this change";
-  return key === "camera" ? "yes: it is a single camera" : "no: several cameras changed";
-}
+const placeWords: Readonly<Record<PlaceKind, string>> = {
+  oneOfSite: "the others at its site did not change",
+  aloneAtSite: "there is no other camera at its site to compare it with",
+  site: "the cameras of the site changed together",
+  version: "the devices have their software in common",
+  hardware: "the devices have their hardware in common",
+  label: "the devices have a label in common",
+  everywhere: "devices changed everywhere",
+  scattered: "the devices have nothing in common",
+};

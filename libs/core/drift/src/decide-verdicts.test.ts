@@ -119,7 +119,7 @@ describe("a simulated fleet", () => {
     expect(dark.features.slice(0, 4).map(({ feature }) => feature)).toContain("luminance");
     expect(dark.timeline.length).toBeGreaterThan(10);
     expect(dark.steps.filter(({ isCause }) => isCause).map(({ question }) => question)).toEqual([
-      "Did the world change?",
+      "Which cause explains it?",
     ]);
 
     if (seed > 1) return;
@@ -153,6 +153,7 @@ class Scene {
       windowMs: WINDOW_MS,
       endedAt: this.now,
       isCompared: true,
+      recent: change.drift?.shifts ?? reference.streams.map(() => 0),
       drift: null,
     };
     this.view.found(deviceId(i), {
@@ -173,6 +174,7 @@ class Scene {
       shifts: reference.streams.map(({ name }) => shifts[name] ?? 0),
       alarms: [{ stream: 3, since, alarmedAt: since, logEvidence: 20, counts: new Float64Array(32).fill(1) }],
       history: [{ at: since, shifts: reference.streams.map(() => 0.1) }],
+      picture: null,
     };
     this.clean(i, { drift });
   }
@@ -364,6 +366,7 @@ test("a model that loses frames while its inputs look the same is wrong at that 
       windowMs: WINDOW_MS,
       endedAt: scene.now,
       isCompared: true,
+      recent: null,
       drift: null,
     };
     scene.view.found(deviceId(i), { deviceId: deviceId(i), cameras: [camera], draws, drawsDigest: DIGEST });

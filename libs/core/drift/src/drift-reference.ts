@@ -1,6 +1,7 @@
 /** What the monitor needs to know of a package to judge the devices that run it. Built once per digest from its documents. */
-import type { Confusion, FaultCodebook, ReferenceSketch } from "@tributary/inference";
+import type { Confusion, FaultCodebook, FaultExample, ReferenceSketch } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
+import { FaultNames } from "./camera-faults.ts";
 
 export type DriftReference = {
   readonly modelDigest: Digest;
@@ -13,6 +14,8 @@ export type DriftReference = {
   /** Logits of the golden frames, in the package's order. */
   readonly golden: readonly (readonly number[])[];
   readonly faults: FaultCodebook | null;
+  /** Names of what happens to cameras. */
+  readonly names: FaultNames;
   readonly confusion: Confusion | null;
   /** On the validation set; null if the package does not record it: then no loss can be proven. */
   readonly errorRate: number | null;
@@ -38,6 +41,7 @@ export type DriftDocuments = {
   readonly sketch: ReferenceSketch;
   readonly golden: { readonly frames: readonly { readonly logits: readonly number[] }[] };
   readonly faults?: FaultCodebook | null;
+  readonly cameraFaults?: readonly FaultExample[] | null;
   readonly confusion?: Confusion | null;
 };
 
@@ -48,7 +52,7 @@ export const LABEL_PREFIX = "label:";
 
 /** Throws Failure `drift-reference-invalid` if the documents have no data, or contradict each other. */
 export function driftReferenceOf(modelDigest: Digest, documents: DriftDocuments): DriftReference {
-  const { manifest, labels, sketch, golden, faults = null, confusion = null } = documents;
+  const { manifest, labels, sketch, golden, faults = null, cameraFaults = null, confusion = null } = documents;
   const refuse = (why: string): never => {
     throw new Failure("drift-reference-invalid", "give-up", `package ${modelDigest.slice(0, 12)}: ${why}`);
   };
@@ -80,11 +84,25 @@ export function driftReferenceOf(modelDigest: Digest, documents: DriftDocuments)
     sketch,
     golden: golden.frames.map(({ logits }) => logits),
     faults,
+    names: new FaultNames(cameraFaults ?? earlierExamples(faults)),
     confusion,
     errorRate: errorRateOf(manifest.metrics, confusion),
     streams: streamsOf(sketch),
   };
 }
+
+/** Faults that earlier packages have, and that no weather and no time of day makes. */
+const OF_CAMERAS = new Set([
+  "channels-swapped",
+  "greyscale",
+  "hard-compression",
+  "low-resolution",
+  "upside-down",
+  "sensor-noise",
+]);
+
+const earlierExamples = (faults: FaultCodebook | null): readonly FaultExample[] =>
+  (faults?.camera ?? []).map(({ name, shifts }) => ({ name, place: OF_CAMERAS.has(name) ? "camera" : "both", shifts }));
 
 /** Mean of (bin + 1/2) / bins; NaN without counts. */
 export function binMean(counts: ArrayLike<number | bigint>): number {

@@ -1,5 +1,6 @@
 /** What is known of one device's drift: the small part of its state that verdicts are made of. */
 import type { Instant } from "@tributary/kernel";
+import type { PictureDrift } from "./appearance-watch.ts";
 
 export type DeviceFindings = {
   readonly deviceId: string;
@@ -18,6 +19,8 @@ export type CameraFindings = {
   readonly endedAt: Instant;
   /** Whether its baseline is complete: only then it is compared with it. */
   readonly isCompared: boolean;
+  /** Of each stream, how far the last 16 windows are from the baseline; null without one. */
+  readonly recent: ArrayLike<number> | null;
   /** Null unless a stream is alarmed. */
   readonly drift: CameraDrift | null;
 };
@@ -35,6 +38,8 @@ export type CameraDrift = {
   readonly alarms: readonly StreamAlarm[];
   /** Oldest first. */
   readonly history: readonly { readonly at: Instant; readonly shifts: ArrayLike<number> }[];
+  /** Null if the agent sends no grids, or while too few frames are known since. */
+  readonly picture: PictureDrift | null;
 };
 
 export type StreamAlarm = {

@@ -13,6 +13,11 @@ import { type Attributes, Population } from "./population.ts";
 
 export type SeenDevice = { readonly deviceId: string; readonly attributes: Attributes };
 export type DriftingCamera = SeenDevice & { readonly camera: CameraFindings; readonly drift: CameraDrift };
+export type SeenCamera = {
+  readonly deviceId: string;
+  readonly cameraId: string;
+  readonly recent: ArrayLike<number>;
+};
 export type FailedGolden = SeenDevice & { readonly golden: GoldenJudgement; readonly isCompared: boolean };
 export type DrawnDevice = SeenDevice & { readonly draws: readonly LabelledDraw[]; readonly isCompared: boolean };
 
@@ -27,6 +32,8 @@ export type ModelLook = {
   /** Devices of which a camera is compared with its baseline. */
   readonly compared: Population;
   readonly drifting: readonly DriftingCamera[];
+  /** By site: how far each compared camera is from its past, alarmed or not. */
+  readonly bySite: ReadonlyMap<string, readonly SeenCamera[]>;
   /** Devices with labelled draws. */
   readonly drawn: readonly DrawnDevice[];
 };
@@ -145,6 +152,11 @@ export class FleetView {
     for (const camera of findings.cameras) {
       if (!camera.isCompared || camera.modelDigest !== look.modelDigest || isSilent(camera, now, silentMs)) continue;
       isCompared = true;
+      if (camera.recent !== null && device.attributes.site !== undefined) {
+        const ofSite = look.bySite.get(device.attributes.site) ?? [];
+        ofSite.push({ deviceId: device.deviceId, cameraId: camera.cameraId, recent: camera.recent });
+        look.bySite.set(device.attributes.site, ofSite);
+      }
       if (camera.drift !== null) look.drifting.push({ ...device, camera, drift: camera.drift });
     }
     return isCompared;
@@ -175,10 +187,11 @@ export class FleetView {
   }
 }
 
-type Mutable = Omit<ModelLook, "goldenFailed" | "drifting" | "drawn"> & {
+type Mutable = Omit<ModelLook, "goldenFailed" | "drifting" | "drawn" | "bySite"> & {
   readonly goldenFailed: FailedGolden[];
   readonly drifting: DriftingCamera[];
   readonly drawn: DrawnDevice[];
+  readonly bySite: Map<string, SeenCamera[]>;
 };
 
 const emptyLook = (modelDigest: string, reference: DriftReference | undefined): Mutable => ({
@@ -189,6 +202,7 @@ const emptyLook = (modelDigest: string, reference: DriftReference | undefined): 
   compared: new Population(),
   drifting: [],
   drawn: [],
+  bySite: new Map(),
 });
 
 /** As reported; of a device that does not report, that of its newest window. */

@@ -32,10 +32,12 @@ export type MixChange = {
   readonly before: readonly number[];
   readonly now: readonly number[];
   readonly explained: number;
+  /** Why it cannot be the mix, whatever it explains; empty if it can. */
+  readonly refuted: string;
 };
 
 export type Group = {
-  readonly cause: Exclude<DriftCause, "UNKNOWN">;
+  readonly cause: DriftCause;
   readonly fault: NamedFault | null;
   readonly scope: Scope;
   readonly look: ModelLook;

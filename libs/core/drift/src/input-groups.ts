@@ -3,10 +3,13 @@
  * cluster is split by place, and each part gets a cause.
  *
  * I1. Cameras at a place that changed as a whole belong to it even if they changed somewhat differently, unless a fault that only
- *     a sensor has explains them. */
-import { nearestCameraFault, sensorOnlyFaults } from "./camera-faults.ts";
-import { causeOf } from "./cause.ts";
+ *     a camera has explains them.
+ * I2. A camera that is alarmed alone is of its site if the others there changed as it did, alarmed or not. */
+
+import type { Where } from "./camera-faults.ts";
+import { causeOf, type PlaceKind } from "./cause.ts";
 import { type Cluster, clustersOf, cosine, meanShift } from "./clusters.ts";
+import type { NamedFault } from "./codebook.ts";
 import type { DriftReference } from "./drift-reference.ts";
 import type { DriftingCamera, ModelLook } from "./fleet-view.ts";
 import { type Group, latest, type Member, type Scope } from "./group.ts";
@@ -14,13 +17,14 @@ import { byStream, framesOf } from "./mix.ts";
 import { type PlacementOptions, place } from "./placement.ts";
 import { modelName } from "./preprocessing-groups.ts";
 import type { Previous } from "./previous.ts";
+import { changedWithSite, matesOf } from "./site-factor.ts";
 
 /** Of the angle between a camera's shift and that of a place it stands at (I1). */
 const AT_PLACE_COSINE_MIN = 0.5;
 const PLACE_DEVICES_MIN = 3;
 
 /** Causes that this step finds. */
-export const inputCauses = ["CAMERA", "WORLD", "LABEL_SHIFT"] as const;
+export const inputCauses = ["CAMERA", "WORLD", "LABEL_SHIFT", "UNKNOWN"] as const;
 
 /** `explained`: devices that are in a group already. */
 export function inputGroups(
@@ -46,7 +50,7 @@ export function inputGroups(
   for (const cluster of clustersOf([...left]).sort((a, b) => b.length - a.length)) {
     const cameras = take(cluster.filter((camera) => left.has(camera)));
     if (cameras.length === 0) continue;
-    for (const placed of placeCluster(cameras, reference, options)) {
+    for (const placed of withSites(placeCluster(cameras, reference, options), look)) {
       const joining = take(joiningOf(placed, left, reference)); // I1
       groups.push(groupOf(look, placed.scope, [...placed.cameras, ...joining], cameras, previous));
     }
@@ -62,23 +66,83 @@ function placeCluster(
   options: Omit<PlacementOptions, "isOne">,
 ): readonly PlacedCameras[] {
   const fault = faultOf(cameras, reference);
-  const isOne = fault !== null && sensorOnlyFaults.has(fault.name);
+  const isOne = isOfCamera(fault, reference);
   return place(membersOf(cameras), { ...options, isOne }).map(({ scope, members }) => {
     const devices = new Set(members.map(({ deviceId }) => deviceId));
     return { scope, cameras: cameras.filter(({ deviceId }) => devices.has(deviceId)) };
   });
 }
 
-function groupOf(look: ModelLook, scope: Scope, cameras: Cluster, cluster: Cluster, previous: Previous): Group {
-  const members = membersOf(cameras);
-  const fault = faultOf(cameras, look.reference as DriftReference);
-  const before = previous.at(look.modelDigest, scope, inputCauses);
-  const joinedAt = latest(cluster.map(({ drift }) => drift.alarmedAt));
-  return { ...causeOf(look, scope, members, fault, before), scope, look, members, joinedAt, loss: null };
+/** I2. */
+function withSites(placed: readonly PlacedCameras[], look: ModelLook): readonly PlacedCameras[] {
+  const bySite = new Map<string, DriftingCamera[]>();
+  const others = placed.flatMap(({ scope, cameras }) => {
+    if (!["camera", "device", "devices"].includes(scope.key)) return [{ scope, cameras }];
+    const own = cameras.filter((camera) => {
+      const { site } = camera.attributes;
+      if (site === undefined || !changedWithSite(camera, look)) return true;
+      bySite.set(site, [...(bySite.get(site) ?? []), camera]);
+      return false;
+    });
+    return own.length === 0 ? [] : own.length === cameras.length ? [{ scope, cameras }] : [{ scope, cameras: own }];
+  });
+  const ofSites = [...bySite].map(([value, cameras]) => {
+    const scope = { key: "site", value, pValue: null, devices: look.compared.with("site", value) };
+    return { scope, cameras };
+  });
+  return [...others, ...ofSites];
 }
 
-const faultOf = (cameras: Cluster, reference: DriftReference) =>
-  nearestCameraFault(reference.faults?.camera ?? [], byStream(meanShift(cameras), reference), framesOf(cameras));
+function groupOf(look: ModelLook, scope: Scope, cameras: Cluster, cluster: Cluster, previous: Previous): Group {
+  const reference = look.reference as DriftReference;
+  const members = membersOf(cameras);
+  const kind = kindOf(scope, cameras, look);
+  const where = kind === "site" ? "site" : kind === "oneOfSite" ? "camera" : "anywhere";
+  const fault = faultOf(cameras, reference, where);
+  const before = previous.at(look.modelDigest, scope, inputCauses);
+  const joinedAt = latest(cluster.map(({ drift }) => drift.alarmedAt));
+  return { ...causeOf(look, scope, kind, members, fault, before), scope, look, members, joinedAt, loss: null };
+}
+
+function kindOf({ key }: Scope, cameras: Cluster, look: ModelLook): PlaceKind {
+  switch (key) {
+    case "camera":
+    case "device":
+      return cameras.some((camera) => matesOf(camera, look).some(({ deviceId }) => deviceId !== camera.deviceId))
+        ? "oneOfSite"
+        : "aloneAtSite";
+    case "site":
+      return "site";
+    case "agentVersion":
+    case "model":
+      return "version";
+    case "hardware":
+      return "hardware";
+    case "fleet":
+      return "everywhere";
+    case "devices":
+      return "scattered";
+    default:
+      return "label";
+  }
+}
+
+/** Streams and picture changes, as means over the cameras. */
+function changeOf(cameras: Cluster, reference: DriftReference): Readonly<Record<string, number>> {
+  const pictures = cameras.flatMap(({ drift }) => (drift.picture === null ? [] : [drift.picture.changes]));
+  const names = Object.keys(pictures[0] ?? {}) as (keyof (typeof pictures)[number])[];
+  const means = names.map((name) => [
+    name,
+    pictures.reduce((sum, picture) => sum + picture[name], 0) / pictures.length,
+  ]);
+  return { ...byStream(meanShift(cameras), reference), ...Object.fromEntries(means) };
+}
+
+const faultOf = (cameras: Cluster, reference: DriftReference, where: Where = "anywhere") =>
+  reference.names.nearest(changeOf(cameras, reference), framesOf(cameras), where);
+
+const isOfCamera = (fault: NamedFault | null, { names }: DriftReference): boolean =>
+  fault !== null && names.examples.some(({ name, place }) => name === fault.name && place === "camera");
 
 function joiningOf(
   { scope, cameras }: PlacedCameras,
@@ -91,8 +155,7 @@ function joiningOf(
   return [...left].filter((camera) => {
     if (!isWhole && camera.attributes[scope.key] !== scope.value) return false;
     if (cosine(camera.drift.shifts, mean) < AT_PLACE_COSINE_MIN) return false;
-    const fault = faultOf([camera], reference);
-    return fault === null || !sensorOnlyFaults.has(fault.name);
+    return !isOfCamera(faultOf([camera], reference), reference);
   });
 }
 

@@ -15,6 +15,7 @@ export type SketchOutcome =
   | "temperature-invalid"
   | "feature-unknown"
   | "counts-invalid"
+  | "grid-invalid"
   | "class-unknown"
   | "cameras-too-many";
 

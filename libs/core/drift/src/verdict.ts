@@ -90,6 +90,8 @@ function whatWords({ cause, fault, scope, members, look, mix }: Group): string {
       return `The mix of classes changed${mixWords(mix, look.reference?.labels ?? [])} for ${devices} ${where}`;
     case "CONCEPT":
       return `${modelName(look)} loses frames although its inputs look the same, on ${devices} ${where}`;
+    case "UNKNOWN":
+      return `Pictures changed for ${devices} ${where}${named === "" ? "" : ` (looks like ${named})`}, and no cause explains it well`;
     default:
       return cause satisfies never;
   }

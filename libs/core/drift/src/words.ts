@@ -1,4 +1,5 @@
 /** Figures and names as an operator reads them. */
+import type { DriftVerdict } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import type { NamedFault } from "./codebook.ts";
 import type { DriftReference } from "./drift-reference.ts";
@@ -37,6 +38,25 @@ export function scopeWords({ key, value }: Pick<Scope, "key" | "value">): string
       return `(${value})`;
     default:
       return `with ${key} ${value}`;
+  }
+}
+
+export function causeWords(cause: DriftVerdict["cause"]): string {
+  switch (cause) {
+    case "CAMERA":
+      return "the cameras";
+    case "WORLD":
+      return "the world";
+    case "PREPROCESSING":
+      return "the software before the model";
+    case "LABEL_SHIFT":
+      return "the mix of classes";
+    case "CONCEPT":
+      return "what the classes mean";
+    case "UNKNOWN":
+      return "not known";
+    default:
+      return cause satisfies never;
   }
 }
 

@@ -18,14 +18,17 @@ export {
   CONFUSION_CLASSES_MAX,
   type Confusion,
   type FaultCodebook,
+  type FaultExample,
   type GoldenFrame,
   goldenReportFrames,
   parseCalibration,
+  parseCameraFaults,
   parseConfusion,
   parseFaults,
   parseGoldenIndex,
   parseLabels,
 } from "./package-documents.ts";
+export { type Appearance, appearanceOf, type PictureChange, pictureChange, pictureChanges } from "./picture-change.ts";
 export {
   addFrameGrid,
   FRAME_GRID,

@@ -46,6 +46,7 @@ export const packageFiles = {
   referenceSketchV2: "reference_sketch_v2.json",
   goldenIndex: "golden/index.json",
   faults: "golden/faults.json",
+  cameraFaults: "golden/camera_faults.json",
   confusion: "confusion.json",
   /** Of a world model; the only file beside its manifest. */
   world: "world.json",

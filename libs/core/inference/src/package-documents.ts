@@ -76,7 +76,8 @@ export type FaultCodebook = {
   readonly frames: number;
   /** Faults of preprocessing: logits[frame][class] of the golden frames. */
   readonly pipeline: readonly { readonly name: string; readonly logits: readonly (readonly number[])[] }[];
-  /** Faults of a camera: by how much each feature's mean of (bin + 1/2) / 32 changes on validation frames. */
+  /** Faults of a camera in packages without golden/camera_faults.json: by how much each feature's mean of (bin + 1/2) / 32 changes on
+   * validation frames. */
   readonly camera: readonly { readonly name: string; readonly shifts: Readonly<Record<string, number>> }[];
 };
 
@@ -96,12 +97,7 @@ export function parseFaults(json: unknown, classes: number, goldenFrames: number
     return { name, logits: isGood ? (entry.logits as readonly (readonly number[])[]) : [] };
   });
   const camera = namedEntries(problems, root, "camera", "shifts").map(({ name, at, entry }) => {
-    const given = problems.object(entry, "shifts", at);
-    const shifts: Record<string, number> = {};
-    for (const key of Object.keys(given)) {
-      shifts[key] = problems.number(given, key, { min: -1, max: 1 }, `${at}shifts.`);
-    }
-    return { name, shifts };
+    return { name, shifts: shiftsOf(problems, entry, at) };
   });
   problems.throwAs("package-faults-invalid", "golden/faults.json");
   return { formatVersion: 1, frames, pipeline, camera };
@@ -125,6 +121,46 @@ function namedEntries(problems: Problems, root: JsonObject, key: string, value: 
 
 const isMatrix = (value: unknown, rows: number, columns: number): value is readonly (readonly number[])[] =>
   Array.isArray(value) && value.length === rows && value.every((row) => isNumbers(row) && row.length === columns);
+
+/** How a fault of a camera, made on purpose when packing, changed validation frames. */
+export type FaultExample = {
+  readonly name: string;
+  /** Whether it can be only in one camera, only in what all cameras of a site see, or either. */
+  readonly place: "camera" | "site" | "both";
+  /** By feature, the change of its mean of (bin + 1/2) / 32; by picture change (pictureChanges), the change itself. */
+  readonly shifts: Readonly<Record<string, number>>;
+};
+
+const EXAMPLES_MAX = 1_024;
+
+/** golden/camera_faults.json. */
+export function parseCameraFaults(json: unknown): readonly FaultExample[] {
+  const root = objectOr(json, "package-faults-invalid", "golden/camera_faults.json");
+  const problems = new Problems();
+  problems.unknownKeys(root, ["formatVersion", "examples"]);
+  problems.oneOf(root, "formatVersion", [1]);
+  const listed = Array.isArray(root.examples) ? root.examples : null;
+  if (listed === null || listed.length > EXAMPLES_MAX) {
+    problems.report("examples", `at most ${EXAMPLES_MAX} examples`, root.examples);
+  }
+  const examples = (listed ?? []).slice(0, EXAMPLES_MAX).map((one: unknown, i: number): FaultExample => {
+    const entry = isJsonObject(one) ? one : {};
+    const at = `examples[${i}].`;
+    problems.unknownKeys(entry, ["name", "place", "shifts"], at);
+    const name = problems.text(entry, "name", at, LABEL_BYTES_MAX);
+    const place = problems.oneOf(entry, "place", ["camera", "site", "both"] as const, at);
+    return { name, place, shifts: shiftsOf(problems, entry, at) };
+  });
+  problems.throwAs("package-faults-invalid", "golden/camera_faults.json");
+  return examples;
+}
+
+function shiftsOf(problems: Problems, entry: JsonObject, at: string): Readonly<Record<string, number>> {
+  const given = problems.object(entry, "shifts", at);
+  return Object.fromEntries(
+    Object.keys(given).map((key) => [key, problems.number(given, key, { min: -1, max: 1 }, `${at}shifts.`)]),
+  );
+}
 
 /** confusion.json, of the validation set: counts[true][predicted], and each feature's mean of (bin + 1/2) / 32 by true class. */
 export type Confusion = {

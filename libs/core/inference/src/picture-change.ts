@@ -47,9 +47,12 @@ export function pictureChange(before: Appearance, now: Appearance): Readonly<Rec
   const sharpness = cells((cell) => octaves(part(before, "gradient", cell), part(now, "gradient", cell)));
   const motion = cells((cell) => octaves(deviation(before, cell), deviation(now, cell)));
   const mean = (of: Appearance, which: "gradient") => meanOf(cells((cell) => part(of, which, cell)));
-  const [like, flipped, mirrored, turned] = [same, upsideDown, mirror, turn].map((place) => likeness(before, now, place));
+  const [like, flipped, mirrored, turned] = [same, upsideDown, mirror, turn].map((place) =>
+    likeness(before, now, place),
+  );
   const turnedBy = (how: number | undefined) => Math.max(0, (how ?? 0) - (like ?? 0));
-  const direction = (of: Appearance) => Math.log2((of.grid[gridParts.across] ?? 0) + FLOOR) - Math.log2((of.grid[gridParts.down] ?? 0) + FLOOR);
+  const direction = (of: Appearance) =>
+    Math.log2((of.grid[gridParts.across] ?? 0) + FLOOR) - Math.log2((of.grid[gridParts.down] ?? 0) + FLOOR);
   const changes: Record<PictureChange, number> = {
     sharpness: octaves(mean(before, "gradient"), mean(now, "gradient")),
     motion: octaves(meanOf(cells((cell) => deviation(before, cell))), meanOf(cells((cell) => deviation(now, cell)))),
@@ -87,7 +90,8 @@ export function appearanceOf(
   };
 }
 
-const cells = (value: (cell: number) => number): Float64Array => Float64Array.from({ length: GRID_CELLS }, (_, cell) => value(cell));
+const cells = (value: (cell: number) => number): Float64Array =>
+  Float64Array.from({ length: GRID_CELLS }, (_, cell) => value(cell));
 
 const part = ({ grid }: Appearance, which: "luminance" | "gradient" | "squares", cell: number): number =>
   grid[gridParts[which] + cell] as number;

@@ -2,33 +2,35 @@
  * faults that are made on purpose, on the runtime of devices. */
 import { readFile } from "node:fs/promises";
 import {
+  type Appearance,
+  appearanceOf,
   binOf,
   CONFUSION_CLASSES_MAX,
   type Confusion,
+  emptySketch,
   type FaultCodebook,
+  type FaultExample,
   goldenReportFrames,
   type Inference,
-  jpegHeader,
+  observe,
   parsePreprocessing,
+  pictureChange,
   type ReferenceSketch,
   type SketchObservation,
   sketchValue,
 } from "@tributary/inference";
 import { Failure, seededRandom } from "@tributary/kernel";
 import type { OnnxModel } from "@tributary/onnx";
-import { cameraFaults } from "../gating/corruptions.ts";
 import type { ValidationFrame } from "../validation/frames.ts";
+import { type CameraFault, cameraFaults, faultyJpeg, plainFrame, severities } from "./camera-faults.ts";
 import { type GoldenSource, type Observed, observationsOf, rounded } from "./documents.ts";
 import { areWithinBand, pipelineFaults, rightPipeline } from "./pipeline-faults.ts";
 import type { Json } from "./readings.ts";
 
-/** Of the validation frames every 4th is shown with each fault of a camera: at most so many, and fewer of large pictures. Each is
- * compared with itself, so a few dozen show what a fault does. */
-const CAMERA_FRAMES = { every: 4, max: 300, min: 50, pixelsMax: 60e6 } as const;
+/** Each frame is compared with itself, so a few dozen show what a fault does. */
+const EXAMPLE_FRAMES = 40;
 const BATCH = 32;
 const SEED = 13;
-/** Classes whose shares a monitor follows: the most frequent ones. */
-const LABELS_MAX = 16;
 
 /** Of the first golden frames, as many as a device reports. What makes the right tensors, within the band, is no fault; one that
  * makes the logits of an earlier one is none of its own. */
@@ -58,34 +60,51 @@ export async function pipelineLogits(
   return pipeline;
 }
 
-export async function cameraShifts(
+/** What each fault of a camera does to some validation frames, each compared with itself. Empty for a model that takes pictures of
+ * one size alone: larger frames are reduced first, and some faults change a frame's size. */
+export async function cameraExamples(
   model: OnnxModel,
   temperature: number,
   { frames, labels }: Observed,
-  observations: readonly SketchObservation[],
   sketch: ReferenceSketch,
-): Promise<FaultCodebook["camera"]> {
-  const order = drawn(frames.length);
-  const read = (place: number) => readFile((frames[place] as ValidationFrame).path);
-  const { width, height } = jpegHeader(await read(0)) ?? { width: 1, height: 1 };
-  const { every, max, min, pixelsMax } = CAMERA_FRAMES;
-  const affordable = Math.max(min, Math.min(max, Math.floor(pixelsMax / (width * height))));
-  const places = order.slice(0, Math.min(affordable, Math.ceil(frames.length / every)));
-  const jpegs = await Promise.all(places.map(read));
-  const before = streamMeans(
-    places.map((place) => observations[place] as SketchObservation),
-    sketch,
+): Promise<readonly FaultExample[]> {
+  const places = drawn(frames.length).slice(0, EXAMPLE_FRAMES);
+  const plain = await Promise.all(
+    places.map(async (place) => plainFrame(await readFile((frames[place] as ValidationFrame).path))),
   );
-  const camera: FaultCodebook["camera"][number][] = [];
-  for (const { name, apply } of cameraFaults) {
-    const inferences = await inferAll(model, await Promise.all(jpegs.map((jpeg, i) => apply(jpeg, i + 1))));
-    // A model that takes pictures of one size alone refuses those of another: no shift that a sketch could show.
-    if (inferences === null) continue;
-    const after = streamMeans(observationsOf({ inferences, labels }, temperature), sketch);
-    const shifts = Object.entries(before).map(([stream, mean]) => [stream, short((after[stream] ?? mean) - mean)]);
-    camera.push({ name, shifts: Object.fromEntries(shifts) });
+  const seen = async (fault: CameraFault | null, severity: number, camera: number): Promise<Seen | null> => {
+    const jpegs = await Promise.all(plain.map((frame, i) => faultyJpeg(frame, fault, severity, camera, i)));
+    const inferences = await inferAll(model, jpegs);
+    return inferences === null ? null : seenOf(observationsOf({ inferences, labels }, temperature), sketch);
+  };
+  const before = await seen(null, 0, 0);
+  if (before === null) return [];
+  const examples: FaultExample[] = [];
+  for (const [f, fault] of cameraFaults.entries()) {
+    for (const [i, severity] of severities.entries()) {
+      const after = await seen(fault, severity, SEED + f * severities.length + i);
+      if (after === null) continue;
+      examples.push({ name: fault.name, place: fault.place, shifts: shiftsBetween(before, after) });
+    }
   }
-  return camera;
+  return examples;
+}
+
+type Seen = { readonly means: Readonly<Record<string, number>>; readonly appearance: Appearance };
+
+function seenOf(observations: readonly SketchObservation[], sketch: ReferenceSketch): Seen {
+  const window = emptySketch(sketch);
+  for (const observation of observations) observe(window, sketch, observation);
+  const { grid, frames, quality, encoders } = window;
+  return { means: featureMeans(observations, sketch), appearance: appearanceOf(grid, frames, quality, encoders) };
+}
+
+function shiftsBetween(before: Seen, after: Seen): Readonly<Record<string, number>> {
+  const features = Object.entries(before.means).map(
+    ([name, mean]) => [name, (after.means[name] ?? mean) - mean] as const,
+  );
+  const all = [...features, ...Object.entries(pictureChange(before.appearance, after.appearance))];
+  return Object.fromEntries(all.map(([name, shift]) => [name, short(shift)]));
 }
 
 /** null where a class has so many others that no matrix of them is of use. */
@@ -127,18 +146,6 @@ async function inferAll(model: OnnxModel, jpegs: readonly Uint8Array[]): Promise
     }
   }
   return inferences;
-}
-
-function streamMeans(
-  observations: readonly SketchObservation[],
-  sketch: ReferenceSketch,
-): Readonly<Record<string, number>> {
-  const frequent = Object.entries(sketch.labels).sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
-  const shares = frequent.slice(0, LABELS_MAX).map(([label]) => {
-    const count = observations.filter((observation) => observation.label === label).length;
-    return [`label:${label}`, count / observations.length] as const;
-  });
-  return { ...featureMeans(observations, sketch), ...Object.fromEntries(shares) };
 }
 
 /** Of each feature that was observed, the mean of (bin + 1/2) / bins. */

@@ -32,7 +32,7 @@ import {
   sketchFiles,
   temperatureOf,
 } from "./documents.ts";
-import { cameraShifts, confusionOf, pipelineLogits } from "./drift-documents.ts";
+import { cameraExamples, confusionOf, pipelineLogits } from "./drift-documents.ts";
 import { tensorsThatFit } from "./fit.ts";
 import { checkTrainerTensors, readTrainerFrames } from "./golden-tensors.ts";
 import { countTo, observe, Readings } from "./observe.ts";
@@ -209,19 +209,21 @@ async function measure(
     progress("faults made on purpose, for naming them on devices");
     const pipeline = await pipelineLogits(model, golden, config);
     progress(`  ${pipeline.length} of preprocessing: ${pipeline.map(({ name }) => name).join(", ")}`);
-    const camera = isOfDevices ? await cameraShifts(model, temperature, observed, observations, sketch) : [];
-    if (isOfDevices) progress(`  ${camera.length} of cameras: ${camera.map(({ name }) => name).join(", ")}`);
+    const examples = isOfDevices ? await cameraExamples(model, temperature, observed, sketch) : [];
+    const ofCameras = new Set(examples.map(({ name }) => name));
+    if (isOfDevices) progress(`  ${ofCameras.size} of cameras: ${[...ofCameras].join(", ")}`);
     const faults: FaultCodebook = {
       formatVersion: 1,
       frames: goldenReportFrames(labels.length, golden.length),
       pipeline,
-      camera,
+      camera: [],
     };
     const confusion = confusionOf(observed, observations, sketch);
     return {
       ...goldenFiles(golden),
       ...sketchFiles(observations, labels.length),
       [packageFiles.faults]: encodeJson(faults, 0),
+      [packageFiles.cameraFaults]: encodeJson({ formatVersion: 1, examples }, 0),
       ...(confusion !== null && { [packageFiles.confusion]: encodeJson(confusion, 0) }),
     };
   } finally {

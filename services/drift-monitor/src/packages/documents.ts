@@ -8,6 +8,7 @@ import {
   packageFiles,
   packageLimits,
   parseConfusion,
+  parseCameraFaults,
   parseFaults,
   parseGoldenIndex,
   parseLabels,
@@ -86,12 +87,13 @@ async function referenceOf(digest: Digest, read: Read): Promise<DriftReference> 
     }
     return document(path, file.sha256, file.bytes);
   };
-  const [labelsJson, sketchJson, goldenJson, faultsJson, confusionJson] = await Promise.all(
+  const [labelsJson, sketchJson, goldenJson, faultsJson, camerasJson, confusionJson] = await Promise.all(
     [
       packageFiles.labels,
       isListed(packageFiles.referenceSketchV2) ? packageFiles.referenceSketchV2 : packageFiles.referenceSketch,
       packageFiles.goldenIndex,
       packageFiles.faults,
+      packageFiles.cameraFaults,
       packageFiles.confusion,
     ].map(listed),
   );
@@ -103,6 +105,7 @@ async function referenceOf(digest: Digest, read: Read): Promise<DriftReference> 
     golden,
     sketch: parseReferenceSketch(sketchJson),
     faults: faultsJson === null ? null : parseFaults(faultsJson, labels.length, golden.frames.length),
+    cameraFaults: camerasJson === null ? null : parseCameraFaults(camerasJson),
     confusion: confusionJson === null ? null : parseConfusion(confusionJson, labels.length),
   });
 }

@@ -14,7 +14,13 @@ import type { Frames } from "./frames.ts";
 
 export const WINDOW_MS = 60_000;
 export const START = Date.UTC(2026, 5, 1, 6);
-export const FLEET = { sites: 6, camerasOfSite: 4, framesOfWindow: 30, baselineWindows: 300, faultWindows: 120 } as const;
+export const FLEET = {
+  sites: 6,
+  camerasOfSite: 4,
+  framesOfWindow: 30,
+  baselineWindows: 300,
+  faultWindows: 120,
+} as const;
 
 export type Device = {
   readonly i: number;

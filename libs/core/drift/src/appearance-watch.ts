@@ -1,0 +1,173 @@
+/**
+ * What a camera's pictures looked like before an alarm and look like since, beyond its streams: their grid, their encoders, and how
+ * frames of each predicted class look. It detects nothing; it says what a change is.
+ *
+ * P1. What was learned before an alarm stays as it is until the alarm is over; then the present is learned again. */
+import {
+  type Appearance,
+  classFeatures,
+  GRID_SUMS,
+  type PictureChange,
+  pictureChange,
+  SKETCH_BINS,
+} from "@tributary/inference";
+import { invalid, type StateReader, type StateWriter } from "./state-bytes.ts";
+
+/** Of one window, summed over its frames. */
+export type WindowAppearance = {
+  readonly frames: number;
+  readonly grid: readonly bigint[];
+  readonly quality: bigint;
+  readonly encoders: Readonly<Record<string, bigint>>;
+  /** By index of the predicted class: frames, then the sum of (bin + 1/2) / 32 of each class feature. */
+  readonly classes: ReadonlyMap<number, readonly number[]>;
+};
+
+/** How frames of the same predicted class changed. */
+export type WithinClasses = {
+  /** Of each class feature: the mean over the present's frames of what their class has now minus what it had before. */
+  readonly shifts: readonly number[];
+  /** Frames now of classes that are known from before. */
+  readonly frames: number;
+};
+
+export type PictureDrift = {
+  readonly changes: Readonly<Record<PictureChange, number>>;
+  /** Null if too few frames are of classes that occurred before. */
+  readonly within: WithinClasses | null;
+};
+
+/** Frames that the past and the present are means of, at most: then they forget. */
+const PAST_FRAMES = 100_000;
+const NOW_FRAMES = 4_000;
+const FRAMES_MIN = 30;
+const ENCODERS_MAX = 8;
+const ENCODER_LENGTH = 64;
+const CLASSES_MAX = 16;
+const CLASS_FRAMES_MIN = 20;
+const CLASS_FLOATS = 1 + classFeatures.length;
+
+/** Means that weigh frames alike until there are `framesMax`. */
+class Means {
+  frames = 0;
+  grid: Float32Array = new Float32Array(0);
+  quality = 0;
+  readonly encoders = new Map<string, number>();
+  /** By class: frames, then means. */
+  readonly classes = new Map<number, Float32Array>();
+  readonly #framesMax: number;
+
+  constructor(framesMax: number) {
+    this.#framesMax = framesMax;
+  }
+
+  add({ frames, grid, quality, encoders, classes }: WindowAppearance): void {
+    this.frames = Math.min(this.#framesMax, this.frames + frames);
+    const share = frames / this.frames;
+    if (this.grid.length === 0) this.grid = new Float32Array(GRID_SUMS);
+    for (let i = 0; i < GRID_SUMS; i++) {
+      this.grid[i] = (this.grid[i] as number) + share * (Number(grid[i]) / frames - (this.grid[i] as number));
+    }
+    this.quality += share * (Number(quality) / frames - this.quality);
+    for (const [encoder, count] of this.encoders) this.encoders.set(encoder, count * (1 - share));
+    for (const [encoder, count] of Object.entries(encoders)) {
+      if (!this.encoders.has(encoder) && this.encoders.size >= ENCODERS_MAX) continue;
+      this.encoders.set(encoder, (this.encoders.get(encoder) ?? 0) + (share * Number(count)) / frames);
+    }
+    for (const [label, [count = 0, ...sums]] of classes) this.#addClass(label, count, sums);
+  }
+
+  appearance(): Appearance {
+    return { grid: this.grid, quality: this.quality, encoders: Object.fromEntries(this.encoders) };
+  }
+
+  #addClass(label: number, count: number, sums: readonly number[]): void {
+    let means = this.classes.get(label);
+    if (means === undefined) {
+      if (this.classes.size >= CLASSES_MAX || count === 0) return;
+      means = new Float32Array(CLASS_FLOATS);
+      this.classes.set(label, means);
+    }
+    const frames = Math.min(this.#framesMax, (means[0] as number) + count);
+    means[0] = frames;
+    for (let i = 1; i < CLASS_FLOATS; i++) {
+      const mean = means[i] as number;
+      means[i] = mean + ((sums[i - 1] as number) - count * mean) / frames;
+    }
+  }
+
+  write(to: StateWriter): void {
+    to.f64(this.frames);
+    to.u8(this.grid.length === 0 ? 0 : 1);
+    to.f32s(this.grid);
+    to.f64(this.quality);
+    to.u8(this.encoders.size);
+    for (const [encoder, share] of this.encoders) {
+      to.text(encoder);
+      to.f64(share);
+    }
+    to.u8(this.classes.size);
+    for (const [label, means] of this.classes) {
+      to.u16(label);
+      to.f32s(means);
+    }
+  }
+
+  read(from: StateReader): void {
+    this.frames = from.f64();
+    this.grid = from.f32s(from.u8(1) * GRID_SUMS);
+    this.quality = from.f64();
+    for (let left = from.u8(ENCODERS_MAX); left > 0; left--) this.encoders.set(from.text(ENCODER_LENGTH), from.f64());
+    for (let left = from.u8(CLASSES_MAX); left > 0; left--) this.classes.set(from.u16(), from.f32s(CLASS_FLOATS));
+    if (this.frames < 0) throw invalid("an appearance has less than no frames");
+  }
+}
+
+export class AppearanceWatch {
+  #past = new Means(PAST_FRAMES);
+  #now = new Means(NOW_FRAMES);
+
+  /** Null: an earlier agent's window, which has no grid. */
+  add(window: WindowAppearance | null, isAlarmed: boolean): void {
+    if (!isAlarmed && this.#now.frames > 0) this.#now = new Means(NOW_FRAMES); // P1
+    if (window === null || window.frames === 0) return;
+    (isAlarmed ? this.#now : this.#past).add(window);
+  }
+
+  /** Null while there is too little to compare. */
+  drift(): PictureDrift | null {
+    const [past, now] = [this.#past, this.#now];
+    if (past.frames < FRAMES_MIN || now.frames < FRAMES_MIN) return null;
+    return { changes: pictureChange(past.appearance(), now.appearance()), within: this.#within() };
+  }
+
+  write(to: StateWriter): void {
+    this.#past.write(to);
+    this.#now.write(to);
+  }
+
+  static read(from: StateReader): AppearanceWatch {
+    const watch = new AppearanceWatch();
+    watch.#past.read(from);
+    watch.#now.read(from);
+    return watch;
+  }
+
+  #within(): WithinClasses | null {
+    const shifts = classFeatures.map(() => 0);
+    let frames = 0;
+    for (const [label, now] of this.#now.classes) {
+      const past = this.#past.classes.get(label);
+      if (past === undefined || Math.min(now[0] as number, past[0] as number) < CLASS_FRAMES_MIN) continue;
+      frames += now[0] as number;
+      for (const i of shifts.keys()) {
+        shifts[i] = (shifts[i] as number) + (now[0] as number) * ((now[i + 1] as number) - (past[i + 1] as number));
+      }
+    }
+    if (frames < FRAMES_MIN) return null;
+    return { shifts: shifts.map((sum) => sum / frames), frames };
+  }
+}
+
+/** Mean of (bin + 1/2) / 32 of frames whose bins sum to so much. */
+export const binSum = (bins: number, frames: number): number => (bins + frames / 2) / SKETCH_BINS;
