@@ -1,4 +1,5 @@
 export * from "./conditions/index.ts";
+<<<<<<< HEAD
 export { packTask, writeFrames } from "./pack.ts";
 export {
   frameOf,
@@ -12,3 +13,5 @@ export {
   type Task,
   taskNames,
 } from "./tasks.ts";
+=======
+>>>>>>> i34-G
