@@ -1,5 +1,4 @@
 export * from "./conditions/index.ts";
-<<<<<<< HEAD
 export { packTask, writeFrames } from "./pack.ts";
 export {
   frameOf,
@@ -13,5 +12,3 @@ export {
   type Task,
   taskNames,
 } from "./tasks.ts";
-=======
->>>>>>> i34-G
