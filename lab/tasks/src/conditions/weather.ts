@@ -1,6 +1,7 @@
 // Clean life: what cameras see while nothing is wrong. Days with sunrise and sunset, weather that a site's cameras share, nights by lamp
 // or in infrared, and each camera's own small differences and slow drift. W1. Everything is a function of site, camera, time and seed: any
-// hour can be looked up without the ones before it. W2. All of it stays milder than the faults in this folder.
+// hour can be looked up without the ones before it. W2. Nothing hides what a camera is there for, and nothing jumps; a night in infrared
+// changes a colour picture most.
 import { drawLine, emptyMask, grained, type Point, randomOf, signed } from "./fields.ts";
 import {
   blended,
