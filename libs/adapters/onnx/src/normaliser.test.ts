@@ -36,7 +36,11 @@ test("grey is Pillow's luma", () => {
 
 test("statistics of a picture are on [0, 1]", () => {
   const rgb = Uint8Array.from([0, 51, 255, 255, 51, 255]);
-  const { channelMeans, channelSds, luminance } = pictureStatistics(rgb, 2, 1, { bitsPerPixel: 8, encoder: "", quality: 90 });
+  const { channelMeans, channelSds, luminance } = pictureStatistics(rgb, 2, 1, {
+    bitsPerPixel: 8,
+    encoder: "",
+    quality: 90,
+  });
   for (const [i, value] of [0.5, 0.2, 1].entries()) expect(channelMeans[i]).toBeCloseTo(value, 12);
   for (const [i, value] of [0.5, 0, 0].entries()) expect(channelSds[i]).toBeCloseTo(value, 12);
   expect(luminance).toBeCloseTo(0.299 * 0.5 + 0.587 * 0.2 + 0.114, 12);

@@ -15,7 +15,7 @@ const faults = [
   fault("hard-compression", -0.1, -0.1, 0.1, 0, 0, 0, -0.45),
   fault("upside-down", -0.25, -0.25, 0.25, 0, 0, 0, 0),
 ];
-const names = new FaultNames(faults);
+const names = new FaultNames({ examples: faults, spread: {} });
 /** Mean over frames of values that are uniform over the bins. */
 const noise = (random: Random, frames: number) => {
   let sum = 0;
@@ -50,16 +50,17 @@ test("the runner-up is the second nearest; a feature that only one side has is n
   const { luminance: _, ...rest }: Readonly<Record<string, number>> = faults[3]?.shifts ?? {};
   const named = names.nearest({ ...rest, unknown: 1 }, 300);
   expect(named).toMatchObject({ name: "hard-compression", distance: 0, runnerUp: "upside-down" });
-  expect(new FaultNames([]).nearest(rest, 300)).toBeNull();
+  expect(new FaultNames({ examples: [], spread: {} }).nearest(rest, 300)).toBeNull();
   expect(names.nearest({}, 300)).toBeNull();
 });
 
 test("a fault of cameras is none of a whole site, nor is weather one of a camera among others", () => {
   const [dark, glare] = faults as [(typeof faults)[number], (typeof faults)[number]];
-  const placed = new FaultNames([
-    { ...dark, place: "camera" },
-    { ...glare, place: "site" },
-  ]);
+  const examples = [
+    { ...dark, place: "camera" as const },
+    { ...glare, place: "site" as const },
+  ];
+  const placed = new FaultNames({ examples, spread: {} });
   const nameAt = (of: typeof dark, where: "camera" | "site" | "anywhere") =>
     placed.nearest(of.shifts, 300, where)?.name;
   expect((["camera", "site", "anywhere"] as const).map((where) => nameAt(dark, where))).toEqual([
@@ -84,7 +85,7 @@ test("a name is given only where few of the faults left out would get one (camer
       ...fault(`fault-${f}`, ...direction.map((value) => severity * value * (1 + 0.1 * random()))),
     })),
   );
-  const book = new FaultNames(examples);
+  const book = new FaultNames({ examples, spread: {} });
   expect(book.distanceMax).toBeLessThan(0.6);
   const nameOf = (direction: readonly number[]) => book.nearest(fault("", ...direction).shifts, 1_000)?.name ?? null;
   // Either of two that look alike is named neither.

@@ -4,7 +4,7 @@
  *
  * N1. A fault that is in no codebook is near some other one. How near is learned from the codebook itself: each fault is left out in
  *     turn, and a name is given only where at most `WRONG_MAX` of the faults left out would get one. */
-import type { FaultExample } from "@tributary/inference";
+import { type FaultExample, type FaultExamples, shiftParts } from "@tributary/inference";
 import { type NamedFault, nearestOf } from "./codebook.ts";
 
 /** Where cameras changed: one among others that did not, several of a site, or it cannot be said. */
@@ -23,50 +23,22 @@ const SEVERITY_OF_ONE = { min: 0.2, max: 3 } as const;
 
 type Shift = Readonly<Record<string, number>>;
 
+/** Part of the spread that all streams have. */
+const SPREAD_MIN = 0.05;
 /** Smaller examples are faults that this model's pictures do not show: a colour cast of grey ones. */
 const SHIFT_MIN = 0.06;
-
-/**
- * A shift as what it is made of. Three channels of a grey picture are one thing and not three, as confidence, margin and entropy are:
- * what several streams have in common counts once, and beside it how they differ.
- */
-function partsOf(shift: Shift): Shift {
-  const parts: Record<string, number> = {};
-  for (const name in shift) if (!name.startsWith("label:")) parts[name] = shift[name] as number;
-  const entropy = -(parts.entropy ?? 0);
-  joined({ ...parts, entropy }, parts, "certainty", ["confidence", "margin", "entropy"], false);
-  joined(parts, parts, "light", ["luminance", "channel_mean_r", "channel_mean_g", "channel_mean_b"], true);
-  joined(parts, parts, "contrast", ["channel_sd_r", "channel_sd_g", "channel_sd_b"], true);
-  return parts;
-}
-
-/** Replaces streams by their mean and, if wanted, by what each differs from it. */
-function joined(
-  values: Shift,
-  into: Record<string, number>,
-  name: string,
-  of: readonly string[],
-  differs: boolean,
-): void {
-  const present = of.filter((stream) => stream in into);
-  if (present.length === 0) return;
-  const mean = present.reduce((sum, stream) => sum + (values[stream] as number), 0) / present.length;
-  for (const stream of present) {
-    if (differs) into[stream] = (values[stream] as number) - mean;
-    else delete into[stream];
-  }
-  into[name] = mean;
-}
 
 export class FaultNames {
   readonly examples: readonly FaultExample[];
   readonly #parts: readonly { readonly name: string; readonly parts: Shift }[];
   /** At which a name is given. */
   readonly distanceMax: number;
+  readonly #spread: Shift;
   readonly #severity: { readonly min: number; readonly max: number };
 
-  constructor(examples: readonly FaultExample[]) {
-    const parts = examples.map((example) => ({ example, parts: partsOf(example.shifts) }));
+  constructor({ examples, spread }: FaultExamples) {
+    this.#spread = spread;
+    const parts = examples.map((example) => ({ example, parts: shiftParts(example.shifts) }));
     const shown = parts.filter(({ parts: of }) => sizeOf(of) >= SHIFT_MIN);
     this.examples = shown.map(({ example }) => example);
     this.#parts = shown.map(({ example: { name }, parts: of }) => ({ name, parts: of }));
@@ -80,7 +52,7 @@ export class FaultNames {
    * distance. The mix of predicted classes (label:CLASS) depends on what a camera sees and is not compared.
    */
   nearest(shift: Shift, frames: number, where: Where = "anywhere"): NamedFault | null {
-    const named = this.#ranked(partsOf(shift), frames, this.#parts);
+    const named = this.#ranked(shiftParts(shift), frames, this.#parts);
     if (named === null || named.distance > this.distanceMax) return null;
     if (named.runnerUpDistance < named.distance + AHEAD_MIN) return null;
     const place = this.examples.find(({ name }) => name === named.name)?.place ?? "both";
@@ -95,7 +67,7 @@ export class FaultNames {
   ): NamedFault | null {
     const best = new Map<string, number>();
     for (const { name, parts } of examples) {
-      const distance = distanceTo(parts, shift, frames, this.#severity);
+      const distance = distanceTo(parts, shift, frames, this.#spread, this.#severity);
       best.set(name, Math.min(distance, best.get(name) ?? Number.POSITIVE_INFINITY));
     }
     return nearestOf([...best].map(([name, distance]) => ({ name, distance })));
@@ -114,26 +86,28 @@ export class FaultNames {
   }
 }
 
+/** Streams that wander by themselves weigh less. */
 function distanceTo(
   fault: Shift,
   shift: Shift,
   frames: number,
+  spread: Shift,
   { min, max }: { readonly min: number; readonly max: number },
 ): number {
-  let [own, both, total, compared] = [0, 0, 0, 0];
+  let [own, both, total, noise] = [0, 0, 0, 0];
   for (const name in fault) {
     const s = shift[name];
     if (s === undefined) continue;
     const f = fault[name] as number;
-    own += f * f;
-    both += f * s;
-    total += s * s;
-    compared++;
+    const weight = 1 / (SPREAD_MIN ** 2 + (spread[name] ?? 0) ** 2);
+    own += weight * f * f;
+    both += weight * f * s;
+    total += weight * s * s;
+    noise += weight / 12 / frames;
   }
   if (own === 0 || total === 0 || both <= 0) return 1;
   const severity = Math.max(min, Math.min(max, both / own));
   const rest = total - 2 * severity * both + severity * severity * own;
-  const noise = (compared - 1) / 12 / frames;
   return Math.sqrt(Math.max(0, rest - noise) / total);
 }
 

@@ -15,8 +15,7 @@ import { mixOf } from "./mix.ts";
 import { whereWords } from "./preprocessing-groups.ts";
 import { causeWords, countOf, figure, nearestWords, percent } from "./words.ts";
 
-/** Part of the shift that a change of mix explains, from which on it is the cause; less once it is, more once it is not. */
-const EXPLAINED_MIN = 0.7;
+/** A change of the mix has to explain less once it is the cause, more once it is not. */
 const EXPLAINED_KEPT = 0.1;
 /** A name is kept while it is the second nearest by no more than this. */
 const NAME_KEPT = 0.1;
@@ -64,9 +63,8 @@ export function causeOf(
   const cameras = members.flatMap((member) => member.cameras);
   const fault = keptName(nearest, before);
   const mix = mixOf(cameras, reference);
-  const explainedMin =
-    EXPLAINED_MIN + (before === undefined ? 0 : before.cause === "LABEL_SHIFT" ? -EXPLAINED_KEPT : EXPLAINED_KEPT);
-  const isMix = mix !== null && mix.refuted === "" && mix.explained >= explainedMin;
+  const kept = before === undefined ? 0 : before.cause === "LABEL_SHIFT" ? -EXPLAINED_KEPT : EXPLAINED_KEPT;
+  const isMix = mix !== null && mix.refuted === "" && mix.explained >= mix.explainedMin + kept;
   const steps: Step[] = [
     { question: "Do devices reproduce their golden frames?", answer: goldenWords(look), isCause: false },
     { question: "Did the inputs change?", answer: changedWords(cameras, members.length, reference), isCause: false },
@@ -131,7 +129,7 @@ function changedWords(
 
 function mixWords(mix: Group["mix"]): string {
   if (mix === null) return "not known: the package has no confusion matrix";
-  const explained = `a change of mix explains ${percent(mix.explained)} of the change; ${percent(EXPLAINED_MIN)} are needed`;
+  const explained = `a change of mix explains ${percent(mix.explained)} of the change; ${percent(mix.explainedMin)} are needed`;
   return mix.refuted === "" ? explained : `no: ${mix.refuted}; ${explained}`;
 }
 

@@ -1,5 +1,5 @@
 /** What the monitor needs to know of a package to judge the devices that run it. Built once per digest from its documents. */
-import type { Confusion, FaultCodebook, FaultExample, ReferenceSketch } from "@tributary/inference";
+import type { Confusion, FaultCodebook, FaultExample, FaultExamples, ReferenceSketch } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
 import { FaultNames } from "./camera-faults.ts";
 
@@ -41,7 +41,7 @@ export type DriftDocuments = {
   readonly sketch: ReferenceSketch;
   readonly golden: { readonly frames: readonly { readonly logits: readonly number[] }[] };
   readonly faults?: FaultCodebook | null;
-  readonly cameraFaults?: readonly FaultExample[] | null;
+  readonly cameraFaults?: FaultExamples | null;
   readonly confusion?: Confusion | null;
 };
 
@@ -101,8 +101,12 @@ const OF_CAMERAS = new Set([
   "sensor-noise",
 ]);
 
-const earlierExamples = (faults: FaultCodebook | null): readonly FaultExample[] =>
-  (faults?.camera ?? []).map(({ name, shifts }) => ({ name, place: OF_CAMERAS.has(name) ? "camera" : "both", shifts }));
+const earlierExamples = (faults: FaultCodebook | null): FaultExamples => ({
+  examples: (faults?.camera ?? []).map(({ name, shifts }): FaultExample => {
+    return { name, place: OF_CAMERAS.has(name) ? "camera" : "both", shifts };
+  }),
+  spread: {},
+});
 
 /** Mean of (bin + 1/2) / bins; NaN without counts. */
 export function binMean(counts: ArrayLike<number | bigint>): number {

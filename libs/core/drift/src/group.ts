@@ -32,6 +32,8 @@ export type MixChange = {
   readonly before: readonly number[];
   readonly now: readonly number[];
   readonly explained: number;
+  /** From which on it is the cause. */
+  readonly explainedMin: number;
   /** Why it cannot be the mix, whatever it explains; empty if it can. */
   readonly refuted: string;
 };

@@ -19,6 +19,7 @@ export {
   type Confusion,
   type FaultCodebook,
   type FaultExample,
+  type FaultExamples,
   type GoldenFrame,
   goldenReportFrames,
   parseCalibration,
@@ -57,6 +58,7 @@ export {
   parsePreprocessing,
   type ResizeKernel,
 } from "./preprocessing.ts";
+export { shiftParts } from "./shift-parts.ts";
 export {
   binOf,
   buildReferenceSketch,

@@ -131,13 +131,19 @@ export type FaultExample = {
   readonly shifts: Readonly<Record<string, number>>;
 };
 
+export type FaultExamples = {
+  readonly examples: readonly FaultExample[];
+  /** By part of a shift (shiftParts), the standard deviation of what differs between frames without any fault. */
+  readonly spread: Readonly<Record<string, number>>;
+};
+
 const EXAMPLES_MAX = 1_024;
 
 /** golden/camera_faults.json. */
-export function parseCameraFaults(json: unknown): readonly FaultExample[] {
+export function parseCameraFaults(json: unknown): FaultExamples {
   const root = objectOr(json, "package-faults-invalid", "golden/camera_faults.json");
   const problems = new Problems();
-  problems.unknownKeys(root, ["formatVersion", "examples"]);
+  problems.unknownKeys(root, ["formatVersion", "examples", "spread"]);
   problems.oneOf(root, "formatVersion", [1]);
   const listed = Array.isArray(root.examples) ? root.examples : null;
   if (listed === null || listed.length > EXAMPLES_MAX) {
@@ -151,14 +157,15 @@ export function parseCameraFaults(json: unknown): readonly FaultExample[] {
     const place = problems.oneOf(entry, "place", ["camera", "site", "both"] as const, at);
     return { name, place, shifts: shiftsOf(problems, entry, at) };
   });
+  const spread = shiftsOf(problems, root, "", "spread");
   problems.throwAs("package-faults-invalid", "golden/camera_faults.json");
-  return examples;
+  return { examples, spread };
 }
 
-function shiftsOf(problems: Problems, entry: JsonObject, at: string): Readonly<Record<string, number>> {
-  const given = problems.object(entry, "shifts", at);
+function shiftsOf(problems: Problems, entry: JsonObject, at: string, of = "shifts"): Readonly<Record<string, number>> {
+  const given = problems.object(entry, of, at);
   return Object.fromEntries(
-    Object.keys(given).map((key) => [key, problems.number(given, key, { min: -1, max: 1 }, `${at}shifts.`)]),
+    Object.keys(given).map((key) => [key, problems.number(given, key, { min: -1, max: 1 }, `${at}${of}.`)]),
   );
 }
 

@@ -1,7 +1,7 @@
 /** A model package as read from its folder, every file checked against the manifest. Adapters open it. */
 import type { Digest } from "@tributary/kernel";
 import type { ModelManifest } from "./manifest.ts";
-import type { Calibration, Confusion, FaultCodebook, FaultExample, GoldenIndex } from "./package-documents.ts";
+import type { Calibration, Confusion, FaultCodebook, FaultExamples, GoldenIndex } from "./package-documents.ts";
 import type { Preprocessing } from "./preprocessing.ts";
 import type { ReferenceSketch } from "./sketch.ts";
 
@@ -23,7 +23,7 @@ export type ModelPackage = {
   readonly golden: GoldenIndex;
   /** null in packages that were made before drift was named. */
   readonly faults: FaultCodebook | null;
-  readonly cameraFaults: readonly FaultExample[] | null;
+  readonly cameraFaults: FaultExamples | null;
   /** null as well where there are more than 256 classes. */
   readonly confusion: Confusion | null;
 };

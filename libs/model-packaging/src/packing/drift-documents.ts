@@ -10,6 +10,7 @@ import {
   emptySketch,
   type FaultCodebook,
   type FaultExample,
+  type FaultExamples,
   goldenReportFrames,
   type Inference,
   observe,
@@ -17,6 +18,7 @@ import {
   pictureChange,
   type ReferenceSketch,
   type SketchObservation,
+  shiftParts,
   sketchValue,
 } from "@tributary/inference";
 import { Failure, seededRandom } from "@tributary/kernel";
@@ -28,7 +30,8 @@ import { areWithinBand, pipelineFaults, rightPipeline } from "./pipeline-faults.
 import type { Json } from "./readings.ts";
 
 /** Each frame is compared with itself, so a few dozen show what a fault does. */
-const EXAMPLE_FRAMES = 40;
+const EXAMPLE_FRAMES = 24;
+const SPREAD = { draws: 60, frames: 100 } as const;
 const BATCH = 32;
 const SEED = 13;
 
@@ -66,8 +69,9 @@ export async function cameraExamples(
   model: OnnxModel,
   temperature: number,
   { frames, labels }: Observed,
+  observations: readonly SketchObservation[],
   sketch: ReferenceSketch,
-): Promise<readonly FaultExample[]> {
+): Promise<FaultExamples> {
   const places = drawn(frames.length).slice(0, EXAMPLE_FRAMES);
   const plain = await Promise.all(
     places.map(async (place) => plainFrame(await readFile((frames[place] as ValidationFrame).path))),
@@ -78,16 +82,52 @@ export async function cameraExamples(
     return inferences === null ? null : seenOf(observationsOf({ inferences, labels }, temperature), sketch);
   };
   const before = await seen(null, 0, 0);
-  if (before === null) return [];
+  if (before === null) return { examples: [], spread: {} };
   const examples: FaultExample[] = [];
   for (const [f, fault] of cameraFaults.entries()) {
     for (const [i, severity] of severities.entries()) {
       const after = await seen(fault, severity, SEED + f * severities.length + i);
       if (after === null) continue;
-      examples.push({ name: fault.name, place: fault.place, shifts: shiftsBetween(before, after) });
+      const shifts = shiftsBetween(before, after);
+      const last = examples.at(-1);
+      // Some faults have no severity.
+      if (last?.name === fault.name && sameShifts(last.shifts, shifts)) continue;
+      examples.push({ name: fault.name, place: fault.place, shifts });
     }
   }
-  return examples;
+  return { examples, spread: spreadOf(observations, frames, labels.length, sketch) };
+}
+
+const sameShifts = (a: Readonly<Record<string, number>>, b: Readonly<Record<string, number>>): boolean =>
+  Object.keys(a).every((name) => a[name] === b[name]);
+
+/** By how much frames without a fault differ from other such frames, drawn by other mixes of classes. */
+function spreadOf(
+  observations: readonly SketchObservation[],
+  frames: Observed["frames"],
+  classes: number,
+  sketch: ReferenceSketch,
+): Readonly<Record<string, number>> {
+  const random = seededRandom(SEED);
+  const byClass = Array.from({ length: classes }, (_, label) =>
+    [...frames.keys()].filter((i) => frames[i]?.label === label),
+  );
+  const seen = () => {
+    const weights = byClass.map((of) => (of.length === 0 ? 0 : -Math.log(1 - random())));
+    const sum = weights.reduce((all, weight) => all + weight, 0);
+    const places = byClass.flatMap((of, label) => {
+      const count = Math.round((SPREAD.frames * (weights[label] as number)) / sum);
+      return Array.from({ length: count }, () => of[Math.floor(random() * of.length)] as number);
+    });
+    const drawn = places.map((place) => observations[place] as SketchObservation);
+    return seenOf(drawn, sketch);
+  };
+  const squares: Record<string, number> = {};
+  for (let draw = 0; draw < SPREAD.draws; draw++) {
+    const parts = shiftParts(shiftsBetween(seen(), seen()));
+    for (const name in parts) squares[name] = (squares[name] ?? 0) + (parts[name] as number) ** 2 / SPREAD.draws;
+  }
+  return Object.fromEntries(Object.entries(squares).map(([name, square]) => [name, short(Math.sqrt(square))]));
 }
 
 type Seen = { readonly means: Readonly<Record<string, number>>; readonly appearance: Appearance };

@@ -209,9 +209,9 @@ async function measure(
     progress("faults made on purpose, for naming them on devices");
     const pipeline = await pipelineLogits(model, golden, config);
     progress(`  ${pipeline.length} of preprocessing: ${pipeline.map(({ name }) => name).join(", ")}`);
-    const examples = isOfDevices ? await cameraExamples(model, temperature, observed, sketch) : [];
-    const ofCameras = new Set(examples.map(({ name }) => name));
-    if (isOfDevices) progress(`  ${ofCameras.size} of cameras: ${[...ofCameras].join(", ")}`);
+    const named = isOfDevices ? await cameraExamples(model, temperature, observed, observations, sketch) : null;
+    const ofCameras = new Set(named?.examples.map(({ name }) => name));
+    if (named !== null) progress(`  ${ofCameras.size} of cameras: ${[...ofCameras].join(", ")}`);
     const faults: FaultCodebook = {
       formatVersion: 1,
       frames: goldenReportFrames(labels.length, golden.length),
@@ -223,7 +223,7 @@ async function measure(
       ...goldenFiles(golden),
       ...sketchFiles(observations, labels.length),
       [packageFiles.faults]: encodeJson(faults, 0),
-      [packageFiles.cameraFaults]: encodeJson({ formatVersion: 1, examples }, 0),
+      ...(named !== null && { [packageFiles.cameraFaults]: encodeJson({ formatVersion: 1, ...named }, 0) }),
       ...(confusion !== null && { [packageFiles.confusion]: encodeJson(confusion, 0) }),
     };
   } finally {
