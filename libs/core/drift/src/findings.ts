@@ -1,5 +1,6 @@
 /** What is known of one device's drift: the small part of its state that verdicts are made of. */
 import type { Instant } from "@tributary/kernel";
+import type { AppliedReview } from "./reviews/drift-reviews.ts";
 
 export type DeviceFindings = {
   readonly deviceId: string;
@@ -20,6 +21,8 @@ export type CameraFindings = {
   readonly isCompared: boolean;
   /** Null unless a stream is alarmed. */
   readonly drift: CameraDrift | null;
+  /** The review that its baseline contains; none by default. */
+  readonly applied?: AppliedReview | undefined;
 };
 
 export type CameraDrift = {
