@@ -24,6 +24,5 @@ export {
   decideReviewedVerdicts,
   isKnown,
   openByCause,
-  whyNoTraining,
 } from "./reviews/reviewed-verdicts.ts";
 export { type VerdictSettings, verdictDefaults } from "./settings.ts";

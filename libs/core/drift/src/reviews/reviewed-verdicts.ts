@@ -26,17 +26,6 @@ export function heldCause({ cause, fault, review }: Reviewed): Pick<DriftVerdict
 export const isKnown = ({ review }: Pick<DriftVerdict, "review">, now: Instant): boolean =>
   review?.kind === "KNOWN" && review.until !== null && now < review.until;
 
-/** Why a person wants no training for it; null: nobody answered so. */
-export function whyNoTraining(verdict: DriftVerdict, now: Instant): string | null {
-  const { verdictId, review } = verdict;
-  if (review === null) return null;
-  if (isKnown(verdict, now)) {
-    return `${review.by} knows of verdict ${verdictId} until ${new Date(review.until as Instant).toISOString()}`;
-  }
-  const isCorrected = review.kind === "CORRECT" && !isReasonToRetrain(review.cause, "LOST");
-  return isCorrected ? `${review.by} corrected the cause of verdict ${verdictId} to ${review.cause}` : null;
-}
-
 /** Open ones that nobody expects, and those that somebody does, by the cause that holds. */
 export function openByCause(
   verdicts: Iterable<DriftVerdict>,

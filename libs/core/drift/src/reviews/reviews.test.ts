@@ -11,7 +11,6 @@ import {
   WINDOW_MS,
 } from "../testing/drifting-fleet.ts";
 import { DriftReviews } from "./drift-reviews.ts";
-import { whyNoTraining } from "./reviewed-verdicts.ts";
 
 const settings: VerdictSettings = { ...verdictDefaults, settleMs: 3 * WINDOW_MS };
 const hash = (text: string): string => Buffer.from(text).toString("hex").slice(0, 400);
@@ -177,9 +176,6 @@ describe("the answer of a person", () => {
       retrain: false,
       review: { kind: "CORRECT", cause: "CAMERA", by: "ann" },
     });
-    expect(whyNoTraining(changed as DriftVerdict, watched.fleet.now)).toMatch(
-      /^ann corrected the cause of verdict .* to CAMERA$/,
-    );
     expect(openByCause(watched.verdicts.values(), watched.fleet.now).unexpected).toEqual(new Map([["CAMERA", 1]]));
     expect(watched.look()).toEqual([]); // It is no news again.
     watched.review("WITHDRAW");
@@ -198,10 +194,8 @@ describe("the answer of a person", () => {
       unexpected: new Map(),
       known: new Map([["WORLD", 1]]),
     });
-    expect(whyNoTraining(watched.first, now)).toContain(`ann knows of verdict`);
     expect(watched.look(until)).toMatchObject([{ state: "OPEN", retrain: true }]);
     expect(openByCause(watched.verdicts.values(), until).unexpected).toEqual(new Map([["WORLD", 1]]));
-    expect(whyNoTraining(watched.first, until)).toBeNull();
   });
 
   test("that comes as the verdict has closed is shown with it, and changes nothing else", () => {
