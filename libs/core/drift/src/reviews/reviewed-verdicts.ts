@@ -5,25 +5,17 @@
  * P1. A look depends on the view, the verdicts, the reviews and the time alone. What is found is decided as if nobody had answered,
  *     except that cameras of an accepted verdict are not compared until they have learned anew.
  * P2. A review is about one opening of a verdict: one that opens again is unanswered. */
-import type { DriftCause, DriftVerdict, DriftVerdictReview } from "@tributary/contracts";
+import type { DriftCause, DriftVerdict } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import { decideVerdicts } from "../decide-verdicts.ts";
 import type { FleetView } from "../fleet-view.ts";
 import type { VerdictSettings } from "../settings.ts";
 import { isReasonToRetrain } from "../verdict.ts";
 import type { DriftReviews } from "./drift-reviews.ts";
-
-type Reviewed = Pick<DriftVerdict, "cause" | "fault"> & {
-  readonly review: Pick<DriftVerdictReview, "kind" | "cause" | "fault"> | null;
-};
-
-/** The cause and the fault by the person, else as found. */
-export function heldCause({ cause, fault, review }: Reviewed): Pick<DriftVerdict, "cause" | "fault"> {
-  return review?.kind === "CORRECT" ? { cause: review.cause, fault: review.fault } : { cause, fault };
-}
+import { heldCause } from "./held-cause.ts";
 
 /** Whether a person expects it for now. */
-export const isKnown = ({ review }: Pick<DriftVerdict, "review">, now: Instant): boolean =>
+const isKnown = ({ review }: Pick<DriftVerdict, "review">, now: Instant): boolean =>
   review?.kind === "KNOWN" && review.until !== null && now < review.until;
 
 /** Open ones that nobody expects, and those that somebody does, by the cause that holds. */
