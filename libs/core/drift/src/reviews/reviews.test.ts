@@ -144,6 +144,17 @@ describe("accept", () => {
     expect(learned.open).toEqual([]); // The baseline before is gone.
   });
 
+  test("counts for windows that ended after it (accepted-baselines.ts A1)", () => {
+    const watched = darkened();
+    const { devices } = watched.first;
+    const at = watched.fleet.now + 2 * WINDOW_MS;
+    const cameras = devices.map(({ deviceId, cameras }) => ({ deviceId, cameras }));
+    watched.fleet.reviews.take({ ...watched.review("KNOWN"), kind: "ACCEPT", devices: cameras }, { offset: 9n, at });
+    const applied = () => watched.fleet.states[0]?.findings().cameras[0]?.applied?.offset;
+    expect([watched.run(2), applied()]).toEqual([watched, undefined]);
+    expect([watched.run(1), applied()]).toEqual([watched, 9n]);
+  });
+
   test("is about inputs: what their loss shows after it is a verdict of its own", () => {
     const watched = atDusk();
     watched.review("ACCEPT");
