@@ -147,6 +147,56 @@ describe("tributary", () => {
     expect([page.code, page.text.startsWith("<!doctype html>")]).toEqual([0, true]);
   });
 
+  test("answers a verdict: corrects it, knows of it until a date, accepts it, withdraws, and counts the answers", async () => {
+    const drift = (...args: string[]) => tributary("drift", ...args);
+    await put(topics.driftVerdicts, someDriftVerdict());
+    await waitFor(async () => (await drift("list")).text.includes("0123"), { what: "the verdict" });
+    const refusals = await Promise.all([
+      drift("known", "0123", "--until", "soon"),
+      drift("known", "0123", "--until", "2020-01-01"),
+      drift("correct", "0123", "--cause", "moon"),
+      drift("withdraw", "0123"),
+      drift("accept", "ffff"),
+      drift("reviews"),
+      drift("known", "--help"),
+    ]);
+    expect(refusals.map(({ code }) => code)).toEqual([2, 2, 2, 1, 3, 0, 0]);
+    const words = ["a day as 2026-12-01", "is in the past", "expected preprocessing", "nothing to withdraw", "ffff"];
+    for (const [i, part] of [...words, "No verdict was answered", "a day (from its start"].entries()) {
+      expect(refusals[i]?.text).toContain(part);
+    }
+
+    const corrected = await drift("correct", "0123", "--cause", "world", "--note", "new lamps", "-o", "json");
+    expect(JSON.parse(corrected.text)).toMatchObject({
+      cause: "CAMERA",
+      review: { kind: "CORRECT", cause: "WORLD", note: "new lamps", version: 3 },
+    });
+    expect((await drift("reviews")).text).toMatch(/^FOUND +ANSWER +CAUSE +VERDICTS\nCAMERA +CORRECT +WORLD +1$/m);
+    const tomorrow = new Date(Date.now() + 86_400_000).toISOString().slice(0, 10);
+    expect((await drift("known", "0123", "--until", tomorrow)).text).toContain(`until ${tomorrow}T00:00:00.000Z.`);
+    expect(await drift("list", "--exit-code")).toMatchObject({
+      code: 0,
+      text: expect.stringContaining(`KNOWN until ${tomorrow}`),
+    });
+    expect((await drift("accept", "0123")).text).toContain("2 cameras learn their baselines anew from now on.");
+    expect(JSON.parse((await drift("reviews", "-o", "json")).text)).toEqual([
+      { found: "CAMERA", kind: "ACCEPT", cause: null, verdicts: 1 },
+    ]);
+    expect((await drift("withdraw", "0123", "--note", "too early")).text).toMatch(
+      /answer withdrawn by .*: too early\./,
+    );
+    expect((await drift("list", "--exit-code")).code).toBe(6);
+    await put(
+      topics.driftVerdicts,
+      someDriftVerdict({ version: 4n, state: "CLOSED", closedAt: 1, closedBecause: "its inputs are as before again" }),
+    );
+    await waitFor(async () => (await drift("list")).text.includes("No verdicts"), { what: "the closed verdict" });
+    expect(await drift("accept", "0123")).toMatchObject({
+      code: 1,
+      text: expect.stringContaining("its inputs are as before again"),
+    });
+  });
+
   test("finds a policy by the beginning of its key", async () => {
     expect((await tributary("get", "policies")).text).toContain(policy.modelDigest.slice(0, 12));
     const { code, text } = await tributary("describe", "policy", policy.modelDigest.slice(0, 6));

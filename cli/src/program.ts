@@ -35,7 +35,7 @@ Exit codes:
   4  the gateway, Kafka or the cluster cannot be reached
   5  done in part: some items were refused, each is named on stderr
   6  rollout status --exit-code: the rollout is Degraded; experiment status --exit-code: it ended without a verdict;
-     drift list --exit-code: there is a verdict; train status -w: the training ended without a champion
+     drift list --exit-code: there is a verdict that nobody knows of; train status -w: the training ended without a champion
 
 Environment: TRIBUTARY_GATEWAY, TRIBUTARY_TOKEN, TRIBUTARY_MODEL_REGISTRY, TRIBUTARY_MODEL_REGISTRY_TOKEN,
   TRIBUTARY_FRAME_ARCHIVE, TRIBUTARY_FRAME_ARCHIVE_TOKEN, TRIBUTARY_TRAINER, TRIBUTARY_TRAINER_TOKEN, TRIBUTARY_BROKERS,

@@ -3,13 +3,24 @@ import { type DriftQuery, type DriftVerdictDetail, driftCauses } from "@tributar
 import { Command, Option } from "commander";
 import { type Context, contextOf, type Io } from "../context.ts";
 import { type References, referencesOf, withEdges } from "../drift/export.ts";
-import { deviceView, explanationOf, featureView, mixOf, mixView, verdictPairs, verdictView } from "../drift/verdict.ts";
+import { find, named } from "../drift/named.ts";
+import {
+  deviceView,
+  explanationOf,
+  featureView,
+  isKnown,
+  mixOf,
+  mixView,
+  verdictPairs,
+  verdictView,
+} from "../drift/verdict.ts";
 import { CliError, exitCodes } from "../exit-codes.ts";
 import { GatewayRefusal } from "../gateway.ts";
 import { modelApiOf, withModelRegistry } from "../models/model-api.ts";
 import type { Output, View } from "../output.ts";
 import { reportOption, writeFile, writeReport } from "../report-file.ts";
 import { watchable, watched } from "../watch.ts";
+import { addReviews } from "./drift-reviews.ts";
 
 /** The gateway's limit. */
 const LISTED_MAX = 1_000;
@@ -23,7 +34,10 @@ export function driftCommand(io: Io): Command {
     .description("verdicts, those that opened last first")
     .addOption(new Option("--state <STATE>", "which ones").choices(["open", "closed", "all"]).default("open"))
     .option("--cause <CAUSE>", `only of this cause: ${driftCauses.join(", ").toLowerCase()}`)
-    .option("--exit-code", `exit ${exitCodes.degraded} when there are any; with --watch, exit as soon as there is one`)
+    .option(
+      "--exit-code",
+      `exit ${exitCodes.degraded} when there are any that nobody knows of; with --watch, exit as soon as there is one`,
+    )
     .action((options: ListOptions, own: Command) => list(own, io, options));
   watchable(named(command.command("describe")))
     .description("one verdict in full: devices, features, classes")
@@ -50,6 +64,7 @@ export function driftCommand(io: Io): Command {
       const page = await context.gateway.drift.report({ verdictId });
       writeReport(context, page, file, `drift-${verdictId}.html`);
     });
+  addReviews(command, io);
   addExport(command, io);
   return command;
 }
@@ -95,8 +110,6 @@ const withoutEdges =
 const NO_EDGES =
   "Without the model registry, profiles have no edges of bins: give --registry URL or set TRIBUTARY_MODEL_REGISTRY.";
 
-const named = (command: Command): Command => command.argument("<verdict>", "its id, or the beginning of it");
-
 async function list(command: Command, io: Io, { state, cause, exitCode }: ListOptions): Promise<void> {
   let count = 0;
   await watched(command, io, async ({ gateway, output }) => {
@@ -104,24 +117,13 @@ async function list(command: Command, io: Io, { state, cause, exitCode }: ListOp
     const wanted = cause?.toUpperCase().replaceAll("-", "_") as DriftQuery["cause"];
     const { items } = await gateway.drift.list({ state, cause: wanted, limit: LISTED_MAX });
     output.list(items, verdictView(io.now()), NONE);
-    count = items.length;
+    count = items.filter((one) => !isKnown(one, io.now())).length;
     return exitCode === true && count > 0;
   });
   if (exitCode === true && count > 0) {
     const counted = count === 1 ? "1 verdict" : `${count} verdicts`;
     throw new CliError(exitCodes.degraded, `${counted}. See: tributary drift explain ID`);
   }
-}
-
-/** By id, or by the beginning of one. */
-async function find({ gateway }: Context, id: string): Promise<DriftVerdictDetail> {
-  const { items } = await gateway.drift.list({ state: "all", limit: LISTED_MAX });
-  const [found, ...others] = items.filter(({ verdictId }) => verdictId.startsWith(id));
-  if (found !== undefined && others.length > 0 && found.verdictId !== id) {
-    const ids = [found, ...others].slice(0, 5).map(({ verdictId }) => verdictId);
-    throw new CliError(exitCodes.usage, `${others.length + 1} verdicts begin with ${id}: ${ids.join(", ")}`);
-  }
-  return gateway.drift.one({ verdictId: found?.verdictId ?? id });
 }
 
 function describe(verdict: DriftVerdictDetail, { output, io }: Context): void {

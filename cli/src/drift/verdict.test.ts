@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import type { DriftVerdictDetail } from "@tributary/api";
 import { adviceOf } from "@tributary/drift/report";
-import { someDriftVerdict } from "@tributary/testing";
+import { someDriftReview, someDriftVerdict } from "@tributary/testing";
 import { Output } from "../output.ts";
 import { explanationOf, verdictPairs, verdictView } from "./verdict.ts";
 
@@ -32,6 +32,27 @@ test("a table has a verdict a row", () => {
     "0123456789ab|CAMERA|-|the whole fleet|2/2|30m|LOST (31 %)|CLOSED",
     "",
   ]);
+});
+
+test("the answer of a person holds in the table, and what was found stays in sight", () => {
+  const { verdictId: _v, openedAt: _o, found: _f, devices: _d, ...answer } = someDriftReview({ kind: "KNOWN" });
+  const until = "2026-02-01T00:00:00Z";
+  const corrected = detailOf({ review: { ...answer, kind: "CORRECT", cause: "WORLD", note: "lamps", offset: 0n } });
+  const known = { ...detailOf(), review: { ...corrected.review, kind: "KNOWN", until } } as DriftVerdictDetail;
+  const cells = (verdict: DriftVerdictDetail, at: number, ...heads: string[]) => {
+    const { columns } = verdictView(at);
+    return heads.map((head) => columns.find((one) => one.head === head)?.of(verdict));
+  };
+  const corrects = "cause corrected to WORLD by ann: lamps";
+  expect(cells(corrected, now, "CAUSE", "FAULT", "FOUND", "ANSWER")).toEqual(["WORLD", "", "CAMERA", corrects]);
+  expect(explanationOf(corrected, plain)).toMatch(
+    /^The world changed \(.*A person answered: cause corrected to WORLD/s,
+  );
+  expect(cells(known, now, "STATE")).toEqual(["KNOWN until 2026-02-01"]);
+  expect(cells(known, Date.parse(until), "STATE")).toEqual(["OPEN"]);
+  const { review: _r, ...ofOlderGateway } = detailOf();
+  expect(verdictPairs(ofOlderGateway as DriftVerdictDetail, now)).toContainEqual(["Answer", null]);
+  expect(explanationOf(ofOlderGateway as DriftVerdictDetail, plain)).not.toContain("answered");
 });
 
 test("an explanation has the questions, the one that decided marked, and what to do", () => {

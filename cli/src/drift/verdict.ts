@@ -1,13 +1,15 @@
 /** Verdicts of drift in a terminal: a table, one in full, and how its cause was found. Pure. */
-import type { DriftVerdictDetail, DriftVerdictView } from "@tributary/api";
+import type { DriftReviewCount, DriftVerdictDetail, DriftVerdictView } from "@tributary/api";
 import {
   adviceOf,
   causeWords,
   faultWords,
   featureWords,
+  heldCause,
   lossSentence,
   percentOf,
   placeWords,
+  reviewWords,
 } from "@tributary/drift/report";
 import { ago, type Style, type View } from "../output.ts";
 
@@ -17,19 +19,25 @@ export const verdictView = (now: number): View<DriftVerdictView> => ({
   name: (verdict) => verdict.verdictId,
   columns: [
     { head: "ID", of: (v) => v.verdictId },
-    { head: "CAUSE", of: (v) => v.cause },
-    { head: "FAULT", of: (v) => v.fault },
+    { head: "CAUSE", of: (v) => heldCause(v).cause },
+    { head: "FAULT", of: (v) => heldCause(v).fault },
     { head: "WHERE", of: placeWords },
     { head: "DEVICES", of: (v) => `${v.devicesAffected}/${v.devicesInScope}` },
     { head: "SINCE", of: (v) => ago(v.since, now) },
     { head: "LOSS", of: lossCell },
-    { head: "STATE", of: (v) => v.state },
+    { head: "STATE", of: (v) => (isKnown(v, now) ? `KNOWN until ${v.review?.until?.slice(0, 10)}` : v.state) },
     { head: "RETRAIN", of: (v) => (v.retrain ? "yes" : "no"), wide: true },
     { head: "MODEL", of: modelWords, wide: true },
+    { head: "FOUND", of: (v) => v.cause, wide: true },
+    { head: "ANSWER", of: (v) => reviewWords(v.review), wide: true },
     { head: "UPDATED", of: (v) => v.updatedAt, wide: true },
     { head: "SUMMARY", of: (v) => v.summary, wide: true },
   ],
 });
+
+/** Open, and expected for now by a person. */
+export const isKnown = ({ state, review }: DriftVerdictView, now: number): boolean =>
+  state === "OPEN" && review?.kind === "KNOWN" && review.until !== null && now < Date.parse(review.until);
 
 const lossCells = { UNKNOWN: "unknown", NO_DATA: "no labels", UNPROVEN: "unproven", LOST: "LOST" } as const;
 const lossCell = ({ loss }: DriftVerdictView): string =>
@@ -43,6 +51,7 @@ export const verdictPairs = (verdict: DriftVerdictView, now: number): readonly (
   ["Verdict", `${verdict.verdictId} (version ${verdict.version})`],
   ["State", verdict.state === "CLOSED" ? `CLOSED: ${verdict.closedBecause}` : verdict.state],
   ["Cause", `${verdict.cause}: ${causeWords[verdict.cause].meaning}`],
+  ["Answer", reviewWords(verdict.review) || null],
   ["Fault", faultWords(verdict.fault)],
   ["Where", placeWords(verdict)],
   ["Devices", `${verdict.devicesAffected} with evidence, of ${verdict.devicesInScope} compared there`],
@@ -55,6 +64,17 @@ export const verdictPairs = (verdict: DriftVerdictView, now: number): readonly (
   ["Loss", lossSentence(verdict.loss)],
   ["Retrain", verdict.retrain ? "yes" : "no"],
 ];
+
+/** A row for each found cause and answer. */
+export const reviewsView: View<DriftReviewCount> = {
+  name: ({ found, kind, cause }) => [found, kind, ...(cause === null ? [] : [cause])].join("/"),
+  columns: [
+    { head: "FOUND", of: ({ found }) => found },
+    { head: "ANSWER", of: ({ kind }) => kind },
+    { head: "CAUSE", of: ({ cause }) => cause },
+    { head: "VERDICTS", of: ({ verdicts }) => verdicts },
+  ],
+};
 
 type Device = DriftVerdictDetail["devices"][number];
 export const deviceView = (now: number): View<Device> => ({
@@ -96,7 +116,8 @@ export const mixView: View<MixShare> = {
 
 /** The questions in order, the one that decided marked, and what to do. */
 export function explanationOf(verdict: DriftVerdictDetail, style: Styled): string {
-  const { cause, fault, summary, steps } = verdict;
+  const { summary, steps, review } = verdict;
+  const { cause, fault } = heldCause(verdict);
   const title = `${causeWords[cause].title}${fault && `: ${faultWords(fault)}`} (${placeWords(verdict)})`;
   const questions = steps.flatMap(({ question, answer, isCause }, i) => {
     const rule = i < steps.length - 1 ? "│" : " ";
@@ -110,6 +131,7 @@ export function explanationOf(verdict: DriftVerdictDetail, style: Styled): strin
     ...questions,
     "",
     lossSentence(verdict.loss),
+    ...(review == null ? [] : [`A person answered: ${reviewWords(review)}.`]),
     "",
     style("bold", "What to do"),
     ...adviceOf(verdict).map((text, i) => `  ${i + 1}. ${text}`),

@@ -1,6 +1,6 @@
 /** Verdicts of drift: what changed on the fleet, where, why, since when, and whether frames are lost by it. */
 import { z } from "zod";
-import { limit, listOf } from "./parts.ts";
+import { limit, listOf, noQuery } from "./parts.ts";
 import { bytes, events, json, route } from "./route.ts";
 
 export const driftCauses = ["PREPROCESSING", "CAMERA", "WORLD", "LABEL_SHIFT", "CONCEPT"] as const;
@@ -14,6 +14,26 @@ const lossSchema = z
     tolerance: z.number().describe("Allowed excess over it."),
   })
   .describe("Whether frames are lost by it.");
+
+const reviewKinds = ["ACCEPT", "CORRECT", "KNOWN", "WITHDRAW"] as const;
+
+const reviewSchema = z
+  .object({
+    kind: z
+      .enum(["UNKNOWN", ...reviewKinds])
+      .describe(
+        "ACCEPT: the new normal, so its cameras learn anew. CORRECT: the cause is this one. KNOWN: expected until a date. WITHDRAW: the answer before does not hold any more.",
+      ),
+    by: z.string(),
+    reviewedAt: z.string(),
+    version: z.number().int().describe("Version of the verdict that was answered."),
+    cause: z.enum(["UNKNOWN", ...driftCauses]).describe("Of CORRECT; UNKNOWN otherwise."),
+    fault: z.string().describe("Of CORRECT; empty: none was named."),
+    until: z.string().nullable().describe("Of KNOWN: then it is unexpected again."),
+    note: z.string(),
+  })
+  .describe("The newest answer of a person to this opening of the verdict.");
+export type DriftReviewView = z.output<typeof reviewSchema>;
 
 const verdictSchema = z.object({
   verdictId: z.string(),
@@ -44,6 +64,7 @@ const verdictSchema = z.object({
   closedBecause: z.string(),
   loss: lossSchema,
   retrain: z.boolean().describe("Whether this is a reason to retrain."),
+  review: reviewSchema.nullable().describe("What a person answered; `cause` stays what was found. Null: nothing."),
 });
 export type DriftVerdictView = z.output<typeof verdictSchema>;
 
@@ -83,6 +104,44 @@ const verdictFilter = z.strictObject({
 export type DriftFilter = z.output<typeof verdictFilter>;
 const verdictQuery = verdictFilter.extend({ limit: limit(100) });
 export type DriftQuery = z.output<typeof verdictQuery>;
+
+const answered = {
+  by: z.string().trim().min(1).max(128).default("gateway").describe("Who answers; stands in the verdict."),
+  note: z.string().trim().max(1_000).default(""),
+  version: z
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe("Counts only while the verdict has this version: what was looked at is what is answered."),
+};
+const reviewBody = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("ACCEPT"), ...answered }),
+  z.strictObject({
+    kind: z.literal("CORRECT"),
+    cause: z.enum(driftCauses),
+    fault: z
+      .string()
+      .regex(/^([a-z0-9][a-z0-9-]{0,63})?$/, "expected the name of a fault, e.g. channels-swapped")
+      .default(""),
+    ...answered,
+  }),
+  z.strictObject({
+    kind: z.literal("KNOWN"),
+    until: z.iso.datetime({ offset: true }).describe("RFC 3339; at most a year ahead."),
+    ...answered,
+  }),
+  z.strictObject({ kind: z.literal("WITHDRAW"), ...answered }),
+]);
+export type DriftReviewRequest = z.output<typeof reviewBody>;
+
+const reviewCountSchema = z.object({
+  found: z.enum(["UNKNOWN", ...driftCauses]).describe("Cause that was found."),
+  kind: z.enum(reviewKinds),
+  cause: z.enum(driftCauses).nullable().describe("Of CORRECT: the cause by people; null otherwise."),
+  verdicts: z.number().int().describe("Openings of verdicts that were last answered so."),
+});
+export type DriftReviewCount = z.output<typeof reviewCountSchema>;
 
 const profileSchema = z.object({
   day: z.string(),
@@ -150,6 +209,31 @@ export const drift = {
       [400, "request-invalid"],
       [422, "profiles-exceeded"],
       [503, "profiles-busy, profiles-bounded"],
+    ],
+  }),
+  reviews: route({
+    method: "GET",
+    path: "/api/v1/drift/reviews",
+    summary: "How people answered verdicts in the last year: found causes and theirs, counted.",
+    query: noQuery,
+    response: json("Counts; answers that were withdrawn are in none.", listOf(reviewCountSchema)),
+    problems: [[400, "request-invalid"]],
+  }),
+  review: route({
+    method: "POST",
+    path: "/api/v1/drift/{verdictId}/reviews",
+    summary:
+      "Answers a verdict: accepts it as the new normal, corrects its cause, knows of it until a date, or withdraws.",
+    description:
+      "Answered once Kafka has it; drift-monitor applies it at its next look, also if it is down now. Of two answers the later one holds. Sending one again is safe.",
+    body: reviewBody,
+    response: json("The verdict with the answer.", verdictSchema),
+    problems: [
+      [400, "request-invalid, until-invalid"],
+      [404, "verdict-unknown"],
+      [409, "verdict-closed, verdict-changed, review-missing"],
+      [422, "verdict-not-acceptable"],
+      [503, "kafka-unavailable"],
     ],
   }),
   one: route({

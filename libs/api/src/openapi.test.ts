@@ -53,6 +53,8 @@ POST /api/v1/devices/{deviceId}/check DevicesController_check 202,404,409,503
 GET /api/v1/drift DriftController_list ?state,cause,limit 200,400
 GET /api/v1/drift/watch DriftController_watch ?state,cause 200,400,503
 GET /api/v1/drift/profiles DriftController_profiles ?day,by 200,400,422,503
+GET /api/v1/drift/reviews DriftController_reviews 200,400
+POST /api/v1/drift/{verdictId}/reviews DriftController_review 200,400,404,409,422,503
 GET /api/v1/drift/{verdictId} DriftController_one 200,404
 GET /api/v1/drift/{verdictId}/report DriftController_report 200,404
 GET /api/v1/experiments ExperimentsController_list ?name,phase,limit 200,400

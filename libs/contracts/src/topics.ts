@@ -11,6 +11,7 @@ import {
   DeviceRegistration,
   DeviceReported,
   DeviceThrottled,
+  DriftReview,
   DriftState,
   DriftVerdict,
   EdgeFrame,
@@ -218,6 +219,13 @@ export const topics = {
   driftVerdicts: topic("drift.verdicts.v1", DriftVerdict, "drift-monitor", "what changed, where, why, and since when", {
     kind: "compacted",
     public: true,
+    key: "verdict",
+    partitions: 1,
+  }),
+  /** One partition: of two reviews of one verdict the later one holds. */
+  driftReviews: topic("drift.reviews.v1", DriftReview, "gateway", "what a person answers to a verdict of drift", {
+    retentionMs: 365 * DAY,
+    diskShare: 0.002,
     key: "verdict",
     partitions: 1,
   }),

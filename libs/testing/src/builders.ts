@@ -5,6 +5,7 @@ import type {
   DeviceDesired,
   DeviceRegistration,
   DeviceReported,
+  DriftReview,
   DriftVerdict,
   EdgeFrame,
   EdgePrediction,
@@ -446,6 +447,28 @@ export const someDriftVerdict = (change: Partial<DriftVerdict> = {}): DriftVerdi
       },
     ],
     retrain: false,
+    review: null,
+    ...change,
+  };
+};
+
+/** Of `someDriftVerdict`, unless `change` names another one. */
+export const someDriftReview = (change: Partial<DriftReview> = {}): DriftReview => {
+  const { verdictId, openedAt, version, cause: found, devices } = someDriftVerdict();
+  return {
+    verdictId,
+    openedAt,
+    reviewId: "fedcba9876543210",
+    kind: "ACCEPT",
+    by: "ann",
+    reviewedAt: openedAt + 1_200_000,
+    version,
+    cause: "UNKNOWN",
+    fault: "",
+    until: null,
+    note: "",
+    found,
+    devices: devices.map(({ deviceId, cameras }) => ({ deviceId, cameras: [...cameras] })),
     ...change,
   };
 };

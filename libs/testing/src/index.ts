@@ -4,6 +4,7 @@ export {
   someBootId,
   someDesired,
   someDigest,
+  someDriftReview,
   someDriftVerdict,
   someExperiment,
   someExperimentEvidence,

@@ -2,13 +2,21 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { DeviceRegistration, DeviceReported, DriftVerdict, type EdgeSketches, topics } from "@tributary/contracts";
+import {
+  DeviceRegistration,
+  DeviceReported,
+  DriftReview,
+  DriftVerdict,
+  type EdgeSketches,
+  topics,
+} from "@tributary/contracts";
 import type { DriftReference } from "@tributary/drift";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { exitFlags } from "@tributary/kernel";
 import {
   repositoryRoot,
   type SpawnedService,
+  someDriftReview,
   someRegistration,
   someReported,
   spawnService,
@@ -120,5 +128,27 @@ describe("drift-monitors", () => {
     const written = (await verdicts()).map(({ verdictId, version }) => `${verdictId} ${version}`);
     expect(new Set(written).size).toBe(written.length);
     expect(await other.stop()).toEqual({ code: 0, signal: null });
+
+    // A person answers while none runs: the next one closes the verdict, and the cameras learn from the dark windows that follow.
+    const { verdictId, openedAt, version, cause: found } = open;
+    const accepted = open.devices.map(({ deviceId, cameras }) => ({ deviceId, cameras }));
+    const review = someDriftReview({ verdictId, openedAt, version, found, devices: accepted });
+    const value = DriftReview.encodeConfluent(review);
+    await sink.send([{ topic: topics.driftReviews.name, key: verdictId, value }]);
+    const third = await start();
+    const closed = await waitFor(
+      async () => (await verdicts()).findLast((one) => one.verdictId === verdictId && one.state === "CLOSED"),
+      { what: "the accepted verdict closed", timeoutMs: 30_000 },
+    );
+    expect(closed).toMatchObject({ closedBecause: "accepted by ann", review: { kind: "ACCEPT", offset: 0n } });
+    const still = { reference, windows: 80, windowMs: 20, darkFrom: 0, seq: 1_000 };
+    await send(accepted.flatMap(({ deviceId }) => someSketches({ ...still, deviceId })));
+    const cameras = (state: string) => metric([third], `tributary_drift_cameras{state="${state}"`);
+    await waitFor(async () => (await cameras("compared")) === 6 && (await cameras("alarmed")) === 0, {
+      what: "six cameras that are compared, none with an alarm",
+      timeoutMs: 30_000,
+    });
+    expect((await verdicts()).findLast((one) => one.verdictId === verdictId)?.state).toBe("CLOSED");
+    expect(await third.stop()).toEqual({ code: 0, signal: null });
   });
 });

@@ -4,7 +4,7 @@
  *   DriftMonitorConsumer -> DriftMonitorController -> Partitions -> StateSink
  *   drift.state.v1, devices.* -> Verdicts (the owner of partition 0) -> VerdictSink
  *
- * Models and the size of the fleet are known before input is taken (`onModuleInit`); each part stops before what it uses.
+ * Models, reviews and the size of the fleet are known before input is taken (`onModuleInit`); each part stops before what it uses.
  */
 import { Module } from "@nestjs/common";
 import { Lease } from "@tributary/kafka";
@@ -13,6 +13,7 @@ import { CLOCK, KafkaModule } from "@tributary/service-kit";
 import { DriftMonitorConsumer } from "./drift-monitor.consumer.ts";
 import { DriftMonitorController } from "./drift-monitor.controller.ts";
 import { FleetSize } from "./fleet-size.ts";
+import { KnownReviews } from "./known-reviews.ts";
 import { KnownPackages } from "./packages/known-packages.ts";
 import { Partitions } from "./partitions.ts";
 import { StateSink, VerdictSink } from "./sinks.ts";
@@ -27,6 +28,7 @@ import { Verdicts } from "./verdicts/verdicts.ts";
     TableReader,
     KnownPackages,
     FleetSize,
+    KnownReviews,
     StateSink,
     VerdictSink,
     Partitions,

@@ -2,10 +2,17 @@
 import { isDeepStrictEqual } from "node:util";
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { DriftState, type EdgePredictions, type EdgeSketches, type GroundTruth, topics } from "@tributary/contracts";
-import { DeviceDrift, type DriftReference, detectorDefaults, fleetStreams } from "@tributary/drift";
+import { DeviceDrift, type DriftReference, DriftReviews, detectorDefaults, fleetStreams } from "@tributary/drift";
 import { systemClock } from "@tributary/kernel";
 import type { DecodedRecord } from "@tributary/service-kit";
-import { MemoryKafka, silentTelemetry, someBootId, somePrediction, somePredictions } from "@tributary/testing";
+import {
+  MemoryKafka,
+  silentTelemetry,
+  someBootId,
+  someDriftReview,
+  somePrediction,
+  somePredictions,
+} from "@tributary/testing";
 import { someReference, someSketches } from "./drift-monitor.test-kit.ts";
 import { PartitionWorker } from "./partition-worker.ts";
 
@@ -16,7 +23,7 @@ beforeAll(async () => {
   reference = await someReference();
 });
 
-function rig(kafka = new MemoryKafka(), telemetry = silentTelemetry()) {
+function rig(kafka = new MemoryKafka(), telemetry = silentTelemetry(), reviews = new DriftReviews()) {
   const worker = new PartitionWorker({
     number: 0,
     reader: kafka,
@@ -24,7 +31,7 @@ function rig(kafka = new MemoryKafka(), telemetry = silentTelemetry()) {
     clock: { ...systemClock, now: () => NOW },
     telemetry,
     packages: { get: (digest) => (digest === reference.modelDigest ? reference : undefined), fetched: async () => {} },
-    settings: () => ({ streams: fleetStreams(2), detector: detectorDefaults }),
+    settings: () => ({ streams: fleetStreams(2), detector: detectorDefaults, reviews }),
   });
   return { kafka, worker, telemetry };
 }
@@ -50,19 +57,30 @@ const stored = (kafka: MemoryKafka) =>
   );
 
 describe("a partition", () => {
-  test("killed before a batch is committed, it knows what it stored: the same states as without kills (W1)", async () => {
-    const whole = rig();
+  test.each([
+    ["it knows what it stored", false],
+    ["a baseline that a person accepted starts once", true],
+  ])("killed before a batch is committed, %s: the same states as without kills (W1)", async (_, isAccepted) => {
+    const reviews = new DriftReviews();
+    const devices = [{ deviceId: "one", cameras: ["front"] }];
+    if (isAccepted) reviews.take(someDriftReview({ devices }), { offset: 7n, at: NOW - 15_500 });
+    const whole = rig(undefined, undefined, reviews);
     const batch = [...sketched("one", 90, { darkFrom: 70 }), ...sketched("two", 90)];
     await whole.worker.sketches(batch);
 
     const { kafka } = rig();
     for (const from of [0, 30, 60, 110, 150]) {
-      const { worker } = rig(kafka);
+      const { worker } = rig(kafka, undefined, reviews);
       await worker.sketches(batch.slice(from, from + 60)); // half of it is delivered again
       await worker.revoke();
     }
     expect([...stored(kafka).keys()].sort()).toEqual(["one", "two"]);
     expect(isDeepStrictEqual(stored(kafka), stored(whole.kafka))).toBe(true); // without the bytes in a failure's message
+    const { state } = DriftState.decodeConfluent(kafka.records(topics.driftState).at(-1)?.value as Buffer);
+    expect(DeviceDrift.decode("two", state).findings().cameras[0]?.applied).toBeUndefined();
+    const hex = stored(kafka).get("one") ?? "";
+    const [camera] = DeviceDrift.decode("one", Buffer.from(hex, "hex")).findings().cameras;
+    expect(camera?.applied?.offset).toBe(isAccepted ? 7n : undefined);
   });
 
   test("a write that fails discards what is not stored, and the batch is folded again (O3)", async () => {

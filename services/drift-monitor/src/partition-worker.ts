@@ -4,7 +4,8 @@
  *
  * W1. The states that include a batch are stored before it is committed. A batch that is delivered again changes nothing:
  *     the states know what they have folded.
- * W2. Windows are folded by Kafka's times of their records, so a state depends on the log alone, not on when it is read.
+ * W2. Windows are folded by Kafka's times of their records, so a state depends on the log alone, not on when it is read. So is a
+ *     review that restarts a baseline: it takes effect with the first window that ended after it and is folded once it is known.
  */
 import { DriftState, type EdgePredictions, type EdgeSketches, type GroundTruth, topics } from "@tributary/contracts";
 import { DeviceDrift, type FoldSettings } from "@tributary/drift";

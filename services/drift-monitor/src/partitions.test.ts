@@ -1,13 +1,14 @@
 /** What is forgotten while the process's clock is wrong. */
 import { expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
-import { DeviceDrift } from "@tributary/drift";
+import { DeviceDrift, DriftReviews } from "@tributary/drift";
 import type { KafkaReader } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
 import { ClockWatch, Health } from "@tributary/service-kit";
 import { MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { configSchema } from "./config.ts";
 import type { FleetSize } from "./fleet-size.ts";
+import type { KnownReviews } from "./known-reviews.ts";
 import type { KnownPackages } from "./packages/known-packages.ts";
 import { Partitions } from "./partitions.ts";
 import type { StateSink } from "./sinks.ts";
@@ -47,6 +48,7 @@ test.each([0, 400 * DAY_MS])("a clock that is %i ms ahead forgets silent devices
     kafka as unknown as StateSink,
     { get: () => undefined, fetched: async () => {} } as unknown as KnownPackages,
     { cameras: 2 } as FleetSize,
+    new DriftReviews() as KnownReviews,
     new Health(),
   );
   await partitions.onAssigned([0]);

@@ -7,6 +7,7 @@ import { ClockWatch, CONFIG, Health, HeldPartitions, TELEMETRY } from "@tributar
 import type { Telemetry } from "@tributary/telemetry";
 import { type DriftMonitorConfig, detectorSettingsOf } from "./config.ts";
 import { FleetSize } from "./fleet-size.ts";
+import { KnownReviews } from "./known-reviews.ts";
 import { KnownPackages } from "./packages/known-packages.ts";
 import { PartitionWorker } from "./partition-worker.ts";
 import { StateSink } from "./sinks.ts";
@@ -31,6 +32,7 @@ export class Partitions
     fence: StateSink,
     packages: KnownPackages,
     fleet: FleetSize,
+    reviews: KnownReviews,
     health: Health,
   ) {
     const clock = clockWatch.bounded; // One far ahead would forget every device.
@@ -41,7 +43,7 @@ export class Partitions
       clock,
       telemetry,
       packages,
-      settings: () => ({ streams: fleetStreams(fleet.cameras), detector }),
+      settings: () => ({ streams: fleetStreams(fleet.cameras), detector, reviews }),
     };
     super((number) => new PartitionWorker({ ...options, number }));
     const idleMsMax = config.limits.deviceIdleDaysMax * DAY_MS;

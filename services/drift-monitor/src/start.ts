@@ -5,7 +5,8 @@ import { DriftMonitorModule } from "./drift-monitor.module.ts";
 
 const NEEDED = [
   ...[topics.sketches, topics.predictions, topics.groundTruth, topics.models],
-  ...[topics.registry, topics.reported, topics.driftState, topics.driftVerdicts, topics.modelAliases],
+  ...[topics.registry, topics.reported, topics.driftState, topics.driftVerdicts, topics.driftReviews],
+  topics.modelAliases,
 ];
 
 await runService({

@@ -64,6 +64,23 @@ export const labelRefused = defineEvent<{ code: string; frameId: string }>({
   },
 });
 
+export const verdictReviewed = defineEvent<{
+  verdictId: string;
+  kind: string;
+  found: string;
+  cause: string;
+  by: string;
+}>({
+  name: "verdict_reviewed",
+  level: "info",
+  message: (e) => `${e.by} answered verdict ${e.verdictId} (${e.found}): ${e.kind} ${e.cause}`.trimEnd(),
+  counter: {
+    name: "tributary_gateway_drift_reviews_total",
+    help: "Answers of people to verdicts of drift, by kind, by the cause that was found, and by theirs",
+    labels: ["kind", "found", "cause"],
+  },
+});
+
 export const policyPushed = defineEvent<{ policyVersion: string; modelDigest: string; target: string; by: string }>({
   name: "policy_pushed",
   level: "info",

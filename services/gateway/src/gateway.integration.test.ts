@@ -2,7 +2,7 @@
 import { createHmac } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { pathOf, publicApi, type Route } from "@tributary/api";
-import { type FinalAnswer, type GroundTruth, type Topic, topics } from "@tributary/contracts";
+import { DriftReview, type FinalAnswer, type GroundTruth, type Topic, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { ExternalSchemaRegistry } from "@tributary/schema-registry";
 import { createTelemetry } from "@tributary/telemetry";
@@ -266,6 +266,77 @@ test("verdicts of drift are listed, described, shown as a page, and sent as they
   events.close();
   expect([await ids(), await ids("?state=all")]).toEqual([[camera.verdictId], ["w1", camera.verdictId]]);
   expect(await call("/api/v1/drift/none")).toMatchObject({ status: 404, body: { code: "verdict-unknown" } });
+
+  const review = (verdictId: string, body: object) =>
+    post(`/api/v1/drift/${verdictId}/reviews`, { by: "ann", ...body });
+  const refused = async (verdictId: string, body: object) => {
+    const { status, body: problem } = await review(verdictId, body);
+    return `${status} ${problem.code}`;
+  };
+  const day = (days: number) => new Date(Date.now() + days * 86_400_000).toISOString();
+  const preprocessing = someDriftVerdict({
+    verdictId: "p1",
+    cause: "PREPROCESSING",
+    devices: [{ deviceId: "cam-1", cameras: [], since: 1 }],
+  });
+  await put(topics.driftVerdicts, "p1", preprocessing);
+  await waitFor(async () => (await ids("?cause=PREPROCESSING")).length === 1, { what: "the third verdict" });
+  expect(
+    await Promise.all([
+      refused("none", { kind: "ACCEPT" }),
+      refused("w1", { kind: "ACCEPT" }),
+      refused("p1", { kind: "ACCEPT" }),
+      refused(camera.verdictId, { kind: "WITHDRAW" }),
+      refused(camera.verdictId, { kind: "ACCEPT", version: 2 }),
+      refused(camera.verdictId, { kind: "CORRECT", cause: "MOON" }),
+      refused(camera.verdictId, { kind: "KNOWN", until: day(-1) }),
+      refused(camera.verdictId, { kind: "KNOWN", until: day(400) }),
+    ]),
+  ).toEqual([
+    "404 verdict-unknown",
+    "409 verdict-closed",
+    "422 verdict-not-acceptable",
+    "409 review-missing",
+    "409 verdict-changed",
+    "400 request-invalid",
+    "400 until-invalid",
+    "400 until-invalid",
+  ]);
+  const reviews = async () =>
+    (await Array.fromAsync(readTopic(reader, topics.driftReviews.name))).map(({ value }) =>
+      DriftReview.decodeConfluent(value as Buffer),
+    );
+  const correction = { kind: "CORRECT", cause: "WORLD", fault: "", note: "new lamps", version: 3 };
+  const answers = [await review(camera.verdictId, correction), await review(camera.verdictId, correction)];
+  for (const answer of answers) {
+    expect(answer).toMatchObject({
+      status: 200,
+      body: { cause: "CAMERA", review: { kind: "CORRECT", cause: "WORLD", by: "ann", note: "new lamps", version: 3 } },
+    });
+  }
+  expect(await ids("?cause=WORLD")).toEqual([camera.verdictId]);
+  expect((await call(`/api/v1/drift/${camera.verdictId}/report`)).body).toContain("new lamps");
+  const counts = async () => (await call("/api/v1/drift/reviews")).body.items;
+  expect(await counts()).toEqual([{ found: "CAMERA", kind: "CORRECT", cause: "WORLD", verdicts: 1 }]);
+  expect((await review(camera.verdictId, { kind: "ACCEPT" })).body.review).toMatchObject({
+    kind: "ACCEPT",
+    cause: "UNKNOWN",
+  });
+  // Accepted, it closes; that alone can be withdrawn afterwards, and names the same cameras.
+  await put(topics.driftVerdicts, camera.verdictId, { ...camera, ...closed });
+  await waitFor(async () => !(await ids()).includes(camera.verdictId), { what: "the closed verdict" });
+  expect(await refused(camera.verdictId, { kind: "KNOWN", until: day(1) })).toBe("409 verdict-closed");
+  expect((await review(camera.verdictId, { kind: "WITHDRAW" })).status).toBe(200);
+  expect(await counts()).toEqual([]);
+  const devices = camera.devices.map(({ deviceId, cameras }) => ({ deviceId, cameras }));
+  expect(await reviews()).toMatchObject([
+    { kind: "CORRECT", devices: [], found: "CAMERA" },
+    { kind: "ACCEPT", devices },
+    { kind: "WITHDRAW", devices },
+  ]);
+  expect((await call("/metrics")).body).toMatch(
+    /drift_reviews_total\{.*kind="CORRECT",found="CAMERA",cause="WORLD"\} 1/,
+  );
 });
 
 test("sketches of a day are merged exactly by what devices have in common, and repeated ones count once", async () => {
@@ -499,9 +570,11 @@ test("OpenAPI describes every path that is served", async () => {
     "/api/v1/devices/{deviceId}/check",
     "/api/v1/drift",
     "/api/v1/drift/profiles",
+    "/api/v1/drift/reviews",
     "/api/v1/drift/watch",
     "/api/v1/drift/{verdictId}",
     "/api/v1/drift/{verdictId}/report",
+    "/api/v1/drift/{verdictId}/reviews",
     "/api/v1/experiments",
     "/api/v1/experiments/{uid}",
     "/api/v1/experiments/{uid}/events",

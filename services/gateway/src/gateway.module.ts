@@ -28,6 +28,7 @@ import { DevicesController } from "./devices/devices.controller.ts";
 import { Registrar } from "./devices/registrar.ts";
 import { DriftController } from "./drift/drift.controller.ts";
 import { ProfileReader } from "./drift/profile-reader.ts";
+import { Reviews } from "./drift/reviews.ts";
 import { VERDICT_SUBSCRIBERS, type VerdictSubscribers, VerdictTable, verdictStream } from "./drift/verdict-table.ts";
 import { clientDropped } from "./events.ts";
 import { ExperimentTable } from "./experiments/experiment-table.ts";
@@ -190,6 +191,7 @@ const tables = [
     Labels,
     Registrar,
     PolicyVersions,
+    Reviews,
     {
       provide: ROLLOUT_MANAGER,
       useFactory: (config: GatewayConfig) => new Upstream("rollout-manager", "rolloutManager", config.rolloutManager),

@@ -11,7 +11,14 @@ const BODY_BYTES_MAX = 2 * 1024 * 1024;
 
 const NEEDED = [
   ...[topics.registry, topics.reported, topics.throttled, topics.policies, topics.policyVersions],
-  ...[topics.models, topics.modelAliases, topics.rollouts, topics.experiments, topics.driftVerdicts],
+  ...[
+    topics.models,
+    topics.modelAliases,
+    topics.rollouts,
+    topics.experiments,
+    topics.driftVerdicts,
+    topics.driftReviews,
+  ],
   ...[topics.classifications, topics.groundTruth, topics.archivedFrames],
   ...[topics.trainingRequests, topics.trainingResults, topics.datasets],
 ];

@@ -9,6 +9,7 @@ export * from "./device-desired.ts";
 export * from "./device-registration.ts";
 export * from "./device-reported.ts";
 export * from "./device-throttled.ts";
+export * from "./drift-review.ts";
 export * from "./drift-state.ts";
 export * from "./drift-verdict.ts";
 export * from "./edge-frame.ts";

@@ -2,8 +2,8 @@
  * Names what happened to cameras by the direction in which their pictures changed, compared with how faults made on purpose change
  * those of the validation set.
  *
- * N1. A fault that is in no codebook is near some other one. How near is learned from the codebook itself: each fault is left out in
- *     turn, and a name is given only where at most `WRONG_MAX` of the faults left out would get one. */
+ * N1. A fault that is in no codebook is near some other one. Each name is given up to the distance at which another fault of the
+ *     codebook comes, and only so far that of the faults left out in turn at most `WRONG_MAX` would get one. */
 import { type FaultExample, type FaultExamples, shiftParts } from "@tributary/inference";
 import { type NamedFault, nearestOf } from "./codebook.ts";
 
@@ -16,6 +16,8 @@ const DISTANCE_MAX = 0.6;
 const WRONG_MAX = 0.05;
 /** The second name is further by at least so much: otherwise it is either. */
 const AHEAD_MIN = 0.05;
+/** Fewer names teach nothing of each other. */
+const NAMES_MIN = 12;
 /** Severity relative to an example's, of which there are several. */
 const SEVERITY = { min: 0.6, max: 1.6 } as const;
 /** The same, where a fault was made once. */
@@ -31,8 +33,8 @@ const SHIFT_MIN = 0.06;
 export class FaultNames {
   readonly examples: readonly FaultExample[];
   readonly #parts: readonly { readonly name: string; readonly parts: Shift }[];
-  /** At which a name is given. */
-  readonly distanceMax: number;
+  /** By name, up to which distance it is given. */
+  readonly distances: ReadonlyMap<string, number>;
   readonly #spread: Shift;
   readonly #severity: { readonly min: number; readonly max: number };
 
@@ -43,7 +45,7 @@ export class FaultNames {
     this.examples = shown.map(({ example }) => example);
     this.#parts = shown.map(({ example: { name }, parts: of }) => ({ name, parts: of }));
     this.#severity = new Set(examples.map(({ name }) => name)).size === examples.length ? SEVERITY_OF_ONE : SEVERITY;
-    this.distanceMax = this.#learned();
+    this.distances = this.#learned();
   }
 
   /**
@@ -52,37 +54,42 @@ export class FaultNames {
    * distance. The mix of predicted classes (label:CLASS) depends on what a camera sees and is not compared.
    */
   nearest(shift: Shift, frames: number, where: Where = "anywhere"): NamedFault | null {
-    const named = this.#ranked(shiftParts(shift), frames, this.#parts);
-    if (named === null || named.distance > this.distanceMax) return null;
+    const distances = this.#distances(shiftParts(shift), frames);
+    const named = nearestOf([...distances].map(([name, distance]) => ({ name, distance })));
+    if (named === null || named.distance > (this.distances.get(named.name) ?? 0)) return null;
     if (named.runnerUpDistance < named.distance + AHEAD_MIN) return null;
     const place = this.examples.find(({ name }) => name === named.name)?.place ?? "both";
     // Rain is no fault of one camera among dry ones, and a whole site's cameras are not out of focus.
     return where === "anywhere" || place === "both" || place === where ? named : null;
   }
 
-  #ranked(
-    shift: Shift,
-    frames: number,
-    examples: readonly { readonly name: string; readonly parts: Shift }[],
-  ): NamedFault | null {
+  /** N1. */
+  #learned(): ReadonlyMap<string, number> {
+    const names = [...new Set(this.#parts.map(({ name }) => name))];
+    if (names.length < NAMES_MIN) return new Map(names.map((name) => [name, DISTANCE_MAX]));
+    const rows = this.#parts.map(({ name, parts }) => ({ name, distances: this.#distances(parts, Number.POSITIVE_INFINITY) }));
+    // How near other faults than `but` come to a name.
+    const nearest = (name: string, but: string) =>
+      rows.reduce((least, row) => {
+        return row.name === name || row.name === but ? least : Math.min(least, row.distances.get(name) as number);
+      }, DISTANCE_MAX);
+    const leftOut = rows.map(({ name, distances }) => {
+      const [first] = [...distances].filter(([other]) => other !== name).sort(([, a], [, b]) => a - b);
+      const [as, distance] = first as [string, number];
+      return distance / nearest(as, name);
+    });
+    const order = leftOut.sort((a, b) => a - b);
+    const share = Math.min(1, order[Math.floor(WRONG_MAX * order.length)] as number);
+    return new Map(names.map((name) => [name, share * nearest(name, "")]));
+  }
+
+  #distances(shift: Shift, frames: number): ReadonlyMap<string, number> {
     const best = new Map<string, number>();
-    for (const { name, parts } of examples) {
+    for (const { name, parts } of this.#parts) {
       const distance = distanceTo(parts, shift, frames, this.#spread, this.#severity);
       best.set(name, Math.min(distance, best.get(name) ?? Number.POSITIVE_INFINITY));
     }
-    return nearestOf([...best].map(([name, distance]) => ({ name, distance })));
-  }
-
-  /** N1. */
-  #learned(): number {
-    const nearest = this.#parts
-      .map(({ name, parts }) => {
-        const others = this.#parts.filter((example) => example.name !== name);
-        return this.#ranked(parts, Number.POSITIVE_INFINITY, others)?.distance ?? 1;
-      })
-      .sort((a, b) => a - b);
-    if (nearest.length < 1 / WRONG_MAX) return DISTANCE_MAX;
-    return Math.min(DISTANCE_MAX, nearest[Math.floor(WRONG_MAX * nearest.length)] as number);
+    return best;
   }
 }
 

@@ -117,7 +117,9 @@ function updated(
   const openedAt = isOpen ? before.openedAt : now;
   const findings = findingsOf(id, group, openedAt, settings);
   if (isOpen && !isNews(before, findings, now, settings)) return null;
-  return { ...findings, ...next(before), state: "OPEN", openedAt, updatedAt: now, closedAt: null, closedBecause: "" };
+  const review = isOpen ? before.review : null;
+  const life = { openedAt, updatedAt: now, closedAt: null, closedBecause: "", review };
+  return { ...findings, ...next(before), state: "OPEN", ...life };
 }
 
 const next = (before: DriftVerdict | undefined): { readonly version: bigint } => ({

@@ -13,6 +13,8 @@ import { DrawTable } from "./draw-table.ts";
 import type { DriftReference } from "./drift-reference.ts";
 import type { DeviceFindings } from "./findings.ts";
 import type { LabelOutcome, SketchOutcome } from "./outcomes.ts";
+import { AcceptedBaselines } from "./reviews/accepted-baselines.ts";
+import type { DriftReviews } from "./reviews/drift-reviews.ts";
 import { SeenBatches } from "./seen-batches.ts";
 import { invalid, StateReader, StateWriter } from "./state-bytes.ts";
 import { readWindow } from "./window.ts";
@@ -21,9 +23,13 @@ export type FoldSettings = {
   /** Streams of the whole fleet; see `fleetStreams`. */
   readonly streams: number;
   readonly detector: DetectorSettings;
+  /** None by default. */
+  readonly reviews?: DriftReviews;
 };
 
 const FORMAT = 1;
+/** The same with baselines that people accepted; written only where there are some. */
+const FORMAT_REVIEWED = 2;
 const CAMERAS_MAX = 64;
 const DAY_MS = 86_400_000;
 const WINDOW_AGE_MS_MAX = 7 * DAY_MS;
@@ -41,6 +47,7 @@ export class DeviceDrift {
   #sketches = new SeenBatches();
   #predictions = new SeenBatches();
   #draws = new DrawTable();
+  #accepted = new AcceptedBaselines();
 
   constructor(deviceId: string) {
     this.deviceId = deviceId;
@@ -50,7 +57,9 @@ export class DeviceDrift {
   static decode(deviceId: string, bytes: Uint8Array): DeviceDrift {
     const from = new StateReader(bytes);
     const format = from.u8();
-    if (format !== FORMAT) throw invalid(`it is of format ${format}, not ${FORMAT}`);
+    if (format !== FORMAT && format !== FORMAT_REVIEWED) {
+      throw invalid(`it is of format ${format}, not ${FORMAT} or ${FORMAT_REVIEWED}`);
+    }
     const device = new DeviceDrift(deviceId);
     device.#sketches = SeenBatches.read(from);
     device.#predictions = SeenBatches.read(from);
@@ -59,18 +68,20 @@ export class DeviceDrift {
       const camera = CameraWatch.read(from);
       device.#cameras.set(camera.cameraId, camera);
     }
+    if (format === FORMAT_REVIEWED) device.#accepted = AcceptedBaselines.read(from, CAMERAS_MAX);
     from.end();
     return device;
   }
 
   encode(): Uint8Array {
     const to = new StateWriter();
-    to.u8(FORMAT);
+    to.u8(this.#accepted.isEmpty ? FORMAT : FORMAT_REVIEWED);
     this.#sketches.write(to);
     this.#predictions.write(to);
     this.#draws.write(to);
     to.u8(this.#cameras.size);
     for (const camera of this.#cameras.values()) camera.write(to);
+    if (!this.#accepted.isEmpty) this.#accepted.write(to);
     return to.finish();
   }
 
@@ -108,7 +119,9 @@ export class DeviceDrift {
   }
 
   findings(): DeviceFindings {
-    const cameras = [...this.#cameras.values()].map((camera) => camera.findings());
+    const cameras = [...this.#cameras.values()].map((camera) => {
+      return { ...camera.findings(), applied: this.#accepted.applied(camera.cameraId) };
+    });
     return {
       deviceId: this.deviceId,
       cameras: cameras.sort((a, b) => (a.cameraId < b.cameraId ? -1 : 1)),
@@ -117,12 +130,14 @@ export class DeviceDrift {
     };
   }
 
-  #fold(cameraId: string, window: CameraWindow, { streams, detector }: FoldSettings): SketchOutcome {
-    const camera = this.#cameras.get(cameraId) ?? new CameraWatch(cameraId);
-    if (camera.overlaps(window)) return "window-overlaps";
+  #fold(cameraId: string, window: CameraWindow, { streams, detector, reviews }: FoldSettings): SketchOutcome {
+    const watched = this.#cameras.get(cameraId) ?? new CameraWatch(cameraId);
+    if (watched.overlaps(window)) return "window-overlaps";
     if (!this.#cameras.has(cameraId) && !this.#hasRoom(window.endedAt)) return "cameras-too-many";
+    const camera = this.#accepted.watchOf(watched, window.endedAt, reviews?.ofCamera(this.deviceId, cameraId));
     this.#cameras.set(cameraId, camera);
     camera.fold(window, streams, detector);
+    this.#accepted.folded(camera);
     return "folded";
   }
 
@@ -132,6 +147,7 @@ export class DeviceDrift {
     for (const [cameraId, camera] of this.#cameras) {
       if (camera.endedAt < endedAt - WINDOW_AGE_MS_MAX) this.#cameras.delete(cameraId);
     }
+    this.#accepted.keep(this.#cameras);
     return this.#cameras.size < CAMERAS_MAX;
   }
 }

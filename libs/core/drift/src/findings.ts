@@ -1,6 +1,7 @@
 /** What is known of one device's drift: the small part of its state that verdicts are made of. */
 import type { Instant } from "@tributary/kernel";
 import type { PictureDrift } from "./appearance-watch.ts";
+import type { AppliedReview } from "./reviews/drift-reviews.ts";
 
 export type DeviceFindings = {
   readonly deviceId: string;
@@ -23,6 +24,8 @@ export type CameraFindings = {
   readonly recent: ArrayLike<number> | null;
   /** Null unless a stream is alarmed. */
   readonly drift: CameraDrift | null;
+  /** The review that its baseline contains; none by default. */
+  readonly applied?: AppliedReview | undefined;
 };
 
 export type CameraDrift = {

@@ -10,6 +10,7 @@ import type { DriftReference } from "./drift-reference.ts";
 import type { CameraDrift, CameraFindings, DeviceFindings, LabelledDraw } from "./findings.ts";
 import { type GoldenJudgement, type GoldenOutcome, judgeGolden } from "./golden.ts";
 import { type Attributes, Population } from "./population.ts";
+import type { DriftReviews } from "./reviews/drift-reviews.ts";
 
 export type SeenDevice = { readonly deviceId: string; readonly attributes: Attributes };
 export type DriftingCamera = SeenDevice & { readonly camera: CameraFindings; readonly drift: CameraDrift };
@@ -54,6 +55,12 @@ export type Absence = "unknown" | "revoked" | "other-model" | "updating" | "sile
 export class FleetView {
   readonly #devices = new Map<string, Known>();
   readonly #packages = new Map<string, DriftReference>();
+  readonly #reviews: DriftReviews | null;
+
+  /** Cameras that are to learn anew by a review are not compared. */
+  constructor(reviews: DriftReviews | null = null) {
+    this.#reviews = reviews;
+  }
 
   /** Null: its record is gone. */
   registered(deviceId: string, registration: DeviceRegistration | null): void {
@@ -151,6 +158,7 @@ export class FleetView {
     let isCompared = false;
     for (const camera of findings.cameras) {
       if (!camera.isCompared || camera.modelDigest !== look.modelDigest || isSilent(camera, now, silentMs)) continue;
+      if (this.#reviews?.isToLearn(device.deviceId, camera.cameraId, camera.applied)) continue;
       isCompared = true;
       if (camera.recent !== null && device.attributes.site !== undefined) {
         const ofSite = look.bySite.get(device.attributes.site) ?? [];

@@ -19,4 +19,6 @@ export { FleetView } from "./fleet-view.ts";
 export { classShares, explainedByMix } from "./label-shift.ts";
 export { lossOf } from "./loss.ts";
 export { locate, type PlacedDevice } from "./place.ts";
+export { DriftReviews } from "./reviews/drift-reviews.ts";
+export { decideReviewedVerdicts, openByCause } from "./reviews/reviewed-verdicts.ts";
 export { type VerdictSettings, verdictDefaults } from "./settings.ts";

@@ -1,5 +1,5 @@
 /** A group as a verdict: its identity, its sentence and its record. */
-import type { DriftVerdict } from "@tributary/contracts";
+import type { DriftCause, DriftLossState, DriftVerdict } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import { evidenceOf, rounded } from "./evidence.ts";
 import { type Group, sinceOf } from "./group.ts";
@@ -20,10 +20,14 @@ export function identityOf({ cause, fault, scope, look }: Group): string {
 export const idOf = (identity: string, sha256Hex: (text: string) => string): string =>
   sha256Hex(identity).slice(0, ID_DIGITS);
 
+/** A model that learned a fault would be wrong without it; one that loses nothing needs no training. */
+export const isReasonToRetrain = (cause: DriftCause, loss: DriftLossState): boolean =>
+  (cause === "WORLD" || cause === "LABEL_SHIFT" || cause === "CONCEPT") && loss === "LOST";
+
 /** What is found of the group; its history comes from the verdict it may have already. */
 export type Findings = Omit<
   DriftVerdict,
-  "version" | "state" | "openedAt" | "updatedAt" | "closedAt" | "closedBecause"
+  "version" | "state" | "openedAt" | "updatedAt" | "closedAt" | "closedBecause" | "review"
 >;
 
 export function findingsOf(
@@ -34,7 +38,6 @@ export function findingsOf(
 ): Findings {
   const { cause, fault, scope, look, members, loss, steps } = group;
   const { reference, modelDigest } = look;
-  const isForTraining = cause === "WORLD" || cause === "LABEL_SHIFT" || cause === "CONCEPT";
   const lossStep = { question: "Are frames lost by it?", answer: lossWords(loss, reference), isCause: false };
   return {
     verdictId,
@@ -62,7 +65,7 @@ export function findingsOf(
     },
     ...evidenceOf(group),
     steps: [...steps, lossStep],
-    retrain: isForTraining && loss.state === "LOST",
+    retrain: isReasonToRetrain(cause, loss.state),
   };
 }
 

@@ -1,20 +1,28 @@
 /** Who decides verdicts, and from what: verdict-worker.ts. Causes are the core's tests. */
 import { describe, expect, test } from "@jest/globals";
 import { type DriftVerdict, topics } from "@tributary/contracts";
-import { verdictDefaults } from "@tributary/drift";
+import { DriftReviews, verdictDefaults } from "@tributary/drift";
 import { systemClock } from "@tributary/kernel";
-import { MemoryKafka, silentTelemetry, someDigest, someRegistration, someReported } from "@tributary/testing";
+import {
+  MemoryKafka,
+  silentTelemetry,
+  someDigest,
+  someDriftReview,
+  someRegistration,
+  someReported,
+} from "@tributary/testing";
 import { VerdictWorker } from "./verdict-worker.ts";
 
 const NOW = 1_800_000_000_000;
 const DAY_MS = 86_400_000;
 
 /** A fleet of three devices; golden frames of the first one fail. */
-function rig(kafka = new MemoryKafka({ now: () => NOW - 1_000 })) {
+function rig(kafka = new MemoryKafka({ now: () => NOW - 1_000 }), reviews = new DriftReviews()) {
   const at = { now: NOW, lag: 0n };
   const worker = new VerdictWorker({
     fence: kafka,
     reader: kafka,
+    reviews,
     referenceOf: () => undefined,
     lag: async () => at.lag,
     settings: { ...verdictDefaults, settleMs: 0 },
@@ -41,7 +49,7 @@ describe("the verdict writer", () => {
     for (const [i, deviceId] of ["one", "two", "three"].entries()) report(kafka, deviceId, i === 0 ? 3 : 0);
     await worker.look();
     await worker.look();
-    expect([...worker.open]).toEqual([["PREPROCESSING", 1]]);
+    expect([...worker.open.unexpected]).toEqual([["PREPROCESSING", 1]]);
     await worker.revoke();
     const next = rig(kafka).worker;
     await next.look();
@@ -59,6 +67,28 @@ describe("the verdict writer", () => {
     await late.worker.look();
     await late.worker.revoke();
     expect(kafka.records(topics.driftVerdicts).at(-1)?.value).toBeNull();
+  });
+
+  test("what a person answered holds for whoever decides, also before its log is read again", async () => {
+    const reviews = new DriftReviews();
+    const { kafka, worker, at } = rig(undefined, reviews);
+    report(kafka, "one", 3);
+    await worker.look();
+    const { verdictId, openedAt, version, cause: found } = kafka.values(topics.driftVerdicts)[0] as DriftVerdict;
+    const about = { verdictId, openedAt, version, found, devices: [] };
+    reviews.take(someDriftReview({ ...about, kind: "KNOWN", until: NOW + DAY_MS }), { offset: 0n, at: NOW });
+    await worker.look();
+    expect(kafka.values(topics.driftVerdicts)[1]).toMatchObject({ version: 2n, review: { kind: "KNOWN", by: "ann" } });
+    expect([[...worker.open.unexpected], [...worker.open.known]]).toEqual([[], [["PREPROCESSING", 1]]]);
+    await worker.revoke();
+    const next = rig(kafka);
+    await next.worker.look();
+    expect([...next.worker.open.known]).toEqual([["PREPROCESSING", 1]]);
+    at.now = next.at.now = NOW + DAY_MS;
+    expect([...next.worker.open.unexpected]).toEqual([["PREPROCESSING", 1]]);
+    await next.worker.look();
+    expect(written(kafka)).toHaveLength(2);
+    await next.worker.revoke();
   });
 
   test("after a write that failed, everything is claimed and read again (V1)", async () => {

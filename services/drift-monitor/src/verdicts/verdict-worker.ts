@@ -2,7 +2,7 @@
  * Decides the verdicts of the whole fleet, for the owner of partition 0.
  *
  * Device states, registrations and reports are followed into one view of the fleet; each look compares it with the verdicts of
- * before, and writes those that changed.
+ * before and with what people answered to them, and writes those that changed.
  *
  * V1. (G12) Verdicts are claimed before they are read, and written by that claim alone; any error while writing ends it, and
  *     everything is read again.
@@ -16,8 +16,10 @@ import {
   DeviceDrift,
   type DeviceFindings,
   type DriftReference,
-  decideVerdicts,
+  type DriftReviews,
+  decideReviewedVerdicts,
   FleetView,
+  openByCause,
   type VerdictSettings,
 } from "@tributary/drift";
 import {
@@ -39,6 +41,7 @@ export type VerdictWorkerOptions = {
   readonly fence: PartitionFence;
   /** Of tables that are followed. */
   readonly reader: PartitionReader;
+  readonly reviews: DriftReviews;
   readonly referenceOf: (modelDigest: string) => DriftReference | undefined;
   /** Sketches of the whole fleet that are not folded yet. */
   readonly lag: () => Promise<bigint>;
@@ -85,13 +88,8 @@ export class VerdictWorker extends OwnedPartition<Memory> {
     this.#options = options;
   }
 
-  /** Open ones by cause. */
-  get open(): ReadonlyMap<string, number> {
-    const open = new Map<string, number>();
-    for (const { state, cause } of this.memory?.verdicts.values() ?? []) {
-      if (state === "OPEN") open.set(cause, (open.get(cause) ?? 0) + 1);
-    }
-    return open;
+  get open(): ReturnType<typeof openByCause> {
+    return openByCause(this.memory?.verdicts.values() ?? [], this.#options.clock.now());
   }
 
   get cameras(): Cameras {
@@ -111,7 +109,7 @@ export class VerdictWorker extends OwnedPartition<Memory> {
 
   look(): Promise<void> {
     return this.whenIdle(async (memory) => {
-      const { clock, telemetry, settings, closedMsMax, referenceOf } = this.#options;
+      const { clock, telemetry, settings, closedMsMax, referenceOf, reviews } = this.#options;
       if (!memory.hasLooked && (await this.#isBehind(memory))) return; // V3
       const { view, verdicts } = memory;
       for (const digest of view.wanted) {
@@ -120,7 +118,7 @@ export class VerdictWorker extends OwnedPartition<Memory> {
       }
       const startedAtMs = clock.monotonicMs();
       const now = clock.now();
-      const changed = decideVerdicts(view, verdicts, now, settings, sha256Hex);
+      const changed = decideReviewedVerdicts(view, verdicts, reviews, now, settings, sha256Hex);
       telemetry.emit(looked, { changed: changed.length, ms: clock.monotonicMs() - startedAtMs });
       const gone = [...verdicts.values()].filter(({ closedAt }) => closedAt !== null && closedAt < now - closedMsMax);
       await this.send(memory, () => [
@@ -150,7 +148,7 @@ async function read(options: VerdictWorkerOptions, revoked: AbortSignal): Promis
   const stop = new AbortController();
   const signal = AbortSignal.any([revoked, stop.signal]);
   const memory: Memory = {
-    view: new FleetView(),
+    view: new FleetView(options.reviews),
     verdicts: new Map(),
     cameras: new Map(),
     stop,

@@ -7,6 +7,7 @@ import { CLOCK, ClockWatch, CONFIG, KAFKA, type KafkaConnection, RANDOM, TELEMET
 import type { Telemetry } from "@tributary/telemetry";
 import { type DriftMonitorConfig, GROUP, verdictSettingsOf } from "../config.ts";
 import { lookFailed } from "../events.ts";
+import { KnownReviews } from "../known-reviews.ts";
 import { KnownPackages } from "../packages/known-packages.ts";
 import { Partitions } from "../partitions.ts";
 import { VerdictSink } from "../sinks.ts";
@@ -36,11 +37,13 @@ export class Verdicts implements OnApplicationBootstrap, OnApplicationShutdown {
     reader: TableReader,
     fence: VerdictSink,
     packages: KnownPackages,
+    reviews: KnownReviews,
   ) {
     this.#inspector = new KafkaInspector(kafka);
     const options = {
       fence,
       reader,
+      reviews,
       referenceOf: (digest: string) => packages.get(digest),
       lag: () => this.#lag(),
       settings: verdictSettingsOf(config),
@@ -50,14 +53,12 @@ export class Verdicts implements OnApplicationBootstrap, OnApplicationShutdown {
       telemetry,
     };
     this.#make = () => new VerdictWorker(options);
-    telemetry.gauge(
-      {
-        name: "tributary_drift_verdicts_open",
-        help: "Open verdicts; of the instance that decides them",
-        labels: ["cause"],
-      },
-      () => [...(this.#worker?.open ?? [])].map(([cause, value]) => ({ labels: { cause }, value })),
-    );
+    const verdicts = (name: string, help: string, which: "unexpected" | "known") =>
+      telemetry.gauge({ name: `tributary_drift_verdicts_${name}`, help, labels: ["cause"] }, () =>
+        [...(this.#worker?.open[which] ?? [])].map(([cause, value]) => ({ labels: { cause }, value })),
+      );
+    verdicts("open", "Open verdicts that nobody expects; of the instance that decides them", "unexpected");
+    verdicts("known", "Open verdicts that a person expects for now; of the instance that decides them", "known");
     telemetry.gauge(
       {
         name: "tributary_drift_cameras",

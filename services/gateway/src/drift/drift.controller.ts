@@ -1,12 +1,19 @@
 import type { ServerResponse } from "node:http";
-import { Controller, Inject, Param, Query, Res } from "@nestjs/common";
-import { type DriftFilter, type DriftProfileQuery, type DriftQuery, publicApi } from "@tributary/api";
+import { Body, Controller, Inject, Param, Query, Res } from "@nestjs/common";
+import {
+  type DriftFilter,
+  type DriftProfileQuery,
+  type DriftQuery,
+  type DriftReviewRequest,
+  publicApi,
+} from "@tributary/api";
 import { reportOf } from "@tributary/drift/report";
 import { Serves } from "@tributary/service-kit";
 import { HTML_PAGE } from "../http/html-page.ts";
 import { EVENT_STREAM, eventsBusy } from "../http/subscribers.ts";
 import { Valid } from "../http/validated.ts";
 import { ProfileReader } from "./profile-reader.ts";
+import { Reviews } from "./reviews.ts";
 import { detailOf } from "./verdict.ts";
 import { VERDICT_SUBSCRIBERS, type VerdictSubscribers, VerdictTable } from "./verdict-table.ts";
 
@@ -18,6 +25,7 @@ export class DriftController {
   constructor(
     private readonly table: VerdictTable,
     private readonly reader: ProfileReader,
+    private readonly answers: Reviews,
     @Inject(VERDICT_SUBSCRIBERS) private readonly subscribers: VerdictSubscribers,
   ) {}
 
@@ -36,6 +44,16 @@ export class DriftController {
   @Serves(routes.profiles)
   profiles(@Query(Valid(routes.profiles.query)) query: DriftProfileQuery) {
     return this.reader.profiles(query);
+  }
+
+  @Serves(routes.reviews)
+  reviews(@Query(Valid(routes.reviews.query)) _none: object) {
+    return { items: this.answers.counts() };
+  }
+
+  @Serves(routes.review)
+  review(@Param("verdictId") verdictId: string, @Body(Valid(routes.review.body)) body: DriftReviewRequest) {
+    return this.answers.review(verdictId, body);
   }
 
   @Serves(routes.one)

@@ -1,6 +1,7 @@
 /** Trainings from the verdict to the champion, whoever owns them: runs-worker.ts. What is decided when is the core's test. */
 import { describe, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
+import { someDriftReview } from "@tributary/testing";
 import { away, NOW, Rig, someDataset } from "../trainer.test-kit.ts";
 
 const HOUR = 3_600_000;
@@ -138,10 +139,18 @@ describe("bad ends", () => {
     await rig.worker.revoke();
   });
 
-  test("a verdict that closes ends the wait for labels, with its reason", async () => {
+  const reviewed = (kind: "CORRECT" | "KNOWN", until: number | null = null) => {
+    const { verdictId: _v, openedAt: _o, found: _f, devices: _d, ...answer } = someDriftReview({ kind, until });
+    return { retrain: false, review: { ...answer, cause: "CAMERA", offset: 0n } } as const;
+  };
+  test.each<[string, Parameters<Rig["verdict"]>[0], RegExp]>([
+    ["closes", { state: "CLOSED", closedBecause: "its inputs are as before" }, /its inputs are as before/],
+    ["a person corrects to a fault of a camera", reviewed("CORRECT"), /^ann corrected .* v-1 to CAMERA$/],
+    ["a person knows of", reviewed("KNOWN", NOW + HOUR), /^ann knows of verdict v-1 until /],
+  ])("a verdict that %s ends the wait for labels, with its reason", async (_, change, message) => {
     const rig = await at("LABELLING");
-    rig.verdict({ state: "CLOSED", closedBecause: "the cameras are as before" });
-    expect(await rig.until("CANCELLED")).toMatchObject({ message: expect.stringMatching(/the cameras are as before/) });
+    rig.verdict(change);
+    expect(await rig.until("CANCELLED")).toMatchObject({ message: expect.stringMatching(message) });
     await rig.worker.revoke();
   });
 

@@ -85,7 +85,6 @@ export async function causeTrials(
     const reference = driftReferenceOf(digest, {
       ...{ manifest, labels, sketch, golden, faults: codebook, cameraFaults, confusion },
     });
-    progress(`${task.name}: names are given up to ${reference.names.distanceMax.toFixed(3)}`);
     const models = await Promise.all([0, 1].map(() => host.load(edge, { threads: 1 })));
     const bench = new TaskBench(task, reference, models, progress);
     const goldenJpegs = await goldenOf(

@@ -1,3 +1,4 @@
+export { heldCause } from "../reviews/held-cause.ts";
 export { faultWords } from "../words.ts";
 export { reportOf } from "./report.ts";
-export { adviceOf, causeWords, featureWords, lossSentence, percentOf, placeWords } from "./words.ts";
+export { adviceOf, causeWords, featureWords, lossSentence, percentOf, placeWords, reviewWords } from "./words.ts";

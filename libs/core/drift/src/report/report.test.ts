@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import { someDriftVerdict } from "@tributary/testing";
+import { someDriftReview, someDriftVerdict } from "@tributary/testing";
 import { heatMap, histogram, scaleOf, timeTicks } from "./charts.ts";
 import { reportOf } from "./index.ts";
 
@@ -37,12 +37,38 @@ describe("the page of a verdict", () => {
       expect(page).toContain(part);
   });
 
+  test("has the answer of a person beside what was found, and the advice for the cause that holds", () => {
+    const { verdictId: _v, openedAt: _o, found: _f, devices: _d, ...review } = someDriftReview({ kind: "CORRECT" });
+    const corrected = { ...review, cause: "WORLD", note: "new lamps", offset: 0n } as const;
+    const page = reportOf(someDriftVerdict({ review: corrected, retrain: true }));
+    expectSelfContained(page);
+    for (const part of [
+      '<span class="badge cause">The world changed</span>',
+      '<span class="badge">corrected</span>',
+      "<dd>cause corrected to WORLD by ann: new lamps (2026-01-01 00:25 UTC, to version 3)</dd>",
+      "<dd>CAMERA: channels swapped</dd>",
+      "This decides it: camera fault.",
+      "Retrain with labelled frames",
+    ])
+      expect(page).toContain(part);
+    const known = { ...corrected, kind: "KNOWN", until: Date.UTC(2026, 1, 1), offset: 1n } as const;
+    expect(reportOf(someDriftVerdict({ review: known }))).toContain(
+      "Nothing while it is known to ann until 2026-02-01T00:00:00.000Z: new lamps. After that:",
+    );
+    const endless = { ...known, until: 1e300 };
+    expect(reportOf(someDriftVerdict({ review: endless }))).toContain("until an unknown date");
+  });
+
   test("escapes what devices and operators write", () => {
     const evil = '"><script>alert(1)</script>';
     const page = reportOf(
       someDriftVerdict({
         summary: evil,
         fault: evil,
+        review: {
+          ...{ reviewId: "", kind: "CORRECT", by: evil, reviewedAt: 0, version: 1n, cause: "CAMERA", fault: evil },
+          ...{ until: null, note: evil, offset: 0n },
+        },
         scopeValue: evil,
         modelName: evil,
         devices: [{ deviceId: evil, cameras: [evil], since: 0 }],

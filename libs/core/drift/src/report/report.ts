@@ -1,17 +1,19 @@
 /** A verdict as one HTML file for people: what changed, where, why, and what to do. Needs nothing but a browser. */
-import type { DriftVerdict } from "@tributary/contracts";
+import type { DriftVerdict, DriftVerdictReview } from "@tributary/contracts";
 import { Html, html, nothing } from "@tributary/kernel/html";
+import { heldCause } from "../reviews/held-cause.ts";
 import { faultWords } from "../words.ts";
 import { type Bars, HEAT_ROWS_MAX, heatMap, histogram, lossBar, mixBars, signed } from "./charts.ts";
 import { STYLE } from "./style.ts";
-import { adviceOf, causeWords, featureWords, lossSentence, placeWords } from "./words.ts";
+import { adviceOf, causeWords, featureWords, lossSentence, placeWords, reviewWords } from "./words.ts";
 
 const HISTOGRAMS_MAX = 12;
 const CLASSES_MAX = 12;
 const DEVICES_SHOWN = 12;
 
 export function reportOf(verdict: DriftVerdict): string {
-  const { state, cause, fault, summary } = verdict;
+  const { state, summary, review } = verdict;
+  const { cause, fault } = heldCause(verdict);
   const { title, meaning } = causeWords[cause];
   const headline = summary === "" ? `${title}: ${placeWords(verdict)}` : summary;
   const page = html`<!doctype html>
@@ -19,7 +21,7 @@ export function reportOf(verdict: DriftVerdict): string {
 <title>Drift: ${headline}</title>
 <style>${new Html(STYLE)}</style></head>
 <body>
-<header><p class="badges"><span class="badge cause">${title}</span>${fault === "" ? nothing : html`<span class="badge">${faultWords(fault)}</span>`}<span class="badge ${state === "OPEN" ? "open" : "closed"}">${state.toLowerCase()}</span>${verdict.loss.state === "LOST" ? html`<span class="badge lost-badge">frames are lost</span>` : nothing}</p>
+<header><p class="badges"><span class="badge cause">${title}</span>${fault === "" ? nothing : html`<span class="badge">${faultWords(fault)}</span>`}<span class="badge ${state === "OPEN" ? "open" : "closed"}">${state.toLowerCase()}</span>${verdict.loss.state === "LOST" ? html`<span class="badge lost-badge">frames are lost</span>` : nothing}${review === null ? nothing : html`<span class="badge">${REVIEWED[review.kind]}</span>`}</p>
 <h1>${headline}</h1>
 <p class="lead">${meaning}</p></header>
 ${facts(verdict)}
@@ -39,6 +41,7 @@ ${EXPLANATION}
 function facts(verdict: DriftVerdict): Html {
   const { devicesAffected, devicesInScope, since, modelName, modelVersion, modelDigest, pValue } = verdict;
   const pairs: readonly (readonly [string, string])[] = [
+    ...(verdict.review === null ? [] : answerPairs(verdict, verdict.review)),
     ["Where", placeWords(verdict)],
     ["Devices", `${devicesAffected} with evidence, of ${devicesInScope} compared there`],
     ["Since", timeOf(since)],
@@ -56,6 +59,19 @@ function facts(verdict: DriftVerdict): Html {
   ];
   return html`<dl class="card">${pairs.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
+
+const REVIEWED = {
+  UNKNOWN: "answered",
+  ACCEPT: "accepted",
+  CORRECT: "corrected",
+  KNOWN: "known",
+  WITHDRAW: "answer withdrawn",
+} as const satisfies Readonly<Record<DriftVerdictReview["kind"], string>>;
+
+const answerPairs = (verdict: DriftVerdict, review: DriftVerdictReview): readonly (readonly [string, string])[] => [
+  ["Answer", `${reviewWords(review)} (${timeOf(review.reviewedAt)}, to version ${review.version})`],
+  ["Found", `${verdict.cause}${verdict.fault === "" ? "" : `: ${faultWords(verdict.fault)}`}`],
+];
 
 /** Commands in a sentence stand in the type of code. */
 function command(text: string): Html {

@@ -1,11 +1,22 @@
 /** A verdict in words, for pages and command lines: what its cause means, where it is, and what to do now. */
-import type { DriftCause, DriftDevice, DriftLoss, DriftVerdict } from "@tributary/contracts";
+import type { DriftCause, DriftDevice, DriftLoss, DriftVerdict, DriftVerdictReview } from "@tributary/contracts";
+import { heldCause } from "../reviews/held-cause.ts";
+import { faultWords } from "../words.ts";
 
 /** The part of a verdict that its words need; the public API's verdicts have it too. */
 type WordedVerdict = Pick<
   DriftVerdict,
   "state" | "cause" | "fault" | "scopeKey" | "scopeValue" | "closedBecause" | "retrain"
-> & { readonly loss: DriftLoss; readonly devices: readonly Pick<DriftDevice, "deviceId">[] };
+> & {
+  readonly loss: DriftLoss;
+  readonly devices: readonly Pick<DriftDevice, "deviceId">[];
+  readonly review: WordedReview | null;
+};
+
+/** Times are milliseconds, or RFC 3339 as the public API has them. */
+type WordedReview = Pick<DriftVerdictReview, "kind" | "by" | "cause" | "fault" | "note"> & {
+  readonly until: number | string | null;
+};
 
 export const causeWords: Readonly<Record<DriftCause, { readonly title: string; readonly meaning: string }>> = {
   UNKNOWN: { title: "Unknown cause", meaning: "A cause that this version does not know." },
@@ -25,6 +36,32 @@ export const causeWords: Readonly<Record<DriftCause, { readonly title: string; r
   },
   CONCEPT: { title: "The model is wrong", meaning: "Inputs look as before, and yet the model is wrong more often." },
 };
+
+/** What a person answered; empty: nothing. */
+export function reviewWords(review: WordedReview | null | undefined): string {
+  if (review == null) return "";
+  const { kind, by, cause, fault, note, until } = review;
+  const why = note === "" ? "" : `: ${note}`;
+  switch (kind) {
+    case "ACCEPT":
+      return `accepted as the new normal by ${by}${why}`;
+    case "CORRECT":
+      return `cause corrected to ${cause}${fault === "" ? "" : ` (${faultWords(fault)})`} by ${by}${why}`;
+    case "KNOWN":
+      return `known to ${by} until ${dateWords(until)}${why}`;
+    case "WITHDRAW":
+      return `answer withdrawn by ${by}${why}`;
+    case "UNKNOWN":
+      return "answered in a way that this program does not know";
+    default:
+      return kind satisfies never;
+  }
+}
+
+function dateWords(time: number | string | null): string {
+  const at = new Date(time ?? Number.NaN);
+  return Number.isNaN(at.getTime()) ? "an unknown date" : at.toISOString();
+}
 
 export const placeWords = ({ scopeKey, scopeValue }: Pick<DriftVerdict, "scopeKey" | "scopeValue">): string => {
   if (scopeKey === "fleet") return "the whole fleet";
@@ -58,10 +95,15 @@ export function lossSentence({ state, draws, errorRate, reference, tolerance }: 
   }
 }
 
-/** What to do now, most important first; each a sentence or two. */
+/** What to do now, most important first; each a sentence or two. A person's answer holds. */
 export function adviceOf(verdict: WordedVerdict): readonly string[] {
-  if (verdict.state === "CLOSED")
-    return [`Nothing: it is closed${verdict.closedBecause && `, because ${verdict.closedBecause}`}.`];
+  const { state, closedBecause, review } = verdict;
+  if (state === "CLOSED") return [`Nothing: it is closed${closedBecause && `, because ${closedBecause}`}.`];
+  const advice = causeAdvice({ ...verdict, ...heldCause(verdict) });
+  return review?.kind === "KNOWN" ? [`Nothing while it is ${reviewWords(review)}. After that:`, ...advice] : advice;
+}
+
+function causeAdvice(verdict: WordedVerdict): readonly string[] {
   switch (verdict.cause) {
     case "PREPROCESSING":
       return preprocessingAdvice(verdict);

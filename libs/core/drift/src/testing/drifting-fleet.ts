@@ -13,6 +13,7 @@ import {
   DeviceDrift,
   type DriftDocuments,
   type DriftReference,
+  DriftReviews,
   detectorDefaults,
   driftReferenceOf,
   type FleetView,
@@ -266,6 +267,7 @@ export const truth = (i: number, seq: number, label: string | null): GroundTruth
 export class DriftingFleet {
   readonly devices: SimulatedDevice[];
   readonly states: DeviceDrift[];
+  readonly reviews = new DriftReviews();
   readonly #caseOf: (i: number, window: number) => DeviceCase;
   #windows = 0;
   readonly #failedAt = new Map<number, number>();
@@ -286,7 +288,8 @@ export class DriftingFleet {
     for (const [i, device] of this.devices.entries()) {
       const state = this.states[i] as DeviceDrift;
       const now = this.#caseOf(i, window);
-      state.sketch(device.sketch(now), this.now, this.now, reference, foldSettings);
+      const settings = { ...foldSettings, reviews: this.reviews };
+      state.sketch(device.sketch(now), this.now, this.now, reference, settings);
       const [prediction, label] = device.draw(window + 1, now);
       state.predictions(prediction, this.now, reference);
       state.groundTruth(label, reference);

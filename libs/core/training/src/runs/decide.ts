@@ -14,7 +14,7 @@
  *     what they wrote.
  * R4. A candidate that does not become champion loses the alias before its run ends: no later champion revives it.
  */
-import type { Model, Rollout, TrainingChange, TrainingRun } from "@tributary/contracts";
+import type { DriftVerdict, Model, Rollout, TrainingChange, TrainingRun } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import { entering, type Patch } from "./change.ts";
 import { isEnded } from "./phases.ts";
@@ -80,18 +80,30 @@ const end = (phase: "CANCELLED" | "REFUSED" | "FAILED", message: string): Action
 });
 
 /** Why the verdict is no reason any more; null: it is one, or there is none. */
-function whyVerdictEnded({ trigger, verdictId }: TrainingRun, { verdicts }: World): string | null {
+function whyVerdictEnded({ trigger, verdictId }: TrainingRun, { verdicts }: World, now: Instant): string | null {
   if (trigger !== "VERDICT") return null;
   const verdict = verdicts.get(verdictId);
   if (verdict === undefined) return `verdict ${verdictId} is gone`;
-  return verdict.state === "CLOSED" ? `verdict ${verdictId} closed: ${verdict.closedBecause}` : null;
+  return verdict.state === "CLOSED"
+    ? `verdict ${verdictId} closed: ${verdict.closedBecause}`
+    : whyUnwanted(verdict, now);
+}
+
+/** By the answer of a person. A loss that is not proven any more is none: labels may still prove it. */
+function whyUnwanted({ verdictId, review, retrain, loss }: DriftVerdict, now: Instant): string | null {
+  if (review === null || retrain) return null;
+  if (review.kind === "KNOWN" && review.until !== null && now < review.until) {
+    return `${review.by} knows of verdict ${verdictId} until ${new Date(review.until).toISOString()}`;
+  }
+  const isCorrected = review.kind === "CORRECT" && loss.state === "LOST";
+  return isCorrected ? `${review.by} corrected the cause of verdict ${verdictId} to ${review.cause}` : null;
 }
 
 const aheadText = ({ runId }: TrainingRun): string => `waits for training ${runId} of the same model`;
 
 function queued(run: TrainingRun, world: World, now: Instant, settings: RunSettings): Action | null {
   const { model, slice, labelsWanted } = run;
-  const closed = whyVerdictEnded(run, world);
+  const closed = whyVerdictEnded(run, world, now);
   if (closed !== null) return end("CANCELLED", closed);
   const ahead = workingRunOf(world, model, run.runId);
   if (ahead !== undefined) return waiting(run, aheadText(ahead)); // R1
@@ -118,7 +130,7 @@ function budgetText(run: TrainingRun, { runs }: World, now: Instant, { runsPerWe
 }
 
 function labelling(run: TrainingRun, world: World, now: Instant, { labels }: RunSettings): Action | null {
-  const closed = whyVerdictEnded(run, world);
+  const closed = whyVerdictEnded(run, world, now);
   if (closed !== null) return end("CANCELLED", closed);
   const { "labels.train": train, "labels.gate": gate } = run.metrics;
   if (train === undefined || gate === undefined) return { kind: "count-labels" };
