@@ -123,7 +123,10 @@ export class SketchedFleet {
       labels: predicted,
       cameraId: "cam",
       temperature: 1,
-      grid: [], encoders: {}, qualitySum: 0n, byClass: {},
+      grid: [],
+      encoders: {},
+      qualitySum: 0n,
+      byClass: {},
     };
   }
 

@@ -13,7 +13,7 @@ export type Where = "camera" | "site" | "anywhere";
 /** Square root of the part of the change that the nearest example leaves unexplained, at most; .6 is an angle with a cosine of .8. */
 const DISTANCE_MAX = 0.6;
 /** Share of the faults that are in no codebook and get a name all the same. */
-const WRONG_MAX = 0.05;
+const WRONG_MAX = 0.1;
 /** The second name is further by at least so much: otherwise it is either. */
 const AHEAD_MIN = 0.05;
 /** Fewer names teach nothing of each other. */
@@ -32,7 +32,7 @@ const SHIFT_MIN = 0.06;
 
 export class FaultNames {
   readonly examples: readonly FaultExample[];
-  readonly #parts: readonly { readonly name: string; readonly parts: Shift }[];
+  readonly #parts: readonly { readonly name: string; readonly place: FaultExample["place"]; readonly parts: Shift }[];
   /** By name, up to which distance it is given. */
   readonly distances: ReadonlyMap<string, number>;
   readonly #spread: Shift;
@@ -43,7 +43,7 @@ export class FaultNames {
     const parts = examples.map((example) => ({ example, parts: shiftParts(example.shifts) }));
     const shown = parts.filter(({ parts: of }) => sizeOf(of) >= SHIFT_MIN);
     this.examples = shown.map(({ example }) => example);
-    this.#parts = shown.map(({ example: { name }, parts: of }) => ({ name, parts: of }));
+    this.#parts = shown.map(({ example: { name, place }, parts: of }) => ({ name, place, parts: of }));
     this.#severity = new Set(examples.map(({ name }) => name)).size === examples.length ? SEVERITY_OF_ONE : SEVERITY;
     this.distances = this.#learned();
   }
@@ -54,24 +54,24 @@ export class FaultNames {
    * distance. The mix of predicted classes (label:CLASS) depends on what a camera sees and is not compared.
    */
   nearest(shift: Shift, frames: number, where: Where = "anywhere"): NamedFault | null {
-    const distances = this.#distances(shiftParts(shift), frames);
+    const distances = this.#distances(shiftParts(shift), frames, where);
     const named = nearestOf([...distances].map(([name, distance]) => ({ name, distance })));
     if (named === null || named.distance > (this.distances.get(named.name) ?? 0)) return null;
-    if (named.runnerUpDistance < named.distance + AHEAD_MIN) return null;
-    const place = this.examples.find(({ name }) => name === named.name)?.place ?? "both";
-    // Rain is no fault of one camera among dry ones, and a whole site's cameras are not out of focus.
-    return where === "anywhere" || place === "both" || place === where ? named : null;
+    return named.runnerUpDistance < named.distance + AHEAD_MIN ? null : named;
   }
 
   /** N1. */
   #learned(): ReadonlyMap<string, number> {
     const names = [...new Set(this.#parts.map(({ name }) => name))];
     if (names.length < NAMES_MIN) return new Map(names.map((name) => [name, DISTANCE_MAX]));
-    const rows = this.#parts.map(({ name, parts }) => ({ name, distances: this.#distances(parts, Number.POSITIVE_INFINITY) }));
+    const rows = this.#parts.map(({ name, place, parts }) => {
+      const where = place === "both" ? "anywhere" : place;
+      return { name, distances: this.#distances(parts, Number.POSITIVE_INFINITY, where) };
+    });
     // How near other faults than `but` come to a name.
     const nearest = (name: string, but: string) =>
       rows.reduce((least, row) => {
-        return row.name === name || row.name === but ? least : Math.min(least, row.distances.get(name) as number);
+        return row.name === name || row.name === but ? least : Math.min(least, row.distances.get(name) ?? DISTANCE_MAX);
       }, DISTANCE_MAX);
     const leftOut = rows.map(({ name, distances }) => {
       const [first] = [...distances].filter(([other]) => other !== name).sort(([, a], [, b]) => a - b);
@@ -83,9 +83,11 @@ export class FaultNames {
     return new Map(names.map((name) => [name, share * nearest(name, "")]));
   }
 
-  #distances(shift: Shift, frames: number): ReadonlyMap<string, number> {
+  /** By name, of those that can be there: rain is no fault of one camera among dry ones, and a whole site is not out of focus. */
+  #distances(shift: Shift, frames: number, where: Where): ReadonlyMap<string, number> {
     const best = new Map<string, number>();
-    for (const { name, parts } of this.#parts) {
+    for (const { name, place, parts } of this.#parts) {
+      if (where !== "anywhere" && place !== "both" && place !== where) continue;
       const distance = distanceTo(parts, shift, frames, this.#spread, this.#severity);
       best.set(name, Math.min(distance, best.get(name) ?? Number.POSITIVE_INFINITY));
     }

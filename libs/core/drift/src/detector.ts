@@ -68,6 +68,12 @@ const PRIOR_WINDOWS = 2;
 const BATCHES = [4, 16, 64] as const;
 /** Fewer batches do not show their variance. */
 const BATCHES_MIN = 8;
+/** Days that each part of the day is seen before it is compared, and windows of one that count. */
+const VISITS_MIN = 3;
+const VISIT_WINDOWS_MIN = 5;
+/** How far days differ before anything is known of it, and as of how many visits that counts. */
+const DAYS_SD = 0.1;
+const DAYS_PRIOR = 4;
 const CAP = 1e30;
 /** Standard errors of the baseline that the tolerance contains. */
 const STANDARD_ERRORS = 3;
@@ -80,13 +86,15 @@ const [EVIDENCE, RUNS, RUN_FLOATS] = [0, 2 * BETS.length, 4];
 const [SCORE, START, WINDOWS, SUM] = [0, 1, 2, 3];
 const ALARM = RUNS + 2 * RUN_FLOATS; // 1 or -1: the sign of the change; 0: none
 const [SMOOTHED, QUIET, LAST_PART] = [ALARM + 1, ALARM + 2, ALARM + 3];
-const PARTS = ALARM + 4;
+// Of the open visit to a part of the day: windows and their sum; of all visits after a part's first: how many, squares about their parts' means.
+const [VISIT_WINDOWS, VISIT_SUM, VISITS_COMPARED, VISIT_SQUARES] = [ALARM + 4, ALARM + 5, ALARM + 6, ALARM + 7];
+const PARTS = ALARM + 8;
 // Of each part of the day: moments (windows, mean, squares about it; by size of batch the sum of the open one, squares of the
 // means), the same with windows that may be of a change that has started, isReady.
 const [COUNT, MEAN, SQUARES, BATCH] = [0, 1, 2, 3];
 const MOMENTS = BATCH + 2 * BATCHES.length;
-const [CANDIDATE, READY] = [MOMENTS, 2 * MOMENTS];
-const PART_FLOATS = READY + 1;
+const [CANDIDATE, READY, VISITS] = [MOMENTS, 2 * MOMENTS, 2 * MOMENTS + 1];
+const PART_FLOATS = VISITS + 1;
 
 /** Floats of one stream's state; all 0 at the start. */
 export const streamFloats = (settings: DetectorSettings): number => PARTS + settings.dayParts * PART_FLOATS;
@@ -104,13 +112,17 @@ export function stepStream(
   invariant(x >= 0 && x <= 1 && window.frames > 0, "a stream's window has frames and a mean in 0 to 1");
   const part = offset + PARTS + window.part * PART_FLOATS;
   markReady(state, offset, window.part, settings);
+  if (at(state, offset + ALARM) === 0) {
+    state[offset + VISIT_WINDOWS] = at(state, offset + VISIT_WINDOWS) + 1;
+    state[offset + VISIT_SUM] = at(state, offset + VISIT_SUM) + x;
+  }
   if (at(state, part + READY) === 0) {
     while (at(state, part + CANDIDATE + COUNT) < PRIOR_WINDOWS) learn(state, part + CANDIDATE, PRIOR);
     learn(state, part + CANDIDATE, x);
     commit(state, part);
     return Number.NaN;
   }
-  const { mean, tolerance, betMax } = baselineOf(state, part, settings);
+  const { mean, tolerance, betMax } = baselineOf(state, offset, part, settings);
   const clip = settings.width * Math.max(1, Math.sqrt(FRAMES_FULL / window.frames));
   const deviation = x - mean;
   const clipped = Math.max(-clip, Math.min(clip, deviation));
@@ -177,14 +189,35 @@ export function readStream(
 
 const runOf = (offset: number, sign: number): number => offset + RUNS + (sign > 0 ? 0 : RUN_FLOATS);
 
-/** A part of several a day is compared once it was seen to its end: its first hour is not like its last. */
+/** A part of several a day is compared once it was seen to its end on some days: its first hour is not like its last, and one day's
+ * weather is not the next one's. */
 function markReady(state: Float32Array, offset: number, part: number, settings: DetectorSettings): void {
   const last = at(state, offset + LAST_PART);
-  if (settings.dayParts === 1 || last !== part) {
-    const place = offset + PARTS + last * PART_FLOATS;
+  const place = offset + PARTS + last * PART_FLOATS;
+  if (settings.dayParts === 1) {
     if (isBaseline(state, place, settings)) state[place + READY] = 1;
+  } else if (last !== part) {
+    endVisit(state, offset, place);
+    if (at(state, place + VISITS) >= VISITS_MIN && isBaseline(state, place, settings)) state[place + READY] = 1;
   }
   state[offset + LAST_PART] = part;
+}
+
+/** How far days differ is learned from all parts of the day together. */
+function endVisit(state: Float32Array, offset: number, part: number): void {
+  const windows = at(state, offset + VISIT_WINDOWS);
+  if (windows >= VISIT_WINDOWS_MIN) {
+    const visits = at(state, part + VISITS) + 1;
+    state[part + VISITS] = visits;
+    if (visits > 1) {
+      const deviation = at(state, offset + VISIT_SUM) / windows - at(state, part + MEAN);
+      // The mean contains the visit itself.
+      const squares = (deviation * deviation * visits) / (visits - 1);
+      state[offset + VISIT_SQUARES] = at(state, offset + VISIT_SQUARES) + squares;
+      state[offset + VISITS_COMPARED] = at(state, offset + VISITS_COMPARED) + 1;
+    }
+  }
+  state.fill(0, offset + VISIT_WINDOWS, offset + VISIT_SUM + 1);
 }
 
 /** What was seen so far is of the baseline. */
@@ -213,15 +246,22 @@ function learn(state: Float32Array, part: number, x: number): void {
 
 type Baseline = { readonly mean: number; readonly tolerance: number; readonly betMax: number };
 
-function baselineOf(state: Float32Array, part: number, settings: DetectorSettings): Baseline {
+function baselineOf(state: Float32Array, offset: number, part: number, settings: DetectorSettings): Baseline {
   const { variance, longRun } = variancesOf(state, part);
   const allowed = settings.delta * settings.width;
+  const ofDays = settings.dayParts === 1 ? 0 : dayVariance(state, offset) * (1 + 1 / at(state, part + VISITS));
   return {
     mean: at(state, part + MEAN),
-    tolerance: allowed + STANDARD_ERRORS * Math.sqrt(longRun / at(state, part + COUNT)),
+    tolerance: allowed + STANDARD_ERRORS * (Math.sqrt(longRun / at(state, part + COUNT)) + Math.sqrt(ofDays)),
     // E of a product of factors 1 + b (y - allowed) is about exp(n (b² (longRun - variance) / 2 - b allowed)).
     betMax: allowed / Math.max(1e-9, longRun - variance),
   };
+}
+
+/** Of a visit's mean from one day to the next. */
+function dayVariance(state: Float32Array, offset: number): number {
+  const compared = at(state, offset + VISITS_COMPARED);
+  return (DAYS_PRIOR * DAYS_SD ** 2 + at(state, offset + VISIT_SQUARES)) / (DAYS_PRIOR + compared);
 }
 
 /** Of one window, and of the sum of many, by window: the same if windows are independent. By means of batches; as far as it still

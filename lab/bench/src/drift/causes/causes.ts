@@ -1,5 +1,5 @@
 /** Faults of a stranger's making on the tasks' fleets: is the cause right, is the name, is anybody accused who is well? */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type DriftReference, driftReferenceOf } from "@tributary/drift";
@@ -11,6 +11,7 @@ import sharp from "sharp";
 import { Observed, type PhotoSet } from "../observed.ts";
 import { Camera, type Device, devicesOf, FLEET, report, START } from "./fleet.ts";
 import { classOf, Frames } from "./frames.ts";
+import { type LifeTask, lifeBank } from "./life.ts";
 import { watch } from "./trial.ts";
 
 /** What may be said of a fault: the cause, and names. Faults that are in no codebook have none. */
@@ -98,7 +99,6 @@ export async function causeTrials(
 }
 
 async function goldenOf(dir: string, paths: readonly string[]): Promise<readonly Buffer[]> {
-  const { readFile } = await import("node:fs/promises");
   return Promise.all(paths.map((path) => readFile(join(dir, path))));
 }
 
@@ -173,7 +173,7 @@ class TaskBench {
         const random = seededRandom(seed * 31 + c);
         const mix = isEach ? device.mix : (this.task.places[0]?.mix ?? device.mix);
         const drawn = drawPhotos(photos, mix, size, random);
-        const pictures = await Promise.all(drawn.map(({ photo }) => this.picture(photo)));
+        const pictures = await Promise.all(drawn.map(({ photo }) => pictureOf(this.task, photo)));
         const at = { severity, camera: seed * 100 + device.i, hour, site: seed };
         const made = await Promise.all(
           drawn.map(async ({ label }, frame) => {
@@ -287,17 +287,16 @@ class TaskBench {
 
   async frames(photos: readonly LabelledPhoto[]) {
     return Promise.all(
-      photos.map(async ({ photo, label }) => ({ jpeg: await encode(await this.picture(photo)), label })),
+      photos.map(async ({ photo, label }) => ({ jpeg: await encode(await pictureOf(this.task, photo)), label })),
     );
   }
+}
 
-  /** As a camera sees it, before it is encoded. */
-  async picture({ pixels, ...raw }: LabelledPhoto["photo"]): Promise<Picture> {
-    const { frameSide } = this.task;
-    const enlarged = sharp(pixels, { raw }).resize(frameSide, frameSide, { kernel: "cubic" });
-    const data = await (raw.channels === 1 ? enlarged.toColourspace("b-w") : enlarged).raw().toBuffer();
-    return { width: frameSide, height: frameSide, channels: raw.channels, data: new Uint8Array(data) };
-  }
+/** As a camera sees it, before it is encoded. */
+async function pictureOf({ frameSide }: Task, { pixels, ...raw }: LabelledPhoto["photo"]): Promise<Picture> {
+  const enlarged = sharp(pixels, { raw }).resize(frameSide, frameSide, { kernel: "cubic" });
+  const data = await (raw.channels === 1 ? enlarged.toColourspace("b-w") : enlarged).raw().toBuffer();
+  return { width: frameSide, height: frameSide, channels: raw.channels, data: new Uint8Array(data) };
 }
 
 const setOf = ({ fault, seed }: { readonly fault: Fault; readonly seed: number }, camera: number): string =>
@@ -323,4 +322,39 @@ function drawPhotos(
     if (of.length > 0) drawn.push(of[Math.floor(random() * of.length)] as LabelledPhoto);
   }
   return drawn;
+}
+
+/** What months of a task's cameras are lived from; frames of so many photos. */
+export async function lifeOf(
+  task: Task,
+  photos: number,
+  progress: (line: string) => void,
+): Promise<Pick<LifeTask, "bank" | "modelDigest" | "documents" | "temperature" | "places">> {
+  const folder = await mkdtemp(join(tmpdir(), "tributary-bench-life-"));
+  const host = new OnnxModelHost(loadPackage);
+  try {
+    progress(`${task.name}: packing, and ${photos} photos in every condition`);
+    const { edge } = await packTask(task, folder, () => {});
+    const {
+      digest,
+      manifest,
+      labels,
+      referenceSketch: sketch,
+      golden,
+      faults: codebook,
+      confusion,
+    } = await loadPackage(edge);
+    const model = await host.load(edge, { threads: 1 });
+    const byClass = labels.map((_, label) => task.seen.filter((photo) => photo.label === label));
+    const chosen = byClass.flatMap((of) => of.slice(0, Math.ceil(photos / labels.length)));
+    const pictures = await Promise.all(
+      chosen.map(async ({ photo, label }) => ({ picture: await pictureOf(task, photo), label })),
+    );
+    const bank = await lifeBank(model, pictures, encode);
+    await model.close();
+    const documents = { manifest, labels: [...labels], sketch, golden, faults: codebook, confusion };
+    return { bank, modelDigest: digest, documents, temperature: model.temperature, places: task.places };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
