@@ -45,7 +45,7 @@ export type PlaceKind = keyof typeof byPlace;
 const byName: Readonly<Record<FaultExample["place"], Weights>> = {
   camera: { CAMERA: 2, WORLD: 0.2, PREPROCESSING: 1.5 },
   site: { CAMERA: 0.3, WORLD: 2, PREPROCESSING: 0.3 },
-  both: { CAMERA: 1, WORLD: 1.5, PREPROCESSING: 0.8 },
+  both: { CAMERA: 1, WORLD: 1.3, PREPROCESSING: 0.8 },
 };
 
 type Decided = Pick<Group, "cause" | "fault" | "mix" | "steps">;

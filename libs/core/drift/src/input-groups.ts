@@ -14,6 +14,7 @@ import type { DriftReference } from "./drift-reference.ts";
 import type { DriftingCamera, ModelLook } from "./fleet-view.ts";
 import { type Group, latest, type Member, type Scope } from "./group.ts";
 import { byStream, framesOf } from "./mix.ts";
+import type { Place } from "./place.ts";
 import { type PlacementOptions, place } from "./placement.ts";
 import { modelName } from "./preprocessing-groups.ts";
 import type { Previous } from "./previous.ts";
@@ -50,7 +51,7 @@ export function inputGroups(
   for (const cluster of clustersOf([...left]).sort((a, b) => b.length - a.length)) {
     const cameras = take(cluster.filter((camera) => left.has(camera)));
     if (cameras.length === 0) continue;
-    for (const placed of withSites(placeCluster(cameras, reference, options), look)) {
+    for (const placed of withSites(placeCluster(cameras, reference, options), look, options.known)) {
       const joining = take(joiningOf(placed, left, reference)); // I1
       groups.push(groupOf(look, placed.scope, [...placed.cameras, ...joining], cameras, previous));
     }
@@ -74,13 +75,21 @@ function placeCluster(
 }
 
 /** I2. */
-function withSites(placed: readonly PlacedCameras[], look: ModelLook): readonly PlacedCameras[] {
+function withSites(
+  placed: readonly PlacedCameras[],
+  look: ModelLook,
+  known: readonly Place[],
+): readonly PlacedCameras[] {
+  const isOpen = (key: string, value: string) => known.some((one) => one.key === key && one.value === value);
   const bySite = new Map<string, DriftingCamera[]>();
   const others = placed.flatMap(({ scope, cameras }) => {
     if (!["camera", "device", "devices"].includes(scope.key)) return [{ scope, cameras }];
     const own = cameras.filter((camera) => {
       const { site } = camera.attributes;
-      if (site === undefined || !changedWithSite(camera, look)) return true;
+      if (site === undefined) return true;
+      const ofCamera = isOpen("camera", `${camera.deviceId}/${camera.camera.cameraId}`);
+      const open = isOpen("site", site) ? "site" : ofCamera ? "camera" : "none";
+      if (!changedWithSite(camera, look, open)) return true;
       bySite.set(site, [...(bySite.get(site) ?? []), camera]);
       return false;
     });

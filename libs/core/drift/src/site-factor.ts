@@ -4,9 +4,13 @@
 import { LABEL_PREFIX } from "./drift-reference.ts";
 import type { DriftingCamera, ModelLook, SeenCamera } from "./fleet-view.ts";
 
-/** Of the angle between a camera's change and that of the others at its site, and of the part of it that theirs is. */
-const COSINE_MIN = 0.7;
-const SIZE_MIN = 0.4;
+/** Of the angle between a camera's change and that of the others at its site, and of the part of it that theirs is. An open verdict of
+ * the site keeps its cameras for less, and one of the camera gives it up for more. */
+const ALIKE = {
+  none: { cosine: 0.7, size: 0.4 },
+  site: { cosine: 0.5, size: 0.25 },
+  camera: { cosine: 0.85, size: 0.6 },
+} as const;
 
 /** Other cameras at its site that are compared with their past. */
 export function matesOf({ deviceId, camera, attributes }: DriftingCamera, look: ModelLook): readonly SeenCamera[] {
@@ -15,7 +19,7 @@ export function matesOf({ deviceId, camera, attributes }: DriftingCamera, look: 
 }
 
 /** Whether the others at its site changed in the same way: their median, so that one of them decides nothing. */
-export function changedWithSite(camera: DriftingCamera, look: ModelLook): boolean {
+export function changedWithSite(camera: DriftingCamera, look: ModelLook, open: keyof typeof ALIKE): boolean {
   const mates = matesOf(camera, look);
   if (mates.length === 0) return false;
   const streams = look.reference?.streams ?? [];
@@ -28,7 +32,8 @@ export function changedWithSite(camera: DriftingCamera, look: ModelLook): boolea
     common += median * median;
     both += shift * median;
   }
-  return both >= COSINE_MIN * Math.sqrt(own * common) && common >= SIZE_MIN ** 2 * own && both > 0;
+  const { cosine, size } = ALIKE[open];
+  return both >= cosine * Math.sqrt(own * common) && common >= size ** 2 * own && both > 0;
 }
 
 function medianOf(values: readonly number[]): number {

@@ -141,6 +141,8 @@ export type LifeTask = {
   readonly seed: number;
   readonly fleetCameras: number;
   readonly detector: Partial<DetectorSettings>;
+  /** From this day on every third camera is a third darker than its site; null: never. */
+  readonly faultDay: number | null;
 };
 
 export type LifeResult = {
@@ -148,6 +150,8 @@ export type LifeResult = {
   readonly opened: readonly { readonly day: number; readonly verdict: string }[];
   readonly alarms: number;
   readonly trainings: number;
+  /** Of cameras with a fault: hours until an alarm; null: none. */
+  readonly delays: readonly (number | null)[];
 };
 
 const hash = (text: string): string => {
@@ -178,14 +182,15 @@ export function liveMonth(task: LifeTask): LifeResult {
   const verdicts = new Map<string, DriftVerdict>();
   const opened: { day: number; verdict: string }[] = [];
   const retrain = new Set<string>();
-  const alarmed = new Set<string>();
+  const alarmed = new Map<string, number>();
   for (let minute = 1; minute <= days * 1_440; minute++) {
     for (const life of lives) life.minute(minute, settings);
     if (minute % 30 !== 0) continue;
     const now = START + minute * MINUTE;
     for (const { device } of lives) {
       const findings = device.findings();
-      if (findings.cameras.some(({ drift }) => drift !== null)) alarmed.add(device.deviceId);
+      const isAlarmed = findings.cameras.some(({ drift }) => drift !== null);
+      if (isAlarmed && !alarmed.has(device.deviceId)) alarmed.set(device.deviceId, minute);
       view.found(device.deviceId, findings);
     }
     for (const verdict of decideVerdicts(view, verdicts, now, verdictDefaults, hash)) {
@@ -199,11 +204,18 @@ export function liveMonth(task: LifeTask): LifeResult {
       verdicts.set(verdict.verdictId, verdict);
     }
   }
-  return { cameraDays: cameras * days, opened, alarms: alarmed.size, trainings: retrain.size };
+  const delays = lives
+    .filter(({ isFaulty }) => isFaulty)
+    .map(({ device }) => {
+      const minute = alarmed.get(device.deviceId);
+      return minute === undefined ? null : minute / 60 - 24 * (task.faultDay ?? 0);
+    });
+  return { cameraDays: cameras * days, opened, alarms: alarmed.size, trainings: retrain.size, delays };
 }
 
 class CameraLife {
   readonly device: DeviceDrift;
+  readonly isFaulty: boolean;
   readonly #task: LifeTask;
   readonly #deviceId: string;
   readonly #where: { readonly site: number; readonly camera: number; readonly seed: number };
@@ -233,6 +245,7 @@ class CameraLife {
     this.#deviceId = deviceId;
     this.#where = { site: site + 1_000 * task.seed, camera: camera + 1_000 * task.seed, seed: task.seed };
     this.#mix = mix;
+    this.isFaulty = task.faultDay !== null && camera % 3 === 0;
     this.#random = seededRandom(task.seed * 10_007 + camera);
     this.#byClass = mix.map((_, label) => [...task.bank.labels.keys()].filter((i) => task.bank.labels[i] === label));
     this.#row = new Float32Array(task.bank.classes + STATISTICS);
@@ -241,7 +254,10 @@ class CameraLife {
   minute(minute: number, settings: Parameters<DeviceDrift["sketch"]>[4]): void {
     const where = { ...this.#where, time: minute * MINUTE };
     if (minute % CONDITIONS_EVERY === 1) {
-      this.#adds = addsOf(conditionsAt(where), this.#where.camera);
+      const conditions = conditionsAt(where);
+      const isDark = this.isFaulty && minute > (this.#task.faultDay ?? 0) * 1_440;
+      const seen = isDark ? { ...conditions, brightness: conditions.brightness * 0.67 } : conditions;
+      this.#adds = addsOf(seen, this.#where.camera);
       this.#mixNow = mixAt(this.#mix, where);
       this.#rate = framesPerMinuteAt(where);
     }

@@ -122,7 +122,7 @@ describe("accept", () => {
     watched.review("ACCEPT", { devices });
     watched.run(4 + BASELINE);
     expect(watched.open.map((one) => one.devices.map(({ deviceId }) => deviceId))).toEqual([[last?.deviceId]]);
-    const closed = watched.history.filter((line) => line.startsWith("CLOSED"));
+    const closed = watched.history.filter((line) => line.endsWith("accepted by ann"));
     expect(closed).toEqual(["CLOSED WORLD dark north accepted by ann"]);
   });
 
