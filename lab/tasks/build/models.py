@@ -27,6 +27,8 @@ class Recipe:
     pooled: tuple[int, ...]
     epochs: int
     side: int
+    # Of the first convolution: 2 halves the picture at once.
+    stride: int = 1
     # Pixels that a training photo is moved at most.
     shift: int = 2
     flips: bool = False
@@ -42,7 +44,8 @@ class Net(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for i, width in enumerate(recipe.widths):
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            stride = recipe.stride if i == 0 else 1
+            layers += [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             if i in recipe.pooled:
                 layers.append(nn.MaxPool2d(2))
             channels = width

@@ -34,12 +34,11 @@ def shuffled(photos: np.ndarray, labels: np.ndarray, seed: int) -> tuple[np.ndar
     return photos[order], labels[order]
 
 
-def write(made: Made, out: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The splits as they are read from the sheets: lossy sheets change pixels, and models are trained on what is committed."""
+def write(made: Made, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    read, splits, seen_before = {}, {}, set()
+    splits, before = {}, set()
     for name in SPLITS:
-        photos, labels = without(made.splits[name], seen_before)
+        photos, labels = without(made.splits[name], before)
         file = f"{name}.{'png' if made.quality is None else 'webp'}"
         sheet = Image.fromarray(grid(photos))
         if made.quality is None:
@@ -47,9 +46,7 @@ def write(made: Made, out: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         else:
             sheet.save(out / file, quality=made.quality, method=6)
         splits[name] = {"file": file, "labels": labels.tolist()}
-        mode = "L" if photos.ndim == 3 else "RGB"
-        read[name] = (tiles(np.asarray(Image.open(out / file).convert(mode)), photos.shape), labels)
-    _, height, width = made.splits["base"][0].shape[:3]
+    _, height, width, *channels = made.splits["base"][0].shape
     index = {
         "about": made.about,
         "source": made.source,
@@ -57,13 +54,24 @@ def write(made: Made, out: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         "labels": made.labels,
         "width": width,
         "height": height,
-        "channels": 1 if made.splits["base"][0].ndim == 3 else 3,
+        "channels": 3 if channels else 1,
         "columns": COLUMNS,
         "frameSide": made.frame_side,
         "splits": splits,
     }
     (out / "index.json").write_text(json.dumps(index, separators=(",", ":"), ensure_ascii=False) + "\n")
-    return read
+
+
+def read(out: Path) -> tuple[dict, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """The index, and the splits as they are committed: a lossy sheet has other pixels than what was made."""
+    index = json.loads((out / "index.json").read_text())
+    mode, channels = ("L", ()) if index["channels"] == 1 else ("RGB", (3,))
+    splits = {}
+    for name, split in index["splits"].items():
+        labels = np.array(split["labels"])
+        shape = (len(labels), index["height"], index["width"], *channels)
+        splits[name] = tiles(np.asarray(Image.open(out / split["file"]).convert(mode)), shape), labels
+    return index, splits
 
 
 def without(split: tuple[np.ndarray, np.ndarray], before: set[bytes]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,6 @@
-/**
- * Tasks of several shapes for benches and tests: photos before any camera, two trained models, and places whose cameras see
- * each class as often as they do.
- *
- * T1. No photo is in two of base, validation and seen.
- * T2. All of a task is committed: nothing is fetched, and the same clone gives the same bytes.
- */
+/** Tasks of several shapes for benches and tests: photos before any camera, two trained models, and places whose cameras see
+ * each class as often as they do. No photo is in two of base, validation and seen. All of a task is committed: nothing is fetched, and
+ * the same clone gives the same bytes. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -59,6 +55,7 @@ const sources: Readonly<Record<string, () => Promise<Described>>> = {
   digits,
   water: () => committed("water"),
   letters: () => committed("letters"),
+  instruments: () => committed("instruments"),
   fashion: () => committed("fashion"),
 };
 
