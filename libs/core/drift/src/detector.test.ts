@@ -112,9 +112,10 @@ test("parts of the day have baselines of their own, which begin to count once a 
     for (let window = 0; window < 300; window++) stream.step(windowMean(random, 0.7, 20), 20, 1);
     for (let window = 0; window < 300; window++) stream.step(windowMean(random, night, 20), 20, 0);
   };
-  for (let i = 0; i < 3; i++) day(0.3);
+  for (let i = 0; i < 8; i++) day(0.3);
   expect(stream.reading).toMatchObject({ isCompared: true, isAlarmed: false });
-  day(0.5);
+  day(0.6);
+  day(0.6);
   expect(stream.reading.isAlarmed).toBe(true);
   expect([0, 5, 6, 12, 23].map((hour) => dayPart(hour * 3_600_000, 4))).toEqual([0, 0, 1, 2, 3]);
 });

@@ -72,8 +72,10 @@ const BATCHES_MIN = 8;
 const VISITS_MIN = 3;
 const VISIT_WINDOWS_MIN = 5;
 /** How far days differ before anything is known of it, and as of how many visits that counts. */
-const DAYS_SD = 0.1;
+const DAYS_SD = 0.06;
 const DAYS_PRIOR = 4;
+/** Standard deviations of days that the tolerance contains. */
+const DAY_DEVIATIONS = 2.5;
 const CAP = 1e30;
 /** Standard errors of the baseline that the tolerance contains. */
 const STANDARD_ERRORS = 3;
@@ -252,7 +254,8 @@ function baselineOf(state: Float32Array, offset: number, part: number, settings:
   const ofDays = settings.dayParts === 1 ? 0 : dayVariance(state, offset) * (1 + 1 / at(state, part + VISITS));
   return {
     mean: at(state, part + MEAN),
-    tolerance: allowed + STANDARD_ERRORS * (Math.sqrt(longRun / at(state, part + COUNT)) + Math.sqrt(ofDays)),
+    tolerance:
+      allowed + STANDARD_ERRORS * Math.sqrt(longRun / at(state, part + COUNT)) + DAY_DEVIATIONS * Math.sqrt(ofDays),
     // E of a product of factors 1 + b (y - allowed) is about exp(n (b² (longRun - variance) / 2 - b allowed)).
     betMax: allowed / Math.max(1e-9, longRun - variance),
   };
