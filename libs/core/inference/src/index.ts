@@ -41,8 +41,10 @@ export {
   channelsOf,
   inputShape,
   type Preprocessing,
+  packagedPreprocessing,
   parsePreprocessing,
   type ResizeKernel,
+  repackedPreprocessing,
 } from "./preprocessing.ts";
 export {
   binOf,

@@ -5,14 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { packageFiles, parsePreprocessing } from "@tributary/inference";
+import { packagedPreprocessing, packageFiles, parsePreprocessing } from "@tributary/inference";
 import { exitFlags } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { parsePolicy } from "@tributary/routing";
 import { type PackOptions, packModel } from "./pack.ts";
 import { type Pipeline, type PipelineFault, pipelineFaults, rightPipeline } from "./pipeline-faults.ts";
-import type { Json } from "./readings.ts";
 
 const MODELS = fileURLToPath(new URL("../../../../models/", import.meta.url));
 const EDGE = join(MODELS, "edge-resnet8");
@@ -133,7 +132,7 @@ test("a model that sees nothing is not packed, and the fault is named with what 
   );
 });
 
-const config = async () => JSON.parse(await readFile(options.preprocess, "utf8")) as Json;
+const config = async () => packagedPreprocessing(JSON.parse(await readFile(options.preprocess, "utf8")));
 
 /** A folder as a trainer with this preprocessing saves it, of a package's golden frames; off by one of 255 here and there, as another
  * decoder is. */
