@@ -86,11 +86,13 @@ function picturesOf(config: Json): readonly Change[] {
   const { height, width } = (config.size ?? {}) as { readonly height?: unknown; readonly width?: unknown };
   const isResized = config.do_resize !== false;
   const isSized = typeof height === "number" && typeof width === "number";
+  // Libvips has no others.
+  const kernels = config.image_library === "pillow" ? [1, 2, 3, 0, 4, 5] : [1, 2, 3];
   const sizes = SIDES.map((side): Change => [{ do_resize: true, size: { height: side, width: side } }]);
   return [
     [{ data_format: config.data_format === "channels_last" ? "channels_first" : "channels_last" }],
     [{ do_resize: !isResized }],
-    ...(isResized ? [1, 2, 3].map((resample): Change => [{ resample }]) : []),
+    ...(isResized ? kernels.map((resample): Change => [{ resample }]) : []),
     ...(isSized ? ([[{ size: { height: width, width: height } }]] satisfies Change[]) : []),
     ...sizes,
   ];
@@ -139,7 +141,8 @@ function times(value: unknown, factor: number): unknown {
 
 const reversedOf = (value: unknown): unknown => (Array.isArray(value) ? [...value].reverse() : value);
 
-const written = (change: Json): string =>
+/** As it stands in the file. */
+export const written = (change: Json): string =>
   Object.entries(change)
     .map(([key, value]) => `"${key}": ${JSON.stringify(value, rounded)}`)
     .join(", ");
