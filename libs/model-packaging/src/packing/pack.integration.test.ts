@@ -63,7 +63,8 @@ const pack = (out: string, change: Partial<PackOptions> = {}, lines: string[] = 
   packModel(join(folder, out), { ...options, ...change }, (line) => lines.push(line));
 
 let first: Promise<string> | undefined;
-const one = () => (first ??= pack("one"));
+const printed: string[] = [];
+const one = () => (first ??= pack("one", {}, printed));
 
 test("a package loads, passes its own golden frames, has a policy, and what drift is named with", async () => {
   const digest = await one();
@@ -75,6 +76,11 @@ test("a package loads, passes its own golden frames, has a policy, and what drif
   expect(pkg.faults?.pipeline.length).toBeGreaterThanOrEqual(20);
   expect(pkg.faults?.pipeline.find(({ name }) => name === "channels-swapped")?.logits).toHaveLength(8);
   expect(pkg.faults?.camera).toHaveLength(11);
+  // What is listed is no finding about this model, and must not read as one.
+  const lines = printed.join("\n");
+  expect(lines).toMatch(/ {2}\d+ faults of preprocessing can be recognised on devices later: .*not-rescaled/);
+  expect(lines).toContain("  11 faults of cameras can be recognised on devices later: dark, ");
+  expect(lines).toContain("none of them is a fault of this model");
   const dark = pkg.faults?.camera.find(({ name }) => name === "dark")?.shifts;
   expect([dark?.luminance ?? 0, dark?.bits_per_pixel ?? 0].every((shift) => shift < -0.2)).toBe(true);
   expect(pkg.confusion?.counts.flat().reduce((sum, count) => sum + count, 0)).toBe(128);

@@ -206,11 +206,13 @@ async function measure(
       if (!result.ok) throw new Failure(result.code, "ask-a-person", `a golden frame: ${result.message}`);
       golden.push({ jpeg, inference: result.inference });
     }
-    progress("faults made on purpose, for naming them on devices");
+    progress(
+      "recording what faults look like, so that they can be recognised on devices; none of them is a fault of this model",
+    );
     const pipeline = await pipelineLogits(model, golden, config);
-    progress(`  ${pipeline.length} of preprocessing: ${pipeline.map(({ name }) => name).join(", ")}`);
+    progress(recognisable("preprocessing", pipeline));
     const camera = isOfDevices ? await cameraShifts(model, temperature, observed, observations, sketch) : [];
-    if (isOfDevices) progress(`  ${camera.length} of cameras: ${camera.map(({ name }) => name).join(", ")}`);
+    if (isOfDevices) progress(recognisable("cameras", camera));
     const faults: FaultCodebook = {
       formatVersion: 1,
       frames: goldenReportFrames(labels.length, golden.length),
@@ -228,6 +230,9 @@ async function measure(
     await model.close();
   }
 }
+
+const recognisable = (where: string, faults: readonly { readonly name: string }[]): string =>
+  `  ${faults.length} faults of ${where} can be recognised on devices later: ${faults.map(({ name }) => name).join(", ")}`;
 
 async function ask(
   dir: string,

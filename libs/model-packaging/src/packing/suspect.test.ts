@@ -97,7 +97,7 @@ describe("what is printed before packing", () => {
   });
 
   test("right less often than the most frequent class alone, as it was trained on other frequencies: packed, with a note", async () => {
-    // Of each class four fifths are hard to tell, and then "defect" is a little likelier.
+    // Of each class four fifths are hard, and then "defect" is a little likelier.
     const { code, text } = await suspicionOf(TRUTH, null, ({ file, label }) => {
       if (Number.parseInt(file, 10) % 5 > 3) return label;
       return { logits: Float32Array.of(0.3, 0) } as Inference;
