@@ -15,6 +15,7 @@ import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { stringify } from "./edge/frames-file.ts";
 import type { Block, FromLane, ToLane } from "./edge/lane.ts";
 import { megabytesAlone } from "./edge/memory.ts";
+import { type ResizeCost, resizeCosts } from "./edge/resize-cost.ts";
 
 const RATIO_MAX = 1.3;
 const MEGABYTES_MAX = 180;
@@ -42,8 +43,10 @@ export const edge: Bench = {
   child     with --long: the model's child alone, to see where time goes
 With --beside a program that never sleeps runs beside both lanes, with niceness 10, where Linux puts it.
 Frames follow each other at once: the next is captured when the last one is answered.
+Before them, in the bench's own process, decoding and resizing as Pillow does, bit for bit, beside libvips' own.
 Gates: p50 and p99 at most ${RATIO_MAX} x the baseline's; committed frames a second at least the baseline's / ${RATIO_MAX};
-agent and child at most ${MEGABYTES_MAX} MB, counted as if they were alone on the machine.`,
+agent and child at most ${MEGABYTES_MAX} MB, counted as if they were alone on the machine; Pillow's resize at the cameras' size
+at most ${RATIO_MAX} x libvips'.`,
   run,
 };
 
@@ -94,6 +97,8 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
   const { photos, blocks, blockFrames } = size(isLong);
   const load = loadavg()[0] ?? Number.NaN;
   const folder = await mkdtemp(join(tmpdir(), "tributary-bench-edge-"));
+  progress("decoding and resizing as Pillow does, and as libvips does");
+  const resizes = await resizeCosts(isLong);
   const lanes: Lane[] = [];
   let neighbour: ChildProcess | undefined;
   try {
@@ -128,6 +133,7 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
       progress(`block ${i + 1} of ${blocks}: ${bare} bare, ${whole} agent`);
     }
     return judge(blocksOf(baseline), blocksOf(agent), child === null ? [] : blocksOf(child), megabytes, {
+      resizes,
       load,
       isBeside: flags.beside === true,
     });
@@ -138,15 +144,18 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
   }
 }
 
+type Circumstances = { readonly resizes: readonly ResizeCost[]; readonly load: number; readonly isBeside: boolean };
+
 function judge(
   bare: readonly Block[],
   whole: readonly Block[],
   child: readonly Block[],
   megabytes: number,
-  { load, isBeside }: { readonly load: number; readonly isBeside: boolean },
+  { resizes, load, isBeside }: Circumstances,
 ): BenchReport {
   const [a, b, c] = [summaryOf(bare), summaryOf(whole), summaryOf(child)];
   const ratio = { p50: b.p50 / a.p50, p99: b.p99 / a.p99, rate: b.framesPerSecond / a.framesPerSecond };
+  const ofCameras = Math.max(...resizes.slice(0, 2).map((one) => one.ratio));
   const row = (name: string, s: typeof a) => [name, ms(s.p50), ms(s.p90), ms(s.p99), s.framesPerSecond.toFixed(0)];
   const gate = (name: string, value: number, passed: boolean): Gate => ({ name, passed, measured: value.toFixed(3) });
   return {
@@ -160,6 +169,11 @@ function judge(
           row("agent, capture to local answer", b),
           ["ratio", ratio.p50.toFixed(3), (b.p90 / a.p90).toFixed(3), ratio.p99.toFixed(3), ratio.rate.toFixed(3)],
         ],
+      },
+      {
+        title: "Decoding and resizing one JPEG, ms (median)",
+        columns: ["from, to, kernel", "as Pillow, bit for bit", "by libvips", "ratio"],
+        rows: resizes.map((one) => [one.name, ms(one.pillowMs), ms(one.libvipsMs), one.ratio.toFixed(2)]),
       },
     ],
     notes: [
@@ -176,6 +190,7 @@ function judge(
         passed: megabytes > 0 && megabytes <= MEGABYTES_MAX,
         measured: `${megabytes.toFixed(0)} MB`,
       },
+      gate(`as Pillow, at the cameras' size: at most ${RATIO_MAX} x libvips'`, ofCameras, ofCameras <= RATIO_MAX),
     ],
     figures: {
       baseline: a,
@@ -183,6 +198,7 @@ function judge(
       ...(child.length > 0 ? { child: c } : {}),
       ratio,
       megabytesMax: megabytes,
+      resizes,
       load,
       isBeside,
     },

@@ -166,20 +166,20 @@ export class Packer {
 
   /** Resized pixels, RGB, of these photos. */
   async #pixelsOf(
-    { resize }: Preprocessing,
+    { resize, library }: Preprocessing,
     photos: readonly SampleFrame[],
   ): Promise<ReadonlyMap<SampleFrame, Uint8Array>> {
     // No photo of a task has its model's size.
     if (resize === null)
       throw new Failure("image-size-wrong", "ask-a-person", "the photos have another size than the model takes");
-    const key = JSON.stringify(resize);
+    const key = JSON.stringify([resize, library]);
     const known = this.#pixels.get(key) ?? new Map<SampleFrame, Uint8Array>();
     this.#pixels.set(key, known);
     const unknown = photos.filter((photo) => !known.has(photo));
     if (unknown.length === 0) return known;
     const folder = await mkdtemp(join(tmpdir(), "tributary-bench-packing-"));
     try {
-      await writeRawPackage(join(folder, "raw"), resize);
+      await writeRawPackage(join(folder, "raw"), resize, library);
       const child = await new PreprocessHost(loadPackage, readPackageFile).load(join(folder, "raw"), { threads: 1 });
       for (let from = 0; from < unknown.length; from += BATCH) {
         const batch = unknown.slice(from, from + BATCH);
@@ -198,7 +198,11 @@ export class Packer {
 }
 
 /** A committed package whose tensors are the resized pixels, 0 to 255, RGB, interleaved. */
-async function writeRawPackage(dir: string, resize: NonNullable<Preprocessing["resize"]>): Promise<void> {
+async function writeRawPackage(
+  dir: string,
+  resize: NonNullable<Preprocessing["resize"]>,
+  library: Preprocessing["library"],
+): Promise<void> {
   const pkg = await loadPackage(COMMITTED);
   const { files, formatVersion: _, ...manifest } = pkg.manifest;
   const read = await Promise.all(
@@ -206,7 +210,8 @@ async function writeRawPackage(dir: string, resize: NonNullable<Preprocessing["r
   );
   const config = {
     size: { height: resize.height, width: resize.width },
-    resample: { lanczos: 1, bilinear: 2, bicubic: 3 }[resize.kernel],
+    resample: { nearest: 0, lanczos: 1, bilinear: 2, bicubic: 3, box: 4, hamming: 5 }[resize.kernel],
+    image_library: library,
     do_rescale: false,
     do_normalize: false,
     data_format: "channels_last",

@@ -27,7 +27,9 @@ const PHOTOS = 2_500;
 const ANIMALS = [2, 3, 4, 5, 6, 7];
 const MACHINES = [0, 1, 8, 9];
 const NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
-const RESIZED = { do_resize: true, size: { height: 32, width: 32 }, resample: 3 };
+/** As packing adds it. */
+const PILLOW = { image_library: "pillow" };
+const RESIZED = { ...PILLOW, do_resize: true, size: { height: 32, width: 32 }, resample: 3 };
 const PLAIN = { ...RESIZED, do_rescale: true, rescale_factor: 1 / 255 };
 
 /** Class names with the outputs of the committed models that they are made of. */
@@ -65,9 +67,8 @@ async function ownTasks(): Promise<readonly Task[]> {
   const [edge, cloud] = (await Promise.all(
     ["edge-resnet8", "cloud-vgg"].map((name) => readFile(join(ROOT, "models", name, "model.onnx"))),
   )) as [Buffer, Buffer];
-  const committed = JSON.parse(
-    await readFile(join(ROOT, "models/edge-resnet8/preprocessor_config.json"), "utf8"),
-  ) as Json;
+  const file = join(ROOT, "models/edge-resnet8/preprocessor_config.json");
+  const committed = { ...(JSON.parse(await readFile(file, "utf8")) as Json), ...PILLOW };
   const others = NAMES.map((_, i) => i).filter((i) => i !== 2);
   const derived = (
     name: string,
@@ -163,7 +164,7 @@ type Committed = Pick<Task, "name" | "shape" | "framesPerClass"> & {
 async function committedTask({ name, shape, framesPerClass, of, which, frameSide }: Committed): Promise<Task> {
   const task = await openTask(of);
   const files = modelFiles(task[which]);
-  const described = JSON.parse(await readFile(files.preprocess, "utf8")) as Json;
+  const described = { ...(JSON.parse(await readFile(files.preprocess, "utf8")) as Json), ...PILLOW };
   const photos = await Promise.all(
     [...task.validation, ...task.seen].map(async ({ photo, label }): Promise<SampleFrame> => {
       return { jpeg: await frameOf({ frameSide }, photo), label };

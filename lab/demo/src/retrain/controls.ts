@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { clientOf, type GatewayClient, gatewayClient, type ModelVersion, modelRegistryApi } from "@tributary/api";
-import { packageFiles } from "@tributary/inference";
+import { packageFiles, repackedPreprocessing } from "@tributary/inference";
 import { Failure, seededRandom, systemClock } from "@tributary/kernel";
 import { packModel } from "@tributary/model-packaging";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
@@ -118,10 +118,11 @@ type Packed = {
 async function pack(folder: string, { name, version, model, lineage, validationDir }: Packed): Promise<void> {
   const base = await loadPackage(join(folder, "champion"));
   const { input, hardwareClass, latencyBudgetMs } = base.manifest;
+  const preprocessor = Buffer.from(await readPackageFile(base, packageFiles.preprocessor));
   const files = {
     "model.onnx": model,
     "labels.json": await readPackageFile(base, packageFiles.labels),
-    "preprocessor_config.json": await readPackageFile(base, packageFiles.preprocessor),
+    "preprocessor_config.json": JSON.stringify(repackedPreprocessing(JSON.parse(preprocessor.toString()))),
     "lineage.json": JSON.stringify(lineage),
   };
   for (const [file, content] of Object.entries(files)) await writeFile(join(folder, file), content);

@@ -1,5 +1,6 @@
-/** Converts JPEG bytes to resized pixels, in the child, exactly as the package specifies. Decoding is at full size
- * (`fastShrinkOnLoad: false`), which halves the difference to other implementations.
+/** Converts JPEG bytes to resized pixels, in the child, exactly as the package specifies. Decoding is at full size, by the decoder that
+ * Pillow has, too (libjpeg-turbo: exact DCT, smooth chroma). What differs are colour profiles, which libvips applies and Pillow ignores,
+ * and the resize: resize.ts has Pillow's.
  *
  * D1. A picture's header is checked before a byte of it is decoded: its size cannot exhaust the memory (G9).
  * D2. A damaged picture gives a failed result, never an exception; a truncated one is damaged too. */
@@ -12,6 +13,7 @@ import {
   type ResizeKernel,
 } from "@tributary/inference";
 import sharp, { type Sharp } from "sharp";
+import { type Pixels, resizeAsPillow } from "./resize.ts";
 
 export type Picture =
   | {
@@ -23,61 +25,61 @@ export type Picture =
     }
   | { readonly ok: false; readonly code: string; readonly message: string };
 
-const SHARP_KERNELS = {
+const SHARP_KERNELS: Partial<Record<ResizeKernel, "linear" | "cubic" | "lanczos3">> = {
   bilinear: "linear",
   bicubic: "cubic",
   lanczos: "lanczos3",
-} as const satisfies Record<ResizeKernel, string>;
+};
 
 /** Resized pixels, interleaved RGB. */
 export async function decodePicture(
   jpeg: Buffer,
-  preprocessing: Pick<Preprocessing, "resize">,
+  { resize, library }: Pick<Preprocessing, "resize" | "library">,
   pixelsMax: number,
 ): Promise<Picture> {
   const header = jpegHeader(jpeg);
   if (header === null) return { ok: false, code: "image-undecodable", message: "not a JPEG, or cut before its header" };
-  const pixels = header.width * header.height;
-  if (pixels > pixelsMax) {
-    const message = `${header.width} x ${header.height} pixels, at most ${pixelsMax} in all`;
+  const { width, height } = header;
+  if (width * height > pixelsMax) {
+    const message = `${width} x ${height} pixels, at most ${pixelsMax} in all`;
     return { ok: false, code: "image-too-large", message };
   }
   try {
-    let pipeline: Sharp = sharp(jpeg, { failOn: "warning", limitInputPixels: pixelsMax, sequentialRead: true });
-    const resize = preprocessing.resize;
-    if (resize !== null && (resize.width !== header.width || resize.height !== header.height)) {
-      const kernel = SHARP_KERNELS[resize.kernel];
-      pipeline = pipeline.resize(resize.width, resize.height, { kernel, fit: "fill", fastShrinkOnLoad: false });
-    }
-    const width = resize?.width ?? header.width;
-    const height = resize?.height ?? header.height;
-    const raw = await pipeline.toColourspace("srgb").raw().toBuffer();
-    const coded = { bitsPerPixel: (jpeg.length * 8) / pixels, encoder: jpegEncoder(jpeg), quality: jpegQuality(jpeg) };
-    return { ok: true, pixels: threeChannels(raw, width * height), width, height, jpeg: coded };
+    const isPillows = library === "pillow";
+    const options = { failOn: "warning", limitInputPixels: pixelsMax, sequentialRead: true } as const;
+    const image = sharp(jpeg, { ...options, ignoreIcc: isPillows });
+    const side = resize === null || isPillows ? header : resize;
+    const resized = resize === null || isPillows ? image : resizedByLibvips(image, header, resize);
+    const raw = await resized.toColourspace("srgb").raw().toBuffer();
+    const decoded = { pixels: threeChannels(raw, side.width * side.height), width: side.width, height: side.height };
+    const picture = isPillows && resize !== null ? resizeAsPillow(decoded, resize, resize.kernel) : decoded;
+    const coded = { bitsPerPixel: (jpeg.length * 8) / (header.width * header.height), ...encodedBy(jpeg) };
+    return { ok: true, ...picture, jpeg: coded };
   } catch (error) {
     const message = error instanceof Error ? error.message.split("\n", 1)[0] : String(error);
     return { ok: false, code: "image-undecodable", message: message?.slice(0, 200) ?? "undecodable" };
   }
 }
 
-type Pixels = { readonly pixels: Uint8Array; readonly width: number; readonly height: number };
+type Resize = NonNullable<Preprocessing["resize"]>;
 
 /** A decoded RGB picture, resized as `decodePicture` resizes. */
 export async function resizePixels(
-  { pixels, width, height }: Pixels,
-  resize: NonNullable<Preprocessing["resize"]>,
+  picture: Pixels,
+  resize: Resize,
+  library: Preprocessing["library"],
 ): Promise<Pixels> {
-  const size = { width: resize.width, height: resize.height };
-  if (size.width === width && size.height === height) return { pixels, width, height };
-  const kernel = SHARP_KERNELS[resize.kernel];
-  const image = sharp(pixels, { raw: { width, height, channels: 3 } });
-  return {
-    pixels: await image
-      .resize({ ...size, kernel, fit: "fill" })
-      .raw()
-      .toBuffer(),
-    ...size,
-  };
+  const { width, height, kernel } = resize;
+  if (library === "pillow") return resizeAsPillow(picture, resize, kernel);
+  const image = sharp(picture.pixels, { raw: { width: picture.width, height: picture.height, channels: 3 } });
+  return { pixels: await resizedByLibvips(image, picture, resize).raw().toBuffer(), width, height };
+}
+
+function resizedByLibvips(image: Sharp, from: { width: number; height: number }, { width, height, kernel }: Resize) {
+  if (width === from.width && height === from.height) return image;
+  // Shrinking while decoding would double the difference to other implementations.
+  const how = { kernel: SHARP_KERNELS[kernel] ?? "linear", fit: "fill", fastShrinkOnLoad: false } as const;
+  return image.resize(width, height, how);
 }
 
 /** A grey JPEG decodes to one channel; one with alpha does not exist, but a fourth channel is dropped all the same. */
@@ -92,3 +94,5 @@ function threeChannels(raw: Buffer, area: number): Uint8Array {
   }
   return rgb;
 }
+
+const encodedBy = (jpeg: Uint8Array) => ({ encoder: jpegEncoder(jpeg), quality: jpegQuality(jpeg) });

@@ -71,6 +71,8 @@ const BATCHES_MIN = 8;
 /** Days that each part of the day is seen before it is compared, and windows of one that count. */
 const VISITS_MIN = 3;
 const VISIT_WINDOWS_MIN = 5;
+/** Windows of a visit with an alarm: it does not show how usual days differ. */
+const NOT_USUAL = -1e6;
 /** How far days differ before anything is known of it, and as of how many visits that counts. */
 const DAYS_SD = 0.06;
 const DAYS_PRIOR = 4;
@@ -114,10 +116,8 @@ export function stepStream(
   invariant(x >= 0 && x <= 1 && window.frames > 0, "a stream's window has frames and a mean in 0 to 1");
   const part = offset + PARTS + window.part * PART_FLOATS;
   markReady(state, offset, window.part, settings);
-  if (at(state, offset + ALARM) === 0) {
-    state[offset + VISIT_WINDOWS] = at(state, offset + VISIT_WINDOWS) + 1;
-    state[offset + VISIT_SUM] = at(state, offset + VISIT_SUM) + x;
-  }
+  state[offset + VISIT_WINDOWS] = at(state, offset + ALARM) === 0 ? at(state, offset + VISIT_WINDOWS) + 1 : NOT_USUAL;
+  state[offset + VISIT_SUM] = at(state, offset + VISIT_SUM) + x;
   if (at(state, part + READY) === 0) {
     while (at(state, part + CANDIDATE + COUNT) < PRIOR_WINDOWS) learn(state, part + CANDIDATE, PRIOR);
     learn(state, part + CANDIDATE, x);

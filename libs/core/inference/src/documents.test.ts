@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { Failure } from "@tributary/kernel";
 import { isPackagePath, parseManifest } from "./manifest.ts";
 import { parseCalibration, parseConfusion, parseFaults, parseGoldenIndex, parseLabels } from "./package-documents.ts";
-import { parsePreprocessing } from "./preprocessing.ts";
+import { packagedPreprocessing, parsePreprocessing, repackedPreprocessing } from "./preprocessing.ts";
 
 const file = { sha256: "a".repeat(64), bytes: 1 };
 const manifest = {
@@ -131,9 +131,22 @@ describe("preprocessor_config.json", () => {
     expect(parsePreprocessing({ ...grey, do_convert_rgb: null })).toEqual(parsePreprocessing(grey));
   });
 
+  test("packing names Pillow, whose kernels are then all known; what names none was measured with libvips", () => {
+    const packaged = packagedPreprocessing({ ...preprocessor, resample: 0 });
+    expect(packaged).toEqual({ ...preprocessor, resample: 0, image_library: "pillow" });
+    expect(parsePreprocessing(packaged)).toMatchObject({ library: "pillow", resize: { kernel: "nearest" } });
+    expect(packagedPreprocessing(packaged)).toEqual(packaged);
+    expect(parsePreprocessing(preprocessor).library).toBe("libvips");
+    // Agents that do not know the key refuse a package that has it.
+    expect(packagedPreprocessing(repackedPreprocessing(preprocessor))).toEqual(preprocessor);
+    expect(packagedPreprocessing(repackedPreprocessing(packaged))).toEqual(packaged);
+    expect(packagedPreprocessing({ ...preprocessor, image_library: "libvips" })).toEqual(preprocessor);
+  });
+
   test.each([
     [{ do_normalize: null }, "do_normalize"],
-    [{ resample: 0 }, "nearest"],
+    [{ resample: 0 }, '"image_library": "pillow"'],
+    [{ image_library: "opencv" }, "image_library"],
     [{ resample: 7 }, "resample"],
     [{ size: { shortest_edge: 32 } }, "size.shortest_edge: unknown key"],
     [{ do_center_crop: true }, "do_center_crop: unknown key"],

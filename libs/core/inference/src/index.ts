@@ -55,8 +55,10 @@ export {
   channelsOf,
   inputShape,
   type Preprocessing,
+  packagedPreprocessing,
   parsePreprocessing,
   type ResizeKernel,
+  repackedPreprocessing,
 } from "./preprocessing.ts";
 export { shiftParts } from "./shift-parts.ts";
 export {

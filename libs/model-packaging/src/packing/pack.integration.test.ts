@@ -5,14 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { packageFiles, parsePreprocessing } from "@tributary/inference";
+import { packagedPreprocessing, packageFiles, parsePreprocessing } from "@tributary/inference";
 import { exitFlags } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { checkGoldenFrames, OnnxModelHost } from "@tributary/onnx";
 import { parsePolicy } from "@tributary/routing";
 import { type PackOptions, packModel } from "./pack.ts";
 import { type Pipeline, type PipelineFault, pipelineFaults, rightPipeline } from "./pipeline-faults.ts";
-import type { Json } from "./readings.ts";
 
 const MODELS = fileURLToPath(new URL("../../../../models/", import.meta.url));
 const EDGE = join(MODELS, "edge-resnet8");
@@ -64,7 +63,8 @@ const pack = (out: string, change: Partial<PackOptions> = {}, lines: string[] = 
   packModel(join(folder, out), { ...options, ...change }, (line) => lines.push(line));
 
 let first: Promise<string> | undefined;
-const one = () => (first ??= pack("one"));
+const printed: string[] = [];
+const one = () => (first ??= pack("one", {}, printed));
 
 test("a package loads, passes its own golden frames, has a policy, and what drift is named with", async () => {
   const digest = await one();
@@ -76,6 +76,11 @@ test("a package loads, passes its own golden frames, has a policy, and what drif
   expect(pkg.faults?.pipeline.length).toBeGreaterThanOrEqual(20);
   expect(pkg.faults?.pipeline.find(({ name }) => name === "channels-swapped")?.logits).toHaveLength(8);
   expect(pkg.faults?.camera).toHaveLength(11);
+  // What is listed is no finding about this model, and must not read as one.
+  const lines = printed.join("\n");
+  expect(lines).toMatch(/ {2}\d+ faults of preprocessing can be recognised on devices later: .*not-rescaled/);
+  expect(lines).toContain("  11 faults of cameras can be recognised on devices later: dark, ");
+  expect(lines).toContain("none of them is a fault of this model");
   const dark = pkg.faults?.camera.find(({ name }) => name === "dark")?.shifts;
   expect([dark?.luminance ?? 0, dark?.bits_per_pixel ?? 0].every((shift) => shift < -0.2)).toBe(true);
   expect(pkg.confusion?.counts.flat().reduce((sum, count) => sum + count, 0)).toBe(128);
@@ -133,7 +138,7 @@ test("a model that sees nothing is not packed, and the fault is named with what 
   );
 });
 
-const config = async () => JSON.parse(await readFile(options.preprocess, "utf8")) as Json;
+const config = async () => packagedPreprocessing(JSON.parse(await readFile(options.preprocess, "utf8")));
 
 /** A folder as a trainer with this preprocessing saves it, of a package's golden frames; off by one of 255 here and there, as another
  * decoder is. */

@@ -206,12 +206,13 @@ async function measure(
       if (!result.ok) throw new Failure(result.code, "ask-a-person", `a golden frame: ${result.message}`);
       golden.push({ jpeg, inference: result.inference });
     }
-    progress("faults made on purpose, for naming them on devices");
+    progress(
+      "recording what faults look like, so that they can be recognised on devices; none of them is a fault of this model",
+    );
     const pipeline = await pipelineLogits(model, golden, config);
-    progress(`  ${pipeline.length} of preprocessing: ${pipeline.map(({ name }) => name).join(", ")}`);
+    progress(recognisable("preprocessing", pipeline));
     const named = isOfDevices ? await cameraExamples(model, temperature, observed, observations, sketch) : null;
-    const ofCameras = new Set(named?.examples.map(({ name }) => name));
-    if (named !== null) progress(`  ${ofCameras.size} of cameras: ${[...ofCameras].join(", ")}`);
+    if (named !== null) progress(recognisable("cameras", named.examples));
     const faults: FaultCodebook = {
       formatVersion: 1,
       frames: goldenReportFrames(labels.length, golden.length),
@@ -229,6 +230,11 @@ async function measure(
   } finally {
     await model.close();
   }
+}
+
+function recognisable(where: string, faults: readonly { readonly name: string }[]): string {
+  const names = new Set(faults.map(({ name }) => name));
+  return `  ${names.size} faults of ${where} can be recognised on devices later: ${[...names].join(", ")}`;
 }
 
 async function ask(

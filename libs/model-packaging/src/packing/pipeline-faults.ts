@@ -1,39 +1,45 @@
 /** Preprocessing as devices get it wrong: each fault of the field is one pipeline that is broken on purpose, from a JPEG to the
  * tensor that the model would then be given. Decoded, resized and normalised by what devices run (`@tributary/onnx`). A fault
  * that a package cannot have (channels of a grey model, a resize that is not done) is left out or makes the right tensor. */
-import { PIXEL_BAND, type Preprocessing, parsePreprocessing } from "@tributary/inference";
+import { PIXEL_BAND, type Preprocessing, parsePreprocessing, type ResizeKernel } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import { decodePicture, Normaliser, PIXELS_MAX, resizePixels } from "@tributary/onnx";
 import sharp, { type Sharp } from "sharp";
 import { type Json, PUBLISHED } from "./readings.ts";
 
-/** Share of a picture's values that may be outside the band. Pillow's bicubic and libvips's differ by more than 2 of 255 in 0.01 % of
- * the sample frames' values, bicubic and Lanczos in 3 %. */
-const OUTSIDE_MAX = 0.01;
+/** Share of a picture's values that may be outside the band: decoders and resizes that are not Pillow's differ more in a few places. */
+export const OUTSIDE_MAX = 0.01;
 
-/** Differences of two tensors of one picture in units of its 8-bit pixels: the largest, and the share of values outside the band in
- * which two implementations agree. Infinite for another number of values. */
-export function pixelDifferences(
-  a: Float32Array,
-  b: Float32Array,
-  { scale, layout }: Preprocessing,
-): { readonly max: number; readonly outside: number } {
-  if (a.length !== b.length) return { max: Number.POSITIVE_INFINITY, outside: 1 };
-  const area = a.length / scale.length;
-  let max = 0;
-  let outside = 0;
-  for (let i = 0; i < a.length; i++) {
-    const step = scale[layout === "channels_first" ? Math.floor(i / area) : i % scale.length] as number;
-    const difference = Math.abs((a[i] as number) - (b[i] as number)) / step;
-    max = Math.max(max, difference);
-    if (difference > PIXEL_BAND + 1e-3) outside += 1;
+const BAND_SQUARE = (PIXEL_BAND + 1e-3) ** 2;
+
+export type PixelDifferences = { readonly max: number; readonly outside: number; readonly meanSquare: number };
+
+/** Differences of two tensors of one picture in units of its 8-bit pixels: the largest, the share of values outside the band in
+ * which two implementations agree, and the mean of their squares. Infinite for another number of values. */
+export function pixelDifferences(a: Float32Array, b: Float32Array, { scale, layout }: Units): PixelDifferences {
+  if (a.length !== b.length) {
+    return { max: Number.POSITIVE_INFINITY, outside: 1, meanSquare: Number.POSITIVE_INFINITY };
   }
-  return { max, outside: outside / a.length };
+  const area = a.length / scale.length;
+  const isFirst = layout === "channels_first";
+  let [max, outside, squares] = [0, 0, 0];
+  for (const [channel, step] of scale.entries()) {
+    for (let i = 0, at = isFirst ? channel * area : channel; i < area; i++, at += isFirst ? 1 : scale.length) {
+      const difference = ((a[at] as number) - (b[at] as number)) / step;
+      const square = difference * difference;
+      squares += square;
+      if (square > max) max = square;
+      if (square > BAND_SQUARE) outside += 1;
+    }
+  }
+  return { max: Math.sqrt(max), outside: outside / a.length, meanSquare: squares / a.length };
 }
 
+type Units = Pick<Preprocessing, "scale" | "layout">;
+
 /** Whether they agree as those of two implementations of the same preprocessing do. */
-export const areWithinBand = (a: Float32Array, b: Float32Array, preprocessing: Preprocessing): boolean =>
-  pixelDifferences(a, b, preprocessing).outside <= OUTSIDE_MAX;
+export const areWithinBand = (a: Float32Array, b: Float32Array, units: Units): boolean =>
+  pixelDifferences(a, b, units).outside <= OUTSIDE_MAX;
 
 export type Pipeline = (jpeg: Uint8Array) => Promise<Float32Array>;
 export type PipelineFault = { readonly name: string; readonly tensorOf: Pipeline };
@@ -98,9 +104,11 @@ function normalisationFaults(config: Json, right: Preprocessing): readonly Pipel
 
 /** What is wrong before the picture has the model's size. */
 function pictureFaults(right: Preprocessing): readonly PipelineFault[] {
+  const { library } = right;
   const kernel = right.resize?.kernel ?? "bilinear";
-  const resized = (picture: Picture, side: Side, other: typeof kernel = kernel): Promise<Picture> =>
-    resizePixels(picture, { ...side, kernel: other });
+  const resizedBy = (picture: Picture, side: Side, other: ResizeKernel): Promise<Picture> =>
+    resizePixels(picture, { width: side.width, height: side.height, kernel: other }, library);
+  const resized: Resized = (picture, side) => resizedBy(picture, side, kernel);
   const changed =
     (change: (image: Sharp) => Sharp) =>
     async (picture: Picture, side: Side): Promise<Picture> =>
@@ -108,7 +116,7 @@ function pictureFaults(right: Preprocessing): readonly PipelineFault[] {
   const faults: readonly (readonly [name: string, change: (picture: Picture, side: Side) => Promise<Picture>])[] = [
     ["nearest", async (picture, side) => nearest(picture, side)],
     ["not-antialiased", async (picture, side) => notAntialiased(picture, side)],
-    ["other-kernel", (picture, side) => resized(picture, side, kernel === "bilinear" ? "bicubic" : "bilinear")],
+    ["other-kernel", (picture, side) => resizedBy(picture, side, kernel === "bilinear" ? "bicubic" : "bilinear")],
     ["flipped-horizontally", changed((image) => image.flop())],
     ["flipped-vertically", changed((image) => image.flip())],
     ["rotated-90", changed((image) => image.rotate(90))],
@@ -116,14 +124,14 @@ function pictureFaults(right: Preprocessing): readonly PipelineFault[] {
     ["rotated-270", changed((image) => image.rotate(270))],
     // sharp flips before it rotates: together they exchange rows and columns.
     ["width-and-height-exchanged", changed((image) => image.flip().rotate(90))],
-    ["centre-cropped", (picture, side) => cropped(picture, side, CROPPED, kernel)],
-    ["cropped-to-shape", (picture, side) => cropped(picture, side, 1, kernel)],
-    ["letterboxed", (picture, side) => letterboxed(picture, side, kernel)],
+    ["centre-cropped", (picture, side) => cropped(picture, side, CROPPED, resized)],
+    ["cropped-to-shape", (picture, side) => cropped(picture, side, 1, resized)],
+    ["letterboxed", (picture, side) => letterboxed(picture, side, resized)],
   ];
   const full = faults.map(([name, change]) => ({
     name,
     tensorOf: async (jpeg: Uint8Array) => {
-      const picture = await decoded(jpeg, { resize: null });
+      const picture = await decoded(jpeg, { resize: null, library });
       const side = right.resize ?? picture;
       const isOfShape = Math.abs(picture.width / picture.height - side.width / side.height) < 1e-3;
       if (isOfShape && OF_OTHER_SHAPES.includes(name)) return rightPipeline(right)(jpeg);
@@ -134,7 +142,7 @@ function pictureFaults(right: Preprocessing): readonly PipelineFault[] {
   const turned = async (jpeg: Uint8Array) => {
     const { orientation = 1 } = await sharp(jpeg).metadata();
     if (orientation === 1) return rightPipeline(right)(jpeg);
-    const picture = await pictureOf(sharp(jpeg).autoOrient());
+    const picture = await pictureOf(sharp(jpeg, { ignoreIcc: library === "pillow" }).autoOrient());
     return tensorOf(await resized(picture, right.resize ?? picture), right);
   };
   return [...full, { name: "exif-orientation-applied", tensorOf: turned }];
@@ -210,7 +218,7 @@ const rgbOf = ([luma, blue, red]: Rgb): Rgb => [
   luma + 1.772 * (blue - 128),
 ];
 
-async function decoded(jpeg: Uint8Array, preprocessing: Pick<Preprocessing, "resize">): Promise<Picture> {
+async function decoded(jpeg: Uint8Array, preprocessing: Pick<Preprocessing, "resize" | "library">): Promise<Picture> {
   const picture = await decodePicture(Buffer.from(jpeg), preprocessing, PIXELS_MAX);
   if (!picture.ok) throw new Failure(picture.code, "ask-a-person", picture.message);
   return picture;
@@ -275,24 +283,25 @@ function tapsOf(from: number, to: number): readonly (readonly [first: number, se
   });
 }
 
-type Kernel = NonNullable<Preprocessing["resize"]>["kernel"];
+/** As the package resizes. */
+type Resized = (picture: Picture, side: Side) => Promise<Picture>;
 
 /** The centre of the model's shape, of which so much is left. */
-async function cropped(picture: Picture, side: Side, share: number, kernel: Kernel): Promise<Picture> {
+async function cropped(picture: Picture, side: Side, share: number, resized: Resized): Promise<Picture> {
   const fit = Math.min(picture.width / side.width, picture.height / side.height) * share;
   const width = Math.max(1, Math.round(fit * side.width));
   const height = Math.max(1, Math.round(fit * side.height));
   const [left, top] = [Math.floor((picture.width - width) / 2), Math.floor((picture.height - height) / 2)];
   const part = await pictureOf(imageOf(picture).extract({ left, top, width, height }));
-  return resizePixels(part, { ...side, kernel });
+  return resized(part, side);
 }
 
 /** The whole picture in its own shape, with black beside it. */
-async function letterboxed(picture: Picture, side: Side, kernel: Kernel): Promise<Picture> {
+async function letterboxed(picture: Picture, side: Side, resized: Resized): Promise<Picture> {
   const fit = Math.min(side.width / picture.width, side.height / picture.height);
   const width = Math.max(1, Math.round(fit * picture.width));
   const height = Math.max(1, Math.round(fit * picture.height));
-  const part = await resizePixels(picture, { width, height, kernel });
+  const part = await resized(picture, { width, height });
   const [left, top] = [Math.floor((side.width - width) / 2), Math.floor((side.height - height) / 2)];
   const [right, bottom] = [side.width - width - left, side.height - height - top];
   return pictureOf(imageOf(part).extend({ left, top, right, bottom, background: "black" }));

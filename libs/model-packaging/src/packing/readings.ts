@@ -13,6 +13,8 @@ export type Reading = {
   readonly config: Json;
 };
 
+const MEAN_STEPS = [-0.1, 0.1, -0.2, 0.2, -0.3, 0.3];
+const STD_STEPS = [0.5, 0.7, 1.4, 2];
 /** Sides that published classifiers take. */
 const SIDES = [32, 64, 96, 128, 224, 256, 299, 384];
 /** Published means and deviations of pixels from 0 to 1, in RGB, by whose they are. */
@@ -26,14 +28,17 @@ const MNIST = { image_mean: 0.1307, image_std: 0.3081 };
 const CAFFE = { image_mean: [103.939, 116.779, 123.68], image_std: 1 };
 const RESCALED = { do_rescale: true, rescale_factor: 1 / 255 };
 
-/** `fits`: whether the model's input takes what a preprocessing makes; the others need no try. */
+/** `fits`: whether the model's input takes what a preprocessing makes; the others need no try. `isFitted`: also means and deviations that
+ * nobody published, in steps: the best is near the right one. */
 export function otherReadings(
   config: Json,
   fits: (preprocessing: Preprocessing) => boolean = () => true,
+  isFitted = false,
 ): readonly Reading[] {
   const seen = new Set([tensorsOf(parsePreprocessing(config))]);
   const readings: Reading[] = [];
-  for (const [change, whose] of [...keysOf(config), ...picturesOf(config), ...conventionsOf(config)]) {
+  const steps = isFitted ? stepsOf(config) : [];
+  for (const [change, whose] of [...keysOf(config), ...picturesOf(config), ...conventionsOf(config), ...steps]) {
     const other = { ...config, ...change };
     const preprocessing = parsed(other);
     if (preprocessing === null || seen.has(tensorsOf(preprocessing)) || !fits(preprocessing)) continue;
@@ -86,11 +91,13 @@ function picturesOf(config: Json): readonly Change[] {
   const { height, width } = (config.size ?? {}) as { readonly height?: unknown; readonly width?: unknown };
   const isResized = config.do_resize !== false;
   const isSized = typeof height === "number" && typeof width === "number";
+  // Libvips has no others.
+  const kernels = config.image_library === "pillow" ? [1, 2, 3, 0, 4, 5] : [1, 2, 3];
   const sizes = SIDES.map((side): Change => [{ do_resize: true, size: { height: side, width: side } }]);
   return [
     [{ data_format: config.data_format === "channels_last" ? "channels_first" : "channels_last" }],
     [{ do_resize: !isResized }],
-    ...(isResized ? [1, 2, 3].map((resample): Change => [{ resample }]) : []),
+    ...(isResized ? kernels.map((resample): Change => [{ resample }]) : []),
     ...(isSized ? ([[{ size: { height: width, width: height } }]] satisfies Change[]) : []),
     ...sizes,
   ];
@@ -117,6 +124,21 @@ function conventionsOf(config: Json): readonly Change[] {
   ];
 }
 
+/** Mean and deviation moved alone, by shares of the range that pixels have. */
+function stepsOf(config: Json): readonly Change[] {
+  const { image_mean: mean, image_std: std } = config;
+  if (config.do_normalize === false || mean === undefined || std === undefined) return [];
+  const factor = config.do_rescale === false ? 1 : ((config.rescale_factor as number | undefined) ?? 1 / 255);
+  const plus = (value: unknown, by: number) => mapped(value, (one) => one + by * 255 * factor);
+  const exactly = "to be found exactly by --golden";
+  return [
+    ...MEAN_STEPS.map(
+      (by): Change => [{ image_mean: plus(mean, by) }, `${Math.abs(by)} ${by < 0 ? "lower" : "higher"}, ${exactly}`],
+    ),
+    ...STD_STEPS.map((by): Change => [{ image_std: times(std, by) }, `${by} times as large, ${exactly}`]),
+  ];
+}
+
 /** Equal where two files make the same tensors, however their numbers were rounded. */
 const tensorsOf = (preprocessing: Preprocessing): string =>
   JSON.stringify(preprocessing, (_key, value: unknown) =>
@@ -132,14 +154,17 @@ function parsed(config: Json): Preprocessing | null {
   }
 }
 
-function times(value: unknown, factor: number): unknown {
-  const one = (number: unknown) => Number(((number as number) * factor).toPrecision(6));
+const times = (value: unknown, factor: number): unknown => mapped(value, (one) => one * factor);
+
+function mapped(value: unknown, change: (one: number) => number): unknown {
+  const one = (number: unknown) => Number(change(number as number).toPrecision(6));
   return Array.isArray(value) ? value.map(one) : one(value);
 }
 
 const reversedOf = (value: unknown): unknown => (Array.isArray(value) ? [...value].reverse() : value);
 
-const written = (change: Json): string =>
+/** As it stands in the file. */
+export const written = (change: Json): string =>
   Object.entries(change)
     .map(([key, value]) => `"${key}": ${JSON.stringify(value, rounded)}`)
     .join(", ");

@@ -1,6 +1,12 @@
 /** What a package is made from: the model's file, its labels, its preprocessing, its lineage. */
 import { readFile } from "node:fs/promises";
-import { type Preprocessing, packageFiles, parseLabels, parsePreprocessing } from "@tributary/inference";
+import {
+  type Preprocessing,
+  packagedPreprocessing,
+  packageFiles,
+  parseLabels,
+  parsePreprocessing,
+} from "@tributary/inference";
 import { Failure, reasonOf } from "@tributary/kernel";
 import { type ModelFacts, modelFacts } from "@tributary/onnx";
 import { encodeJson } from "./documents.ts";
@@ -12,7 +18,7 @@ export type Sources = {
   readonly facts: ModelFacts;
   readonly labels: readonly string[];
   readonly preprocessing: Preprocessing;
-  /** The file that describes it. */
+  /** The file that describes it, as it goes into the package. */
   readonly config: Json;
   readonly lineage: Readonly<Record<string, string>>;
 };
@@ -30,16 +36,20 @@ export async function readSources(paths: SourcePaths): Promise<Sources> {
     read("--labels", paths.labels),
     read("--preprocess", paths.preprocess),
   ]);
-  const config = parseJson("--preprocess", paths.preprocess, preprocess);
+  const config = packagedPreprocessing(parseJson("--preprocess", paths.preprocess, preprocess));
   const facts = modelFacts(model);
   if (facts === null) throw invalid(`--model ${paths.model}: this is no ONNX model that can be read`);
   const { bytes, labels } = labelsOf(paths.labels, labelsFile);
   return {
-    files: { [packageFiles.model]: model, [packageFiles.labels]: bytes, [packageFiles.preprocessor]: preprocess },
+    files: {
+      [packageFiles.model]: model,
+      [packageFiles.labels]: bytes,
+      [packageFiles.preprocessor]: encodeJson(config),
+    },
     facts,
     labels,
     preprocessing: parsePreprocessing(config),
-    config: config as Json,
+    config,
     lineage: paths.lineage === undefined ? {} : lineageOf(paths.lineage, await read("--lineage", paths.lineage)),
   };
 }

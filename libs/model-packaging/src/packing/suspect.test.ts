@@ -26,10 +26,15 @@ const FRAMES = Array.from(
     slice: "base",
   }),
 );
+const inferenceOf = (answer: number | Inference) => (typeof answer === "number" ? answering(answer) : answer);
 const answering = (label: number) => ({ logits: Float32Array.of(1 - label, label) }) as Inference;
 
 /** Runs a model that is right but for each tenth frame when its tensors are the true ones, and answers "defect" otherwise. */
-async function suspicionOf(described: Json, truth: Json | null, answer: (frame: ValidationFrame) => number = () => 0) {
+async function suspicionOf(
+  described: Json,
+  truth: Json | null,
+  answer: (frame: ValidationFrame) => number | Inference = () => 0,
+) {
   const lines: string[] = [];
   const isTrue = (config: Json) =>
     truth !== null && JSON.stringify(parsePreprocessing(config)) === JSON.stringify(parsePreprocessing(truth));
@@ -37,7 +42,9 @@ async function suspicionOf(described: Json, truth: Json | null, answer: (frame: 
     const read = config ?? described;
     if (read.do_resize === false) throw new Failure("image-size-wrong", "ask-a-person", "0.jpg: 160 x 160");
     return some.map((frame) =>
-      isTrue(read) ? answering(frame.file.endsWith("7.jpg") ? 1 - frame.label : frame.label) : answering(answer(frame)),
+      isTrue(read)
+        ? answering(frame.file.endsWith("7.jpg") ? 1 - frame.label : frame.label)
+        : inferenceOf(answer(frame)),
     );
   };
   const preprocessing = parsePreprocessing(described);
@@ -89,10 +96,36 @@ describe("what is printed before packing", () => {
     expect((await suspicionOf(TRUTH, TRUTH)).text).not.toMatch(/warning|note/);
   });
 
-  test("right less often than the most frequent class alone, and yet it sees: packed, with a note", async () => {
+  test("right less often than the most frequent class alone, as it was trained on other frequencies: packed, with a note", async () => {
+    // Of each class four fifths are hard, and then "defect" is a little likelier.
+    const { code, text } = await suspicionOf(TRUTH, null, ({ file, label }) => {
+      if (Number.parseInt(file, 10) % 5 > 3) return label;
+      return { logits: Float32Array.of(0.3, 0) } as Inference;
+    });
+    expect(code).toBeUndefined();
+    expect(text).toContain("was trained on other class frequencies");
+    expect(text).toMatch(/shift its logits by the log of the classes' shares: right on \d+ instead of \d+/);
+  });
+
+  test("right less often than the most frequent class alone, for a reason that frequencies do not explain: none is named", async () => {
     const few = ({ file, label }: ValidationFrame) => (Number.parseInt(file, 10) % 5 > 1 ? 0 : label);
     const { code, text } = await suspicionOf({ ...TRUTH, do_rescale: false }, null, few);
     expect(code).toBeUndefined();
     expect(text).toContain("note: the model is right on");
+    expect(text).toContain("why is not known");
+    expect(text).not.toMatch(/frequencies than|shift its logits/);
+  });
+
+  test("a mean of .7 instead of .5 is found, which no convention has: its cure is near it", async () => {
+    const described = { ...TRUTH, do_normalize: true, image_mean: [0.7, 0.7, 0.7], image_std: [0.3, 0.3, 0.3] };
+    const truth = { ...described, image_mean: [0.5, 0.5, 0.5] };
+    // Pictures that are too dark look defect.
+    const dark = ({ file, label }: ValidationFrame) => (Number.parseInt(file, 10) % 10 < 6 ? 0 : label);
+    const { code, text } = await suspicionOf(described, truth, dark);
+    expect(code).toBeUndefined();
+    expect(text).toMatch(
+      /warning: .*\n.*write "image_mean": \[0\.5,0\.5,0\.5\] \(0\.2 lower, to be found exactly by --golden\)/,
+    );
+    expect(text).not.toContain("frequencies");
   });
 });

@@ -23,7 +23,7 @@ export async function suspect(
   progress: (line: string) => void,
 ): Promise<readonly Inference[]> {
   const described = await run(null, frames).catch(unfit);
-  const readings = readingsThatFit(sources, paths);
+  const readings = readingsThatFit(sources, paths, true);
   const task = { truth: frames.map(({ label }) => label), names: sources.labels, readings };
   let tries = 0;
   const diagnosis = await diagnose(answersOf(described, frames), task, async (other, places) => {
@@ -43,15 +43,42 @@ export async function suspect(
   if (diagnosis.named !== null) {
     progress(`warning: the model is ${foundOf(diagnosis)}.\n  ${adviceOf(diagnosis, paths)}`);
   } else if (diagnosis.own.right < diagnosis.majority.share * diagnosis.own.frames) {
-    const cause = "it distinguishes the classes, but was trained on other class frequencies than these frames have";
-    progress(`note: the model is ${foundOf(diagnosis)}: ${cause}; shift its logits by the log of the classes' shares`);
+    progress(
+      `note: the model is ${foundOf(diagnosis)}. It distinguishes the classes, but ${causeOf(diagnosis, described, frames)}`,
+    );
   }
   return described;
 }
 
-/** Other preprocessing files whose tensors the model takes. */
-export const readingsThatFit = (sources: Sources, wanted: WantedTensors): readonly Reading[] =>
-  otherReadings(sources.config, (other) => doesFit(sources, other, wanted));
+/** Other preprocessing files whose tensors the model takes. `isFitted`: also those that move mean or deviation by steps. */
+export const readingsThatFit = (sources: Sources, wanted: WantedTensors, isFitted = false): readonly Reading[] =>
+  otherReadings(sources.config, (other) => doesFit(sources, other, wanted), isFitted);
+
+/** Why the most frequent class alone would be right more often: no cause is named that explains less than a correction would gain. */
+function causeOf(
+  { own, tries }: Diagnosis,
+  described: readonly Inference[],
+  frames: readonly ValidationFrame[],
+): string {
+  const shifted = shiftedAnswers(described, frames).filter((label, i) => label === frames[i]?.label).length;
+  const gain = (shifted - own.right) / frames.length;
+  const [best] = [...tries].sort((a, b) => b.gain - a.gain);
+  if (gain > Math.max(0, best?.gain ?? 0)) {
+    return `was trained on other class frequencies than these frames have; shift its logits by the log of the classes' shares: right on ${shifted} instead of ${own.right}`;
+  }
+  const tried = best === undefined ? "" : `; the best of them, not clearly better: ${best.what}: ${changeOf(best)}`;
+  return `why is not known: neither other class frequencies nor a single correction of the description explain it${tried}. --golden shows whether the description is right`;
+}
+
+/** With the logits shifted by the log of the classes' shares. */
+function shiftedAnswers(described: readonly Inference[], frames: readonly ValidationFrame[]): readonly number[] {
+  const counts = new Map<number, number>();
+  for (const { label } of frames) counts.set(label, (counts.get(label) ?? 0) + 1);
+  // A class without a frame is never answered.
+  return described.map(({ logits }) =>
+    bestOf({ logits: logits.map((value, label) => value + Math.log(counts.get(label) ?? 0)) }),
+  );
+}
 
 /** "right on 137 of 394 ..., balanced accuracy ...", each beside what needs no look at the picture. */
 function foundOf({ own, majority, guessing }: Diagnosis): string {
@@ -111,7 +138,7 @@ function failed(error: unknown): Failure {
 const answersOf = (answered: readonly Inference[] | Failure, frames: readonly ValidationFrame[]): Answers =>
   answered instanceof Failure ? frames.map(() => null) : answered.map(bestOf);
 
-function bestOf({ logits }: Inference): number {
+function bestOf({ logits }: Pick<Inference, "logits">): number {
   let best = 0;
   for (let i = 1; i < logits.length; i++) if ((logits[i] as number) > (logits[best] as number)) best = i;
   return best;

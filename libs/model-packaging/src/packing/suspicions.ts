@@ -44,6 +44,8 @@ export type Try = {
   /** On the same frames, as described and as tried. */
   readonly own: Figures;
   readonly other: Figures;
+  /** Share of frames by which more are right, with the classes as frequent as in the whole. */
+  readonly gain: number;
   /** One-sided, of all tries together. */
   readonly pValue: number;
   readonly isClearlyBetter: boolean;
@@ -99,13 +101,14 @@ export async function diagnose(own: Answers, task: Task, predict: Predict): Prom
       Figures,
     ];
     const pValue = pValues[i] as number;
+    const gain = weightedGain(answers, own, truth, frames, counts) / truth.length;
     const isClearlyBetter =
       pValue < LEVEL &&
       after.balancedAccuracy - before.balancedAccuracy >= GAIN_MIN &&
-      (isBlind || weightedGain(answers, own, truth, frames, counts) > 0) &&
+      (isBlind || gain > 0) &&
       !isGuessing(at(answers, frames), at(truth, frames));
     const { what, changes } = reading;
-    return { ...candidate, tried: { what, kind, changes, own: before, other: after, pValue, isClearlyBetter } };
+    return { ...candidate, tried: { what, kind, changes, own: before, other: after, gain, pValue, isClearlyBetter } };
   });
   judged.sort((a, b) => b.tried.other.balancedAccuracy - a.tried.other.balancedAccuracy);
   const clear = judged.filter(({ tried }) => tried.isClearlyBetter);
@@ -254,7 +257,7 @@ function isDistinguished(best: Candidate, other: Candidate, truth: readonly numb
   return betterness(best.answers, other.answers, truth, both) <= 0.05;
 }
 
-/** By how much the accuracy grows when classes are as frequent as in the whole. */
+/** How many more frames are right, with the classes as frequent as in the whole. */
 function weightedGain(
   one: Answers,
   other: Answers,

@@ -16,7 +16,7 @@ export async function examineSet(
   const frames = await validationFrames(dir, classes);
   const undecodable: string[] = [];
   for (const [i, { file, path }] of frames.entries()) {
-    const picture = await decodePicture(await readFile(path), { resize: null }, PIXELS_MAX);
+    const picture = await decodePicture(await readFile(path), { resize: null, library: "pillow" }, PIXELS_MAX);
     if (!picture.ok) undecodable.push(`${file} (${picture.message})`);
     if ((i + 1) % PROGRESS_EVERY === 0) progress(`${i + 1} of ${frames.length} frames decoded`);
   }

@@ -17,10 +17,14 @@ const PROGRESS_EVERY = 500;
 export async function hashPictures(dir: string, progress: (line: string) => void = () => {}): Promise<HashedPictures> {
   const hashes: Record<string, string> = {};
   const undecodable: Record<string, string> = {};
-  const resize = { width: HASH_WIDTH, height: HASH_HEIGHT, kernel: "bilinear" } as const;
+  // Hashes of earlier versions are compared with: they were made so.
+  const how = {
+    resize: { width: HASH_WIDTH, height: HASH_HEIGHT, kernel: "bilinear" },
+    library: "libvips",
+  } as const;
   const files = (await readdir(dir)).sort();
   for (const [i, file] of files.entries()) {
-    const picture = await decodePicture(await readFile(join(dir, file)), { resize }, PIXELS_MAX);
+    const picture = await decodePicture(await readFile(join(dir, file)), how, PIXELS_MAX);
     if (picture.ok) hashes[file] = differenceHashOf(picture.pixels);
     else undecodable[file] = picture.message;
     if ((i + 1) % PROGRESS_EVERY === 0) progress(`${i + 1} of ${files.length} pictures decoded`);

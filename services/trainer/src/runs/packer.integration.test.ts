@@ -123,6 +123,9 @@ test("a candidate has its lineage and its parent's limits, and what it learned j
   const policy = blobs.get(manifest.files[packageFiles.policy]?.sha256 ?? "") as Buffer;
   expect(JSON.parse(policy.toString())).toMatchObject(decided);
   for (const { sha256: file } of Object.values(manifest.files)) expect(blobs.has(file)).toBe(true);
+  // Trained on what the devices of its parent see, it is measured with the same library.
+  const parent = parseManifest(JSON.parse((blobs.get(run.parentDigest) as Buffer).toString()));
+  expect(manifest.files[packageFiles.preprocessor]).toEqual(parent.files[packageFiles.preprocessor]);
   const before = validation;
   expect(await extendValidation(registry, run, new AbortController().signal)).toBe(100);
   const after = validation;

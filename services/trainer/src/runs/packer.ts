@@ -9,7 +9,7 @@ import { copyFile, link, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "n
 import { join } from "node:path";
 import type { RegisteredVersion } from "@tributary/api";
 import type { TrainingRun } from "@tributary/contracts";
-import { type ModelManifest, packageFiles } from "@tributary/inference";
+import { type ModelManifest, packageFiles, repackedPreprocessing } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";
 import {
   BASE_SLICE,
@@ -142,6 +142,10 @@ export class PackagePacker implements Packer {
     );
     const files = wanted.map((file) => [join(dir, file), manifest.files[file]?.sha256 ?? ""] as const);
     await downloadAll(blobs, files, signal);
+    // It was trained on what its parent's devices see.
+    const preprocessor = join(dir, packageFiles.preprocessor);
+    const described: unknown = JSON.parse(await readFile(preprocessor, "utf8"));
+    await writeFile(preprocessor, JSON.stringify(repackedPreprocessing(described)));
     const labels = JSON.parse(await readFile(join(dir, packageFiles.labels), "utf8")) as readonly string[];
     return { manifest, labels, policy: await policySettings(dir) };
   }
