@@ -31,6 +31,7 @@ class World {
   readonly updater: Updater<Candidate>;
   disk: DurableState;
   writesFail = false;
+  uptimeMs = 0;
   onWrite: (durable: DurableState) => void = () => undefined;
   kept = 0;
 
@@ -70,6 +71,8 @@ class World {
       deviceId: "cam",
       slot: "perception",
       onlyParked: false,
+      parkedMsMax: 30_000,
+      uptimeMs: () => this.uptimeMs,
       trial: this.trial,
       clock,
       random,

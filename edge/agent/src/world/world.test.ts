@@ -29,8 +29,10 @@ function device(committed = packageOf("a")) {
   const failing: string[] = [];
   const unusable: (string | null)[] = [];
   let context: ContextState = known({ place: "sea" });
+  let isWithheld = false;
   const world = new World(committed, {
     context: () => context,
+    isWithheld: () => isWithheld,
     onTruth: () => undefined,
     onFailing: ({ code }) => void failing.push(code),
     onUnusable: (one) => void unusable.push(one?.code ?? null),
@@ -38,7 +40,10 @@ function device(committed = packageOf("a")) {
   const at = (next: ContextState) => {
     context = next;
   };
-  return { world, failing, unusable, at };
+  const withhold = (withheld: boolean) => {
+    isWithheld = withheld;
+  };
+  return { world, failing, unusable, at, withhold };
 }
 
 describe("a world model", () => {
