@@ -342,6 +342,48 @@ describe("updater", () => {
     expect(world.updater.now).toMatchObject({ phase: "COMMITTED" });
   });
 
+  test("a report that the device is parked holds for a while, and not once the time since boot went back", async () => {
+    for (const laterMs of [30_001, -1]) {
+      const world = new World(1);
+      world.updater.start();
+      await turns();
+      world.uptimeMs = 1_000_000;
+      world.updater.report({ parked: true });
+      world.uptimeMs += 30_000;
+      expect(world.updater.conditions.parked).toBe(true);
+      world.uptimeMs = 1_000_000 + laterMs;
+      world.want(1, "a", { condition: "PARKED" });
+      for (let i = 0; i < 20; i++) {
+        await turns();
+        world.waiting[0]?.end(false);
+        await world.frame();
+      }
+      expect(world.updater.now).toMatchObject({ phase: "WAITING", code: "condition-parked" });
+      expect([world.updater.conditions.parked, world.slots.active.pkg.digest]).toEqual([false, FACTORY.digest]);
+      world.updater.report({ parked: true });
+      await world.settle();
+      expect(world.updater.now).toMatchObject({ phase: "COMMITTED" });
+    }
+  });
+
+  test("it ends while a switch is written, too", async () => {
+    const world = new World(1);
+    world.updater.start();
+    await turns();
+    world.want(1, "a", { condition: "PARKED" });
+    world.updater.report({ parked: true });
+    world.onWrite = ({ trial }) => {
+      if (trial !== null) world.uptimeMs += 60_000;
+    };
+    for (let i = 0; i < 20; i++) {
+      await turns();
+      world.waiting[0]?.end(false);
+      await world.frame();
+    }
+    expect(world.updater.now).toMatchObject({ phase: "WAITING", code: "condition-parked" });
+    expect(world.slots.active.pkg.digest).toBe(FACTORY.digest);
+  });
+
   test("a package that is no longer desired is deleted before the next is fetched", async () => {
     const world = new World(1);
     world.updater.start();

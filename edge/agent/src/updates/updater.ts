@@ -160,6 +160,7 @@ export class Updater<C> {
   }
 
   report(met: Partial<Conditions>): void {
+    this.#expire();
     if (met.parked !== undefined) this.#parkedAtMs = met.parked ? this.#ports.uptimeMs() : null;
     this.#send({ kind: "conditions", met: { ...this.#state.conditions, ...met } });
   }
@@ -305,6 +306,11 @@ export class Updater<C> {
   }
 
   async #switch(): Promise<Done> {
+    // An agent that stops hears of no condition any more.
+    if (this.#isStopped) {
+      await this.#drop();
+      return { ok: false, code: "stopping", reason: "the agent stops", retry: "many" };
+    }
     // The write took a while: a device that drives by now switches nothing. (machine.ts U7)
     this.#expire();
     const what = unmet(this.#state);

@@ -235,8 +235,12 @@ async function happens(one: Vehicle, random: Random): Promise<void> {
     await one.stop();
     one.restart([]);
   } else {
-    const failure = random() < 0.06 ? new Failure("registry-unreachable", "retry", "no") : undefined;
-    pick(one.waiting)?.end(failure);
+    for (let i = pick([1, 4]); i > 0; i--) {
+      const failure = random() < 0.06 ? new Failure("registry-unreachable", "retry", "no") : undefined;
+      pick(one.waiting)?.end(failure);
+      await turns(1);
+      one.look();
+    }
   }
   await turns(2);
   one.look();
@@ -260,7 +264,7 @@ describe("while the vehicle drives", () => {
     const { violating, ...seen } = await drives(10_000, true);
     expect(violating).toEqual([]);
     // The seeds reach what they are about.
-    expect([seen.changes > 3_000, seen.withheld > 1_000, seen.onTrialDriving > 3_000]).toEqual([true, true, true]);
+    expect(Object.entries(seen).filter(([, times]) => times < 1_000)).toEqual([]);
   }, 300_000);
 
   test("the same seeds find an agent that switches while it drives", async () => {

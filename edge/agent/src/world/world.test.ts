@@ -97,6 +97,34 @@ describe("a world model", () => {
     expect([world.active.digest, world.truths]).toEqual(["a".repeat(64), 0]);
   });
 
+  test("right for 800 truths and wrong from then on, it has lost its weight before one more comes", () => {
+    const { world } = device();
+    const ship = new Float32Array([-2, 2]);
+    for (let i = 0; i < 40_000; i++) {
+      const { remember } = world.inContext(ship, 1, labels);
+      if (i % 50 !== 0) continue;
+      remember(`${i}`);
+      world.truth(`${i}`, "ship");
+    }
+    expect([world.truths, world.weight > 0.8]).toEqual([800, true]);
+    // A car that perception sees well, and more so than the table contradicts it.
+    const car = new Float32Array([3, -3]);
+    const { logits: first } = world.inContext(car, 1, labels);
+    expect(first[0]).toBeGreaterThan(first[1] as number);
+    for (let i = 0; i < 49; i++) world.inContext(car, 1, labels);
+    expect(world.weight).toBeLessThan(0.05);
+  });
+
+  test("while what answered before the agent's start is lost, perception answers alone, which is shown", () => {
+    const { world, unusable, withhold } = device();
+    withhold(true);
+    expect(world.inContext(logits, 1, labels)).toMatchObject({ logits, worldDigest: null });
+    expect(world.unusable?.code).toBe("world-interrupted");
+    withhold(false);
+    expect(world.inContext(logits, 1, labels).worldDigest).toBe("a".repeat(64));
+    expect(unusable).toEqual(["world-interrupted", null]);
+  });
+
   test("a truth of a frame that another table answered does not count", () => {
     const { world } = device();
     world.inContext(logits, 1, labels).remember("before");
