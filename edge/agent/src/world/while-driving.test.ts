@@ -3,7 +3,7 @@ import { describe, expect, test } from "@jest/globals";
 import { DeviceDesired } from "@tributary/contracts";
 import { type Clock, Failure, type Random, seededRandom } from "@tributary/kernel";
 import type { WorldPackage } from "@tributary/model-store";
-import { type DurableState, emptyDurableState, updateLimits } from "@tributary/updates";
+import { bootOrder, type DurableState, emptyDurableState, updateLimits } from "@tributary/updates";
 import { Updater } from "../updates/updater.ts";
 import { World } from "./world.ts";
 
@@ -72,7 +72,7 @@ class Vehicle {
         signal?.addEventListener("abort", () => entry.end(signal.reason), { once: true });
         if (signal?.aborted) entry.end(signal.reason);
       });
-    const committed = [disk.good, disk.previous].find((ref) => ref !== null && !broken.includes(ref.digest)) ?? FACTORY;
+    const committed = bootOrder(disk).find((ref) => ref === null || !broken.includes(ref.digest)) ?? FACTORY;
     const clock: Clock = { now: () => 0, monotonicMs: () => 0, sleep: (_, signal) => later(signal) };
     const isOld = () => waiting !== this.waiting;
     this.world = new World(packageOf(committed.digest), {

@@ -3,6 +3,7 @@ import { type Random, seededRandom } from "@tributary/kernel";
 import {
   type Action,
   activePackage,
+  bootOrder,
   bootUpdates,
   type Done,
   type DurableState,
@@ -60,7 +61,7 @@ class Device {
     this.#random = random;
     this.disk = disk;
     this.fetched = new Set(fetched);
-    this.running = [disk.good, disk.previous].find((ref) => ref && !broken.includes(ref.digest)) ?? factory;
+    this.running = bootOrder(disk).find((ref) => ref === null || !broken.includes(ref.digest)) ?? factory;
     const first = bootUpdates({ durable: disk, factory, running: this.running.digest, onlyParked });
     this.state = first.state;
     this.#take(first);
@@ -524,6 +525,16 @@ describe("machine.ts U8: in a slot that changes only while the device is parked"
     expect(kinds(one)).toEqual(["restore", "fetch", "prove", "switch"]);
     one.settle();
     expect(one.running.digest).toBe(A.digest);
+  });
+
+  test("the factory's, committed again, answers after a restart, not the one before it", () => {
+    const before = start();
+    before.want(7, wantedOf(A));
+    before.settle();
+    before.want(8, wantedOf(factory));
+    before.settle();
+    expect(before.disk).toMatchObject({ good: null, previous: A });
+    expect(start(before.disk, before.fetched).running).toEqual(factory);
   });
 
   test("a committed one answers at once after a restart", () => {
