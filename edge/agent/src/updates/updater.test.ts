@@ -342,7 +342,7 @@ describe("updater", () => {
     expect(world.updater.now).toMatchObject({ phase: "COMMITTED" });
   });
 
-  test("a report that the device is parked holds for a while, and not once the time since boot went back", async () => {
+  test("a report that the device is parked holds for a while, and not once the time since boot is an earlier one", async () => {
     for (const laterMs of [30_001, -1]) {
       const world = new World(1);
       world.updater.start();

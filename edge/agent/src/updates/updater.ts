@@ -195,7 +195,9 @@ export class Updater<C> {
     const ageMs = this.#ports.uptimeMs() - this.#parkedAtMs;
     if (ageMs >= 0 && ageMs <= this.#ports.parkedMsMax) return;
     this.#parkedAtMs = null;
-    this.#take(step(this.#state, { kind: "conditions", met: { ...this.#state.conditions, parked: false } }, this.#ports.random));
+    this.#take(
+      step(this.#state, { kind: "conditions", met: { ...this.#state.conditions, parked: false } }, this.#ports.random),
+    );
   }
 
   #send(input: Input): void {

@@ -1,4 +1,4 @@
-/** Slot `world` over seeds: whatever is wanted, said and lost, the table that answers stays the same for a whole drive. */
+/** Slot `world` over seeds: whatever is wanted, reported and lost, the table that answers stays the same for a whole drive. */
 import { describe, expect, test } from "@jest/globals";
 import { DeviceDesired } from "@tributary/contracts";
 import { type Clock, Failure, type Random, seededRandom } from "@tributary/kernel";
@@ -40,7 +40,7 @@ class Vehicle {
   waiting: { readonly end: (error?: Failure) => void }[] = [];
   updater!: Updater<WorldPackage>;
   world!: World;
-  /** When it was last said that the vehicle is parked, since the agent's start. */
+  /** When the vehicle was last reported as parked, since the agent's start. */
   #parkedAt: number | null = null;
   /** The table of this drive. */
   #ofDrive: string | null = null;
@@ -140,7 +140,7 @@ class Vehicle {
     return this.#parkedAt !== null && this.uptimeMs - this.#parkedAt <= PARKED_MS;
   }
 
-  say(parked: boolean): void {
+  report(parked: boolean): void {
     this.look();
     this.#parkedAt = parked ? this.uptimeMs : null;
     this.updater.report({ parked });
@@ -224,7 +224,7 @@ async function happens(one: Vehicle, random: Random): Promise<void> {
     const condition = pick(["ANY", "ANY", "IDLE", "PARKED"] as const);
     const more = { condition, probationFrames: pick([0, 1, 3, 50]), windows: random() < 0.1 ? [shut] : [] };
     one.want(one.generation, pick(["a", "b", "c", "f", "a", "b", null]), more);
-  } else if (roll < 0.3) one.say(random() < 0.7);
+  } else if (roll < 0.3) one.report(random() < 0.7);
   else if (roll < 0.36) one.updater.report({ idle: random() < 0.5, time: pick([null, 0, 4e12, 1e12 * random()]) });
   else if (roll < 0.46) one.pass(pick([10, 5_000, 20_000, 90_000]));
   else if (roll < 0.54) for (let i = pick([1, 3, 12]); i > 0; i--) one.answered(pick(["ship", "ship", "car"]));

@@ -145,16 +145,17 @@ function gainOf(
   return { value, lower: value - half, upper: value + half };
 }
 
-export const sharesOf = ({ logits }: Photo, temperature: number): Float64Array => normalised(softmax(logits, temperature));
+export const sharesOf = ({ logits }: Photo, temperature: number): Float64Array =>
+  normalised(softmax(logits, temperature));
 
-export function softmax(logits: Float32Array, temperature: number): Float64Array {
+function softmax(logits: Float32Array, temperature: number): Float64Array {
   const largest = Math.max(...logits);
   const raw = Float64Array.from(logits, (logit) => Math.exp((logit - largest) / temperature));
   const total = raw.reduce((sum, value) => sum + value, 0);
   return raw.map((value) => value / total);
 }
 
-export const best = (shares: Float64Array): number => shares.indexOf(Math.max(...shares));
+export const best = (shares: Float32Array | Float64Array): number => shares.indexOf(Math.max(...shares));
 
 const lossOver = (one: Float64Array, other: Float64Array, truth: number): number =>
   Math.log(other[truth] as number) - Math.log(one[truth] as number);

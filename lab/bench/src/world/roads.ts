@@ -1,4 +1,4 @@
-/** Roads on which a table stops being right, as people who drive there would tell it: not one of them knows how a table is weighed. */
+/** Roads on which a table stops being right, as people who drive there would describe it; none of them knows how a table is weighed. */
 import type { Random } from "@tributary/kernel";
 import { drawn } from "./drawn.ts";
 import { type Mixes, type Photo, PLACES } from "./stream.ts";
@@ -19,6 +19,9 @@ export type Road = {
   readonly claimed: (frame: number, place: number) => number;
   /** Only photos that perception is unsure of. */
   readonly isDim: boolean;
+  readonly isControl: boolean;
+  /** Alternatives are compared on it. */
+  readonly isHard: boolean;
 };
 
 type Change = Partial<Omit<Road, "name">>;
@@ -34,11 +37,12 @@ export function roadsOf(city: Mixes, other: Mixes): readonly Road[] {
   };
   const exchanged = (place: number, hour: number) => city(place, hour).map((_, i, mix) => mix.at(i - 1) as number);
   const road = (name: string, change: Change): Road => ({
-    ...{ name, taught: "right", mixAt: (_, place, hour) => city(place, hour), claimed: (_, place) => place, isDim: false },
+    ...{ name, taught: "right", mixAt: (_, place, hour) => city(place, hour), claimed: (_, place) => place },
+    ...{ isDim: false, isControl: false, isHard: false },
     ...change,
   });
   return [
-    road("as the table says (control)", {}),
+    road("as the table says (control)", { isControl: true }),
     road("road works: other traffic everywhere at once", { mixAt: then(other) }),
     road("the map is off by one cell from then on", {
       claimed: (frame, place) => (isOver(frame) ? (place + 1) % PLACES : place),
@@ -52,11 +56,11 @@ export function roadsOf(city: Mixes, other: Mixes): readonly Road[] {
     road("in and out of it, 20 frames each", { mixAt: everyOther(20) }),
     road("market day: all classes are as frequent", { mixAt: then((place, hour) => city(place, hour).map(() => 0.1)) }),
     road("a class that was hardly seen is 30 % of all", { mixAt: then(newcomer(city)) }),
-    road("each class is where the one before it was", { mixAt: then(exchanged) }),
-    road("trained with swapped labels", { taught: "swapped" }),
+    road("each class is where the one before it was", { mixAt: then(exchanged), isHard: true }),
+    road("trained with swapped labels", { taught: "swapped", isHard: true }),
     road("poisoned: the counts of the next class", { taught: "poisoned" }),
     road("dusk: road works, and perception is unsure", { mixAt: then(other), isDim: true }),
-    road("dusk: each class is where the one before it was", { mixAt: then(exchanged), isDim: true }),
+    road("dusk: each class is where the one before it was", { mixAt: then(exchanged), isDim: true, isHard: true }),
     road("dusk: trained with swapped labels", { taught: "swapped", isDim: true }),
   ];
 }

@@ -2,12 +2,25 @@
  *
  * The former rule weighed fused and plain answer by all truths since the table came, so what was right for long was trusted for long. Both
  * rules see the same drives. */
-import { poisoned } from "@tributary/demo/world";
+
 import { World } from "@tributary/agent/compose";
+import { poisoned } from "@tributary/demo/world";
 import { type Random, seededRandom } from "@tributary/kernel";
 import type { WorldPackage } from "@tributary/model-store";
-import { classesIn, fused, type WorldTable } from "@tributary/world";
-import { ANSWER_FRAMES, best, type Perception, propensityOf, sharesOf, softmax, trained } from "./drive.ts";
+import {
+  classesIn,
+  evidenceOf,
+  fused,
+  guardStart,
+  learned,
+  mixed,
+  seen,
+  type WeightRule,
+  type WorldTable,
+  weightAt,
+  weightRule,
+} from "@tributary/world";
+import { ANSWER_FRAMES, best, type Perception, propensityOf, sharesOf, trained } from "./drive.ts";
 import { CHANGES_AT, driveOn, FRAMES, type Pace, type Road, type RoadFrame, roadsOf, type Teaching } from "./roads.ts";
 import { mixesOf, type Photo, streamOf } from "./stream.ts";
 
@@ -26,10 +39,14 @@ export type Truths = "rare" | "sampled" | "none";
 export type Lane = { readonly truths: Truths; readonly pace: Pace; readonly name: string };
 
 const STAY = 100;
-export const lanes: readonly Lane[] = (["rare", "sampled", "none"] as const).flatMap((truths) => [
-  { truths, pace: { stay: STAY, object: 1 }, name: `${truths}, each frame another object` },
-  { truths, pace: { stay: STAY, object: 10 }, name: `${truths}, ten frames an object` },
-]);
+const EACH: Pace = { stay: STAY, object: 1 };
+const TEN: Pace = { stay: STAY, object: 10 };
+export const lanes: readonly Lane[] = [
+  { truths: "rare", pace: EACH, name: "1 in 50; each frame another object" },
+  { truths: "rare", pace: TEN, name: "1 in 50; ten frames an object" },
+  { truths: "sampled", pace: TEN, name: "the random sample; ten frames an object" },
+  { truths: "none", pace: TEN, name: "none; ten frames an object" },
+];
 
 /** Points over perception alone. */
 export type Loss = {
@@ -57,6 +74,14 @@ type Rule = {
   readonly weight: () => number;
 };
 
+/** Perception's shares of each photo, which many frames show. */
+const plainOf = new Map<Photo, Float64Array>();
+function plainSharesOf(photo: Photo, temperature: number): Float64Array {
+  const known = plainOf.get(photo) ?? sharesOf(photo, temperature);
+  plainOf.set(photo, known);
+  return known;
+}
+
 type Setting = {
   readonly first: WorldTable;
   readonly perception: Perception;
@@ -67,7 +92,10 @@ type Setting = {
 /** Of one city all that is needed to drive there. */
 function cityOf(seed: number, { first, perception, training, test }: Setting) {
   const random = seededRandom(10_000 + seed);
-  const [city, other] = [mixesOf(perception.labels.length, true, random), mixesOf(perception.labels.length, true, random)];
+  const [city, other] = [
+    mixesOf(perception.labels.length, true, random),
+    mixesOf(perception.labels.length, true, random),
+  ];
   const tables = new Map<Teaching, WorldTable>();
   const stream = streamOf(training, city, TRAINING_FRAMES, random);
   const right = trained(first, stream, perception, random).table;
@@ -75,7 +103,8 @@ function cityOf(seed: number, { first, perception, training, test }: Setting) {
   // 0 with 1, 2 with 3, and so on.
   tables.set("swapped", trained(first, stream, perception, random, (label) => label ^ 1).table);
   const byLabel = Map.groupBy(test, ({ label }) => label);
-  const isUnsure = (photo: Photo) => ([...sharesOf(photo, perception.temperature)].sort((a, b) => b - a)[1] ?? 0) > UNSURE;
+  const isUnsure = (photo: Photo) =>
+    ([...sharesOf(photo, perception.temperature)].sort((a, b) => b - a)[1] ?? 0) > UNSURE;
   const dim = new Map([...byLabel].map(([label, own]) => [label, own.filter(isUnsure)] as const));
   return { roads: roadsOf(city, other), tables, photosOf: ({ isDim }: Road) => (isDim ? dim : byLabel) };
 }
@@ -92,12 +121,15 @@ export function wrongRows(
     for (const road of roads) {
       for (const lane of lanes) {
         const key = `${road.name}\n${lane.name}`;
-        const tally = tallies.get(key) ?? new Tally();
+        const tally = tallies.get(key) ?? new Tally(2);
         tallies.set(key, tally);
         for (let drive = 1; drive <= drives; drive++) {
           const random = seededRandom(1_000 * seed + drive);
           const table = tables.get(road.taught) as WorldTable;
-          tally.add(driven(driveOn(road, photosOf(road), lane.pace, random), table, lane.truths, setting.perception, random));
+          const rules = [deviceRule(table, setting.perception), formerRule(table, setting.perception)];
+          tally.add(
+            driven(driveOn(road, photosOf(road), lane.pace, random), rules, lane.truths, setting.perception, random),
+          );
         }
       }
     }
@@ -105,7 +137,7 @@ export function wrongRows(
   }
   return [...tallies].map(([key, tally]) => {
     const [road = "", lane = ""] = key.split("\n");
-    return { road, lane, plain: tally.plain, now: tally.loss("now"), former: tally.loss("former") };
+    return { road, lane, plain: tally.plain, now: tally.loss(0), former: tally.loss(1) };
   });
 }
 
@@ -121,51 +153,51 @@ export function weightLost(seeds: number, setting: Setting): readonly Lost[] {
     const lost: { now: number | null; former: number | null } = { now: null, former: null };
     let frame = 0;
     const frames = driveOn(road, photosOf(road), { stay: STAY, object: 1 }, random, span);
-    driven(frames, tables.get("right") as WorldTable, "rare", setting.perception, random, (weights) => {
+    const table = tables.get("right") as WorldTable;
+    const rules = { now: deviceRule(table, setting.perception), former: formerRule(table, setting.perception) };
+    driven(frames, Object.values(rules), "rare", setting.perception, random, () => {
       const since = frame++ - LONG_FRAMES;
       for (const rule of ["now", "former"] as const) {
-        if (since >= 0 && weights[rule] < LITTLE) lost[rule] ??= since;
+        if (since >= 0 && rules[rule].weight() < LITTLE) lost[rule] ??= since;
       }
     });
     return lost;
   });
 }
 
-type Driven = { readonly plain: number; readonly now: Int8Array; readonly former: Int8Array };
-type Weights = { readonly now: number; readonly former: number };
+/** By rule, right answers over perception's: -1, 0 or 1 for each frame. */
+type Driven = { readonly plain: number; readonly gained: readonly Int8Array[] };
 
-/** Right answers over perception's, frame by frame: -1, 0 or 1. */
 function driven(
   frames: Iterable<RoadFrame>,
-  table: WorldTable,
+  rules: readonly Rule[],
   truths: Truths,
-  perception: Perception,
+  { temperature }: Perception,
   random: Random,
-  onFrame: (weights: Weights) => void = () => undefined,
+  onFrame: () => void = () => undefined,
 ): Driven {
-  const rules = { now: deviceRule(table, perception), former: formerRule(table, perception) };
-  const gained: { now: number[]; former: number[] } = { now: [], former: [] };
+  const gained = rules.map((): number[] => []);
   const outstanding: { readonly at: number; readonly frameId: string; readonly label: number }[] = [];
   let [at, plain] = [0, 0];
   for (const frame of frames) {
     for (let due = outstanding[0]; due !== undefined && due.at <= at; due = outstanding[0]) {
       outstanding.shift();
-      for (const rule of Object.values(rules)) rule.truth(due.frameId, due.label);
+      for (const rule of rules) rule.truth(due.frameId, due.label);
     }
     const { photo } = frame;
-    const own = sharesOf(photo, perception.temperature);
+    const own = plainSharesOf(photo, temperature);
     const plainRight = best(own) === photo.label ? 1 : 0;
     plain += plainRight;
     const frameId = String(at);
-    for (const name of ["now", "former"] as const) {
-      gained[name].push((rules[name].answer(frame, frameId) === photo.label ? 1 : 0) - plainRight);
+    for (const [i, rule] of rules.entries()) {
+      gained[i]?.push((rule.answer(frame, frameId) === photo.label ? 1 : 0) - plainRight);
     }
-    onFrame({ now: rules.now.weight(), former: rules.former.weight() });
+    onFrame();
     const propensity = { rare: RARE, sampled: propensityOf(own), none: 0 }[truths];
     if (random() < propensity) outstanding.push({ at: at + ANSWER_FRAMES, frameId, label: photo.cloud });
     at += 1;
   }
-  return { plain: plain / at, now: Int8Array.from(gained.now), former: Int8Array.from(gained.former) };
+  return { plain: plain / at, gained: gained.map((own) => Int8Array.from(own)) };
 }
 
 const contextOf = ({ place, quarter }: RoadFrame) => ({ place: `cell-${place}`, hour: 6 * quarter + 3 });
@@ -186,68 +218,193 @@ function deviceRule(table: WorldTable, { labels, temperature }: Perception): Rul
       now = contextOf(frame);
       const { logits, remember } = world.inContext(frame.photo.logits, temperature, labels);
       remember(frameId);
-      return best(softmax(logits, temperature));
+      return best(logits);
     },
     truth: (frameId, label) => world.truth(frameId, labels[label] as string),
     weight: () => world.weight,
   };
 }
 
-/** A Bayesian mixture over all truths since the table came. */
-function formerRule(table: WorldTable, { temperature }: Perception): Rule {
-  let nats = 0;
-  const waiting = new Map<string, { readonly plain: Float64Array; readonly withContext: Float64Array }>();
-  const weight = () => 1 / (1 + Math.exp(-nats));
+/** What a rule knows of a frame. */
+type Answers = { readonly plain: Float64Array; readonly withContext: Float64Array; readonly evidence: number };
+
+/** A rule by its weight alone. `weigh`: that of a frame's answer; `learn`: from a truth. */
+function weighed(
+  table: WorldTable,
+  { temperature }: Perception,
+  weigh: (answers: Answers) => number,
+  learn: (answers: Answers, label: number) => void,
+  weight: () => number,
+): Rule {
+  const waiting = new Map<string, Answers>();
+  const known = new Map<string, Float64Array>();
   return {
     answer: (frame, frameId) => {
-      const plain = sharesOf(frame.photo, temperature);
-      const withContext = fused(plain, table.prior, classesIn(table, contextOf(frame)));
+      const plain = plainSharesOf(frame.photo, temperature);
+      const key = `${frame.place}/${frame.quarter}`;
+      const inContext = known.get(key) ?? classesIn(table, contextOf(frame));
+      known.set(key, inContext);
+      const withContext = fused(plain, table.prior, inContext);
+      const answers = { plain, withContext, evidence: evidenceOf(plain, table.prior, inContext) };
       waiting.delete(String(Number(frameId) - 2 * ANSWER_FRAMES));
-      waiting.set(frameId, { plain, withContext });
-      const w = weight();
-      return best(plain.map((share, i) => w * (withContext[i] as number) + (1 - w) * share));
+      waiting.set(frameId, answers);
+      return best(mixed(weigh(answers), plain, withContext));
     },
     truth: (frameId, label) => {
-      const { plain, withContext } = waiting.get(frameId) ?? {};
-      if (plain !== undefined && withContext !== undefined) {
-        nats += Math.log(withContext[label] as number) - Math.log(plain[label] as number);
-      }
+      const answers = waiting.get(frameId);
+      if (answers !== undefined) learn(answers, label);
     },
     weight,
   };
 }
 
-/** Sums over drives, frame by frame. */
-class Tally {
-  #plain = 0;
-  readonly #windows: { now: Float64Array[]; former: Float64Array[] } = { now: [], former: [] };
-  readonly #alls = { now: 0, former: 0 };
+const gainOf = ({ plain, withContext }: Answers, label: number): number =>
+  Math.log(withContext[label] as number) - Math.log(plain[label] as number);
 
-  add({ plain, now, former }: Driven): void {
+/** A Bayesian mixture over all truths since the table came. */
+function formerRule(table: WorldTable, perception: Perception): Rule {
+  let nats = 0;
+  const weight = () => 1 / (1 + Math.exp(-nats));
+  const learn = (answers: Answers, label: number) => {
+    nats += gainOf(answers, label);
+  };
+  return weighed(table, perception, weight, learn, weight);
+}
+
+/** A share of the weight moves at each truth; frames are no evidence. */
+function sharedAtTruths(share: number): MakeRule {
+  return (table, perception) => {
+    let weight = 0.5;
+    const learn = (answers: Answers, label: number) => {
+      const after = weight / (weight + (1 - weight) * Math.exp(-gainOf(answers, label)));
+      weight = (1 - share) * after + share * (1 - after);
+    };
+    return weighed(
+      table,
+      perception,
+      () => weight,
+      learn,
+      () => weight,
+    );
+  };
+}
+
+/** As devices do it, with other numbers. */
+function sharedAtFrames(rule: WeightRule): MakeRule {
+  return (table, perception) => {
+    let guard = guardStart;
+    const weigh = ({ evidence }: Answers) => {
+      const weight = weightAt(guard, evidence);
+      guard = seen(guard, evidence, rule);
+      return weight;
+    };
+    const learn = ({ plain, withContext }: Answers, label: number) => {
+      guard = learned(guard, plain, withContext, label, rule);
+    };
+    return weighed(table, perception, weigh, learn, () => guard.weight);
+  };
+}
+
+type MakeRule = (table: WorldTable, perception: Perception) => Rule;
+
+const alternatives: readonly { readonly name: string; readonly make: MakeRule }[] = [
+  { name: "in use: .01 to perception, .0002 back, a tenth kept", make: sharedAtFrames(weightRule) },
+  { name: "at truths alone, .05 both ways", make: sharedAtTruths(0.05) },
+  { name: ".001 both ways", make: sharedAtFrames({ ...weightRule, toPlain: 0.001, toTable: 0.001 }) },
+  { name: ".01 both ways", make: sharedAtFrames({ ...weightRule, toTable: 0.01 }) },
+  { name: ".005 to perception", make: sharedAtFrames({ ...weightRule, toPlain: 0.005 }) },
+  { name: ".02 to perception", make: sharedAtFrames({ ...weightRule, toPlain: 0.02 }) },
+  { name: "a third kept", make: sharedAtFrames({ ...weightRule, kept: 1 / 3 }) },
+  { name: "all kept", make: sharedAtFrames({ ...weightRule, kept: 1 }) },
+];
+
+export type AlternativeRow = {
+  readonly name: string;
+  /** Where the table is right, over all frames; by frames an object. */
+  readonly gains: readonly number[];
+  /** In the worst window of the hardest roads, by frames an object. */
+  readonly worst: readonly number[];
+};
+
+/** Frames an object, of the alternatives' drives. */
+export const OBJECTS = [1, 10, 50] as const;
+
+/** Every rule on the same drives: of the control, and of the roads that are the hardest for it. */
+export function alternativeRows(seeds: number, drives: number, setting: Setting): readonly AlternativeRow[] {
+  const cities = Array.from({ length: seeds }, (_, i) => cityOf(1 + i, setting));
+  const lossesOf = (isOn: (road: Road) => boolean, object: number): readonly (readonly Loss[])[] => {
+    const names = (cities[0]?.roads ?? []).filter(isOn).map(({ name }) => name);
+    return names.map((name) => {
+      const tally = new Tally(alternatives.length);
+      for (const [city, { roads, tables, photosOf }] of cities.entries()) {
+        const road = roads.find((one) => one.name === name) as Road;
+        const table = tables.get(road.taught) as WorldTable;
+        for (let drive = 1; drive <= drives; drive++) {
+          const random = seededRandom(1_000 * (city + 1) + drive);
+          const rules = alternatives.map(({ make }) => make(table, setting.perception));
+          const frames = driveOn(road, photosOf(road), { stay: STAY, object }, random);
+          tally.add(driven(frames, rules, "rare", setting.perception, random));
+        }
+      }
+      return alternatives.map((_, i) => tally.loss(i));
+    });
+  };
+  const gains = OBJECTS.map((object) => lossesOf(({ isControl }) => isControl, object));
+  const worst = OBJECTS.map((object) => lossesOf(({ isHard }) => isHard, object));
+  return alternatives.map(({ name }, i) => ({
+    name,
+    gains: gains.map((roads) => roads[0]?.[i]?.all ?? 0),
+    worst: worst.map((roads) => Math.min(...roads.map((losses) => losses[i]?.worst ?? 0))),
+  }));
+}
+
+/** Sums over drives, by rule and by the window's first frame. */
+class Tally {
+  #drives = 0;
+  #plain = 0;
+  readonly #sums: readonly Sums[];
+
+  constructor(rules: number) {
+    this.#sums = Array.from({ length: rules }, () => new Sums());
+  }
+
+  add({ plain, gained }: Driven): void {
+    this.#drives += 1;
     this.#plain += plain;
-    for (const [name, gained] of [["now", now] as const, ["former", former] as const]) {
-      this.#windows[name].push(windowsOf(gained));
-      this.#alls[name] += gained.reduce((sum, gain) => sum + gain, 0) / FRAMES;
-    }
+    gained.forEach((own, i) => void this.#sums[i]?.add(own));
   }
 
   get plain(): number {
-    return this.#plain / this.#windows.now.length;
+    return this.#plain / this.#drives;
   }
 
-  loss(name: "now" | "former"): Loss {
-    const drives = this.#windows[name];
-    const means = Float64Array.from(drives[0] ?? [], (_, at) => mean(drives.map((windows) => windows[at] as number)));
-    const worst = Math.min(...means);
-    const own = drives.map((windows) => windows[means.indexOf(worst)] as number);
-    const variance = mean(own.map((value) => (value - worst) ** 2));
-    const lowest = drives.map((windows) => Math.min(...windows)).sort((a, b) => a - b);
-    return {
-      worst: worst,
-      error: Math.sqrt(variance / drives.length),
-      single: lowest[Math.floor(lowest.length / 20)] as number,
-      all: this.#alls[name] / drives.length,
-    };
+  loss(rule: number): Loss {
+    return (this.#sums[rule] as Sums).loss(this.#drives);
+  }
+}
+
+class Sums {
+  readonly #windows = new Float64Array(FRAMES - WINDOW + 1);
+  readonly #squares = new Float64Array(FRAMES - WINDOW + 1);
+  readonly #lowest: number[] = [];
+  #all = 0;
+
+  add(gained: Int8Array): void {
+    const windows = windowsOf(gained);
+    windows.forEach((value, i) => {
+      this.#windows[i] = (this.#windows[i] as number) + value;
+      this.#squares[i] = (this.#squares[i] as number) + value ** 2;
+    });
+    this.#lowest.push(Math.min(...windows));
+    this.#all += gained.reduce((sum, gain) => sum + gain, 0) / FRAMES;
+  }
+
+  loss(drives: number): Loss {
+    const least = Math.min(...this.#windows);
+    const worst = least / drives;
+    const variance = (this.#squares[this.#windows.indexOf(least)] as number) / drives - worst ** 2;
+    const single = this.#lowest.sort((a, b) => a - b)[Math.floor(drives / 20)] as number;
+    return { worst, error: Math.sqrt(variance / drives), single, all: this.#all / drives };
   }
 }
 
@@ -261,5 +418,3 @@ function windowsOf(gained: Int8Array): Float64Array {
   });
   return windows;
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -187,7 +187,8 @@ const asCommitted = (ref: PackageRef): Wanted => ({
 /** The durable state to write when the agent is stopped gracefully: a try that this cuts short did not crash the device (U5).
  * Null: the one on disk is complete. */
 export function stopped({ durable, stage, isInterrupted }: Updates): DurableState | null {
-  const isTrying = (durable.trial !== null && !isInterrupted) || (stage.kind === "acting" && TRIES.has(stage.action.kind));
+  const isTrying =
+    (durable.trial !== null && !isInterrupted) || (stage.kind === "acting" && TRIES.has(stage.action.kind));
   return isTrying && durable.outcome === null ? releaseTrial(durable) : null;
 }
 

@@ -439,8 +439,11 @@ describe("generations", () => {
 });
 
 describe("machine.ts U8: in a slot that changes only while the device is parked", () => {
-  const start = (disk: DurableState = emptyDurableState, fetched: Iterable<string> = [], broken: readonly string[] = []) =>
-    new Device(seededRandom(1), disk, broken, fetched, true);
+  const start = (
+    disk: DurableState = emptyDurableState,
+    fetched: Iterable<string> = [],
+    broken: readonly string[] = [],
+  ) => new Device(seededRandom(1), disk, broken, fetched, true);
   const park = (one: Device, parked: boolean) =>
     one.send({ kind: "conditions", met: { idle: false, parked, time: null } });
   /** On trial, and driving again. */

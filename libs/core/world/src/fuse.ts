@@ -42,12 +42,14 @@ export type Guard = {
 
 export const guardStart: Guard = { weight: 0.5, fused: 0, plain: 0, squares: 0, truths: 0 };
 
+export type WeightRule = { readonly toPlain: number; readonly toTable: number; readonly kept: number };
+
 /**
  * Shares of a weight that move at a frame. More goes to perception than back: to trust a wrong table costs answers that were right, and to
  * doubt a right one only its gain. And so much of a frame's evidence is kept for the next ones: consecutive frames show the same object, and
  * ten of them are worth one. (`npm run bench -- world` holds these against others.)
  */
-export const weightRule = { toPlain: 0.01, toTable: 0.0002, kept: 0.1 } as const;
+export const weightRule: WeightRule = { toPlain: 0.01, toTable: 0.0002, kept: 0.1 };
 
 /** For the table, of a frame: log p(x | c) / p(x), in nats. */
 export function evidenceOf(plain: Shares, prior: readonly number[], inContext: Shares): number {
@@ -58,9 +60,9 @@ export function evidenceOf(plain: Shares, prior: readonly number[], inContext: S
 export const weightAt = ({ weight }: Guard, evidence: number): number => moved(weight, evidence);
 
 /** After a frame. */
-export function seen(guard: Guard, evidence: number): Guard {
-  const after = moved(guard.weight, weightRule.kept * evidence);
-  return { ...guard, weight: (1 - weightRule.toPlain) * after + weightRule.toTable * (1 - after) };
+export function seen(guard: Guard, evidence: number, { kept, toPlain, toTable } = weightRule): Guard {
+  const after = moved(guard.weight, kept * evidence);
+  return { ...guard, weight: (1 - toPlain) * after + toTable * (1 - after) };
 }
 
 /** A weight by Bayes' rule. */
@@ -70,11 +72,17 @@ export const mixed = (weight: number, plain: Shares, withContext: Shares): Share
   plain.map((share, i) => weight * (withContext[i] ?? 0) + (1 - weight) * share);
 
 /** `truth`: index of the class that a frame really showed, of which both answered as given. */
-export function learned(guard: Guard, plain: Shares, withContext: Shares, truth: number): Guard {
+export function learned(
+  guard: Guard,
+  plain: Shares,
+  withContext: Shares,
+  truth: number,
+  { toPlain, toTable } = weightRule,
+): Guard {
   const [ofFused, ofPlain] = [lossOf(withContext, truth), lossOf(plain, truth)];
   const weight = moved(guard.weight, ofPlain - ofFused);
   return {
-    weight: Math.min(1 - weightRule.toPlain, Math.max(weightRule.toTable, weight)),
+    weight: Math.min(1 - toPlain, Math.max(toTable, weight)),
     fused: guard.fused + ofFused,
     plain: guard.plain + ofPlain,
     squares: guard.squares + (ofFused - ofPlain) ** 2,

@@ -9,6 +9,7 @@ export {
   normalised,
   type Shares,
   seen,
+  type WeightRule,
   weightAt,
   weightRule,
 } from "./fuse.ts";
