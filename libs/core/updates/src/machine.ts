@@ -18,7 +18,7 @@
  *     answers in its place until the device is parked (`isInterrupted`).
  */
 import { type Backoff, backoffMs, type Digest, type Instant, type Random } from "@tributary/kernel";
-import type { DurableState, Outcome, PackageRef, Wanted } from "./durable-state.ts";
+import type { Condition, DurableState, Outcome, PackageRef, Wanted } from "./durable-state.ts";
 import { judgeProbation, observed, type Probation, probationStart } from "./probation.ts";
 import { isOpen } from "./windows.ts";
 
@@ -397,7 +397,7 @@ function proceed(state: Updates): Step {
   }
   if (wanted.digest === digestOf(durable.good, factory))
     return end(state, { phase: "COMMITTED", code: "", reason: "" });
-  if (wanted.condition === "UNKNOWN") {
+  if (conditionOf(state) === "UNKNOWN") {
     return end(state, {
       phase: "REFUSED",
       code: "condition-unknown",
@@ -475,13 +475,19 @@ const isOnTrial = ({ durable: { trial, wanted, outcome }, isInterrupted }: Updat
 
 const mayRestore = ({ onlyParked, conditions }: Updates): boolean => !onlyParked || conditions.parked;
 
+/** The slot's own goes before the one that is wanted. */
+const conditionOf = ({ durable: { wanted }, onlyParked }: Updates): Condition =>
+  onlyParked ? "PARKED" : (wanted?.condition ?? "ANY");
+
 const isMet = (state: Updates): boolean => unmet(state) === null;
 
 /** What the switch waits for; null: nothing. */
-export function unmet({ durable, conditions, onlyParked }: Updates): "idle" | "parked" | "window" | "clock" | null {
-  const { condition, windows } = durable.wanted ?? { condition: "ANY", windows: [] };
+export function unmet(state: Updates): "idle" | "parked" | "window" | "clock" | null {
+  const { durable, conditions } = state;
+  const condition = conditionOf(state);
+  const windows = durable.wanted?.windows ?? [];
   if (condition === "IDLE" && !conditions.idle) return "idle";
-  if ((condition === "PARKED" || onlyParked) && !conditions.parked) return "parked";
+  if (condition === "PARKED" && !conditions.parked) return "parked";
   if (windows.length === 0) return null;
   if (conditions.time === null) return "clock";
   return isOpen(windows, conditions.time) ? null : "window";

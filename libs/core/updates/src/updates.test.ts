@@ -457,11 +457,15 @@ describe("machine.ts U8: in a slot that changes only while the device is parked"
     return one;
   };
 
-  test("a switch waits, whatever the desired state requires", () => {
-    const one = start();
-    one.want(7, wantedOf(A));
-    expect(kinds(one)).toEqual(["fetch", "prove", "unload"]);
-    expect(one.status).toMatchObject({ phase: "WAITING", code: "condition-parked" });
+  test("a switch waits for that and nothing else, whatever the desired state requires", () => {
+    for (const condition of ["ANY", "IDLE", "PARKED", "UNKNOWN"] as const) {
+      const one = start();
+      one.want(7, wantedOf(A, { condition }));
+      expect([condition, ...kinds(one)]).toEqual([condition, "fetch", "prove", "unload"]);
+      expect(one.status).toMatchObject({ phase: "WAITING", code: "condition-parked" });
+      park(one, true);
+      expect([condition, ...kinds(one)]).toEqual([condition, "prove", "switch"]);
+    }
   });
 
   test("a trial goes on answering while another one, or the one before it, is wanted", () => {
