@@ -34,6 +34,8 @@ class Vehicle {
   disk: DurableState = emptyDurableState;
   uptimeMs = 1_000;
   writesFail = false;
+  /** Damaged on the disk, until they are fetched again. */
+  readonly #broken = new Set<string>();
   readonly #random: Random;
   readonly #onlyParked: boolean;
   /** The test decides what ends next. */
@@ -51,10 +53,10 @@ class Vehicle {
   constructor(seed: number, onlyParked = true) {
     this.#random = seededRandom(seed);
     this.#onlyParked = onlyParked;
-    this.boot([]);
+    this.boot();
   }
 
-  boot(broken: readonly string[]): void {
+  boot(): void {
     const { disk } = this;
     const waiting: typeof this.waiting = [];
     this.waiting = waiting;
@@ -72,7 +74,7 @@ class Vehicle {
         signal?.addEventListener("abort", () => entry.end(signal.reason), { once: true });
         if (signal?.aborted) entry.end(signal.reason);
       });
-    const committed = bootOrder(disk).find((ref) => ref === null || !broken.includes(ref.digest)) ?? FACTORY;
+    const committed = bootOrder(disk).find((ref) => ref === null || !this.#broken.has(ref.digest)) ?? FACTORY;
     const clock: Clock = { now: () => 0, monotonicMs: () => 0, sleep: (_, signal) => later(signal) };
     const isOld = () => waiting !== this.waiting;
     this.world = new World(packageOf(committed.digest), {
@@ -98,9 +100,10 @@ class Vehicle {
           },
           prune: async () => undefined,
         },
-        fetch: async (_wanted, _onProgress, signal) => {
+        fetch: async ({ digest }, _onProgress, signal) => {
           try {
             await later(signal);
+            this.#broken.delete(digest);
             return { ok: true };
           } catch (error) {
             return { ok: false, code: (error as Failure).code, reason: "no", retry: "many" };
@@ -156,7 +159,8 @@ class Vehicle {
   restart(broken: readonly string[]): void {
     this.look();
     this.#parkedAt = null;
-    this.boot(broken);
+    for (const digest of broken) this.#broken.add(digest);
+    this.boot();
     this.look();
   }
 
