@@ -19,7 +19,7 @@ import type { makeCamera } from "./cameras/camera.ts";
 import { Capture, type CapturePorts } from "./capture.ts";
 import type { AgentConfig } from "./config.ts";
 import { Decider } from "./decider.ts";
-import { deviceTime, monotonicMs } from "./device-time.ts";
+import { deviceTime, monotonicMs, uptimeMs } from "./device-time.ts";
 import { Downlink } from "./downlink.ts";
 import { Driver, type LevelChange } from "./driving/driver.ts";
 import { Hook } from "./driving/hook.ts";
@@ -284,6 +284,7 @@ export class Agent implements HttpPorts {
       telemetry,
       clock,
       labels: () => this.#slots.active.pkg.labels,
+      parkedMsMax: this.#config.updates.parkedMsMax,
       onTruth: (modelDigest, gainNats) => this.#reports.ofModel({ modelDigest }, "world_gain_nats", gainNats),
       onChanged: () => this.#reports.state(),
       onMoved: (status) => this.#updateMoved(WORLD, status),
@@ -441,6 +442,8 @@ export class Agent implements HttpPorts {
       ...models.updaterPorts(),
       slot: PERCEPTION,
       onlyParked: false,
+      parkedMsMax: this.#config.updates.parkedMsMax,
+      uptimeMs,
       trial: this.#trial,
       onChanged: () => {
         this.#golden.slotChanged();

@@ -191,6 +191,8 @@ export const agentConfig = z
       .strictObject({
         /** Memory that must be available before a second model is loaded beside the active one. */
         memoryBytesMin: whole(0, 2 ** 40).default(192 << 20),
+        /** A report that the device is parked (POST /v1/conditions) holds for so long, and has to be repeated while it is. */
+        parkedMsMax: whole(1_000, 86_400_000).default(30_000),
         backoff: z
           .strictObject({ minMs: whole(10, 600_000).default(1_000), maxMs: whole(10, 86_400_000).default(300_000) })
           .prefault({}),

@@ -3,6 +3,7 @@
  * A Pi has no clock of its own; until NTP has set it, its wall clock is a guess.
  */
 import { existsSync, readFileSync } from "node:fs";
+import { uptime } from "node:os";
 import type { DeviceTime } from "./outbox/age.ts";
 
 /** `auto`: synchronised once systemd-timesyncd reports it. The others are for machines that keep time another way. */
@@ -14,6 +15,9 @@ const LOOK_AGAIN_MS = 10_000;
 
 /** Process.hrtime is CLOCK_MONOTONIC on Linux, so it continues across restarts of the agent. */
 export const monotonicMs = (): number => Number(process.hrtime.bigint() / 1_000n) / 1_000;
+
+/** Since the machine's boot. It goes on while the machine sleeps, which CLOCK_MONOTONIC does not. */
+export const uptimeMs = (): number => Math.round(uptime() * 1_000);
 
 export function deviceTime(mode: ClockMode): () => DeviceTime {
   const machineBoot = machineBootOf();

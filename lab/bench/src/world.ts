@@ -13,11 +13,24 @@ import type { Bench, BenchOptions, BenchReport, Gate } from "./bench.ts";
 import { logitsOf } from "./routing/judged.ts";
 import { type Drive, driven, isReverted, type Perception, trained } from "./world/drive.ts";
 import { effectiveClasses, factors, mixesOf, type Photo, shuffled, streamOf } from "./world/stream.ts";
+import {
+  type AlternativeRow,
+  alternativeRows,
+  type Lost,
+  OBJECTS,
+  WINDOW,
+  type WrongRow,
+  weightLost,
+  wrongRows,
+} from "./world/wrong.ts";
 
 const EDGE = fileURLToPath(new URL("../../../models/edge-resnet8/", import.meta.url));
 const CLOUD = fileURLToPath(new URL("../../../models/cloud-vgg/", import.meta.url));
 const PHOTOS_PER_CLASS = { quick: 100, usual: 200, long: 500 };
 const SEEDS = { quick: 2, usual: 6, long: 20 };
+/** Of a table that becomes wrong, by city, road, pace and rate of truths. */
+const DRIVES = { quick: 20, usual: 20, long: 40 };
+const WRONG_LOSS_MAX = 0.01;
 const FRAMES = { training: 60_000, drive: 20_000 };
 const GAIN_MIN = 0.02;
 const LOSS_MAX = 0.002;
@@ -41,9 +54,11 @@ truths; a drive has ${FRAMES.drive} frames. Perception alone, the fused answer, 
   unshifted  every class is as frequent everywhere (control)
 Beside it, per seed, ${TRIAL_DEVICES} devices in the shifted contexts try each table for 50 truths: the trained one, and a poisoned one, in which
 every context has the counts of the next class, 20 times as many.
-Gates, every seed: shifted, the mixture gains at least 2 points, and the lower end of its 95 % interval is above 0; shuffled, its cumulative
-log loss over perception alone is at most ln 2 nats on the truths as they come, and it loses at most .2 points; unshifted, at most .2 points.
-On trial, at most 1 % of devices revert the trained table, and at least half of them the poisoned one.
+Then tables become wrong in 15 ways: at once, slowly, by turns, in some places, from the beginning; with a truth of one frame in 50, with those of
+the random sample, and with none; and the former rule, which weighed by all truths since a table came, sees the same drives.
+Gates, every seed: shifted, the mixture gains at least 2 points, and the lower end of its 95 % interval is above 0; shuffled and unshifted, it
+loses at most .2 points. On trial, at most 1 % of devices revert the trained table, and at least half of them the poisoned one. Whatever
+becomes wrong, in no ${WINDOW} consecutive frames the mixture is expected to lose more than 1 point to perception alone on the same frames.
 --quick: fewer photos and seeds. --long: all photos, and more seeds.`,
   run,
 };
@@ -73,13 +88,19 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
     trials.push(trialsOf(seed, first, halves, perception));
     progress(`seed ${seed} of ${SEEDS[size]}`);
   }
+  const setting = { first, perception, training: halfOf(0), test: halfOf(1) };
+  const wrong = wrongRows(SEEDS[size], DRIVES[size], setting, progress);
+  const lost = weightLost(SEEDS[size], setting);
+  progress("other shares on the hardest of these roads");
+  const others = alternativeRows(SEEDS[size], DRIVES[size], setting);
   return {
-    tables: [tableOf(rows), trialTable(trials)],
-    gates: [...gatesOf(rows), ...trialGates(trials)],
-    figures: { size, photos: photos.length, rows, trials },
+    tables: [tableOf(rows), trialTable(trials), wrongTable(wrong), lostTable(lost), alternativeTable(others)],
+    gates: [...gatesOf(rows), ...trialGates(trials), ...wrongGates(wrong)],
+    figures: { size, photos: photos.length, rows, trials, wrong, lost, others },
     notes: [
       `Real: ${photos.length} photos, half of them in drives, with the answers of models/edge-resnet8 and models/cloud-vgg. Simulated: contexts, and the mix of classes in each.`,
-      "Classes: how many equally frequent ones a context is like. Nats: cumulative log loss of the mixture over perception alone, negative is a gain: on the truths as they come, on the same frames as they were answered, when some earlier truths were outstanding, and on all frames by their labels.",
+      "Classes: how many equally frequent ones a context is like. Nats: cumulative log loss of the mixture over perception alone, negative is a gain: on the frames that truths came of, as they were answered, and on all frames by their labels.",
+      `Tables that become wrong: points over perception alone on the same frames, in the ${WINDOW} consecutive frames in which they are fewest. They are expected ones, that is, means over ${SEEDS[size] * DRIVES[size]} drives in ${SEEDS[size]} cities; the worst of all windows is shown, so chance makes it lower, not higher. A single drive's windows scatter around them, also where the table is right: "1 of 20 below" is of each drive's own worst window.`,
     ],
   };
 }
@@ -149,6 +170,60 @@ function trialGates(trials: readonly Trial[]): readonly Gate[] {
   ];
 }
 
+const wrongTable = (wrong: readonly WrongRow[]) => ({
+  title: `Points over perception alone where a table becomes wrong, in the worst ${WINDOW} frames`,
+  columns: [
+    "road",
+    "truths",
+    "plain",
+    "now",
+    "error",
+    "1 of 20 below",
+    "former rule",
+    "all frames",
+    "of the former rule",
+  ],
+  rows: wrong.map(({ road, lane, plain, now, former }) => [
+    ...[road, lane, percent(plain), points(now.worst), points(now.error), points(now.single), points(former.worst)],
+    ...[points(now.all), points(former.all)],
+  ]),
+});
+
+const lostTable = (lost: readonly Lost[]) => ({
+  title: "Frames until a table that was right for 800 truths, one in 50 frames, weighs less than 5 % after road works",
+  columns: ["city", "now", "former rule"],
+  rows: lost.map(({ now, former }, i) => [i + 1, now ?? "> 15000", former ?? "> 15000"]),
+});
+
+const alternativeTable = (others: readonly AlternativeRow[]) => ({
+  title: `Other rules, a truth of one frame in 50: points gained where the table is right, and in the worst ${WINDOW} frames of the hardest roads`,
+  columns: [
+    "rule",
+    ...OBJECTS.map((object) => `right, ${object} an object`),
+    ...OBJECTS.map((object) => `hardest, ${object} an object`),
+  ],
+  rows: others.map(({ name, gains, worst }) => [name, ...gains.map(points), ...worst.map(points)]),
+});
+
+function wrongGates(wrong: readonly WrongRow[]): readonly Gate[] {
+  const deepest = (of: (row: WrongRow) => number) => Math.min(...wrong.map(of));
+  const [now, former] = [deepest((row) => row.now.worst), deepest((row) => row.former.worst)];
+  const { road, lane } = wrong.find((row) => row.now.worst === now) as WrongRow;
+  const times = former / now;
+  return [
+    {
+      name: `tables that become wrong: at most 1 point lost in any ${WINDOW} frames, expected, on every road and at every rate of truths`,
+      passed: now >= -WRONG_LOSS_MAX,
+      measured: `${points(now)} (${road}; ${lane})`,
+    },
+    {
+      name: "tables that become wrong: the former rule loses more",
+      passed: times > 1,
+      measured: `${points(former)}, ${times.toFixed(1)} times as much`,
+    },
+  ];
+}
+
 const packageOf = (table: WorldTable, byte = "ab"): WorldPackage =>
   ({ digest: byte.repeat(32), dir: "", table, manifest: { name: "world", version: "1" } }) as unknown as WorldPackage;
 
@@ -191,7 +266,7 @@ function tableOf(rows: readonly Row[]) {
     title: "Accuracy by the photos' labels",
     columns: [
       ...["contexts", "seed", "classes", "trained on", "truths", "plain", "fused", "mixture", "gain, points"],
-      ...["95 % interval", "weight", "nats learned", "nats answered", "nats by labels"],
+      ...["95 % interval", "weight", "nats answered", "nats by labels"],
     ],
     rows: rows.map(({ lane, seed, classes, trainedFrames, drive }) => [
       lane,
@@ -205,7 +280,6 @@ function tableOf(rows: readonly Row[]) {
       points(drive.gain.value),
       `${points(drive.gain.lower)} to ${points(drive.gain.upper)}`,
       drive.weight.toFixed(3),
-      drive.lostNats.learned.toFixed(2),
       drive.lostNats.answered.toFixed(2),
       drive.lostNats.labels.toFixed(2),
     ]),
@@ -216,7 +290,6 @@ function gatesOf(rows: readonly Row[]): readonly Gate[] {
   const of = (lane: Lane) => rows.filter((row) => row.lane === lane).map(({ drive }) => drive);
   const least = Math.min(...of("shifted").map(({ gain }) => gain.value));
   const lowest = Math.min(...of("shifted").map(({ gain }) => gain.lower));
-  const nats = Math.max(...of("shuffled").map(({ lostNats }) => lostNats.learned));
   const gate = (name: string, passed: boolean, measured: string): Gate => ({ name, passed, measured });
   const costGate = (lane: Lane): Gate => {
     const worst = Math.min(...of(lane).map(({ gain }) => gain.value));
@@ -225,11 +298,6 @@ function gatesOf(rows: readonly Row[]): readonly Gate[] {
   return [
     gate("shifted: the mixture gains at least 2 points, every seed", least >= GAIN_MIN, points(least)),
     gate("shifted: the 95 % interval is above 0, every seed", lowest > 0, points(lowest)),
-    gate(
-      "shuffled: at most ln 2 nats lost on the truths as they come, every seed",
-      nats <= Math.LN2 + 1e-6,
-      nats.toFixed(3),
-    ),
     costGate("shuffled"),
     costGate("unshifted"),
   ];

@@ -9,11 +9,14 @@ const ref = (letter: string) => ({ digest: letter.repeat(64), name: "m", version
 const durable: DurableState = { ...emptyDurableState, generation: 7n, good: ref("a"), previous: ref("b") };
 
 /** By the first letter of their digests; "f" is the factory's. */
-async function started(world: { readonly mismatch?: string; readonly broken?: string; readonly untried?: string }) {
+async function started(
+  world: { readonly mismatch?: string; readonly broken?: string; readonly untried?: string },
+  disk = durable,
+) {
   const { mismatch = "", broken = "", untried = "" } = world;
   const reported: string[] = [];
   const open = new Set<string>();
-  const slot = await openSlot(durable, {
+  const slot = await openSlot(disk, {
     packageStore: { packageDir: (digest: string) => digest } as never,
     factoryDir: "f",
     open: async (dir) => {
@@ -35,6 +38,12 @@ async function started(world: { readonly mismatch?: string; readonly broken?: st
 
 test("the committed model runs, with its golden frames tested again", async () => {
   expect(await started({})).toEqual({ runs: "a", goldenPassed: true, reported: [], open: ["a"] });
+});
+
+test("where the factory's is the committed one, it runs, and the one before it only in its place", async () => {
+  const back = { ...durable, good: null };
+  expect(await started({}, back)).toMatchObject({ runs: "f", goldenPassed: true, open: ["f"] });
+  expect(await started({ mismatch: "f" }, back)).toMatchObject({ runs: "b", reported: ["f golden-mismatch"] });
 });
 
 test("a committed model that fails them is reported and replaced by the one before it (boot.ts B1)", async () => {

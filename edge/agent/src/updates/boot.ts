@@ -1,5 +1,6 @@
 /**
- * Which model a device starts with (G7): the committed one, else the one before it, else the package of the configuration. Each
+ * Which model a device starts with (G7): the committed one, else the one before it, else the package of the configuration (which may be the
+ * committed one itself, and is the first then). Each
  * is checked by its digests, loaded, and tested with its golden frames, without a network; the one on trial when the agent ended
  * is not among them.
  *
@@ -11,7 +12,7 @@
  * B3. Golden frames that could not be tried (the model's process was killed) do not count against the model.
  */
 import { type Digest, Failure, reasonOf } from "@tributary/kernel";
-import type { DurableState } from "@tributary/updates";
+import { bootOrder, type DurableState } from "@tributary/updates";
 import type { Slot } from "../slots.ts";
 import type { PackageStore } from "./package-store.ts";
 
@@ -32,10 +33,9 @@ export type BootPorts = {
 /** Throws when the factory's package is the only one and cannot be used: the operator has to repair it. */
 export async function openSlot(durable: DurableState, ports: BootPorts): Promise<Slot> {
   const { packageStore, open, onUnusable, factoryDir } = ports;
-  const places: { readonly dir: string; readonly digest: Digest | null }[] = [durable.good, durable.previous]
-    .filter((ref) => ref !== null)
-    .map(({ digest }) => ({ dir: packageStore.packageDir(digest), digest }));
-  places.push({ dir: factoryDir, digest: null });
+  const places = bootOrder(durable).map((ref): { readonly dir: string; readonly digest: Digest | null } =>
+    ref === null ? { dir: factoryDir, digest: null } : { dir: packageStore.packageDir(ref.digest), digest: ref.digest },
+  );
   const failing: typeof places = [];
   let lastError: unknown;
   for (const { dir, digest } of places) {

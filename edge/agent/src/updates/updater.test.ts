@@ -31,6 +31,7 @@ class World {
   readonly updater: Updater<Candidate>;
   disk: DurableState;
   writesFail = false;
+  uptimeMs = 0;
   onWrite: (durable: DurableState) => void = () => undefined;
   kept = 0;
 
@@ -70,6 +71,8 @@ class World {
       deviceId: "cam",
       slot: "perception",
       onlyParked: false,
+      parkedMsMax: 30_000,
+      uptimeMs: () => this.uptimeMs,
       trial: this.trial,
       clock,
       random,
@@ -337,6 +340,48 @@ describe("updater", () => {
     world.onWrite = () => undefined;
     await world.settle();
     expect(world.updater.now).toMatchObject({ phase: "COMMITTED" });
+  });
+
+  test("a report that the device is parked holds for a while, and not once the time since boot is an earlier one", async () => {
+    for (const laterMs of [30_001, -1]) {
+      const world = new World(1);
+      world.updater.start();
+      await turns();
+      world.uptimeMs = 1_000_000;
+      world.updater.report({ parked: true });
+      world.uptimeMs += 30_000;
+      expect(world.updater.conditions.parked).toBe(true);
+      world.uptimeMs = 1_000_000 + laterMs;
+      world.want(1, "a", { condition: "PARKED" });
+      for (let i = 0; i < 20; i++) {
+        await turns();
+        world.waiting[0]?.end(false);
+        await world.frame();
+      }
+      expect(world.updater.now).toMatchObject({ phase: "WAITING", code: "condition-parked" });
+      expect([world.updater.conditions.parked, world.slots.active.pkg.digest]).toEqual([false, FACTORY.digest]);
+      world.updater.report({ parked: true });
+      await world.settle();
+      expect(world.updater.now).toMatchObject({ phase: "COMMITTED" });
+    }
+  });
+
+  test("it ends while a switch is written, too", async () => {
+    const world = new World(1);
+    world.updater.start();
+    await turns();
+    world.want(1, "a", { condition: "PARKED" });
+    world.updater.report({ parked: true });
+    world.onWrite = ({ trial }) => {
+      if (trial !== null) world.uptimeMs += 60_000;
+    };
+    for (let i = 0; i < 20; i++) {
+      await turns();
+      world.waiting[0]?.end(false);
+      await world.frame();
+    }
+    expect(world.updater.now).toMatchObject({ phase: "WAITING", code: "condition-parked" });
+    expect(world.slots.active.pkg.digest).toBe(FACTORY.digest);
   });
 
   test("a package that is no longer desired is deleted before the next is fetched", async () => {

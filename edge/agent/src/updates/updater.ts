@@ -6,6 +6,9 @@
  * deleted before anything is fetched: the desired one may need their space (G9).
  *
  * A revert happens before any wait: from the next frame on the committed model answers.
+ *
+ * A report that the device is parked holds for `parkedMsMax`, and ends with the agent: whoever reports it may be gone while the device
+ * drives. It is looked at before every step, by a time that no clock's correction moves and that goes on while the machine sleeps.
  */
 
 import type { Clock } from "@tributary/kernel";
@@ -56,8 +59,11 @@ export type Trial<C> = {
 export type UpdaterPorts<C> = {
   readonly deviceId: string;
   readonly slot: string;
-  /** It is switched to only while the device is parked, whatever is wanted. */
+  /** What answers changes only while the device is parked, whatever is wanted. (machine.ts U8) */
   readonly onlyParked: boolean;
+  readonly parkedMsMax: number;
+  /** Since the machine's boot. */
+  readonly uptimeMs: () => number;
   readonly packageStore: Pick<UpdateStore["packageStore"], "write" | "prune">;
   readonly fetch: UpdateStore["fetch"];
   readonly trial: Trial<C>;
@@ -75,6 +81,8 @@ export type UpdateNow = UpdateStatus & { readonly bytesDone: number; readonly by
 export class Updater<C> {
   readonly #ports: UpdaterPorts<C>;
   #state: Updates;
+  /** When the device was last reported as parked; null: it drives, or nobody reported. */
+  #parkedAtMs: number | null = null;
   #first: Step | undefined;
   #progress: Progress = NOTHING;
   #written = "";
@@ -91,7 +99,7 @@ export class Updater<C> {
 
   constructor(boot: Boot, ports: UpdaterPorts<C>) {
     this.#ports = ports;
-    this.#first = bootUpdates(boot);
+    this.#first = bootUpdates({ ...boot, onlyParked: ports.onlyParked });
     this.#state = this.#first.state;
   }
 
@@ -117,12 +125,19 @@ export class Updater<C> {
     return this.#state.durable;
   }
 
+  /** machine.ts U8 */
+  get isInterrupted(): boolean {
+    return this.#state.isInterrupted;
+  }
+
   get conditions(): Conditions {
+    this.#expire();
     return this.#state.conditions;
   }
 
   /** Null: nothing was wanted so far. */
   get now(): UpdateNow | null {
+    this.#expire();
     const status = updateStatusOf(this.#state, this.#progress.phase);
     if (status === null) return null;
     const { bytesDone, bytesAll } = this.#progress;
@@ -132,10 +147,9 @@ export class Updater<C> {
   /** Throws Failure or ContractError for what cannot be used, and for a generation older than the last one. Returns the arm of
    * an experiment that the device is in. */
   desired(payload: Uint8Array): string {
-    const { deviceId, slot, onlyParked } = this.#ports;
-    const { desired: parsed, arm } = parseDesired(payload, deviceId, slot);
-    const { generation, wanted } = parsed;
-    const desired: Desired = { generation, wanted: wanted && onlyParked ? { ...wanted, condition: "PARKED" } : wanted };
+    const { deviceId, slot } = this.#ports;
+    const { desired, arm } = parseDesired(payload, deviceId, slot);
+    const { generation } = desired;
     const newest = this.#early?.generation ?? this.generation;
     if (generation < newest) {
       throw new Failure("desired-older", "give-up", `generation ${generation} is older than ${newest}, which was here`);
@@ -146,6 +160,8 @@ export class Updater<C> {
   }
 
   report(met: Partial<Conditions>): void {
+    this.#expire();
+    if (met.parked !== undefined) this.#parkedAtMs = met.parked ? this.#ports.uptimeMs() : null;
     this.#send({ kind: "conditions", met: { ...this.#state.conditions, ...met } });
   }
 
@@ -174,8 +190,19 @@ export class Updater<C> {
     await this.#drop();
   }
 
+  #expire(): void {
+    if (this.#parkedAtMs === null || this.#isStopped) return;
+    const ageMs = this.#ports.uptimeMs() - this.#parkedAtMs;
+    if (ageMs >= 0 && ageMs <= this.#ports.parkedMsMax) return;
+    this.#parkedAtMs = null;
+    this.#take(
+      step(this.#state, { kind: "conditions", met: { ...this.#state.conditions, parked: false } }, this.#ports.random),
+    );
+  }
+
   #send(input: Input): void {
     if (this.#isStopped) return;
+    this.#expire();
     this.#take(step(this.#state, input, this.#ports.random));
     const failing = this.#failing;
     if (failing !== undefined && this.#state.stage.kind === "probation") {
@@ -281,7 +308,13 @@ export class Updater<C> {
   }
 
   async #switch(): Promise<Done> {
+    // An agent that stops hears of no condition any more.
+    if (this.#isStopped) {
+      await this.#drop();
+      return { ok: false, code: "stopping", reason: "the agent stops", retry: "many" };
+    }
     // The write took a while: a device that drives by now switches nothing. (machine.ts U7)
+    this.#expire();
     const what = unmet(this.#state);
     if (what !== null) {
       await this.#drop();

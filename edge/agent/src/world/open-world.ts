@@ -1,8 +1,8 @@
-/** Which world model a device starts with: the committed one, else the one before it, else that of the configuration. */
+/** Which world model a device starts with: the committed one, else the one before it, else that of the configuration (bootOrder). */
 import { Failure, reasonOf } from "@tributary/kernel";
 import { loadWorld, type WorldPackage } from "@tributary/model-store";
 import type { Telemetry } from "@tributary/telemetry";
-import { type Boot, type UpdateLimits, updateLimits } from "@tributary/updates";
+import { type Boot, bootOrder, type PackageRef, type UpdateLimits, updateLimits } from "@tributary/updates";
 import * as events from "../events.ts";
 import type { UpdateStore } from "../updates/store.ts";
 
@@ -27,16 +27,17 @@ export async function openWorld(
     telemetry.emit(events.slotsSetAside, { file, reason: damaged });
   }
   const factory = await loadWorld(factoryDir);
-  let committed: WorldPackage | undefined;
-  for (const ref of [durable.good, durable.previous]) {
-    if (ref === null || committed !== undefined) continue;
+  const opened = async ({ digest }: PackageRef): Promise<WorldPackage | undefined> => {
     try {
-      committed = await loadWorld(packageStore.packageDir(ref.digest), { digest: ref.digest });
+      return await loadWorld(packageStore.packageDir(digest), { digest });
     } catch (error) {
       const code = error instanceof Failure ? error.code : "model-unusable";
-      telemetry.emit(events.slotUnusable, { modelDigest: ref.digest, code, reason: reasonOf(error) });
+      telemetry.emit(events.slotUnusable, { modelDigest: digest, code, reason: reasonOf(error) });
+      return undefined;
     }
-  }
+  };
+  let committed: WorldPackage | undefined;
+  for (const ref of bootOrder(durable)) committed ??= ref === null ? factory : await opened(ref);
   committed ??= factory;
   const { digest, manifest } = factory;
   const limits = { ...updateLimits, backoff };

@@ -5,6 +5,7 @@ import type { WorldPackage } from "@tributary/model-store";
 import type { Telemetry } from "@tributary/telemetry";
 import type { UpdateStatus } from "@tributary/updates";
 import type { AgentConfig } from "../config.ts";
+import { uptimeMs } from "../device-time.ts";
 import * as events from "../events.ts";
 import { Updater } from "../updates/updater.ts";
 import { ContextSource, type ContextState } from "./context.ts";
@@ -17,6 +18,8 @@ export type WorldSlotPorts = {
   readonly clock: Clock;
   /** Of the model that answers frames. */
   readonly labels: () => readonly string[];
+  /** How long a report that the device is parked holds. */
+  readonly parkedMsMax: number;
   /** How much likelier the table made a truth. */
   readonly onTruth: (modelDigest: Digest, gainNats: number) => void;
   readonly onChanged: () => void;
@@ -33,13 +36,14 @@ export class WorldSlot {
     opened: OpenedWorld,
     deviceId: string,
     config: NonNullable<AgentConfig["world"]>,
-    { telemetry, clock, labels, onTruth, onChanged, onMoved }: WorldSlotPorts,
+    { telemetry, clock, labels, parkedMsMax, onTruth, onChanged, onMoved }: WorldSlotPorts,
   ) {
     const reported = (state: { readonly code: string; readonly reason: string } | null) =>
       telemetry.emit(events.contextChanged, state ?? { code: "", reason: "" });
     this.#source = new ContextSource(config, clock, (state) => reported(state.context === null ? state : null));
     this.world = new World(opened.committed, {
       context: () => this.#source.now,
+      isWithheld: () => this.updater.isInterrupted,
       onTruth: (modelDigest, gainNats) => {
         onTruth(modelDigest, gainNats);
         telemetry.emit(events.worldTruth, { gainNats });
@@ -54,6 +58,8 @@ export class WorldSlot {
       deviceId,
       slot: WORLD,
       onlyParked: true,
+      parkedMsMax,
+      uptimeMs,
       packageStore: store.packageStore,
       fetch: store.fetch,
       trial: new WorldTrial({ world: this.world, dirOf, labels }),

@@ -29,8 +29,10 @@ function device(committed = packageOf("a")) {
   const failing: string[] = [];
   const unusable: (string | null)[] = [];
   let context: ContextState = known({ place: "sea" });
+  let isWithheld = false;
   const world = new World(committed, {
     context: () => context,
+    isWithheld: () => isWithheld,
     onTruth: () => undefined,
     onFailing: ({ code }) => void failing.push(code),
     onUnusable: (one) => void unusable.push(one?.code ?? null),
@@ -38,7 +40,10 @@ function device(committed = packageOf("a")) {
   const at = (next: ContextState) => {
     context = next;
   };
-  return { world, failing, unusable, at };
+  const withhold = (withheld: boolean) => {
+    isWithheld = withheld;
+  };
+  return { world, failing, unusable, at, withhold };
 }
 
 describe("a world model", () => {
@@ -90,6 +95,34 @@ describe("a world model", () => {
     expect(failing[0]).toBe("world-worse");
     world.restore();
     expect([world.active.digest, world.truths]).toEqual(["a".repeat(64), 0]);
+  });
+
+  test("right for 800 truths and wrong from then on, it has lost its weight before one more comes", () => {
+    const { world } = device();
+    const ship = new Float32Array([-2, 2]);
+    for (let i = 0; i < 40_000; i++) {
+      const { remember } = world.inContext(ship, 1, labels);
+      if (i % 50 !== 0) continue;
+      remember(`${i}`);
+      world.truth(`${i}`, "ship");
+    }
+    expect([world.truths, world.weight > 0.8]).toEqual([800, true]);
+    // A car that perception sees well, and more so than the table contradicts it.
+    const car = new Float32Array([3, -3]);
+    const { logits: first } = world.inContext(car, 1, labels);
+    expect(first[0]).toBeGreaterThan(first[1] as number);
+    for (let i = 0; i < 49; i++) world.inContext(car, 1, labels);
+    expect(world.weight).toBeLessThan(0.05);
+  });
+
+  test("while what answered before the agent's start is lost, perception answers alone, which is shown", () => {
+    const { world, unusable, withhold } = device();
+    withhold(true);
+    expect(world.inContext(logits, 1, labels)).toMatchObject({ logits, worldDigest: null });
+    expect(world.unusable?.code).toBe("world-interrupted");
+    withhold(false);
+    expect(world.inContext(logits, 1, labels).worldDigest).toBe("a".repeat(64));
+    expect(unusable).toEqual(["world-interrupted", null]);
   });
 
   test("a truth of a frame that another table answered does not count", () => {

@@ -2,15 +2,17 @@
  * The world model in slot `world`: makes a model's answer one of the present context, and learns whether that is right.
  *
  * O1. Without a context that it can use, or with a table of other classes, the answer is perception's own, and the prediction names no world model.
- * O2. Fused and plain are mixed by how likely each made the truths so far (@tributary/world): the cloud's answers to frames of the random
- *     sample. It starts again with every table and every boot.
+ * O2. Fused and plain are mixed by how likely each made the frames and the truths so far (@tributary/world): truths are the cloud's answers
+ *     to frames of the random sample. It starts again with every table and every boot.
  * O3. On trial, a table that makes the truths less likely than perception alone fails once that is no chance (`isWorse`).
+ * O4. Where the table that answered before the agent's start is lost, perception answers alone until the device is parked. (machine.ts U8)
  */
 import type { Digest } from "@tributary/kernel";
 import { Failure, Oldest, reasonOf } from "@tributary/kernel";
 import type { WorldPackage } from "@tributary/model-store";
 import {
   classesIn,
+  evidenceOf,
   fused,
   type Guard,
   guardStart,
@@ -19,7 +21,8 @@ import {
   mixed,
   normalised,
   type Shares,
-  weightOf,
+  seen,
+  weightAt,
 } from "@tributary/world";
 import type { ContextState } from "./context.ts";
 
@@ -39,6 +42,8 @@ export type InContext = {
 
 export type WorldPorts = {
   readonly context: () => ContextState;
+  /** What answered before the agent's start is lost, and another may not answer yet. (O4) */
+  readonly isWithheld: () => boolean;
   readonly onTruth: (digest: Digest, gainNats: number) => void;
   readonly onFailing: (failing: { readonly code: string; readonly reason: string }) => void;
   readonly onUnusable: (unusable: Unusable | null) => void;
@@ -70,7 +75,7 @@ export class World {
 
   /** How much the world model weighs, 0 to 1. */
   get weight(): number {
-    return weightOf(this.#guard);
+    return this.#guard.weight;
   }
 
   get truths(): number {
@@ -98,6 +103,11 @@ export class World {
     const pkg = this.#active;
     const state = this.#ports.context();
     if (state.context === null) return plain;
+    if (this.#ports.isWithheld()) {
+      const reason = "the agent ended during the trial of another table: until it is parked, perception answers alone";
+      this.#usable({ code: "world-interrupted", reason });
+      return plain;
+    }
     if (!isSame(pkg.table.labels, labels)) {
       const reason = `${pkg.manifest.name} ${pkg.manifest.version} is of other classes than the model`;
       this.#usable({ code: "world-labels-differ", reason });
@@ -107,7 +117,9 @@ export class World {
     if (inContext === undefined) return plain;
     const own = normalised(softmaxOf(logits, temperature));
     const withContext = fused(own, pkg.table.prior, inContext);
-    const together = mixed(this.#guard, own, withContext);
+    const evidence = evidenceOf(own, pkg.table.prior, inContext);
+    const together = mixed(weightAt(this.#guard, evidence), own, withContext);
+    this.#guard = seen(this.#guard, evidence);
     const { digest } = pkg;
     return {
       logits: Float32Array.from(together, (share) => temperature * Math.log(share)),

@@ -8,7 +8,7 @@ import { classesIn, fused, normalised, trainWorld, type WorldFrame, type WorldTa
 import type { Photo, Seen } from "./stream.ts";
 
 /** At 20 frames a second, an answer that takes 300 ms. */
-const ANSWER_FRAMES = 6;
+export const ANSWER_FRAMES = 6;
 const NORMAL_95 = 1.96;
 /** As many as rollout-manager asks for by default. */
 const PROBATION_TRUTHS = 50;
@@ -22,9 +22,7 @@ export type Drive = {
   readonly gain: { readonly value: number; readonly lower: number; readonly upper: number };
   /** Cumulative log loss of the mixture over perception alone, in nats. */
   readonly lostNats: {
-    /** On the truths, as they come: it has learned from all earlier ones. At most ln 2 if contexts are wrong. */
-    readonly learned: number;
-    /** On the same frames, as they were answered: some truths before them were still outstanding. */
+    /** On the frames whose truth came later, as they were answered. */
     readonly answered: number;
     /** On all frames, by their labels. */
     readonly labels: number;
@@ -35,20 +33,21 @@ export type Drive = {
 export type Perception = { readonly labels: readonly string[]; readonly temperature: number };
 
 /** Propensity of the random sample, which prefers doubtful frames. */
-const propensityOf = (shares: Float64Array): number => 0.05 + 0.35 * (1 - Math.max(...shares));
+export const propensityOf = (shares: Float64Array): number => 0.05 + 0.35 * (1 - Math.max(...shares));
 
-/** A table from the frames that the sample drew, with the cloud's answers. */
+/** A table from the frames that the sample drew, with the cloud's answers. `taken`: the class that an answer counts as. */
 export function trained(
   before: WorldTable,
   stream: readonly Seen[],
   { temperature, labels }: Perception,
   random: Random,
+  taken = (label: number): number => label,
 ): { readonly table: WorldTable; readonly frames: number } {
   const frames: WorldFrame[] = [];
   for (const { photo, context } of stream) {
     const propensity = propensityOf(sharesOf(photo, temperature));
     if (random() >= propensity) continue;
-    frames.push({ context, label: labels[photo.cloud] as string, weight: 1 / propensity });
+    frames.push({ context, label: labels[taken(photo.cloud)] as string, weight: 1 / propensity });
   }
   return trainWorld(before, frames);
 }
@@ -62,6 +61,7 @@ export function driven(
   let now: Seen["context"] | undefined;
   const world = new World(pkg, {
     context: () => ({ context: now as object as Readonly<Record<string, unknown>>, text: JSON.stringify(now) }),
+    isWithheld: () => false,
     onTruth: () => undefined,
     onFailing: () => undefined,
     onUnusable: (unusable) => {
@@ -70,7 +70,7 @@ export function driven(
   });
   const outstanding: { readonly at: number; readonly learn: () => void }[] = [];
   const right = { plain: 0, fused: 0, mixture: 0 };
-  const lostNats = { learned: 0, answered: 0, labels: 0 };
+  const lostNats = { answered: 0, labels: 0 };
   const byPhoto = new Map<Photo, { frames: number; gained: number }>();
   for (const [i, { photo, context }] of stream.entries()) {
     now = context;
@@ -91,13 +91,7 @@ export function driven(
     const frameId = String(i);
     remember(frameId);
     lostNats.answered += lossOver(mixture, plain, photo.cloud);
-    const learn = () => {
-      const { weight } = world;
-      const byNow = plain.map((share, k) => weight * (withContext[k] as number) + (1 - weight) * share);
-      lostNats.learned += lossOver(byNow, plain, photo.cloud);
-      world.truth(frameId, labels[photo.cloud] as string);
-    };
-    outstanding.push({ at: i + ANSWER_FRAMES, learn });
+    outstanding.push({ at: i + ANSWER_FRAMES, learn: () => world.truth(frameId, labels[photo.cloud] as string) });
   }
   const frames = stream.length;
   const share = (count: number) => count / frames;
@@ -123,6 +117,7 @@ export function isReverted(
   let hasFailed = false;
   const world = new World(before, {
     context: () => ({ context: now as object as Readonly<Record<string, unknown>>, text: JSON.stringify(now) }),
+    isWithheld: () => false,
     onTruth: () => undefined,
     onFailing: () => {
       hasFailed = true;
@@ -150,7 +145,8 @@ function gainOf(
   return { value, lower: value - half, upper: value + half };
 }
 
-const sharesOf = ({ logits }: Photo, temperature: number): Float64Array => normalised(softmax(logits, temperature));
+export const sharesOf = ({ logits }: Photo, temperature: number): Float64Array =>
+  normalised(softmax(logits, temperature));
 
 function softmax(logits: Float32Array, temperature: number): Float64Array {
   const largest = Math.max(...logits);
@@ -159,7 +155,7 @@ function softmax(logits: Float32Array, temperature: number): Float64Array {
   return raw.map((value) => value / total);
 }
 
-const best = (shares: Float64Array): number => shares.indexOf(Math.max(...shares));
+export const best = (shares: Float32Array | Float64Array): number => shares.indexOf(Math.max(...shares));
 
 const lossOver = (one: Float64Array, other: Float64Array, truth: number): number =>
   Math.log(other[truth] as number) - Math.log(one[truth] as number);

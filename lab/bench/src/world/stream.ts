@@ -1,6 +1,7 @@
 /** Real photos in simulated contexts: which class is seen depends on the place and the hour; which photo of the class does not. */
 import type { Random } from "@tributary/kernel";
 import type { Factor } from "@tributary/world";
+import { drawn } from "./drawn.ts";
 
 /** A photo with the answers of both models. */
 export type Photo = {
@@ -19,7 +20,7 @@ export const factors: readonly Factor[] = [
   { name: "hour", kind: "number", min: 0, max: 24, edges: [6, 12, 18] },
 ];
 
-const PLACES = 12;
+export const PLACES = 12;
 const HOURS = 24;
 
 /** Shares of the classes, by place and quarter of the day. */
@@ -67,13 +68,4 @@ export function shuffled(stream: readonly Seen[], random: Random): readonly Seen
     [contexts[i], contexts[j]] = [contexts[j] as Seen["context"], contexts[i] as Seen["context"]];
   }
   return stream.map(({ photo }, i) => ({ photo, context: contexts[i] as Seen["context"] }));
-}
-
-function drawn(mix: readonly number[], random: Random): number {
-  let left = random();
-  const index = mix.findIndex((share) => {
-    left -= share;
-    return left < 0;
-  });
-  return index < 0 ? mix.length - 1 : index;
 }

@@ -7,6 +7,8 @@ import { followContext } from "@tributary/testing";
 
 /** A prediction's age is rounded, and a batch takes a while into Kafka. */
 const SLACK_MS = 1_500;
+/** A report that a device is parked holds for 30 s (updates.parkedMsMax). */
+const REPORT_EVERY_MS = 10_000;
 
 type Interval = { readonly from: number; until: number };
 
@@ -17,6 +19,9 @@ export class Parking {
   readonly #first = new Map<string, Map<string, number>>();
   readonly #stopping = new AbortController();
   #following: Following | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  /** Reports reach the devices in the order in which they were made. */
+  #reported: Promise<void> = Promise.resolve();
   /** Frames by table, "" is none. */
   readonly frames = new Map<string, number>();
 
@@ -31,9 +36,11 @@ export class Parking {
       topics.predictions,
       (batch, { timestamp }) => batch && this.#take(batch, Number(timestamp)),
     );
+    this.#timer = setInterval(() => this.#repeat(), REPORT_EVERY_MS);
   }
 
   async stop(): Promise<void> {
+    clearInterval(this.#timer);
     this.#stopping.abort();
     await this.#following?.ended;
   }
@@ -47,7 +54,22 @@ export class Parking {
       if (parked) intervals.push({ from: now, until: Number.POSITIVE_INFINITY });
       else if (last !== undefined && last.until > now) last.until = now;
     }
-    await askLight(this.#stack.light, "/v1/conditions", deviceIds, { parked });
+    await this.#report(deviceIds, parked);
+  }
+
+  #repeat(): void {
+    const parked = [...this.#parked].filter(([, intervals]) => intervals.at(-1)?.until === Number.POSITIVE_INFINITY);
+    const deviceIds = parked.map(([deviceId]) => deviceId);
+    // Devices of a stack that stops hear of nothing any more.
+    void this.#report(deviceIds, true).catch(() => undefined);
+  }
+
+  #report(deviceIds: readonly string[], parked: boolean): Promise<void> {
+    const report = this.#reported.then(async () => {
+      await askLight(this.#stack.light, "/v1/conditions", deviceIds, { parked });
+    });
+    this.#reported = report.catch(() => undefined);
+    return report;
   }
 
   /** Devices whose first frame with this table was taken while they were parked, and those for which it was not. */

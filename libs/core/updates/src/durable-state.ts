@@ -51,6 +51,11 @@ export const emptyDurableState: DurableState = {
   outcome: null,
 };
 
+/** What may answer when the agent starts, in this order; null: the factory's package, which may itself be the committed one. */
+export const bootOrder = ({ good, previous }: DurableState): readonly (PackageRef | null)[] =>
+  good === null ? [null, ...existing(previous)] : [good, ...existing(previous), null];
+const existing = (ref: PackageRef | null): readonly PackageRef[] => (ref === null ? [] : [ref]);
+
 /** As JSON: a bigint is a string. */
 export const durableStateToJson = (state: DurableState): unknown => ({
   ...state,

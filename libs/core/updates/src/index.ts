@@ -1,4 +1,5 @@
 export {
+  bootOrder,
   type DurableState,
   durableStateFromJson,
   durableStateToJson,

@@ -13,9 +13,12 @@
  *     was stopped gracefully: a package that crashes the device is tried a bounded number of times.
  * U6. The durable state that an action carries is on disk before the action starts; reverting needs none (G7).
  * U7. A package is switched to only while its condition holds, at that moment: whoever switches asks `unmet` after the write.
+ * U8. In a slot that is `onlyParked`, nothing changes while the device drives: a switch and a revert wait until it is parked, whatever is
+ *     wanted, and a trial goes on answering until then. A start of the agent knows of no parking. If it loses what answered before, nothing
+ *     answers in its place until the device is parked (`isInterrupted`).
  */
 import { type Backoff, backoffMs, type Digest, type Instant, type Random } from "@tributary/kernel";
-import type { DurableState, Outcome, PackageRef, Wanted } from "./durable-state.ts";
+import type { Condition, DurableState, Outcome, PackageRef, Wanted } from "./durable-state.ts";
 import { judgeProbation, observed, type Probation, probationStart } from "./probation.ts";
 import { isOpen } from "./windows.ts";
 
@@ -98,6 +101,10 @@ export type Updates = {
   /** A package is loaded beside the active one. */
   readonly isLoaded: boolean;
   readonly isShadowed: boolean;
+  /** U8. */
+  readonly onlyParked: boolean;
+  /** What answered before the agent's start is lost, and the committed package waits to follow it. (U8) */
+  readonly isInterrupted: boolean;
   /** Generation of the last durable state that an action carried. */
   readonly savedGeneration: bigint;
   readonly limits: UpdateLimits;
@@ -111,6 +118,8 @@ export type Boot = {
   readonly factory: PackageRef;
   /** Verified, and active: the committed one, the previous one, or the factory's. */
   readonly running: Digest;
+  /** What answers changes only while the device is parked, whatever is wanted. (U8) */
+  readonly onlyParked?: boolean;
   readonly limits?: UpdateLimits;
 };
 
@@ -123,16 +132,18 @@ const NO_ATTEMPTS: Attempts = { few: 0, many: 0 };
 const NO_CONDITION: Conditions = { idle: false, parked: false, time: null };
 
 /** What runs at boot is never the trial: an interrupted one has to earn its place again. (G7) */
-export function bootUpdates({ durable, factory, running, limits = updateLimits }: Boot): Step {
+export function bootUpdates({ durable, factory, running, onlyParked = false, limits = updateLimits }: Boot): Step {
   const isRotten = running !== digestOf(durable.good, factory);
   const good =
     running === factory.digest ? null : running === durable.previous?.digest ? durable.previous : durable.good;
+  // A second start must still know what answered before the first. (U8)
+  const trial = onlyParked ? (durable.trial ?? (isRotten ? durable.good : null)) : null;
   const initial: DurableState = {
     ...durable,
     ...settledAtBoot(durable, running, isRotten ? durable.good : null),
     good,
     previous: isRotten ? null : durable.previous,
-    trial: null,
+    trial,
   };
   const state: Updates = {
     durable: initial,
@@ -143,9 +154,12 @@ export function bootUpdates({ durable, factory, running, limits = updateLimits }
     trouble: null,
     isLoaded: false,
     isShadowed: false,
+    onlyParked,
+    isInterrupted: trial !== null,
     savedGeneration: durable.generation,
     limits,
   };
+  if (state.isInterrupted) return act(state, { kind: "save", durable: initial });
   if (initial.wanted === null || initial.outcome !== null) {
     return durable.trial === null && !isRotten ? only(state) : act(state, { kind: "save", durable: initial });
   }
@@ -172,8 +186,9 @@ const asCommitted = (ref: PackageRef): Wanted => ({
 
 /** The durable state to write when the agent is stopped gracefully: a try that this cuts short did not crash the device (U5).
  * Null: the one on disk is complete. */
-export function stopped({ durable, stage }: Updates): DurableState | null {
-  const isTrying = durable.trial !== null || (stage.kind === "acting" && TRIES.has(stage.action.kind));
+export function stopped({ durable, stage, isInterrupted }: Updates): DurableState | null {
+  const isTrying =
+    (durable.trial !== null && !isInterrupted) || (stage.kind === "acting" && TRIES.has(stage.action.kind));
   return isTrying && durable.outcome === null ? releaseTrial(durable) : null;
 }
 
@@ -189,7 +204,9 @@ export function step(state: Updates, input: Input, random: Random): Step {
       return onDone(state, input.done, random);
     case "conditions": {
       const updated: Updates = { ...state, conditions: input.met };
-      return updated.stage.kind === "holding" && isMet(updated) ? prove(updated) : only(updated);
+      if (updated.stage.kind !== "holding") return only(updated);
+      if (updated.durable.trial !== null) return mayRestore(updated) ? proceed(updated) : only(updated);
+      return isMet(updated) ? prove(updated) : only(updated);
     }
     case "answered":
       return onAnswered(state, input.isSlow);
@@ -323,9 +340,9 @@ const waitFor = (state: Updates, durable: DurableState, random: Random): Step =>
   });
 
 const afterSave = (state: Updates): Step =>
-  state.durable.trial === null
-    ? proceed(state)
-    : judged({ ...state, trouble: null, stage: { kind: "probation", seen: probationStart } });
+  isOnTrial(state)
+    ? judged({ ...state, trouble: null, stage: { kind: "probation", seen: probationStart } })
+    : proceed(state);
 
 function onAnswered(state: Updates, isSlow: boolean): Step {
   if (state.stage.kind !== "probation") return only(state);
@@ -367,15 +384,12 @@ function onFailing(state: Updates, { code, reason }: { readonly code: string; re
 function proceed(state: Updates): Step {
   const { durable, factory, limits } = state;
   const { wanted } = durable;
+  // The same package is on trial already: its probation restarts, for the newer generation.
+  if (isOnTrial(state)) return act(state, { kind: "save", durable });
   if (durable.trial !== null) {
-    // The same package is on trial already: its probation restarts, for the newer generation.
-    if (wanted?.digest === durable.trial.digest && durable.outcome === null) {
-      return act(state, { kind: "save", durable });
-    }
-    return act(
-      { ...state, durable: { ...durable, trial: null } },
-      { kind: "restore", durable: { ...durable, trial: null } },
-    );
+    if (mayRestore(state)) return restore(state);
+    const isSaved = state.savedGeneration >= durable.generation;
+    return isSaved ? only({ ...state, stage: { kind: "holding" } }) : act(state, { kind: "save", durable });
   }
   if (wanted === null || durable.outcome !== null) {
     if (state.isLoaded) return act(state, { kind: "unload", thenHold: false, durable });
@@ -383,7 +397,7 @@ function proceed(state: Updates): Step {
   }
   if (wanted.digest === digestOf(durable.good, factory))
     return end(state, { phase: "COMMITTED", code: "", reason: "" });
-  if (wanted.condition === "UNKNOWN") {
+  if (conditionOf(state) === "UNKNOWN") {
     return end(state, {
       phase: "REFUSED",
       code: "condition-unknown",
@@ -424,8 +438,12 @@ function hold(state: Updates): Step {
 }
 
 function revert(state: Updates, outcome: Outcome): Step {
-  const durable: DurableState = { ...state.durable, trial: null, outcome };
-  return act({ ...state, durable, trouble: null }, { kind: "restore", durable });
+  return mayRestore(state) ? restore({ ...state, durable: { ...state.durable, outcome } }) : end(state, outcome);
+}
+
+function restore(state: Updates): Step {
+  const durable: DurableState = { ...state.durable, trial: null };
+  return act({ ...state, durable, trouble: null, isInterrupted: false }, { kind: "restore", durable });
 }
 
 function end(state: Updates, outcome: Outcome): Step {
@@ -451,11 +469,23 @@ const digestOf = (ref: PackageRef | null, factory: PackageRef): Digest => ref?.d
 const refUnlessFactory = (ref: PackageRef, factory: PackageRef): PackageRef | null =>
   ref.digest === factory.digest ? null : ref;
 
+/** It answers frames, and is what is wanted. */
+const isOnTrial = ({ durable: { trial, wanted, outcome }, isInterrupted }: Updates): boolean =>
+  trial !== null && !isInterrupted && outcome === null && wanted?.digest === trial.digest;
+
+const mayRestore = ({ onlyParked, conditions }: Updates): boolean => !onlyParked || conditions.parked;
+
+/** The slot's own goes before the one that is wanted. */
+const conditionOf = ({ durable: { wanted }, onlyParked }: Updates): Condition =>
+  onlyParked ? "PARKED" : (wanted?.condition ?? "ANY");
+
 const isMet = (state: Updates): boolean => unmet(state) === null;
 
 /** What the switch waits for; null: nothing. */
-export function unmet({ durable, conditions }: Updates): "idle" | "parked" | "window" | "clock" | null {
-  const { condition, windows } = durable.wanted ?? { condition: "ANY", windows: [] };
+export function unmet(state: Updates): "idle" | "parked" | "window" | "clock" | null {
+  const { durable, conditions } = state;
+  const condition = conditionOf(state);
+  const windows = durable.wanted?.windows ?? [];
   if (condition === "IDLE" && !conditions.idle) return "idle";
   if (condition === "PARKED" && !conditions.parked) return "parked";
   if (windows.length === 0) return null;

@@ -53,7 +53,7 @@ export function updateStatusOf(state: Updates, fetched: Progress["phase"]): Upda
   // A commit or a revert under way is not done yet.
   if (stage.kind !== "acting") {
     if (stage.kind === "probation") return status("PROBATION");
-    if (stage.kind === "holding") return waits();
+    if (stage.kind === "holding" && outcome === null) return waits();
     return outcome === null ? status("WAITING") : status(outcome.phase, outcome.code, outcome.reason);
   }
   if (stage.isCalledOff) return status("WAITING", "", "until the update before it has stopped");

@@ -3,6 +3,7 @@ import { type Random, seededRandom } from "@tributary/kernel";
 import {
   type Action,
   activePackage,
+  bootOrder,
   bootUpdates,
   type Done,
   type DurableState,
@@ -55,12 +56,13 @@ class Device {
     disk: DurableState = emptyDurableState,
     broken: readonly string[] = [],
     fetched: Iterable<string> = [],
+    onlyParked = false,
   ) {
     this.#random = random;
     this.disk = disk;
     this.fetched = new Set(fetched);
-    this.running = [disk.good, disk.previous].find((ref) => ref && !broken.includes(ref.digest)) ?? factory;
-    const first = bootUpdates({ durable: disk, factory, running: this.running.digest });
+    this.running = bootOrder(disk).find((ref) => ref === null || !broken.includes(ref.digest)) ?? factory;
+    const first = bootUpdates({ durable: disk, factory, running: this.running.digest, onlyParked });
     this.state = first.state;
     this.#take(first);
   }
@@ -433,6 +435,121 @@ describe("generations", () => {
     expect([one.disk.generation, one.running.digest]).toEqual([9n, A.digest]);
     one.want(8, wantedOf(B));
     expect(one.action).toBeNull();
+  });
+});
+
+describe("machine.ts U8: in a slot that changes only while the device is parked", () => {
+  const start = (
+    disk: DurableState = emptyDurableState,
+    fetched: Iterable<string> = [],
+    broken: readonly string[] = [],
+  ) => new Device(seededRandom(1), disk, broken, fetched, true);
+  const park = (one: Device, parked: boolean) =>
+    one.send({ kind: "conditions", met: { idle: false, parked, time: null } });
+  /** On trial, and driving again. */
+  const onTrial = (ref: PackageRef): Device => {
+    const one = start();
+    one.want(7, wantedOf(ref));
+    park(one, true);
+    kinds(one);
+    park(one, false);
+    expect([one.running.digest, one.status?.phase]).toEqual([ref.digest, "PROBATION"]);
+    return one;
+  };
+
+  test("a switch waits for that and nothing else, whatever the desired state requires", () => {
+    for (const condition of ["ANY", "IDLE", "PARKED", "UNKNOWN"] as const) {
+      const one = start();
+      one.want(7, wantedOf(A, { condition }));
+      expect([condition, ...kinds(one)]).toEqual([condition, "fetch", "prove", "unload"]);
+      expect(one.status).toMatchObject({ phase: "WAITING", code: "condition-parked" });
+      park(one, true);
+      expect([condition, ...kinds(one)]).toEqual([condition, "prove", "switch"]);
+    }
+  });
+
+  test("a trial goes on answering while another one, or the one before it, is wanted", () => {
+    for (const [next, after] of [
+      [B, ["restore", "fetch", "prove", "switch"]],
+      [factory, ["restore", "save"]],
+    ] as const) {
+      const one = onTrial(A);
+      one.want(8, wantedOf(next));
+      expect(kinds(one)).toEqual(["save"]);
+      expect([one.running, one.disk.generation]).toEqual([wantedOf(A), 8n]);
+      expect(one.status).toMatchObject({ generation: 8n, phase: "WAITING", code: "condition-parked" });
+      park(one, true);
+      expect(kinds(one)).toEqual(after);
+    }
+  });
+
+  test("the same one wanted again restarts its probation, also after another one was wanted meanwhile", () => {
+    const one = onTrial(A);
+    one.want(8, wantedOf(B));
+    kinds(one);
+    one.want(9, wantedOf(A));
+    expect(kinds(one)).toEqual(["save"]);
+    expect([one.running.digest, one.status?.phase]).toEqual([A.digest, "PROBATION"]);
+  });
+
+  test("one that fails its trial is reported at once, and reverted once parked", () => {
+    const one = onTrial(A);
+    one.send({ kind: "failing", code: "world-worse", reason: "by 3 nats" });
+    expect(kinds(one)).toEqual(["save"]);
+    expect(one.status).toMatchObject({ phase: "REVERTED", code: "world-worse" });
+    expect([one.running.digest, one.disk.trial, one.disk.outcome?.phase]).toEqual([A.digest, A, "REVERTED"]);
+    park(one, true);
+    expect(kinds(one)).toEqual(["restore"]);
+    expect([one.running, one.disk.trial]).toEqual([factory, null]);
+  });
+
+  test("a trial that a restart ends has no successor before the device is parked, however often it restarts", () => {
+    let one = onTrial(A);
+    for (let boots = 0; boots < 3; boots++) {
+      one = start(one.disk, one.fetched);
+      kinds(one);
+      expect([one.state.isInterrupted, one.status?.code]).toEqual([true, "condition-parked"]);
+      expect(stopped(one.state)).toBeNull();
+    }
+    one.want(8, wantedOf(A));
+    kinds(one);
+    expect(one.state.isInterrupted).toBe(true);
+    park(one, true);
+    expect(kinds(one)).toEqual(["restore", "fetch", "prove", "switch"]);
+    expect(one.state.isInterrupted).toBe(false);
+  });
+
+  test("nor has a committed one that the disk lost", () => {
+    const before = start();
+    before.want(7, wantedOf(A));
+    before.settle();
+    let one = start(before.disk, [], [A.digest]);
+    kinds(one);
+    one = start(one.disk, [], [A.digest]);
+    kinds(one);
+    expect([one.state.isInterrupted, one.running]).toEqual([true, factory]);
+    park(one, true);
+    expect(kinds(one)).toEqual(["restore", "fetch", "prove", "switch"]);
+    one.settle();
+    expect(one.running.digest).toBe(A.digest);
+  });
+
+  test("the factory's, committed again, answers after a restart, not the one before it", () => {
+    const before = start();
+    before.want(7, wantedOf(A));
+    before.settle();
+    before.want(8, wantedOf(factory));
+    before.settle();
+    expect(before.disk).toMatchObject({ good: null, previous: A });
+    expect(start(before.disk, before.fetched).running).toEqual(factory);
+  });
+
+  test("a committed one answers at once after a restart", () => {
+    const before = start();
+    before.want(7, wantedOf(A));
+    before.settle();
+    const one = start(before.disk, before.fetched);
+    expect([one.action, one.state.isInterrupted, one.running]).toEqual([null, false, before.disk.good]);
   });
 });
 

@@ -2,9 +2,13 @@
  * What a model and its world model say together: p(y | x, c) is proportional to p(y | x) p(y | c) / p(y) (Saerens, Latinne & Decaestecker,
  * Neural Computation 14, 2002): the mix of classes that the model was trained with is replaced by that of the context.
  *
- * That needs that pictures of a class look the same in every context, and a table that is right. Neither is known, so a Bayesian mixture
- * of the fused and the plain answer decides: each weighs by how likely it made the truths so far. There is no threshold to choose, and the
- * mixture's cumulative log loss is at most that of the better one plus ln 2, whatever the truths are.
+ * That needs that pictures of a class look the same in every context, and a table that is right. Neither is known, and a right table may
+ * become wrong, so fused and plain answer are mixed, and a fixed share of the weight moves between them at every frame (Herbster & Warmuth,
+ * Machine Learning 32, 1998): what was right for long is not trusted for long once it is wrong.
+ *
+ * The evidence for the table is what it made of what came, over what the prior made of it: of a frame p(x | c) / p(x), which is the sum of
+ * p(y | x) p(y | c) / p(y) and needs no truth; and of a truth p(y | x, c) / p(y | x). Their product is p(y | c) / p(y), so nothing counts twice.
+ * A table whose classes are not those that perception sees is thus given up within frames, however rare truths are.
  */
 import { invariant } from "@tributary/kernel";
 
@@ -26,28 +30,59 @@ export function normalised(values: Float64Array): Shares {
   return floored.map((value) => value / again);
 }
 
-/** Cumulative log losses so far, in nats; `squares`: of their differences, truth by truth. */
+/** What was learned of a table. Log losses are cumulative, in nats; `squares`: of their differences, truth by truth. */
 export type Guard = {
+  /** How much the fused answer weighs, 0 to 1, before the next frame's own evidence. */
+  readonly weight: number;
   readonly fused: number;
   readonly plain: number;
   readonly squares: number;
   readonly truths: number;
 };
 
-export const guardStart: Guard = { fused: 0, plain: 0, squares: 0, truths: 0 };
+export const guardStart: Guard = { weight: 0.5, fused: 0, plain: 0, squares: 0, truths: 0 };
 
-/** How much the fused answer weighs, 0 to 1; a half at the beginning. */
-export const weightOf = (guard: Guard): number => 1 / (1 + Math.exp(guard.fused - guard.plain));
+export type WeightRule = { readonly toPlain: number; readonly toTable: number; readonly kept: number };
 
-export function mixed(guard: Guard, plain: Shares, withContext: Shares): Shares {
-  const weight = weightOf(guard);
-  return plain.map((share, i) => weight * (withContext[i] ?? 0) + (1 - weight) * share);
+/**
+ * Shares of a weight that move at a frame. More goes to perception than back: to trust a wrong table costs answers that were right, and to
+ * doubt a right one only its gain. And so much of a frame's evidence is kept for the next ones: consecutive frames show the same object, and
+ * ten of them are worth one. (`npm run bench -- world` holds these against others.)
+ */
+export const weightRule: WeightRule = { toPlain: 0.01, toTable: 0.0002, kept: 0.1 };
+
+/** For the table, of a frame: log p(x | c) / p(x), in nats. */
+export function evidenceOf(plain: Shares, prior: readonly number[], inContext: Shares): number {
+  return Math.log(plain.reduce((sum, p, i) => sum + (p * (inContext[i] ?? 0)) / (prior[i] ?? 1), 0));
 }
 
+/** How much the fused answer to a frame weighs. The frame's own evidence counts whole: what it shows itself is no repetition. */
+export const weightAt = ({ weight }: Guard, evidence: number): number => moved(weight, evidence);
+
+/** After a frame. */
+export function seen(guard: Guard, evidence: number, { kept, toPlain, toTable } = weightRule): Guard {
+  const after = moved(guard.weight, kept * evidence);
+  return { ...guard, weight: (1 - toPlain) * after + toTable * (1 - after) };
+}
+
+/** A weight by Bayes' rule. */
+const moved = (weight: number, nats: number): number => weight / (weight + (1 - weight) * Math.exp(-nats));
+
+export const mixed = (weight: number, plain: Shares, withContext: Shares): Shares =>
+  plain.map((share, i) => weight * (withContext[i] ?? 0) + (1 - weight) * share);
+
 /** `truth`: index of the class that a frame really showed, of which both answered as given. */
-export function learned(guard: Guard, plain: Shares, withContext: Shares, truth: number): Guard {
+export function learned(
+  guard: Guard,
+  plain: Shares,
+  withContext: Shares,
+  truth: number,
+  { toPlain, toTable } = weightRule,
+): Guard {
   const [ofFused, ofPlain] = [lossOf(withContext, truth), lossOf(plain, truth)];
+  const weight = moved(guard.weight, ofPlain - ofFused);
   return {
+    weight: Math.min(1 - toPlain, Math.max(toTable, weight)),
     fused: guard.fused + ofFused,
     plain: guard.plain + ofPlain,
     squares: guard.squares + (ofFused - ofPlain) ** 2,
