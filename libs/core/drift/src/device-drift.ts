@@ -23,7 +23,7 @@ export type FoldSettings = {
   readonly detector: DetectorSettings;
 };
 
-const FORMAT = 1;
+const FORMAT = 2;
 const CAMERAS_MAX = 64;
 const DAY_MS = 86_400_000;
 const WINDOW_AGE_MS_MAX = 7 * DAY_MS;
@@ -46,15 +46,15 @@ export class DeviceDrift {
     this.deviceId = deviceId;
   }
 
-  /** Throws Failure `drift-state-invalid` for bytes that `encode` of this version does not write. */
+  /** Throws Failure `drift-state-invalid` for bytes that `encode` of this version or the one before does not write. */
   static decode(deviceId: string, bytes: Uint8Array): DeviceDrift {
     const from = new StateReader(bytes);
     const format = from.u8();
-    if (format !== FORMAT) throw invalid(`it is of format ${format}, not ${FORMAT}`);
+    if (format !== 1 && format !== FORMAT) throw invalid(`it is of format ${format}, not ${FORMAT}`);
     const device = new DeviceDrift(deviceId);
     device.#sketches = SeenBatches.read(from);
     device.#predictions = SeenBatches.read(from);
-    device.#draws = DrawTable.read(from);
+    device.#draws = DrawTable.read(from, format);
     for (let left = from.u8(CAMERAS_MAX); left > 0; left--) {
       const camera = CameraWatch.read(from);
       device.#cameras.set(camera.cameraId, camera);

@@ -1,6 +1,7 @@
 /** What the monitor needs to know of a package to judge the devices that run it. Built once per digest from its documents. */
 import type { Confusion, FaultCodebook, ReferenceSketch } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
+import type { RateSample } from "@tributary/statistics";
 
 export type DriftReference = {
   readonly modelDigest: Digest;
@@ -14,8 +15,11 @@ export type DriftReference = {
   readonly golden: readonly (readonly number[])[];
   readonly faults: FaultCodebook | null;
   readonly confusion: Confusion | null;
-  /** On the validation set; null if the package does not record it: then no loss can be proven. */
+  /** On the validation set; null if the package does not record it. */
   readonly errorRate: number | null;
+  /** Validation frames of each class, and how many of them the model answers wrongly; null if the package does not record them: then
+   * no loss can be proven. */
+  readonly validation: readonly RateSample[] | null;
   /** What is watched of each camera. */
   readonly streams: readonly DriftStream[];
 };
@@ -82,6 +86,7 @@ export function driftReferenceOf(modelDigest: Digest, documents: DriftDocuments)
     faults,
     confusion,
     errorRate: errorRateOf(manifest.metrics, confusion),
+    validation: validationOf(confusion),
     streams: streamsOf(sketch),
   };
 }
@@ -118,5 +123,8 @@ function errorRateOf(metrics: Readonly<Record<string, number>>, confusion: Confu
   const all = sumOf(confusion.counts.map(sumOf));
   return all > 0 ? 1 - right / all : null;
 }
+
+const validationOf = (confusion: Confusion | null): readonly RateSample[] | null =>
+  confusion?.counts.map((row, truth) => ({ items: sumOf(row), events: sumOf(row) - (row[truth] ?? 0) })) ?? null;
 
 const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);

@@ -30,6 +30,7 @@ export function findingsOf(
   verdictId: string,
   group: Group & { readonly loss: LossVerdict },
   openedAt: Instant,
+  now: Instant,
   settings: VerdictSettings,
 ): Findings {
   const { cause, fault, scope, look, members, loss, steps } = group;
@@ -57,12 +58,12 @@ export function findingsOf(
       state: loss.state,
       draws: loss.draws,
       errorRate: loss.errorRate === null ? null : rounded(loss.errorRate),
-      reference: rounded(reference?.errorRate ?? 0),
+      reference: rounded(loss.expected ?? reference?.errorRate ?? 0),
       tolerance: settings.tolerance,
     },
     ...evidenceOf(group),
     steps: [...steps, lossStep],
-    retrain: isForTraining && loss.state === "LOST",
+    retrain: isForTraining && loss.state === "LOST" && now - openedAt >= settings.holdMs,
   };
 }
 
