@@ -74,10 +74,10 @@ export class LossTest {
     for (const { truth, weight, loss } of draws) {
       const c = this.#places.get(truth);
       if (c === undefined) continue;
-      const { q } = this.#classes[c] as OfClass;
-      sums[c] = (sums[c] as number) + weight * ((loss ? 1 : 0) - q - this.#tolerance);
+      const { rate } = this.#classes[c] as OfClass;
+      sums[c] = (sums[c] as number) + weight * ((loss ? 1 : 0) - rate - this.#tolerance);
     }
-    // log(1 + x) is at most x, and no bet is larger than 1 / (u + tolerance).
+    // log(1 + x) is at most x, no bet is larger than 1 / (u + tolerance), and the rates that were seen are in the region.
     const bar = Math.log(2 / this.#alpha);
     const widest = this.#widest();
     const all = sums.reduce((sum, of) => sum + of, 0);
@@ -132,20 +132,22 @@ export class LossTest {
     return row.reduce((sum, { weight, loss }) => sum + Math.log1p(bet * weight * ((loss ? 1 : 0) - limit)), 0);
   }
 
-  /** Its minimum over the region of rates: ln of the wealth is concave in each rate, so it is nowhere below the line between its values
-   * at both ends. */
+  /** Its minimum over the region of rates: ln of the wealth is concave in each rate, so between 0 and u it is nowhere below the line
+   * between its values at both. */
   #logOfAll(rows: Rows): number {
     const widest = this.#widest();
     const logs = BET_SHARES.map((share) => {
       const bet = share / widest;
-      let highest = 0;
+      let atLower = 0;
       const costs = this.#classes.map(({ q, u }, c) => {
         const row = rows[c] as readonly ClassedDraw[];
-        const atLower = this.#logWealth(row, bet, q);
-        highest += atLower;
-        return u > q && row.length > 0 ? Math.max(0, atLower - this.#logWealth(row, bet, u)) / (u - q) : 0;
+        if (row.length === 0) return 0;
+        const atZero = this.#logWealth(row, bet, 0);
+        const cost = (atZero - this.#logWealth(row, bet, u)) / u;
+        atLower += atZero - cost * q;
+        return cost;
       });
-      return highest - (this.#region as RateRegion).most(costs);
+      return atLower - (this.#region as RateRegion).most(costs);
     });
     return logMeanExp(logs);
   }

@@ -114,7 +114,7 @@ describe("what is compared", () => {
     expect(lost).toBe(0);
   });
 
-  test("few validation frames of the classes are said to be the reason that nothing is proven", () => {
+  test("few validation frames of the classes are named as the reason that nothing is proven", () => {
     const fleet = new Fleet([19, 0, 0, 0], [2, 0, 0, 0]);
     const draws = drawn(200, () => [0, true], START + 12 * HOUR);
     fleet.show(0, { draws, shifts: cameraFaults.dark });

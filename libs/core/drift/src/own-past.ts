@@ -16,7 +16,7 @@ const BEFORE_MIN = 30;
 /** Oldest first. */
 export type Halves = { readonly before: readonly ClassedDraw[]; readonly now: readonly ClassedDraw[] };
 
-/** Whether it can be told at all: most of what is labelled now is of devices that have a past. */
+/** Whether it can be known at all: most of what is labelled now is of devices that have a past. */
 export function hasPast(devices: readonly Halves[]): boolean {
   let [before, now, withPast] = [0, 0, 0];
   for (const device of devices) {

@@ -5,12 +5,16 @@
  * P(Z > sqrt(2x)) (Zubkov and Serov 2013), whatever the rate and however few items. Classes are independent, so the sum over them is
  * bounded by half a chi-bar-squared variable.
  *
- * R1. With probability 1 - alpha all true rates together are in the region: each at most `upper`, and the sum of their statistics at
- *     most `budget`. Half of alpha is for either. So it holds for all weighted sums of rates at once, and at all times. */
+ * R1. With probability 1 - alpha all true rates together are in the region: each at most `upper`, the sum of their statistics at
+ *     most `budget`, and the mean rate of the whole sample at most its exact binomial bound, which holds for unequal rates as well (Hoeffding
+ *     1956). A third of alpha is for each. So it holds for all weighted sums of rates at once, and at all times. */
 import { invariant } from "@tributary/kernel";
+import { clopperPearsonUpper } from "./binomial.ts";
 import { chiBarQuantile } from "./chi-bar.ts";
 
-const STEPS = 50;
+const STEPS = 40;
+/** Of the largest price of the mean's bound that leaves no class a negative cost. */
+const PRICES = [0, 0.5, 1] as const;
 
 export type RateSample = { readonly items: number; readonly events: number };
 
@@ -20,20 +24,43 @@ export class RateRegion {
   readonly upper: readonly number[];
   readonly #items: readonly number[];
   readonly #budget: number;
+  /** The most that the sum of items x (rate - lower) can be by the mean's bound. */
+  readonly #excess: number;
 
   constructor(samples: readonly RateSample[], alpha: number) {
     const classes = samples.length;
     for (const { items, events } of samples)
       invariant(items > 0 && events >= 0 && events <= items, "a sample has items");
-    const ofOne = chiBarQuantile(alpha / 2 / classes, 1) / 2;
+    const ofOne = chiBarQuantile(alpha / 3 / classes, 1) / 2;
     this.#items = samples.map(({ items }) => items);
-    this.#budget = chiBarQuantile(alpha / 2, classes) / 2;
+    this.#budget = chiBarQuantile(alpha / 3, classes) / 2;
     this.lower = samples.map(({ items, events }) => Math.min(1, (events + 1) / items));
     this.upper = samples.map(({ items }, c) => upperRate(this.lower[c] as number, ofOne / items));
+    const all = samples.reduce((sum, { items }) => sum + items, 0);
+    const events = samples.reduce((sum, of) => sum + of.events, 0);
+    const low = samples.reduce((sum, { items }, c) => sum + items * (this.lower[c] as number), 0);
+    this.#excess = Math.max(0, all * clopperPearsonUpper(events, all, alpha / 3) - low);
   }
 
   /** The most that the sum over classes of `costs` x (rate - lower) can be in the region; costs are at least 0. */
   most(costs: readonly number[]): number {
+    const items = this.#items;
+    const highest = costs.reduce(
+      (least, cost, c) => Math.min(least, cost / (items[c] as number)),
+      Number.POSITIVE_INFINITY,
+    );
+    // For every price of the mean's bound the sum is an upper bound of the most.
+    const bounds = (highest > 0 ? PRICES : [0]).map((part) => {
+      const price = part * highest;
+      return (
+        price * this.#excess +
+        this.#mostInBudget(costs.map((cost, c) => Math.max(0, cost - price * (items[c] as number))))
+      );
+    });
+    return Math.min(...bounds);
+  }
+
+  #mostInBudget(costs: readonly number[]): number {
     const { lower, upper } = this;
     // For every price of the budget the dual is an upper bound, since the statistics are convex.
     const dual = (price: number): { readonly bound: number; readonly isWithin: boolean } => {
