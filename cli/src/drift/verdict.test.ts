@@ -65,7 +65,7 @@ test("an explanation has the questions, the one that decided marked, and what to
     "● Is it a fault of cameras?",
     "    Yes: nearest is channels-swapped (0.04; next is 0.61).  <- this decides it",
     "",
-    "Frames are lost: 31 % of 212 labelled random draws are wrong; it was 12 % on the validation set, and 2 % more are tolerated.",
+    "Frames are lost: 31 % of 212 labelled random draws are wrong; it was 12 % on the validation set for their classes, and 2 % more are tolerated.",
     "",
     "What to do",
     "  1. Look at the cameras of cam-1, cam-2. Does the camera's driver deliver BGR where RGB is expected? A new firmware may.",

@@ -13,6 +13,7 @@ import { type SampleFrame, sampleFrames } from "@tributary/testing";
 import type { Bench, BenchOptions, BenchReport } from "./bench.ts";
 import { cleanDevices, cleanGates, cleanTable, viewSets } from "./drift/clean.ts";
 import { DELAY, delayGates, delays, delayTable } from "./drift/delays.ts";
+import { losses, lossGates, lossTables } from "./drift/loss.ts";
 import { month, monthGates, monthTables } from "./drift/month.ts";
 import { Observed, type PhotoSet } from "./drift/observed.ts";
 import { type FaultyPackage, packed } from "./drift/packages.ts";
@@ -22,7 +23,9 @@ import { pipelineGates, pipelineTable, pipelineTrials } from "./drift/pipelines.
 import { derivedModel, type Json } from "./packing/models.ts";
 import { digits } from "./packing/tasks.ts";
 
-const PARTS = ["pipelines", "clean", "month", "delays"] as const;
+const PARTS = ["pipelines", "clean", "month", "delays", "loss"] as const;
+/** Those that have threads of their own: before the rest, not beside it. */
+const THREADED: readonly Part[] = ["month", "loss"];
 type Part = (typeof PARTS)[number];
 
 const EDGE = fileURLToPath(new URL("../../../models/edge-resnet8/", import.meta.url));
@@ -36,8 +39,19 @@ const sizes = {
     cameras: 400,
     days: 30,
     seeds: 10,
+    lossRuns: 300,
   },
-  quick: { photos: 400, pipelineSeeds: 3, trials: 20, devices: 100, windows: 720, cameras: 40, days: 10, seeds: 4 },
+  quick: {
+    photos: 400,
+    pipelineSeeds: 3,
+    trials: 20,
+    devices: 100,
+    windows: 720,
+    cameras: 40,
+    days: 10,
+    seeds: 4,
+    lossRuns: 60,
+  },
 } as const;
 type Size = (typeof sizes)[keyof typeof sizes];
 
@@ -55,6 +69,8 @@ export const drift: Bench = {
   month      ${sizes.full.days} simulated days of ${sizes.full.cameras * 20} streams with daily cycles and scene changes; what cycles and changes are no drift
   delays     windows until an alarm, and false alarms, beside PSI (Evidently), KS (scipy), ADWIN and Page-Hinkley (river), each with
              its defaults, on the same windows of ${DELAY.frames} frames after ${DELAY.baseline} of the camera's past; ours at the bar of ${DELAY.fleetStreams} streams
+  loss       losses claimed where nothing changed, by size of the validation set, classes, mixes and propensities, looked at after each
+             labelled frame; strange labels; frames until a true loss of 5, 10 and 20 points; the former rule beside
 Gates: every one of at least 20 faults of preprocessing named in every run and unknown ones not (with two classes: 95 % of runs, occlusion
 not); at least 95 % of camera faults; no clean device accused; at most one alarm in the month; of the delays at least 95 % of the
 changes detected, and nothing else. Python is installed below .local.`,
@@ -67,9 +83,9 @@ async function run({ flags, progress }: BenchOptions): Promise<BenchReport> {
   const folder = await mkdtemp(join(tmpdir(), "tributary-bench-drift-"));
   try {
     const sections: Partial<Record<Part, Section>> = {};
-    // A worker a core: before the rest, not beside it.
     if (parts.has("month")) sections.month = await monthSection(size, progress);
-    if (parts.size > (parts.has("month") ? 1 : 0)) {
+    if (parts.has("loss")) sections.loss = await lossSection(size, progress);
+    if ([...parts].some((part) => !THREADED.includes(part))) {
       progress("the test photos become JPEGs, as the sample camera makes them");
       const photos = await sampleFrames(3 * size.photos);
       const edge = await edgePackage(folder, photos.slice(0, size.photos), progress);
@@ -221,4 +237,9 @@ async function monthSection(size: Size, progress: (line: string) => void): Promi
   progress(`${size.days} days of ${size.cameras * 2} cameras`);
   const found = await month(size.cameras, size.days, progress);
   return { tables: monthTables(found), gates: monthGates(found), figures: found };
+}
+
+async function lossSection(size: Size, progress: (line: string) => void): Promise<Section> {
+  const found = await losses(size.lossRuns, progress);
+  return { tables: lossTables(found), gates: lossGates(found), figures: found };
 }

@@ -44,6 +44,8 @@ export const configSchema = z.strictObject({
       lookEveryMs: positive.min(250).max(3_600_000).default(30_000),
       /** Age of its first alarm at which a verdict opens: other devices of its group join first. */
       settleMs: z.number().int().min(0).max(DAY).default(verdictDefaults.settleMs),
+      /** For so long after it opened a verdict is provisional: no training starts from it, and it does not close for a wobble. */
+      holdMs: z.number().int().min(0).max(DAY).default(verdictDefaults.holdMs),
       /** A camera that sent no window for this time is not compared. */
       silentMs: positive.max(30 * DAY).default(verdictDefaults.silentMs),
       /** Closed verdicts are kept for this time. */
@@ -53,7 +55,7 @@ export const configSchema = z.strictObject({
   /** Whether frames are lost: the error rate of labelled frames of the random sample. */
   loss: z
     .strictObject({
-      /** Allowed excess over the error rate on the package's validation set. */
+      /** Allowed excess of a class's error rate over that on the package's validation set. */
       tolerance: z.number().min(0).max(0.5).default(verdictDefaults.tolerance),
       /** Probability of a wrongly claimed loss. */
       alpha: z.number().min(1e-6).max(0.5).default(verdictDefaults.alpha),
@@ -106,6 +108,7 @@ export const detectorSettingsOf = ({ detector }: DriftMonitorConfig): DetectorSe
 
 export const verdictSettingsOf = ({ verdicts, loss }: DriftMonitorConfig): VerdictSettings => ({
   settleMs: verdicts.settleMs,
+  holdMs: verdicts.holdMs,
   silentMs: verdicts.silentMs,
   tolerance: loss.tolerance,
   alpha: loss.alpha,

@@ -63,7 +63,7 @@ describe("drift-monitors", () => {
       kafka: { brokers: kafka.brokers, prefix: kafka.prefix },
       packages: [folder],
       detector: { baselineWindows: 60 },
-      verdicts: { settleMs: 0, lookEveryMs: 250 },
+      verdicts: { settleMs: 0, holdMs: 0, lookEveryMs: 250 },
     };
     const service = await spawnService({ name: `drift-monitor-${running.length}`, main, dir: dir.path, config });
     running.push(service);

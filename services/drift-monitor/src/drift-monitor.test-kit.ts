@@ -47,7 +47,10 @@ export function someSketches(options: Windows): readonly EdgeSketches[] {
       preprocessingDigest: someDigest,
       cameraId: "front",
       temperature: 1,
-      grid: [], encoders: {}, qualitySum: 0n, byClass: {},
+      grid: [],
+      encoders: {},
+      qualitySum: 0n,
+      byClass: {},
       labels,
       histograms: reference.sketch.histograms.map(({ feature, counts }) => {
         const isMoved = isDark && (feature === "luminance" || feature.startsWith("channel_mean_"));

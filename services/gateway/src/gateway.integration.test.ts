@@ -65,7 +65,10 @@ const someSketches = ({ deviceId, seq, bin, n }: { deviceId: string; seq: bigint
   labels: { cat: n },
   cameraId: "front",
   temperature: 1,
-  grid: [], encoders: {}, qualitySum: 0n, byClass: {},
+  grid: [],
+  encoders: {},
+  qualitySum: 0n,
+  byClass: {},
 });
 const frameIdOf = (deviceId: string, seq: number) => `${deviceId}:${someBootId}:cam:${seq}`;
 

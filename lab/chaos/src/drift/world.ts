@@ -61,7 +61,7 @@ export class DriftWorld {
         log: { level: "info" },
         packages: [edgePackage],
         detector: { baselineWindows: BASELINE_WINDOWS },
-        verdicts: { lookEveryMs: 500, settleMs: SETTLE_MS },
+        verdicts: { lookEveryMs: 500, settleMs: SETTLE_MS, holdMs: 0 },
       },
       count: INSTANCES,
       deaths,

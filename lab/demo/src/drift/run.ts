@@ -111,7 +111,7 @@ async function start(fleet: readonly Member[], { dir, poolDir, log, signal }: Dr
     drift: {
       config: {
         detector: { baselineWindows: settings.baselineWindows },
-        verdicts: { lookEveryMs: settings.lookEveryMs, settleMs: settings.settleMs },
+        verdicts: { lookEveryMs: settings.lookEveryMs, settleMs: settings.settleMs, holdMs: settings.holdMs },
         loss: { propensityMin: settings.sampling },
       },
     },

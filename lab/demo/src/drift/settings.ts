@@ -16,6 +16,8 @@ export const settings = {
   cleanWindows: 30,
   lookEveryMs: 3_000,
   settleMs: 60_000,
+  /** For so long a verdict is provisional. */
+  holdMs: 20_000,
   /** From the first dusky frame to the darkest. */
   duskMs: 45_000,
   /** Time for wrong verdicts to appear, after the right ones. */
@@ -55,9 +57,9 @@ export const differences: readonly Difference[] = [
     why: "evidence is valid at every look, so a verdict opens as soon as there is enough",
   },
   {
-    what: "time from a first alarm to its verdict, for other devices to join",
-    usual: "5 min",
-    here: seconds(settings.settleMs),
+    what: "time from a first alarm to its verdict, for other devices to join; for which it is provisional then",
+    usual: "5 min; 15 min",
+    here: `${seconds(settings.settleMs)}; ${seconds(settings.holdMs)}`,
     why: "the windows are shorter, too",
   },
 ];

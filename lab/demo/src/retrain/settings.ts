@@ -23,6 +23,7 @@ export const settings = {
   cleanWindows: 30,
   driftLookEveryMs: 3_000,
   driftSettleMs: 45_000,
+  driftHoldMs: 20_000,
   /** Photos of the base set, of those of the model's first training. */
   basePhotos: 20_000,
   labelsEveryMs: 2_000,
@@ -84,9 +85,9 @@ export const differences: readonly Difference[] = [
     why: "its answers do not matter here, and the larger one would take the training's share of two cores",
   },
   {
-    what: "looks of drift-monitor; time for other devices to join a verdict",
-    usual: "30 s; 5 min",
-    here: `${seconds(settings.driftLookEveryMs)}; ${seconds(settings.driftSettleMs)}`,
+    what: "looks of drift-monitor; time for other devices to join a verdict; for which it is provisional, and starts no training",
+    usual: "30 s; 5 min; 15 min",
+    here: [settings.driftLookEveryMs, settings.driftSettleMs, settings.driftHoldMs].map(seconds).join("; "),
     why: "the windows are shorter, too",
   },
   {
@@ -151,7 +152,7 @@ export const managerConfig = (model: string): object => ({
 
 export const driftConfig = (): object => ({
   detector: { baselineWindows: settings.baselineWindows },
-  verdicts: { lookEveryMs: settings.driftLookEveryMs, settleMs: settings.driftSettleMs },
+  verdicts: { lookEveryMs: settings.driftLookEveryMs, settleMs: settings.driftSettleMs, holdMs: settings.driftHoldMs },
   loss: { propensityMin: settings.sampling },
 });
 

@@ -1,17 +1,15 @@
 /**
  * Step 3 of the cause tree: the model loses frames although the inputs of these devices look the same. Tested for each site and for
  * all devices of the model; the level is shared. */
+import type { Instant } from "@tributary/kernel";
 import type { DrawnDevice, ModelLook } from "./fleet-view.ts";
 import type { Group, Member, Scope } from "./group.ts";
-import type { LossVerdict } from "./loss.ts";
-import { lossOfDraws, mayBeLost } from "./loss-of-members.ts";
+import type { LossTest, LossVerdict } from "./loss.ts";
+import { lossOfDevices, lossTestOf } from "./loss-of-members.ts";
 import { modelName } from "./preprocessing-groups.ts";
 import type { Previous } from "./previous.ts";
 import type { VerdictSettings } from "./settings.ts";
 import { countOf, lossWords } from "./words.ts";
-
-/** A loss that was proven is over when it is not even likely. */
-const ALPHA_KEPT = 0.1;
 
 /** `explained`: devices that are in a group already. */
 export function conceptGroups(
@@ -25,11 +23,10 @@ export function conceptGroups(
   const sites = sitesOf(devices);
   const alpha = settings.alpha / 2;
   const test = (scope: Scope, of: readonly DrawnDevice[], level: number): Group | null => {
-    if (!mayBeLost(of, look, settings)) return null;
-    const isOpen = previous.at(look.modelDigest, scope, ["CONCEPT"]) !== undefined;
-    const draws = of.flatMap((device) => device.draws);
-    const loss = lossOfDraws(draws, look, settings, isOpen ? ALPHA_KEPT : level);
-    return loss.state === "LOST" ? groupOf(look, scope, of, loss, settings) : null;
+    const open = previous.at(look.modelDigest, scope, ["CONCEPT"]);
+    const lossTest = lossTestOf(look, settings, level);
+    const loss = lossOfDevices(of, lossTest, settings, open !== undefined);
+    return loss?.state === "LOST" ? groupOf(look, scope, of, loss, lossTest, open?.since ?? null) : null;
   };
   const ofSites = sites.map(([site, of]) => {
     const scope = { key: "site", value: site, pValue: null, devices: look.compared.with("site", site) };
@@ -63,11 +60,13 @@ function groupOf(
   scope: Scope,
   devices: readonly DrawnDevice[],
   loss: LossVerdict,
-  settings: VerdictSettings,
+  lossTest: LossTest,
+  knownSince: Instant | null,
 ): Group {
-  const since = onsetOf(devices, (look.reference?.errorRate ?? 0) + settings.tolerance);
-  const members = devices
-    .filter(({ draws }) => draws.some((draw) => draw.loss && draw.at >= since))
+  const since = onsetOf(devices, lossTest, knownSince);
+  const losing = devices.filter(({ draws }) => draws.some((draw) => draw.loss && draw.at >= since));
+  const members = (losing.length > 0 ? losing : devices)
+    .filter(({ draws }) => draws.length > 0)
     .map(({ deviceId, attributes }): Member => {
       return { deviceId, attributes, cameras: [], golden: null, since, alarmedAt: since };
     });
@@ -88,12 +87,12 @@ function groupOf(
   return { cause: "CONCEPT", fault: null, scope, look, members, joinedAt: since, mix: null, loss, steps };
 }
 
-/** The moment since which the excess of losses is largest. */
-function onsetOf(devices: readonly DrawnDevice[], allowed: number): number {
+/** The moment since which the excess of losses is largest; where there is none any more, that of before. */
+function onsetOf(devices: readonly DrawnDevice[], lossTest: LossTest, known: Instant | null): Instant {
   const draws = devices.flatMap((device) => device.draws).sort((a, b) => b.at - a.at);
-  let [excess, largest, onset] = [0, 0, draws[0]?.at ?? 0];
-  for (const { at, propensity, loss } of draws) {
-    excess += ((loss ? 1 : 0) - allowed) / propensity;
+  let [excess, largest, onset] = [0, 0, known ?? draws[0]?.at ?? 0];
+  for (const { at, propensity, truth, loss } of draws) {
+    excess += ((loss ? 1 : 0) - lossTest.allowed(truth)) / propensity;
     if (excess > largest) [largest, onset] = [excess, at];
   }
   return onset;

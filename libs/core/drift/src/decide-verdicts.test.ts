@@ -16,6 +16,7 @@ import {
   DriftingFleet,
   deviceId,
   goldenLogits,
+  hash,
   reference,
   registration,
   report,
@@ -24,14 +25,7 @@ import {
 } from "./testing/drifting-fleet.ts";
 
 const HOUR = 3_600_000;
-const settings: VerdictSettings = { ...verdictDefaults, settleMs: 5 * WINDOW_MS };
-
-/** The core has no cryptography; a test needs ids that differ. */
-const hash = (text: string): string => {
-  let h = 0n;
-  for (const char of text) h = (h * 1_000_003n + BigInt(char.charCodeAt(0))) % 2n ** 61n;
-  return h.toString(16).padStart(16, "0");
-};
+const settings: VerdictSettings = { ...verdictDefaults, settleMs: 5 * WINDOW_MS, holdMs: 0 };
 
 /** Keeps verdicts as the service does. */
 class Writer {
@@ -358,6 +352,7 @@ test("a model that loses frames while its inputs look the same is wrong at that 
       cameraId: "front",
       at: START + (k * HOUR) / 4,
       propensity: 0.01,
+      truth: k % 4,
       loss: k >= 30 && k % 10 < errors,
     }));
     const camera = {

@@ -5,7 +5,10 @@
  *     before. Open verdicts only decide what is otherwise a hair's breadth.
  * D2. A cause explains its devices: later questions are asked of the others.
  * D3. A verdict opens when its group has settled. Until then an open verdict of the same devices stays as it is.
- * D4. A verdict closes when nothing is left of its evidence, or when its devices are in other verdicts. */
+ * D4. A verdict closes when nothing is left of its evidence, or when its devices are in other verdicts.
+ * D5. For `holdMs` after it opened a verdict is provisional: no training starts from it. It does not close for inputs that look as before for a
+ *     moment, and no other cause takes its place, unless golden frames show it.
+ * D6. What an open verdict has proven to be lost stays lost until labels refute it (loss.ts L2). */
 import type { DriftVerdict } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import { conceptGroups } from "./concept-groups.ts";
@@ -43,18 +46,21 @@ export function decideVerdicts(
   const current = new Map<string, Group>();
   for (const [id, group] of groups) {
     const before = verdicts.get(id);
-    if (before?.state !== "OPEN" && !hasSettled(group, now, settings)) {
-      for (const { deviceId } of group.members) unsettled.add(deviceId); // D3
+    const isWaiting = !hasSettled(group, now, settings) || isHeldOff(id, group, groups, previous, now, settings);
+    if (before?.state !== "OPEN" && isWaiting) {
+      for (const { deviceId } of group.members) unsettled.add(deviceId); // D3, D5
       continue;
     }
     current.set(id, group);
-    const loss = group.loss ?? lossOfMembers(group.members, group.look, settings);
+    const wasLost = before?.state === "OPEN" && before.loss.state === "LOST"; // D6
+    const loss = group.loss ?? lossOfMembers(group.members, group.look, settings, wasLost);
     const verdict = updated(id, { ...group, loss }, before, now, settings);
     if (verdict !== null) changed.push(verdict);
   }
   for (const verdict of previous.open) {
     if (current.has(verdict.verdictId) || verdict.devices.some(({ deviceId }) => unsettled.has(deviceId))) continue;
     const closedBecause = whyClosed(verdict, current, view, now, settings);
+    if (closedBecause === null) continue; // D5
     changed.push({ ...verdict, ...next(verdict), state: "CLOSED", updatedAt: now, closedAt: now, closedBecause }); // D4
   }
   return changed.sort((a, b) => (a.verdictId < b.verdictId ? -1 : 1));
@@ -81,6 +87,21 @@ function groupsOf(view: FleetView, previous: Previous, now: Instant, settings: V
 function hasSettled({ members, joinedAt }: Group, now: Instant, { settleMs }: VerdictSettings): boolean {
   const age = now - earliest(members.map(({ alarmedAt }) => alarmedAt));
   return age >= SETTLE_MAX * settleMs || (age >= settleMs && now - joinedAt >= settleMs / 2);
+}
+
+/** Whether another cause is open at this place, provisional, and would close for this one (D5). */
+function isHeldOff(
+  id: string,
+  { cause, scope, look }: Group,
+  groups: ReadonlyMap<string, Group>,
+  previous: Previous,
+  now: Instant,
+  { holdMs }: VerdictSettings,
+): boolean {
+  if (cause === "PREPROCESSING") return false;
+  const rival = previous.at(look.modelDigest, scope, ["CAMERA", "WORLD", "LABEL_SHIFT", "CONCEPT"]);
+  if (rival === undefined || rival.verdictId === id) return false;
+  return !groups.has(rival.verdictId) && now - rival.openedAt < holdMs;
 }
 
 /** Two groups with one identity are one. */
@@ -115,7 +136,7 @@ function updated(
 ): DriftVerdict | null {
   const isOpen = before?.state === "OPEN";
   const openedAt = isOpen ? before.openedAt : now;
-  const findings = findingsOf(id, group, openedAt, settings);
+  const findings = findingsOf(id, group, openedAt, now, settings);
   if (isOpen && !isNews(before, findings, now, settings)) return null;
   const review = isOpen ? before.review : null;
   const life = { openedAt, updatedAt: now, closedAt: null, closedBecause: "", review };

@@ -139,7 +139,7 @@ describe("labels", () => {
     expect(late.predictions(predictions(0, 1, "cat"), START, reference)).toBe(0);
     expect(late.groundTruth(truth(0, 1, "dog"), reference)).toBe("used");
     expect(early.findings()).toEqual(late.findings());
-    expect(late.findings().draws).toMatchObject([{ cameraId: "front", at: START, loss: true }]);
+    expect(late.findings().draws).toMatchObject([{ cameraId: "front", at: START, truth: 1, loss: true }]);
   });
 
   test("a correction holds, and a label without a class or of an unknown one is no evidence", () => {
@@ -171,6 +171,19 @@ describe("labels", () => {
 });
 
 describe("a stored state", () => {
+  test("has the true class of each labelled frame", () => {
+    const device = new DeviceDrift(deviceId(0));
+    for (const seq of [1, 2, 3]) device.predictions(predictions(0, seq, "cat"), START + seq, reference);
+    device.groundTruth(truth(0, 1, "fox"), reference);
+    device.groundTruth(truth(0, 2, "cat"), reference);
+    const bytes = device.encode();
+    const expected = [
+      { truth: 2, loss: true },
+      { truth: 0, loss: false },
+    ];
+    expect(DeviceDrift.decode(deviceId(0), bytes).findings().draws).toMatchObject(expected);
+  });
+
   test("continues as if nothing had happened", () => {
     const { device, simulated, now } = drifting();
     device.predictions(predictions(0, 1, "cat"), START, reference);

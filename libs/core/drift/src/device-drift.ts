@@ -27,9 +27,7 @@ export type FoldSettings = {
   readonly reviews?: DriftReviews;
 };
 
-const FORMAT = 1;
-/** The same with baselines that people accepted; written only where there are some. */
-const FORMAT_REVIEWED = 2;
+const FORMAT = 2;
 const CAMERAS_MAX = 64;
 const DAY_MS = 86_400_000;
 const WINDOW_AGE_MS_MAX = 7 * DAY_MS;
@@ -57,9 +55,7 @@ export class DeviceDrift {
   static decode(deviceId: string, bytes: Uint8Array): DeviceDrift {
     const from = new StateReader(bytes);
     const format = from.u8();
-    if (format !== FORMAT && format !== FORMAT_REVIEWED) {
-      throw invalid(`it is of format ${format}, not ${FORMAT} or ${FORMAT_REVIEWED}`);
-    }
+    if (format !== FORMAT) throw invalid(`it is of format ${format}, not ${FORMAT}`);
     const device = new DeviceDrift(deviceId);
     device.#sketches = SeenBatches.read(from);
     device.#predictions = SeenBatches.read(from);
@@ -68,20 +64,20 @@ export class DeviceDrift {
       const camera = CameraWatch.read(from);
       device.#cameras.set(camera.cameraId, camera);
     }
-    if (format === FORMAT_REVIEWED) device.#accepted = AcceptedBaselines.read(from, CAMERAS_MAX);
+    device.#accepted = AcceptedBaselines.read(from, CAMERAS_MAX);
     from.end();
     return device;
   }
 
   encode(): Uint8Array {
     const to = new StateWriter();
-    to.u8(this.#accepted.isEmpty ? FORMAT : FORMAT_REVIEWED);
+    to.u8(FORMAT);
     this.#sketches.write(to);
     this.#predictions.write(to);
     this.#draws.write(to);
     to.u8(this.#cameras.size);
     for (const camera of this.#cameras.values()) camera.write(to);
-    if (!this.#accepted.isEmpty) this.#accepted.write(to);
+    this.#accepted.write(to);
     return to.finish();
   }
 

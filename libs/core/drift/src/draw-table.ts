@@ -18,10 +18,12 @@ const WAITING_MAX = 256;
 /** Boots, and cameras; a device that has more starts again. */
 const NAMES_MAX = 255;
 const SEQ_MAX = 0xffff_ffff;
+const CLASS_MAX = 0xffff;
 
-// A row: received at (f64), number of the frame (u32), propensity (f32), class (u32), boot (u8), camera (u8), truth (u8), nothing.
+// A row: received at (f64), number of the frame (u32), propensity (f32), class (u16), true class (u16), boot (u8), camera (u8), judgement
+// (u8), nothing.
 const ROW = 24;
-const [AT, SEQ, PROPENSITY, CLASS, BOOT, CAMERA, TRUTH] = [0, 8, 12, 16, 20, 21, 22];
+const [AT, SEQ, PROPENSITY, CLASS, TRUE_CLASS, BOOT, CAMERA, JUDGEMENT] = [0, 8, 12, 16, 18, 20, 21, 22];
 const [UNLABELLED, RIGHT, WRONG] = [0, 1, 2];
 
 type Frame = { readonly bootId: bigint; readonly cameraId: string; readonly frameSeq: bigint };
@@ -51,7 +53,7 @@ export class DrawTable {
     for (const { cameraId, frameSeq, label, samplePropensity, sampleDrawn } of own) {
       if (!sampleDrawn || !(samplePropensity > 0 && samplePropensity <= 1) || frameSeq > SEQ_MAX) continue;
       const answer = classes.get(label);
-      if (answer === undefined) continue;
+      if (answer === undefined || answer > CLASS_MAX) continue;
       const frame = { bootId: batch.bootId, cameraId, frameSeq };
       this.#add(frame, receivedAt, samplePropensity, answer);
       added++;
@@ -67,7 +69,7 @@ export class DrawTable {
   groundTruth(truth: GroundTruth, classes: Classes | undefined): LabelOutcome {
     this.#waiting = this.#waiting.filter((other) => !isSame(other, truth));
     const row = this.#rowOf(truth);
-    if (row >= 0) this.#bytes[row * ROW + TRUTH] = UNLABELLED; // T4
+    if (row >= 0) this.#bytes[row * ROW + JUDGEMENT] = UNLABELLED; // T4
     if (truth.label === null) return "without-class";
     if (row < 0) {
       this.#waiting.push({ ...truth, label: truth.label });
@@ -85,13 +87,14 @@ export class DrawTable {
     const view = this.#view();
     const draws: LabelledDraw[] = [];
     for (let row = 0; row < this.#rows; row++) {
-      const truth = view.getUint8(row * ROW + TRUTH);
-      if (truth === UNLABELLED) continue;
+      const judgement = view.getUint8(row * ROW + JUDGEMENT);
+      if (judgement === UNLABELLED) continue;
       draws.push({
         cameraId: this.#cameras[view.getUint8(row * ROW + CAMERA)] as string,
         at: view.getFloat64(row * ROW + AT, true),
         propensity: view.getFloat32(row * ROW + PROPENSITY, true),
-        loss: truth === WRONG,
+        truth: view.getUint16(row * ROW + TRUE_CLASS, true),
+        loss: judgement === WRONG,
       });
     }
     return draws;
@@ -142,7 +145,7 @@ export class DrawTable {
         propensity <= 1 &&
         view.getUint8(at + BOOT) < this.#boots.length &&
         view.getUint8(at + CAMERA) < this.#cameras.length &&
-        view.getUint8(at + TRUTH) <= WRONG;
+        view.getUint8(at + JUDGEMENT) <= WRONG;
       if (!isGood) throw invalid(`its draw ${row} is no draw`);
     }
   }
@@ -171,18 +174,24 @@ export class DrawTable {
     view.setFloat64(start + AT, at, true);
     view.setUint32(start + SEQ, Number(frame.frameSeq), true);
     view.setFloat32(start + PROPENSITY, propensity, true);
-    view.setUint32(start + CLASS, answer, true);
+    view.setUint16(start + CLASS, answer, true);
+    view.setUint16(start + TRUE_CLASS, 0, true);
     view.setUint8(start + BOOT, boot);
     view.setUint8(start + CAMERA, camera);
-    view.setUint16(start + TRUTH, UNLABELLED, true);
+    view.setUint16(start + JUDGEMENT, UNLABELLED, true);
   }
 
   #judge(row: number, truth: string, classes: Classes): LabelOutcome {
     const view = this.#view();
     const shown = classes.get(truth);
-    const isRight = view.getUint32(row * ROW + CLASS, true) === shown;
-    view.setUint8(row * ROW + TRUTH, shown === undefined ? UNLABELLED : isRight ? RIGHT : WRONG);
-    return shown === undefined ? "class-unknown" : "used";
+    if (shown === undefined || shown > CLASS_MAX) {
+      view.setUint8(row * ROW + JUDGEMENT, UNLABELLED);
+      return "class-unknown";
+    }
+    const isRight = view.getUint16(row * ROW + CLASS, true) === shown;
+    view.setUint16(row * ROW + TRUE_CLASS, shown, true);
+    view.setUint8(row * ROW + JUDGEMENT, isRight ? RIGHT : WRONG);
+    return "used";
   }
 
   #rowOf({ bootId, cameraId, frameSeq }: Frame): number {
@@ -202,7 +211,7 @@ export class DrawTable {
     const view = this.#view();
     const [kept, left] = [[] as number[], [UNLABELLED_MAX, LABELLED_MAX]];
     for (let row = this.#rows - 1; row >= 0; row--) {
-      const kind = view.getUint8(row * ROW + TRUTH) === UNLABELLED ? 0 : 1;
+      const kind = view.getUint8(row * ROW + JUDGEMENT) === UNLABELLED ? 0 : 1;
       left[kind] = (left[kind] as number) - 1;
       if ((left[kind] as number) >= 0) kept.push(row);
     }

@@ -1,6 +1,7 @@
 /** What the monitor needs to know of a package to judge the devices that run it. Built once per digest from its documents. */
 import type { Confusion, FaultCodebook, FaultExample, FaultExamples, ReferenceSketch } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
+import type { RateSample } from "@tributary/statistics";
 import { FaultNames } from "./camera-faults.ts";
 
 export type DriftReference = {
@@ -17,8 +18,11 @@ export type DriftReference = {
   /** Names of what happens to cameras. */
   readonly names: FaultNames;
   readonly confusion: Confusion | null;
-  /** On the validation set; null if the package does not record it: then no loss can be proven. */
+  /** On the validation set; null if the package does not record it. */
   readonly errorRate: number | null;
+  /** Validation frames of each class, and how many of them the model answers wrongly; null if the package does not record them: then
+   * no loss can be proven. */
+  readonly validation: readonly RateSample[] | null;
   /** What is watched of each camera. */
   readonly streams: readonly DriftStream[];
 };
@@ -87,6 +91,7 @@ export function driftReferenceOf(modelDigest: Digest, documents: DriftDocuments)
     names: new FaultNames(cameraFaults ?? earlierExamples(faults)),
     confusion,
     errorRate: errorRateOf(manifest.metrics, confusion),
+    validation: validationOf(confusion),
     streams: streamsOf(sketch),
   };
 }
@@ -140,5 +145,8 @@ function errorRateOf(metrics: Readonly<Record<string, number>>, confusion: Confu
   const all = sumOf(confusion.counts.map(sumOf));
   return all > 0 ? 1 - right / all : null;
 }
+
+const validationOf = (confusion: Confusion | null): readonly RateSample[] | null =>
+  confusion?.counts.map((row, truth) => ({ items: sumOf(row), events: sumOf(row) - (row[truth] ?? 0) })) ?? null;
 
 const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);

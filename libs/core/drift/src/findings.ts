@@ -62,6 +62,8 @@ export type LabelledDraw = {
   readonly at: Instant;
   /** With which probability it was drawn. */
   readonly propensity: number;
+  /** Index of the true class. */
+  readonly truth: number;
   /** Whether the device's answer was wrong. */
   readonly loss: boolean;
 };

@@ -17,7 +17,8 @@ export { type DriftDocuments, type DriftReference, driftReferenceOf } from "./dr
 export type { CameraDrift, DeviceFindings } from "./findings.ts";
 export { FleetView } from "./fleet-view.ts";
 export { classShares, explainedByMix } from "./label-shift.ts";
-export { lossOf } from "./loss.ts";
+export { type ClassedDraw, LossTest } from "./loss.ts";
+export { hasPast, hasRisen } from "./own-past.ts";
 export { locate, type PlacedDevice } from "./place.ts";
 export { DriftReviews } from "./reviews/drift-reviews.ts";
 export { decideReviewedVerdicts, openByCause } from "./reviews/reviewed-verdicts.ts";

@@ -20,9 +20,16 @@ export function identityOf({ cause, fault, scope, look }: Group): string {
 export const idOf = (identity: string, sha256Hex: (text: string) => string): string =>
   sha256Hex(identity).slice(0, ID_DIGITS);
 
-/** A model that learned a fault would be wrong without it; one that loses nothing needs no training. */
-export const isReasonToRetrain = (cause: DriftCause, loss: DriftLossState): boolean =>
-  (cause === "WORLD" || cause === "LABEL_SHIFT" || cause === "CONCEPT") && loss === "LOST";
+/** A model that learned a fault would be wrong without it; one that loses nothing needs no training, and what has just opened may close. */
+export const isReasonToRetrain = (
+  cause: DriftCause,
+  { loss, openedAt }: { readonly loss: { readonly state: DriftLossState }; readonly openedAt: Instant },
+  now: Instant,
+  { holdMs }: VerdictSettings,
+): boolean =>
+  (cause === "WORLD" || cause === "LABEL_SHIFT" || cause === "CONCEPT") &&
+  loss.state === "LOST" &&
+  now - openedAt >= holdMs;
 
 /** What is found of the group; its history comes from the verdict it may have already. */
 export type Findings = Omit<
@@ -34,6 +41,7 @@ export function findingsOf(
   verdictId: string,
   group: Group & { readonly loss: LossVerdict },
   openedAt: Instant,
+  now: Instant,
   settings: VerdictSettings,
 ): Findings {
   const { cause, fault, scope, look, members, loss, steps } = group;
@@ -60,12 +68,12 @@ export function findingsOf(
       state: loss.state,
       draws: loss.draws,
       errorRate: loss.errorRate === null ? null : rounded(loss.errorRate),
-      reference: rounded(reference?.errorRate ?? 0),
+      reference: rounded(loss.expected ?? reference?.errorRate ?? 0),
       tolerance: settings.tolerance,
     },
     ...evidenceOf(group),
     steps: [...steps, lossStep],
-    retrain: isReasonToRetrain(cause, loss.state),
+    retrain: isReasonToRetrain(cause, { loss, openedAt }, now, settings),
   };
 }
 

@@ -5,13 +5,14 @@ import type { Absence, FleetView } from "./fleet-view.ts";
 import type { Group } from "./group.ts";
 import type { VerdictSettings } from "./settings.ts";
 
+/** Null: it does not close yet (decide-verdicts.ts D5). */
 export function whyClosed(
   verdict: DriftVerdict,
   current: ReadonlyMap<string, Group>,
   view: FleetView,
   now: Instant,
-  { silentMs }: VerdictSettings,
-): string {
+  { silentMs, holdMs }: VerdictSettings,
+): string | null {
   const devices = new Set(verdict.devices.map(({ deviceId }) => deviceId));
   let [by, shared] = ["", 0];
   for (const [id, { members }] of current) {
@@ -21,7 +22,10 @@ export function whyClosed(
   if (shared > 0) return `superseded by ${by}`;
   const absences = new Set([...devices].map((id) => view.absence(id, verdict.modelDigest, now, silentMs)));
   const [absence, ...others] = absences;
-  return others.length === 0 && absence != null ? ABSENCE_WORDS[absence] : overWords(verdict);
+  if (others.length === 0 && absence != null) return ABSENCE_WORDS[absence];
+  // Golden frames and labels refute a verdict by themselves; inputs may only look as before for a moment.
+  const isSudden = verdict.cause !== "PREPROCESSING" && verdict.cause !== "CONCEPT" && now - verdict.openedAt < holdMs;
+  return isSudden ? null : overWords(verdict);
 }
 
 const ABSENCE_WORDS: Readonly<Record<NonNullable<Absence>, string>> = {

@@ -4,7 +4,7 @@ import type { Instant } from "@tributary/kernel";
 import type { NamedFault } from "./codebook.ts";
 import type { DriftReference } from "./drift-reference.ts";
 import type { Scope } from "./group.ts";
-import type { LossVerdict } from "./loss.ts";
+import { FRAMES_MIN, type LossVerdict } from "./loss.ts";
 
 export const faultWords = (name: string): string => name.replaceAll("-", " ");
 
@@ -68,12 +68,28 @@ export function nearestWords(fault: NamedFault | null): string {
 }
 
 export function lossWords(loss: LossVerdict, reference: DriftReference | undefined): string {
+  const { state, errorRate, expected, lostClass, isAsBefore } = loss;
   const frames = countOf(loss.draws, "labelled frame");
-  const errorRate = reference?.errorRate ?? null;
-  if (loss.errorRate === null || errorRate === null)
+  if (errorRate === null) {
+    if (state === "LOST") return "frames are lost: no drawn frame that is labelled now says otherwise";
     return "whether frames are lost is not known: no drawn frame is labelled";
-  const points = Math.round(100 * (loss.errorRate - errorRate));
-  if (loss.state === "LOST") return `accuracy fell by ${countOf(points, "point")} on ${frames}`;
+  }
+  if (expected === null) {
+    if (state === "LOST") return `frames are lost: nothing in ${frames} says otherwise`;
+    const few = `fewer than ${FRAMES_MIN} validation frames of each of their classes`;
+    const why = reference?.validation == null ? "no confusion matrix" : few;
+    return `no loss is proven yet: the package has ${why}, ${frames} are labelled`;
+  }
+  const points = Math.round(100 * (errorRate - expected));
   const seen = points > 0 ? `${countOf(points, "point")} lower` : `${countOf(-points, "point")} higher`;
-  return `no loss is proven: accuracy is ${points === 0 ? "as before" : seen} on ${frames}`;
+  const than = points === 0 ? "as validated for these classes" : `${seen} than validated for these classes`;
+  if (state === "LOST") {
+    if (lostClass !== null)
+      return `frames of class ${reference?.labels[lostClass]} are lost; accuracy is ${than} on ${frames}`;
+    return points > 0
+      ? `accuracy fell by ${countOf(points, "point")} on ${frames}`
+      : `frames are lost; accuracy is ${than} on ${frames}`;
+  }
+  if (isAsBefore) return `no loss since then is proven: accuracy is ${than} on ${frames}, and was low before as well`;
+  return `no loss is proven: accuracy is ${than} on ${frames}`;
 }

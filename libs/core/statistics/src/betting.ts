@@ -14,7 +14,7 @@
 import { invariant } from "@tributary/kernel";
 
 /** Shares of the largest bet that cannot ruin. */
-const SHARES = [0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 0.95] as const;
+export const BET_SHARES = [0.02, 0.05, 0.1, 0.2, 0.35, 0.55, 0.75, 0.95] as const;
 
 /** Evidence that the loss rate is below epsilon; starts with no draw lost. */
 export class LossBet {
@@ -25,8 +25,8 @@ export class LossBet {
   constructor(weights: Iterable<number>, epsilon: number) {
     invariant(epsilon > 0 && epsilon < 1, "epsilon is between 0 and 1");
     this.#epsilon = epsilon;
-    this.#bets = SHARES.map((share) => share / (1 - epsilon));
-    this.#logs = new Float64Array(SHARES.length);
+    this.#bets = BET_SHARES.map((share) => share / (1 - epsilon));
+    this.#logs = new Float64Array(BET_SHARES.length);
     for (const weight of weights) {
       checkWeight(weight);
       this.#bets.forEach((bet, i) => {
@@ -78,7 +78,7 @@ export function lossRateUpper(draws: readonly WeighedDraw[], delta: number): num
 /** Whether "the loss rate is at most epsilon" is refuted at level `delta`. */
 export function lossRateExceeds(draws: readonly WeighedDraw[], epsilon: number, delta: number): boolean {
   if (epsilon >= 1) return false;
-  const logs = SHARES.map((share) => {
+  const logs = BET_SHARES.map((share) => {
     const bet = epsilon === 0 ? Number.MAX_SAFE_INTEGER : share / epsilon;
     return draws.reduce((sum, { weight, loss }) => {
       checkWeight(weight);
@@ -92,7 +92,8 @@ function checkWeight(weight: number): void {
   invariant(weight > 0 && weight <= 1 + 1e-12, "a weight is above 0 and at most 1");
 }
 
-function logMeanExp(logs: ArrayLike<number>): number {
+/** ln of the mean of exp. */
+export function logMeanExp(logs: ArrayLike<number>): number {
   let top = Number.NEGATIVE_INFINITY;
   for (let i = 0; i < logs.length; i++) top = Math.max(top, logs[i] ?? top);
   if (top === Number.NEGATIVE_INFINITY) return top;

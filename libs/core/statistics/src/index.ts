@@ -1,7 +1,8 @@
-export { LossBet, lossRateExceeds, lossRateUpper, type WeighedDraw } from "./betting.ts";
+export { BET_SHARES, LossBet, logMeanExp, lossRateExceeds, lossRateUpper, type WeighedDraw } from "./betting.ts";
 export { binomialCdf, clopperPearson, clopperPearsonLower, clopperPearsonUpper, type Interval } from "./binomial.ts";
 export { bootstrapIntervals } from "./bootstrap.ts";
 export { expectedCalibrationError, fitTemperature, negativeLogLikelihood } from "./calibration.ts";
+export { chiBarQuantile, chiBarTail } from "./chi-bar.ts";
 export {
   type ClusterSums,
   clusteredLower,
@@ -16,6 +17,7 @@ export { fitLogistic } from "./logistic.ts";
 export { momentsOf, quantileOf } from "./moments.ts";
 export { normalCdf, normalQuantile } from "./normal.ts";
 export { pairedDifference } from "./paired.ts";
+export { RateRegion, type RateSample } from "./rate-region.ts";
 export { type DifferingPairs, holmAdjusted, weightedSignTest } from "./signs.ts";
 export { studentCritical, studentTail } from "./student.ts";
 export {

@@ -7,8 +7,8 @@ import { type DriftReference, driftReferenceOf } from "@tributary/drift";
 import {
   packageFiles,
   packageLimits,
-  parseConfusion,
   parseCameraFaults,
+  parseConfusion,
   parseFaults,
   parseGoldenIndex,
   parseLabels,

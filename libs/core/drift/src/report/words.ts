@@ -78,12 +78,14 @@ export const percentOf = (share: number): string =>
   Number.isFinite(share) ? `${Number((100 * share).toFixed(1))} %` : "unknown";
 
 export function lossSentence({ state, draws, errorRate, reference, tolerance }: DriftLoss): string {
-  const limit = `${percentOf(reference)} on the validation set, and ${percentOf(tolerance)} more are tolerated`;
+  const limit = `${percentOf(reference)} on the validation set for their classes, and ${percentOf(tolerance)} more are tolerated`;
   const rate =
     errorRate === null ? "" : `${percentOf(errorRate)} of ${draws} labelled random draws are wrong; it was ${limit}`;
   switch (state) {
     case "LOST":
-      return `Frames are lost: ${rate}.`;
+      return rate === ""
+        ? "Frames are lost; no random draw is labelled that says otherwise."
+        : `Frames are lost: ${rate}.`;
     case "UNPROVEN":
       return `It is not proven that frames are lost: ${rate}.`;
     case "NO_DATA":

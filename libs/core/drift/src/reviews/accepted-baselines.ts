@@ -14,10 +14,6 @@ type Applied = AppliedReview & { readonly before: CameraWatch | null };
 export class AcceptedBaselines {
   readonly #applied = new Map<string, Applied>();
 
-  get isEmpty(): boolean {
-    return this.#applied.size === 0;
-  }
-
   /** Undefined: none. */
   applied(cameraId: string): AppliedReview | undefined {
     const applied = this.#applied.get(cameraId);

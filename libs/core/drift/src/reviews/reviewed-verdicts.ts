@@ -42,13 +42,13 @@ export function decideReviewedVerdicts(
   settings: VerdictSettings,
   sha256Hex: (text: string) => string,
 ): readonly DriftVerdict[] {
-  const found = new Map([...verdicts].map(([id, verdict]) => [id, asFound(verdict)]));
+  const found = new Map([...verdicts].map(([id, verdict]) => [id, asFound(verdict, settings)]));
   const changed = new Map(
     decideVerdicts(view, found, now, settings, sha256Hex).map((verdict) => [verdict.verdictId, verdict]),
   );
   for (const [id, before] of verdicts) {
     const one = changed.get(id);
-    const after = withReview(one ?? before, reviews, now);
+    const after = withReview(one ?? before, reviews, now, settings);
     if (one !== undefined) changed.set(id, before.state === "OPEN" ? whyAccepted(after) : after);
     else if (after.review?.offset !== before.review?.offset || after.retrain !== before.retrain) {
       changed.set(id, { ...after, version: after.version + 1n, updatedAt: now });
@@ -57,17 +57,17 @@ export function decideReviewedVerdicts(
   return [...changed.values()].sort((a, b) => (a.verdictId < b.verdictId ? -1 : 1));
 }
 
-const asFound = (verdict: DriftVerdict): DriftVerdict => ({
+const asFound = (verdict: DriftVerdict, settings: VerdictSettings): DriftVerdict => ({
   ...verdict,
-  retrain: isReasonToRetrain(verdict.cause, verdict.loss.state),
+  retrain: isReasonToRetrain(verdict.cause, verdict, verdict.updatedAt, settings),
 });
 
 /** A closed one only shows its review. */
-function withReview(found: DriftVerdict, reviews: DriftReviews, now: Instant): DriftVerdict {
+function withReview(found: DriftVerdict, reviews: DriftReviews, now: Instant, settings: VerdictSettings): DriftVerdict {
   const verdict = { ...found, review: reviews.of(found) };
   if (verdict.state !== "OPEN") return verdict;
   const { cause } = heldCause(verdict);
-  return { ...verdict, retrain: isReasonToRetrain(cause, verdict.loss.state) && !isKnown(verdict, now) };
+  return { ...verdict, retrain: isReasonToRetrain(cause, verdict, now, settings) && !isKnown(verdict, now) };
 }
 
 /** Of one that closes now. */

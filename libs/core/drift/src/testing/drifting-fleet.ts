@@ -95,6 +95,13 @@ export const documents: DriftDocuments = {
 
 export const reference: DriftReference = driftReferenceOf(DIGEST, documents);
 
+/** The core has no cryptography; a test needs ids that differ. */
+export const hash = (text: string): string => {
+  let h = 0n;
+  for (const char of text) h = (h * 1_000_003n + BigInt(char.charCodeAt(0))) % 2n ** 61n;
+  return h.toString(16).padStart(16, "0");
+};
+
 export const goldenLogits = (fault?: string): number[] =>
   (FAULTS.pipeline.find(({ name }) => name === fault)?.logits ?? GOLDEN).flat().map((logit) => logit + 0.01);
 
@@ -198,7 +205,8 @@ export class SimulatedDevice {
   /** One drawn frame and its label. */
   draw(seq: number, { errorRate = 0.1 }: DeviceCase): readonly [EdgePredictions, GroundTruth] {
     const isWrong = this.#random() < errorRate;
-    return [predictions(this.i, seq, "cat"), truth(this.i, seq, isWrong ? "dog" : "cat")];
+    const [shown, next] = [LABELS[seq % LABELS.length] as string, LABELS[(seq + 1) % LABELS.length] as string];
+    return [predictions(this.i, seq, isWrong ? next : shown), truth(this.i, seq, shown)];
   }
 
   #class(mix: readonly number[] = [0.25, 0.25, 0.25, 0.25]): number {

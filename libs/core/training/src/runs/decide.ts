@@ -13,6 +13,7 @@
  * R3. Nothing here moves a model to a device. A candidate gets the alias `challenger`; gate and rollout decide, and the run follows
  *     what they wrote.
  * R4. A candidate that does not become champion loses the alias before its run ends: no later champion revives it.
+ * R5. No job starts for a verdict that closed meanwhile; one that is open and proves no loss keeps its training waiting.
  */
 import type { DriftVerdict, Model, Rollout, TrainingChange, TrainingRun } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
@@ -53,7 +54,7 @@ export function decide(run: TrainingRun, world: World, now: Instant, settings: R
     case "LABELLING":
       return labelling(run, world, now, settings);
     case "FREEZING":
-      return isChampionOther(run, world) ? restart(run, world, now, settings) : { kind: "freeze" };
+      return freezing(run, world, now, settings);
     case "TRAINING":
       return training(run, world, now, settings);
     case "PACKING":
@@ -80,7 +81,7 @@ const end = (phase: "CANCELLED" | "REFUSED" | "FAILED", message: string): Action
 });
 
 /** Why the verdict is no reason any more; null: it is one, or there is none. */
-function whyVerdictEnded({ trigger, verdictId }: TrainingRun, { verdicts }: World, now: Instant): string | null {
+export function whyVerdictEnded({ trigger, verdictId }: TrainingRun, { verdicts }: World, now: Instant): string | null {
   if (trigger !== "VERDICT") return null;
   const verdict = verdicts.get(verdictId);
   if (verdict === undefined) return `verdict ${verdictId} is gone`;
@@ -141,6 +142,9 @@ function labelling(run: TrainingRun, world: World, now: Instant, { labels }: Run
     if (ahead !== undefined) return waiting(run, aheadText(ahead)); // R1
     const champion = championOf(world, run.model);
     if (champion === undefined) return waiting(run, championText(run.model));
+    if (run.trigger === "VERDICT" && world.verdicts.get(run.verdictId)?.retrain === false) {
+      return waiting(run, `waits for verdict ${run.verdictId}, which does not prove a loss now`); // R5
+    }
     return {
       kind: "change",
       change: "LABELS_COMPLETE",
@@ -157,6 +161,12 @@ function labelling(run: TrainingRun, world: World, now: Instant, { labels }: Run
     "REFUSED",
     `${what}; ${need}: label at least ${missing} more (tributary labels next), then start it again`,
   );
+}
+
+function freezing(run: TrainingRun, world: World, now: Instant, settings: RunSettings): Action {
+  const closed = whyVerdictEnded(run, world, now);
+  if (closed !== null) return end("CANCELLED", closed); // R5
+  return isChampionOther(run, world) ? restart(run, world, now, settings) : { kind: "freeze" };
 }
 
 const fromChampion = ({ version, modelDigest }: Model, now: Instant): Patch => ({

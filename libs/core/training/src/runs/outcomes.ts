@@ -8,7 +8,7 @@ import type { TrainingRun } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import type { SplitAccuracy, TrainingResult } from "../job.ts";
 import { type Changed, changed, entering, evidenceWith, type Patch } from "./change.ts";
-import { type Effect, restart } from "./decide.ts";
+import { type Effect, restart, whyVerdictEnded } from "./decide.ts";
 import type { RunSettings } from "./settings.ts";
 import type { World } from "./world.ts";
 
@@ -64,6 +64,8 @@ export function applied(
       return counted(run, outcome.count, now);
     case "frozen": {
       const { datasetVersion, frames } = outcome;
+      const closed = whyVerdictEnded(run, world, now);
+      if (closed !== null) return to("CANCELLED", { phase: "CANCELLED", datasetVersion, message: closed }); // decide.ts R5
       const message = `dataset ${run.model}/${datasetVersion} has ${frames} frames; training starts`;
       return to("FROZEN", { ...entering("TRAINING", now), jobId: "", progress: 0, datasetVersion, message });
     }

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { DriftVerdict, TrainingRun } from "@tributary/contracts";
 import { someDriftVerdict, someModel } from "@tributary/testing";
-import { candidateVersion, requestedBy, runDefaults, triggersDue, type World } from "../index.ts";
+import { applied, candidateVersion, decide, requestedBy, runDefaults, triggersDue, type World } from "../index.ts";
 
 const NOW = 1_800_000_000_000;
 const DAY = 86_400_000;
@@ -87,6 +87,34 @@ describe("a verdict", () => {
   test("and another one of the same place at the same time are one run", () => {
     const both = ["v", "w"].flatMap((verdictId) => [...world({ verdict: { verdictId } }).verdicts]);
     expect(due(world({ verdicts: new Map(both) }))).toEqual([CAUSE]);
+  });
+});
+
+describe("a training of a verdict that does not hold until it starts", () => {
+  const runs = [...ended({ phase: "LABELLING", trigger: "VERDICT", endedAt: null, labelsHave: 9_000 }).values()].map(
+    (one) => ({ ...one, metrics: { "labels.train": 5_000, "labels.gate": 4_000 }, attemptAt: NOW }),
+  );
+  const run = runs[0] as TrainingRun;
+  const CLOSED = { state: "CLOSED", closedBecause: "its inputs are as before again" } as const;
+  const phaseAfter = (phase: TrainingRun["phase"], verdict: Partial<DriftVerdict>) => {
+    const action = decide({ ...run, phase }, world({ verdict }), NOW + DAY, runDefaults);
+    return action?.kind === "change" ? (action.patch.phase ?? action.patch.message) : action?.kind;
+  };
+
+  test("waits while the verdict proves no loss, and is cancelled when it closes, also while its dataset is frozen", () => {
+    expect(phaseAfter("LABELLING", {})).toBe("FREEZING");
+    expect(phaseAfter("LABELLING", { retrain: false })).toMatch(/waits for verdict v/);
+    expect(phaseAfter("LABELLING", CLOSED)).toBe("CANCELLED");
+    expect(phaseAfter("FREEZING", {})).not.toBe("CANCELLED");
+    expect(phaseAfter("FREEZING", CLOSED)).toBe("CANCELLED");
+  });
+
+  test("does not start a job for a dataset that was frozen meanwhile", () => {
+    const frozen = { kind: "frozen", datasetVersion: "1", frames: 9_000 } as const;
+    const after = (verdict: Partial<DriftVerdict>) =>
+      applied({ ...run, phase: "FREEZING" }, { kind: "freeze" }, frozen, world({ verdict }), NOW, runDefaults)?.run
+        .phase;
+    expect([after({}), after(CLOSED)]).toEqual(["TRAINING", "CANCELLED"]);
   });
 });
 

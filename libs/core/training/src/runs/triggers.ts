@@ -5,7 +5,8 @@
  * T1. Of a cause at most one run is open, and none starts in the cool-down after its end: a verdict, however often it is written, is
  *     one run, and so is the next one about the same place, which is about the model that came out of that run. Only a run that was
  *     cancelled, as when its verdict closed, keeps no other verdict waiting.
- * T2. A verdict counts while it is open, of the model that is champion: about another package a training could do nothing.
+ * T2. A verdict counts while it is open and a reason to retrain, which it is once it is no longer provisional, of the model that is
+ *     champion: about another package a training could do nothing.
  * T3. What is on a schedule does not start while a run of the model is open, nor for a moment that is
  *     over for more than a day or before the end of one that succeeded: an old champion is no reason when a trainer is set up.
  * T4. A person may always ask, except while a run of the model is past LABELLING or one that a person asked for is open.
