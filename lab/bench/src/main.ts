@@ -32,10 +32,7 @@ const benches: Readonly<Record<string, Entry>> = {
   },
   drift: {
     summary: "faults named, clean devices not accused, and delays of detection, beside Evidently, scipy and river",
-    flags: [
-      ["--quick", "a smaller run, of two minutes"],
-      ["--only <parts>", "only these, with commas between them"],
-    ],
+    flags: [["--quick", "a smaller run"], ["--only <parts>", "only these, with commas between them"], TASKS],
     load: async () => (await import("./drift.ts")).drift,
   },
   edge: {

@@ -45,6 +45,15 @@ const names: Readonly<Record<string, readonly string[]>> = {
   "lights-out": ["dark"],
   "low-sun": ["glare"],
   "channels-swapped": ["channels-swapped"],
+  "wrong-rescale": ["not-rescaled", "rescaled", "rescaled-twice"],
+  "wrong-normalisation": ["mean-not-subtracted", "deviation-not-divided", "not-normalised", "normalised-twice"],
+  "wrong-colour-space": ["limited-range", "range-expanded-twice"],
+  "nearest-resize": ["nearest", "not-antialiased", "other-kernel"],
+  letterboxed: ["letterboxed"],
+  "orientation-ignored": [
+    ...["flipped-horizontally", "flipped-vertically", "rotated-90", "rotated-180", "rotated-270"],
+    ...["width-and-height-exchanged", "exif-orientation-applied"],
+  ],
 };
 
 export const answerOf = ({ name, cause }: Fault): Answer => ({ causes: byCause[cause], names: names[name] ?? [] });
@@ -229,18 +238,7 @@ class TaskBench {
         view.reported(device.deviceId, report(device, reference, START, reported.logits, reported.failed), START);
       }
     });
-    const changed = cameras
-      .filter(({ device }) => isFaulty.has(device.i))
-      .flatMap(({ state }) => state.findings().cameras.flatMap(({ drift }) => drift ?? []))
-      .map(({ shifts, picture, frames }) => ({
-        frames,
-        shifts: {
-          ...Object.fromEntries(reference.streams.map(({ name }, i) => [name, shifts[i]])),
-          ...picture?.changes,
-        },
-        within: picture?.within ?? null,
-      }));
-    return Object.assign(this.judged(plan, outcome), { changed });
+    return this.judged(plan, outcome);
   }
 
   /** What devices of a broken pipeline answer to their golden frames. */
@@ -279,8 +277,7 @@ class TaskBench {
     const isWrong = verdicts.some((verdict) => !isRight(verdict) && verdict.cause !== "UNKNOWN");
     const outcome =
       verdicts.length === 0 ? "undetected" : isWrong ? "wrong" : verdicts.some(isRight) ? "right" : "unknown";
-    const isGolden = (verdict: { readonly cause: string }) => verdict.cause === "PREPROCESSING";
-    const wrongName = named.some((verdict) => !isGolden(verdict) && !rightNames.includes(verdict.fault));
+    const wrongName = named.some((verdict) => !rightNames.includes(verdict.fault));
     const name = named.length === 0 ? "none" : wrongName ? "wrong" : "right";
     return { task: this.task.name, fault: fault.name, trial: seed, severity, outcome, name, said, innocent };
   }
