@@ -7,7 +7,7 @@
 import { type FaultExample, type FaultExamples, shiftParts } from "@tributary/inference";
 import { type NamedFault, nearestOf } from "./codebook.ts";
 
-/** Where cameras changed: one among others that did not, several of a site, or it cannot be said. */
+/** Where cameras changed: one among others that did not, several of a site, or that is not known. */
 export type Where = "camera" | "site" | "anywhere";
 
 /** Square root of the part of the change that the nearest example leaves unexplained, at most; .6 is an angle with a cosine of .8. */

@@ -1,6 +1,6 @@
 /** What changed on a fleet, where, and why: drift of inputs, faults of preprocessing, loss. */
 
-export { FaultNames, type Where } from "./camera-faults.ts";
+export { FaultNames } from "./camera-faults.ts";
 export { type NamedFault, nearestPipelineFault } from "./codebook.ts";
 export { decideVerdicts } from "./decide-verdicts.ts";
 export {

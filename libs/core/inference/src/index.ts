@@ -29,7 +29,7 @@ export {
   parseGoldenIndex,
   parseLabels,
 } from "./package-documents.ts";
-export { type Appearance, appearanceOf, type PictureChange, pictureChange, pictureChanges } from "./picture-change.ts";
+export { type Appearance, appearanceOf, type PictureChange, pictureChange } from "./picture-change.ts";
 export {
   addFrameGrid,
   FRAME_GRID,

@@ -2,7 +2,7 @@
  * crack or a stain is, so that a fault that was made on purpose elsewhere is like it. */
 import { GRID_CELLS, GRID_SIDE, GRID_SUMS, gridParts } from "./picture-grid.ts";
 
-export const pictureChanges = [
+const pictureChanges = [
   "sharpness",
   "motion",
   "direction",

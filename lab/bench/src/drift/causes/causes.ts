@@ -14,7 +14,7 @@ import { classOf, Frames } from "./frames.ts";
 import { type LifeTask, lifeBank } from "./life.ts";
 import { watch } from "./trial.ts";
 
-/** What may be said of a fault: the cause, and names. Faults that are in no codebook have none. */
+/** What may be reported of a fault: the cause, and names. Faults that are in no codebook have none. */
 type Answer = { readonly causes: readonly string[]; readonly names: readonly string[] };
 
 const byCause: Readonly<Record<Fault["cause"], readonly string[]>> = {
@@ -65,7 +65,7 @@ export type CauseTrial = {
   readonly severity: number;
   readonly outcome: "right" | "unknown" | "wrong" | "undetected";
   readonly name: "right" | "none" | "wrong";
-  readonly said: readonly string[];
+  readonly reported: readonly string[];
   readonly innocent: number;
 };
 
@@ -269,7 +269,7 @@ class TaskBench {
     { verdicts, innocent }: ReturnType<typeof watch>,
   ): CauseTrial {
     const { causes, names: rightNames } = answerOf(fault);
-    const said = verdicts.map(
+    const reported = verdicts.map(
       ({ cause, fault: name, scopeKey, scopeValue }) => `${cause} ${name} ${scopeKey} ${scopeValue}`,
     );
     const isRight = ({ cause }: { readonly cause: string }) => causes.includes(cause);
@@ -279,7 +279,7 @@ class TaskBench {
       verdicts.length === 0 ? "undetected" : isWrong ? "wrong" : verdicts.some(isRight) ? "right" : "unknown";
     const wrongName = named.some((verdict) => !rightNames.includes(verdict.fault));
     const name = named.length === 0 ? "none" : wrongName ? "wrong" : "right";
-    return { task: this.task.name, fault: fault.name, trial: seed, severity, outcome, name, said, innocent };
+    return { task: this.task.name, fault: fault.name, trial: seed, severity, outcome, name, reported, innocent };
   }
 
   async frames(photos: readonly LabelledPhoto[]) {

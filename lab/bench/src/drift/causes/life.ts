@@ -226,7 +226,7 @@ class CameraLife {
   #adds: readonly (readonly [effect: number, share: number])[] = [];
   #mixNow: readonly number[] = [];
   #rate = 0;
-  #owed = 0;
+  #pending = 0;
   #seq = 0n;
 
   readonly #reference: DriftReference;
@@ -261,9 +261,9 @@ class CameraLife {
       this.#mixNow = mixAt(this.#mix, where);
       this.#rate = framesPerMinuteAt(where);
     }
-    this.#owed += this.#rate;
-    const frames = Math.min(FRAMES_MAX, Math.floor(this.#owed));
-    this.#owed -= Math.floor(this.#owed);
+    this.#pending += this.#rate;
+    const frames = Math.min(FRAMES_MAX, Math.floor(this.#pending));
+    this.#pending -= Math.floor(this.#pending);
     if (frames === 0) return;
     const at = START + minute * MINUTE;
     const outcome = this.device.sketch(this.#record(frames), at, at, this.#reference, settings);

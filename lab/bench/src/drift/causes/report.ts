@@ -67,8 +67,13 @@ export async function causesSection(
       },
       {
         title: "Mistakes",
-        columns: ["task", "fault", "severity", "said"],
-        rows: mistakes.map(({ task, fault, severity, said }) => [task, fault, severity.toFixed(2), said.join("; ")]),
+        columns: ["task", "fault", "severity", "reported"],
+        rows: mistakes.map(({ task, fault, severity, reported }) => [
+          task,
+          fault,
+          severity.toFixed(2),
+          reported.join("; "),
+        ]),
       },
     ],
     gates: [
