@@ -92,13 +92,13 @@ function hasSettled({ members, joinedAt }: Group, now: Instant, { settleMs }: Ve
 /** Whether another cause is open at this place, provisional, and would close for this one (D5). */
 function isHeldOff(
   id: string,
-  { cause, scope, look }: Group,
+  { members, scope, look }: Group,
   groups: ReadonlyMap<string, Group>,
   previous: Previous,
   now: Instant,
   { holdMs }: VerdictSettings,
 ): boolean {
-  if (cause === "PREPROCESSING") return false;
+  if (members.some(({ golden }) => golden !== null)) return false;
   const rival = previous.at(look.modelDigest, scope, ["CAMERA", "WORLD", "LABEL_SHIFT", "CONCEPT"]);
   if (rival === undefined || rival.verdictId === id) return false;
   return !groups.has(rival.verdictId) && now - rival.openedAt < holdMs;

@@ -25,7 +25,7 @@ const AT_PLACE_COSINE_MIN = 0.5;
 const PLACE_DEVICES_MIN = 3;
 
 /** Causes that this step finds. */
-export const inputCauses = ["CAMERA", "WORLD", "LABEL_SHIFT", "UNKNOWN"] as const;
+export const inputCauses = ["CAMERA", "WORLD", "LABEL_SHIFT", "PREPROCESSING", "UNKNOWN"] as const;
 
 /** `explained`: devices that are in a group already. */
 export function inputGroups(

@@ -212,6 +212,6 @@ describe("a verdict that frames are lost", () => {
     expect(fleet.look()).toMatchObject([{ verdictId: first?.verdictId, cause: "WORLD" }]);
     fleet.now += settings.holdMs;
     show(fleet, lossy, cameraFaults["channels-swapped"]);
-    expect(fleet.look()).toMatchObject([{ cause: "CAMERA", fault: "channels-swapped", retrain: false }]);
+    expect(fleet.look()).toMatchObject([{ cause: "PREPROCESSING", fault: "channels-swapped", retrain: false }]);
   });
 });

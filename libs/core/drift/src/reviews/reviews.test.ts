@@ -12,7 +12,7 @@ import {
 } from "../testing/drifting-fleet.ts";
 import { DriftReviews } from "./drift-reviews.ts";
 
-const settings: VerdictSettings = { ...verdictDefaults, settleMs: 3 * WINDOW_MS };
+const settings: VerdictSettings = { ...verdictDefaults, settleMs: 3 * WINDOW_MS, holdMs: 0 };
 const hash = (text: string): string => Buffer.from(text).toString("hex").slice(0, 400);
 const DEVICES = 20;
 /** The end of the baseline, and of that which is learned after a review; windows until a change alarms. */
@@ -82,7 +82,7 @@ const north = (i: number) => attributesOf(i).site === "north";
 const dark = (i: number, window: number): DeviceCase => (north(i) && window >= BASELINE ? { fault: "dark" } : {});
 /** It loses frames once its cameras have alarmed. */
 const dusk = (i: number, window: number): DeviceCase => {
-  const isLost = north(i) && window >= BASELINE + ALARM - 5;
+  const isLost = north(i) && window >= BASELINE;
   return { ...dark(i, window), ...(isLost && { errorRate: 0.9 }) };
 };
 const darkened = (caseOf = dark) => new Watched(caseOf).run(BASELINE + ALARM);
