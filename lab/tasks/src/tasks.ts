@@ -156,7 +156,7 @@ async function objects(): Promise<Described> {
   return {
     about: "ten classes, equally often, colour photos of 32x32: animals and machines",
     source: "CIFAR-10 (Krizhevsky, 2009), its test photos, in samples/cifar10-test",
-    licence: "free for research, by its authors' page",
+    licence: "none stated by its authors",
     labels: JSON.parse(await readFile(modelFiles(edge).labels, "utf8")) as readonly string[],
     base: all.slice(...OBJECTS.base),
     validation: all.slice(...OBJECTS.validation),
