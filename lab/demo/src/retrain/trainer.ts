@@ -43,7 +43,7 @@ const OTHERWISE: Readonly<Partial<Record<Variant, Partial<Recipe>>>> = {
     distillation: 0,
     epochs: 100,
     blends: [1],
-    baseLossMax: 1,
+    harm: { lossMax: 1, alpha: 0.05, chance: 0 },
   },
 };
 
@@ -97,7 +97,7 @@ export class Trainer {
       { ...train, frames: frames.train },
       { ...train, split: "TUNE", frames: frames.tune },
     ]);
-    const recipe: Recipe = { ...recipeFor(frames.train.length), ...OTHERWISE[variant] };
+    const recipe: Recipe = { ...recipeFor(frames.train.length, FRAMES.baseTrain), ...OTHERWISE[variant] };
     const job: TrainingJob = {
       runId: name,
       model: "edge-resnet8",

@@ -16,7 +16,7 @@ export { fitLogistic } from "./logistic.ts";
 export { momentsOf, quantileOf } from "./moments.ts";
 export { normalCdf, normalQuantile } from "./normal.ts";
 export { pairedDifference } from "./paired.ts";
-export { type DifferingPairs, holmAdjusted, weightedSignTest } from "./signs.ts";
+export { type DifferingPairs, holmAdjusted, mcNemarP, weightedSignTest } from "./signs.ts";
 export { studentCritical, studentTail } from "./student.ts";
 export {
   type NonInferiorityPlan,

@@ -125,8 +125,8 @@ export class TrainerEffects implements Effects {
     const { datasets, registryUrl, results } = this.#options;
     const { runId, model, parentDigest, datasetVersion, slice } = run;
     const { dataset, base } = frozenOf(datasets, run);
-    const isTrained = ({ slice, split }: Dataset["parts"][number]) => slice !== "base" && split === "TRAIN";
-    const sliceFrames = dataset.parts.filter(isTrained).reduce((sum, { frames }) => sum + frames, 0);
+    const trainFrames = ({ parts }: Dataset) =>
+      parts.filter(({ split }) => split === "TRAIN").reduce((sum, { frames }) => sum + frames, 0);
     return {
       job: {
         runId,
@@ -136,7 +136,7 @@ export class TrainerEffects implements Effects {
         baseDataset: `${model}/${base.version}`,
         slice,
         seed: runId,
-        recipe: recipeFor(sliceFrames),
+        recipe: recipeFor(trainFrames(dataset), trainFrames(base)),
       },
       places: {
         parent: new URL(`blobs/sha256/${parentDigest}`, `${registryUrl.replace(/\/$/, "")}/`).href,
