@@ -1,4 +1,4 @@
-/** The committed test photos as the sample camera serves them: 160 x 160 JPEGs, bicubic, quality 90, 4:2:0. */
+/** The committed test photos, and as the sample camera serves them: 160 x 160 JPEGs, bicubic, quality 90, 4:2:0. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,35 +15,68 @@ type Index = {
   readonly labels: readonly number[];
 };
 
+/** Pixels row by row; RGB side by side where there are three channels. */
+export type SamplePhoto = { readonly pixels: Buffer; readonly label: number };
 export type SampleFrame = { readonly jpeg: Buffer; readonly label: number };
 
+type Tile = {
+  readonly width: number;
+  readonly height: number;
+  readonly channels: 1 | 3;
+  /** Photos beside each other in the sheet. */
+  readonly columns: number;
+};
+
 /** The first `count` photos, or all. */
+export async function samplePhotos(count = Number.POSITIVE_INFINITY): Promise<readonly SamplePhoto[]> {
+  const { side, columns, labels, sheets } = JSON.parse(await readFile(join(FOLDER, "index.json"), "utf8")) as Index;
+  const found: SamplePhoto[] = [];
+  for (const { file, photos } of sheets) {
+    const left = Math.min(photos, count - found.length);
+    if (left <= 0) break;
+    const tiles = await sheetTiles(join(FOLDER, file), { width: side, height: side, channels: 3, columns }, left);
+    for (const pixels of tiles) found.push({ pixels, label: labels[found.length] as number });
+  }
+  return found;
+}
+
+/** The same as the sample camera's JPEGs. */
 export async function sampleFrames(count = Number.POSITIVE_INFINITY): Promise<readonly SampleFrame[]> {
-  const index = JSON.parse(await readFile(join(FOLDER, "index.json"), "utf8")) as Index;
-  const { side, columns, labels } = index;
   const frames: SampleFrame[] = [];
-  for (const { file, photos } of index.sheets) {
-    if (frames.length >= count) break;
-    const { data, info } = await sharp(join(FOLDER, file))
-      .removeAlpha()
-      .toColourspace("srgb")
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    for (let within = 0; within < photos && frames.length < count; within++) {
-      const tile = Buffer.allocUnsafe(side * side * 3);
-      for (let y = 0; y < side; y++) {
-        const row = Math.floor(within / columns) * side + y;
-        const from = (row * info.width + (within % columns) * side) * 3;
-        data.copy(tile, y * side * 3, from, from + side * 3);
-      }
-      const jpeg = await sharp(tile, { raw: { width: side, height: side, channels: 3 } })
-        .resize(FRAME_SIDE, FRAME_SIDE, { kernel: "cubic" })
-        .jpeg({ quality: 90, chromaSubsampling: "4:2:0" })
-        .toBuffer();
-      frames.push({ jpeg, label: labels[frames.length] as number });
-    }
+  for (const { pixels, label } of await samplePhotos(count)) {
+    const side = Math.sqrt(pixels.length / 3);
+    const jpeg = await sharp(pixels, { raw: { width: side, height: side, channels: 3 } })
+      .resize(FRAME_SIDE, FRAME_SIDE, { kernel: "cubic" })
+      .jpeg({ quality: 90, chromaSubsampling: "4:2:0" })
+      .toBuffer();
+    frames.push({ jpeg, label });
   }
   return frames;
+}
+
+/** The first `count` photos of a sheet: one picture of many, row by row. */
+export async function sheetTiles(
+  file: string,
+  { width, height, channels, columns }: Tile,
+  count: number,
+): Promise<readonly Buffer[]> {
+  const { data, info } = await sharp(file)
+    .removeAlpha()
+    .toColourspace(channels === 1 ? "b-w" : "srgb")
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  if (info.channels !== channels || info.width !== columns * width || info.height * columns < count * height) {
+    throw new Error(`${file}: ${info.width} x ${info.height} x ${info.channels} does not hold ${count} photos`);
+  }
+  return Array.from({ length: count }, (_, i) => {
+    const tile = Buffer.allocUnsafe(width * height * channels);
+    for (let y = 0; y < height; y++) {
+      const row = Math.floor(i / columns) * height + y;
+      const from = (row * info.width + (i % columns) * width) * channels;
+      data.copy(tile, y * width * channels, from, from + width * channels);
+    }
+    return tile;
+  });
 }
 
 /** A photo in poor light: this share of its brightness is left. */

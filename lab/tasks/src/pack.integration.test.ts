@@ -1,0 +1,19 @@
+/** A task's models become packages that load, by the way of `tributary models pack`. */
+import { afterAll, expect, test } from "@jest/globals";
+import { loadPackage } from "@tributary/model-store";
+import { tempDir } from "@tributary/testing";
+import { packTask } from "./pack.ts";
+import { openTask } from "./tasks.ts";
+
+const dir = tempDir("tasks");
+afterAll(() => dir.remove());
+
+test.each(["digits", "fashion"])("%s", async (name) => {
+  const task = await openTask(name);
+  const packed = await packTask(task, `${dir.path}/${name}`, () => {});
+  const [edge, cloud] = [await loadPackage(packed.edge), await loadPackage(packed.cloud)];
+  expect(edge.labels).toEqual(task.labels);
+  const accuracy = edge.manifest.metrics.accuracy ?? 0;
+  expect(accuracy).toBeGreaterThan(0.75);
+  expect(cloud.manifest.metrics.accuracy).toBeGreaterThan(accuracy);
+});

@@ -1,0 +1,45 @@
+/** A task's photos as folders of camera frames, and its models as packages. */
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { LABELS_FILE, packModel } from "@tributary/model-packaging";
+import { frameOf, type LabelledPhoto, modelFiles, type Task } from "./tasks.ts";
+
+/** JPEGs with their classes, as `tributary models pack` and `gate` read them. */
+export async function writeFrames(task: Task, photos: readonly LabelledPhoto[], dir: string): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  const named: Record<string, string> = {};
+  for (const [i, { photo, label }] of photos.entries()) {
+    const file = `${String(i).padStart(5, "0")}.jpg`;
+    await writeFile(join(dir, file), await frameOf(task, photo));
+    named[file] = task.labels[label] as string;
+  }
+  await writeFile(join(dir, LABELS_FILE), JSON.stringify(named));
+}
+
+/** Writes the packages `edge` and `cloud` below `dir`, made with the validation photos. */
+export async function packTask(
+  task: Task,
+  dir: string,
+  progress: (line: string) => void,
+): Promise<{ readonly edge: string; readonly cloud: string }> {
+  const validation = join(dir, "validation");
+  await writeFrames(task, task.validation, validation);
+  const pack = async (role: "edge" | "cloud") => {
+    const out = join(dir, role);
+    const options = {
+      ...modelFiles(task[role]),
+      validation,
+      name: `${task.name}-${role}`,
+      version: "1.0.0",
+      preprocessedBy: "jpeg",
+      hardwareClass: "generic",
+      latencyBudgetMs: 1_000,
+      threads: 1,
+    } as const;
+    await packModel(out, options, progress);
+    return out;
+  };
+  const packed = { edge: await pack("edge"), cloud: await pack("cloud") };
+  await rm(validation, { recursive: true });
+  return packed;
+}
