@@ -40,6 +40,19 @@ describe("a training", () => {
     await rig.worker.revoke();
   });
 
+  test("that gives nothing succeeds without a candidate: nothing is packed or pushed", async () => {
+    const rig = new Rig();
+    const nothing = "every blend does harm; the smallest, 0.1: water elsewhere: 12 lost and 0 won of 120 frames";
+    rig.found = { kind: "result", result: { formatVersion: 1, blend: 0, nothing } };
+    rig.verdict();
+    const run = await rig.until("SUCCEEDED");
+    expect(run).toMatchObject({ candidateVersion: "", metrics: { blend: 0 } });
+    expect(run.message).toBe(`this training gives nothing: ${nothing}; edge@1.4.0 stays champion`);
+    expect([rig.count("pack"), rig.count("push"), rig.count("alias")]).toEqual([0, 0, 0]);
+    expect(run.endedAt).not.toBeNull();
+    await rig.worker.revoke();
+  });
+
   test.each(["count", "freeze", "start", "status", "pack", "push", "alias"])(
     "killed in %s, another instance ends it: one job, one candidate",
     async (call) => {

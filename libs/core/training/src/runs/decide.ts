@@ -2,7 +2,8 @@
  * What a run does next. Pure: the same record, world and time give the same action, so whoever takes over continues.
  *
  *   QUEUED -> LABELLING -> FREEZING -> TRAINING -> PACKING -> PUSHING -> GATE -> ROLLOUT -> SUCCEEDED
- *                             ^----------'                            HELD: a person decides
+ *                             ^----------'   `---> SUCCEEDED          HELD: a person decides
+ *                                              it gives nothing
  *
  * An action either is a transition that needs nothing else ("change"), or names an effect that its owner performs, whose outcome
  * outcomes.ts applies. Effects are idempotent by the run's id and attempt.

@@ -133,6 +133,10 @@ function jobReported(run: TrainingRun, report: JobReport, now: Instant, settings
       const { result } = report;
       const metrics = { ...run.metrics, ...metricsOf(result) };
       const evidence = evidenceWith(run, { result });
+      if (result.nothing !== undefined) {
+        const message = `this training gives nothing: ${result.nothing}; ${run.model}@${run.parentVersion} stays champion`;
+        return changed(run, "SUCCEEDED", { phase: "SUCCEEDED", progress: 1, metrics, evidence, message }, now);
+      }
       const message = "training ended; its result is packed";
       return changed(
         run,
