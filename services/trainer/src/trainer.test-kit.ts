@@ -28,6 +28,7 @@ export class Rig {
   /** The base set that is frozen anew with a dataset. */
   base: Dataset | null = null;
   validationFrames = 1_000;
+  baseLacks: string | null = null;
   job: JobState = { kind: "succeeded" };
   found: ReadResult = { kind: "result", result };
   readonly worker: RunsWorker;
@@ -182,13 +183,15 @@ export class Rig {
     return {
       remote: "file:///remote",
       caughtUp: Promise.resolve(),
+      baseLacks: () => this.baseLacks,
       count: async () => {
         await this.#call("count");
-        const part = Math.floor(this.labels / 2);
+        const tune = Math.floor(this.labels / 8);
+        const part = Math.floor((this.labels - tune) / 2);
         return {
           usable: this.labels,
           train: part,
-          tune: 0,
+          tune,
           gate: part,
           devices: 9,
           leftOut: { "judged-before": this.judged },

@@ -74,6 +74,35 @@ export type Trained = {
   readonly labels: number;
 };
 
+/** What an earlier run made of the same job and frames by the same code, or a new one. */
+export async function trainedOnce(
+  name: string,
+  training: Omit<LocalTraining, "limits">,
+  { progress, signal }: Pick<TrainerOptions, "progress" | "signal">,
+): Promise<TrainingResult> {
+  const { job, datasetDir, baseDir, outDir } = training;
+  const key = createHash("sha256").update(JSON.stringify(job));
+  for (const dir of [datasetDir, baseDir]) key.update(await readFile(join(dir, DATASET_MANIFEST)));
+  for (const file of await codeFiles()) key.update(await readFile(file));
+  const made = key.digest("hex");
+  const keyFile = join(outDir, "job.sha256");
+  if ((await readFile(keyFile, "utf8").catch(() => "")) === made) {
+    progress(`${name}: trained before`);
+    return JSON.parse(await readFile(join(outDir, RESULT_FILE), "utf8")) as TrainingResult;
+  }
+  let reportedMs = performance.now();
+  const onProgress = (at: LocalTrainingProgress) => {
+    if (performance.now() - reportedMs < PROGRESS_MS) return;
+    reportedMs = performance.now();
+    progress(`${name}: ${progressLine(at)}`);
+  };
+  await rm(keyFile, { force: true });
+  const options = { onProgress, ...(signal !== undefined && { signal }) };
+  const result = await trainLocally({ ...training, limits: LIMITS }, options);
+  await writeFile(keyFile, made);
+  return result;
+}
+
 export class Trainer {
   readonly #options: TrainerOptions;
   #base: Promise<string> | undefined;
@@ -108,40 +137,12 @@ export class Trainer {
       seed: `bench ${seed}`,
       recipe,
     };
-    const result = await this.#trained(name, { job, datasetDir, outDir });
+    const { progress, signal } = this.#options;
+    const training = { job, datasetDir, outDir, parentDir: edgeDir, baseDir: await this.#baseDir() };
+    const result = await trainedOnce(name, training, { progress, ...(signal && { signal }) });
     const { blend = 1, cpuSeconds = 0, wallSeconds = 0 } = result;
     const labels = variant === "cloud labels alone" ? 0 : LABELS;
     return { model: await readFile(join(outDir, RESULT_MODEL)), blend, cpuSeconds, wallSeconds, labels };
-  }
-
-  /** What an earlier run made of the same job and frames by the same code, or a new one. */
-  async #trained(
-    name: string,
-    training: Pick<LocalTraining, "job" | "datasetDir" | "outDir">,
-  ): Promise<TrainingResult> {
-    const { edgeDir, progress, signal } = this.#options;
-    const { job, datasetDir, outDir } = training;
-    const baseDir = await this.#baseDir();
-    const key = createHash("sha256").update(JSON.stringify(job));
-    for (const dir of [datasetDir, baseDir]) key.update(await readFile(join(dir, DATASET_MANIFEST)));
-    for (const file of await codeFiles()) key.update(await readFile(file));
-    const made = key.digest("hex");
-    const keyFile = join(outDir, "job.sha256");
-    if ((await readFile(keyFile, "utf8").catch(() => "")) === made) {
-      progress(`${name}: trained before`);
-      return JSON.parse(await readFile(join(outDir, RESULT_FILE), "utf8")) as TrainingResult;
-    }
-    let reportedMs = performance.now();
-    const onProgress = (at: LocalTrainingProgress) => {
-      if (performance.now() - reportedMs < PROGRESS_MS) return;
-      reportedMs = performance.now();
-      progress(`${name}: ${progressLine(at)}`);
-    };
-    await rm(keyFile, { force: true });
-    const options = { onProgress, ...(signal !== undefined && { signal }) };
-    const result = await trainLocally({ ...training, parentDir: edgeDir, baseDir, limits: LIMITS }, options);
-    await writeFile(keyFile, made);
-    return result;
   }
 
   #baseDir(): Promise<string> {

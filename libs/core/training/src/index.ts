@@ -15,6 +15,7 @@ export {
   type TrainingJob,
   type TrainingResult,
 } from "./job.ts";
+export { type LabelNeeds, neededSplits, splitSum, splitWords } from "./label-splits.ts";
 export { type Recipe, recipeFor } from "./recipe.ts";
 export { candidateVersion } from "./runs/candidate-version.ts";
 export { type Changed, changed } from "./runs/change.ts";

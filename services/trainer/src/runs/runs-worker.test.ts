@@ -161,7 +161,7 @@ describe("bad ends", () => {
   test("a site with 20 frames is refused with the number that would do", async () => {
     const rig = await at("LABELLING");
     rig.at.now += 8 * 24 * HOUR;
-    expect(await rig.until("REFUSED")).toMatchObject({ message: expect.stringMatching(/label at least 180 more/) });
+    expect(await rig.until("REFUSED")).toMatchObject({ message: expect.stringMatching(/label at least 200 more/) });
     await rig.worker.revoke();
   });
 
@@ -201,6 +201,20 @@ describe("what changes meanwhile", () => {
     expect(rig.run).toMatchObject({ parentVersion: "3.0.0", message: expect.stringMatching(/started over 2 times/) });
     const { runId } = rig.run;
     expect([...rig.jobs]).toEqual([1, 101, 201].map((attempt) => [`${runId}-${attempt}`, { kind: "cancelled" }]));
+    await rig.worker.revoke();
+  });
+
+  test("a person who asks is refused at once where no labels would do, with what would", async () => {
+    const rig = new Rig();
+    await rig.worker.look();
+    const ask = () => rig.worker.request({ model: "edge", by: "ann", reason: "dusk" });
+    rig.baseLacks = "the base set of edge has 180 photos to train on and 20 that look like no other to choose with";
+    await expect(ask()).rejects.toMatchObject({ code: "training-lacks", message: rig.baseLacks });
+    rig.baseLacks = null;
+    rig.validationFrames = 100;
+    await expect(ask()).rejects.toMatchObject({ code: "training-lacks", message: expect.stringContaining("100 validation frames") });
+    rig.validationFrames = 1_000;
+    expect((await ask()).phase).toBe("QUEUED");
     await rig.worker.revoke();
   });
 

@@ -1,5 +1,5 @@
 /** Which frames become a dataset version, and what a version is. Pure. */
-export { tunedPhotos } from "./base-splits.ts";
+export { type BaseCounts, baseCountsMin, tunedPhotos, whatBaseLacks } from "./base-splits.ts";
 export {
   type FrameCandidate,
   type FrameLabel,
@@ -13,6 +13,7 @@ export {
   type ChoiceSettings,
   type ChosenFrame,
   choiceDefaults,
+  choiceFor,
   chooseFrames,
   preferredFirst,
 } from "./choose-frames.ts";

@@ -17,6 +17,7 @@
  */
 import type { Model, Rollout, TrainingChange, TrainingRun } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
+import { bestSplits, leastSplits, neededSplits, splitSum, splitWords } from "../label-splits.ts";
 import { entering, type Patch } from "./change.ts";
 import { isEnded } from "./phases.ts";
 import type { RunSettings } from "./settings.ts";
@@ -40,7 +41,8 @@ export type Action =
 
 export type Effect = Exclude<Action, { readonly kind: "change" }>;
 
-const WEEK_MS = 7 * 86_400_000;
+const DAY_MS = 86_400_000;
+const WEEK_MS = 7 * DAY_MS;
 /** Until an alias that was given is read back. */
 const ALIAS_SETTLE_MS = 60_000;
 const LINES_SHOWN_MAX = 3;
@@ -99,7 +101,10 @@ function queued(run: TrainingRun, world: World, now: Instant, settings: RunSetti
   if (championOf(world, model) === undefined) return waiting(run, championText(model));
   const spent = budgetText(run, world, now, settings);
   if (spent !== null) return waiting(run, spent);
-  const message = `waits for ${labelsWanted} labelled frames of ${slice}: tributary labels next`;
+  const { labels } = settings;
+  const parts = splitWords(bestSplits({ ...labels, wanted: labelsWanted }));
+  const fewer = `after ${Math.round(labels.waitMs / DAY_MS)} days ${splitSum(neededSplits(labels))} are enough`;
+  const message = `waits for ${labelsWanted} labelled frames of ${slice} (${parts}; ${fewer}): tributary labels next`;
   return { kind: "change", change: "RELEASED", patch: { ...entering("LABELLING", now), message } };
 }
 
@@ -121,10 +126,12 @@ function budgetText(run: TrainingRun, { runs }: World, now: Instant, { runsPerWe
 function labelling(run: TrainingRun, world: World, now: Instant, { labels }: RunSettings): Action | null {
   const closed = whyVerdictEnded(run, world);
   if (closed !== null) return end("CANCELLED", closed);
-  const { "labels.train": train, "labels.gate": gate } = run.metrics;
-  if (train === undefined || gate === undefined) return { kind: "count-labels" };
+  const { "labels.train": train, "labels.tune": tune, "labels.gate": gate } = run.metrics;
+  if (train === undefined || tune === undefined || gate === undefined) return { kind: "count-labels" };
   const isLate = now - run.attemptAt >= labels.waitMs;
-  const isEnough = train >= labels.trainMin && gate >= labels.gateMin;
+  const [least, needed] = [leastSplits(labels), neededSplits(labels)];
+  const isParted = train >= least.TRAIN && tune >= least.TUNE && gate >= least.GATE;
+  const isEnough = isParted && run.labelsHave >= splitSum(needed);
   if (isEnough && (isLate || run.labelsHave >= run.labelsWanted)) {
     const ahead = workingRunOf(world, run.model, run.runId);
     if (ahead !== undefined) return waiting(run, aheadText(ahead)); // R1
@@ -137,11 +144,15 @@ function labelling(run: TrainingRun, world: World, now: Instant, { labels }: Run
     };
   }
   if (!isLate) return { kind: "count-labels" };
-  const missing = Math.max(0, labels.trainMin - train) + Math.max(0, labels.gateMin - gate);
+  const short = (have: number, want: number) => Math.max(0, want - have);
+  const missing = Math.max(
+    short(run.labelsHave, splitSum(needed)),
+    short(train, least.TRAIN) + short(tune, least.TUNE) + short(gate, least.GATE),
+  );
   const { "labels.judged": judged = 0 } = run.metrics;
   const apart = judged === 0 ? "" : `, apart from ${judged} that candidates are judged by already`;
-  const what = `${run.labelsHave} frames of ${run.slice} have usable labels${apart}: ${train} to train on, ${gate} to judge with`;
-  const need = `${labels.trainMin} and ${labels.gateMin} are needed, from devices enough to part them`;
+  const what = `${run.labelsHave} frames of ${run.slice} have usable labels${apart}: ${splitWords({ TRAIN: train, TUNE: tune, GATE: gate })}`;
+  const need = `${splitSum(needed)} are needed (${splitWords(needed)}), from devices enough to part them`;
   return end(
     "REFUSED",
     `${what}; ${need}: label at least ${missing} more (tributary labels next), then start it again`,

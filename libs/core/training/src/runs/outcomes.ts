@@ -115,7 +115,10 @@ function counted(run: TrainingRun, count: LabelCount, now: Instant): Changed | n
   const more = judged === 0 ? "" : ` (candidates are judged by ${judged} more already)`;
   const message = `${usable} of ${run.labelsWanted} labelled frames of ${run.slice}, from ${devices} devices${more}: tributary labels next`;
   const isSame =
-    run.message === message && run.metrics["labels.train"] === train && run.metrics["labels.gate"] === gate;
+    run.message === message &&
+    run.metrics["labels.train"] === train &&
+    run.metrics["labels.tune"] === tune &&
+    run.metrics["labels.gate"] === gate;
   if (isSame) return null;
   const evidence = evidenceWith(run, { labels: { usable, train, tune, gate, devices, leftOut } });
   return changed(run, "LABELS_COUNTED", { labelsHave: usable, metrics, evidence, message }, now);
