@@ -1,10 +1,15 @@
 /** Measures every blend as it would be deployed, quantised where the deployed model is, on TUNE frames, and makes the file of the
  * chosen one.
  *
- * Each is compared with the deployed model on the same frames, at three places: frames of the slice; frames of elsewhere; and frames of elsewhere
- * that are made to look like the slice, which have labels where the slice has few. Frames of elsewhere are those that nobody learned (`heldOut`), if
- * the dataset has enough of them; base photos, of which the deployed model knows some by heart, err towards harm, since these are what a model
- * that moves forgets first. */
+ * Each is compared with the deployed model on the same frames (harm.ts of the core):
+ *
+ *   site       frames of the slice
+ *   elsewhere  frames that neither this training nor those of the deployed model learned (`heldOut`), and base photos of TUNE
+ *   alike      frames of elsewhere that are made to look like the slice, which have labels where the slice has few
+ *   replayed   base photos, most of which were trained on
+ *
+ * A deployed model that knows base photos by heart forgets these first when its weights move, which no frame of the fleet would notice. So they do
+ * not stand for elsewhere where it is proven that it does: where it is right on them clearly more often than on what nobody learned. */
 import { encodeGraph } from "@tributary/onnx";
 import { type GraphSession, openGraph } from "@tributary/onnx/graph-session";
 import type { SplitAccuracy } from "@tributary/training";
@@ -18,10 +23,10 @@ import {
   harmLines,
   type JudgedFrame,
   type MeasuredBlend,
+  knowsByHeart,
   matchAppearance,
   type Parameters,
   splitAccuracy,
-  trainingFramesMin,
 } from "@tributary/training/local";
 import { tensorOf } from "./frame-file.ts";
 import type { Part } from "./inputs.ts";
@@ -31,8 +36,8 @@ import { deployedParameters, matchOf, parameterFeeds } from "./steps.ts";
 /** As many as ONNX Runtime's own tool is given at once; ranges are the mean over batches. */
 const CALIBRATION_BATCH = 100;
 const BATCH = 64;
-/** Frames that are made to look like the slice. */
-const ALIKE_MAX = 2_000;
+/** Of each part, and of those that are made to look like the slice. */
+const SHOWN_MAX = 2_500;
 
 export type Candidate = {
   readonly model: Uint8Array;
@@ -80,72 +85,86 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
   };
 }
 
-function linesOf(run: Run, { sliceTune, alike, elsewhere, baseTune }: Judged): readonly HarmLine[] {
+function linesOf(run: Run, judged: Judged): readonly HarmLine[] {
   const { harm } = run.training.job.recipe;
+  const { sliceTune, ...others } = judged;
   return [
-    ...harmLines({ place: "site", judged: sliceTune }, harm),
-    ...harmLines({ place: "alike", judged: alike }, harm),
-    ...harmLines({ place: "elsewhere", judged: elsewhere, cautious: baseTune }, harm),
+    ...harmLines("site", sliceTune, harm),
+    ...PLACES.flatMap((place) => harmLines(place, others[place], harm)),
   ];
 }
 
 const shareRight = (judged: readonly JudgedFrame[]): number =>
   judged.filter(({ label, after }) => label === after).length / Math.max(1, judged.length);
 
+type Shown = readonly [part: Part, index: number];
 /** Frames as they are shown to both models. */
 type View = {
-  readonly part: Part;
-  readonly indices: readonly number[];
+  readonly frames: readonly Shown[];
   readonly seen: (pixels: Uint8Array) => Uint8Array;
   /** The deployed model's answers. */
   readonly before: readonly number[];
 };
-const VIEWS = ["sliceTune", "alike", "elsewhere", "baseTune"] as const;
+const PLACES = ["alike", "elsewhere", "replayed"] as const;
+const VIEWS = ["sliceTune", ...PLACES] as const;
 type Views = Readonly<Record<(typeof VIEWS)[number], View>>;
 type Judged = Readonly<Record<(typeof VIEWS)[number], readonly JudgedFrame[]>>;
 
 async function viewsOf(run: Run): Promise<Views> {
   const { frames, inputs, training } = run;
   const match = await matchOf(run);
-  const asTheyAre = async (part: Part): Promise<View> => {
-    const indices = Array.from({ length: frames.count(part) }, (_, i) => i);
+  const partOf = async (part: Part): Promise<View> => {
+    const shown = drawSome(frames.count(part), SHOWN_MAX, `${training.job.seed}\n${part}`).map((i) => [part, i] as const);
     const before: number[] = [];
-    for (const index of indices) before.push(answerOf((await frames.read(part, index)).logits));
-    return { part, indices, seen: (pixels) => pixels, before };
+    for (const [, index] of shown) before.push(answerOf((await frames.read(part, index)).logits));
+    return { frames: shown, seen: (pixels) => pixels, before };
   };
-  const part = frames.count("heldOut") >= trainingFramesMin.baseTune ? "heldOut" : "baseTune";
+  const [sliceTune, heldOut] = [await partOf("sliceTune"), await partOf("heldOut")];
+  const [baseTune, baseTrain] = [await partOf("baseTune"), await partOf("baseTrain")];
+  const isByHeart = knowsByHeart(rightOf(run, heldOut), rightOf(run, joined(baseTune, baseTrain)));
+  if (isByHeart) run.notes.push("the deployed model knows base photos by heart: what it loses of them is not counted");
+  const elsewhere = isByHeart ? heldOut : joined(heldOut, baseTune);
+  const replayed = joined(baseTune, baseTrain);
+  const all = joined(heldOut, replayed).frames;
   const drawn = {
-    part,
-    indices: drawSome(frames.count(part), ALIKE_MAX, `${training.job.seed}\nalike`),
+    frames: drawSome(all.length, SHOWN_MAX, `${training.job.seed}\nalike`).map((i) => all[i] as Shown),
     seen: (pixels: Uint8Array) => matchAppearance(pixels, frames.size, match),
-  } as const;
+  };
   const deployed = await openGraph(inputs.model, { threads: training.limits.threads });
   try {
-    const alike = { ...drawn, before: await answersTo(run, deployed, drawn) };
-    const baseTune = await asTheyAre("baseTune");
-    const elsewhere = part === "baseTune" ? baseTune : await asTheyAre(part);
-    return { sliceTune: await asTheyAre("sliceTune"), alike, elsewhere, baseTune };
+    return { sliceTune, elsewhere, replayed, alike: { ...drawn, before: await answersTo(run, deployed, drawn) } };
   } finally {
     await deployed.close();
   }
 }
 
+const joined = (a: View, b: View): View => ({
+  ...a,
+  frames: [...a.frames, ...b.frames],
+  before: [...a.before, ...b.before],
+});
+
+type Counts = { readonly frames: number; readonly right: number };
+
+function rightOf({ frames }: Run, { frames: shown, before }: View): Counts {
+  const right = shown.filter(([part, index], i) => frames.facts(part, index).label === before[i]).length;
+  return { frames: shown.length, right };
+}
+
 async function judge(run: Run, model: Uint8Array, views: Views): Promise<Judged> {
   const session = await openGraph(model, { threads: run.training.limits.threads });
-  const judgeView = async (view: View): Promise<readonly JudgedFrame[]> => {
-    const answers = await answersTo(run, session, view);
-    return view.indices.map((index, i) => ({
-      label: run.frames.facts(view.part, index).label,
-      before: view.before[i] as number,
-      after: answers[i] as number,
-    }));
-  };
   try {
-    const sliceTune = await judgeView(views.sliceTune);
-    const alike = await judgeView(views.alike);
-    const baseTune = await judgeView(views.baseTune);
-    const elsewhere = views.elsewhere === views.baseTune ? baseTune : await judgeView(views.elsewhere);
-    return { sliceTune, alike, elsewhere, baseTune };
+    const judged: [string, readonly JudgedFrame[]][] = [];
+    for (const name of VIEWS) {
+      const { frames: shown, before } = views[name];
+      const answers = await answersTo(run, session, views[name]);
+      const frames = shown.map(([part, index], i) => {
+        const { label } = run.frames.facts(part, index);
+        return { label, before: before[i] as number, after: answers[i] as number };
+      });
+      judged.push([name, frames]);
+    }
+    return Object.fromEntries(judged) as Judged;
   } finally {
     await session.close();
   }
@@ -154,16 +173,16 @@ async function judge(run: Run, model: Uint8Array, views: Views): Promise<Judged>
 async function answersTo(
   { frames, inputs, normaliser, budget }: Run,
   session: GraphSession,
-  { part, indices, seen }: Omit<View, "before">,
+  { frames: shown, seen }: Omit<View, "before">,
 ): Promise<readonly number[]> {
   const { input, logits } = inputs.pkg.manifest.tensors;
   const shape = inputs.trainable.input.shape.slice(1).map(Number);
   const isBatched = typeof inputs.trainable.deployed.inputs.find(({ name }) => name === input)?.shape[0] !== "number";
   const size = isBatched ? BATCH : 1;
   const all: number[] = [];
-  for (let i = 0; i < indices.length; i += size) {
+  for (let i = 0; i < shown.length; i += size) {
     budget.check();
-    const records = await Promise.all(indices.slice(i, i + size).map((index) => frames.read(part, index)));
+    const records = await Promise.all(shown.slice(i, i + size).map(([part, index]) => frames.read(part, index)));
     const tensor = tensorOf(
       normaliser,
       records.map(({ pixels }) => seen(pixels)),

@@ -65,6 +65,7 @@ export function requestOf(frames: readonly SiteFrame[], more: Partial<FreezeRequ
       splitMin: { TRAIN: 15, TUNE: 3, GATE: 10 },
     },
     frames: frames.map(({ jpeg: _, ...frame }) => frame),
+    heldOut: { frames: [], pictureOf: async () => Buffer.alloc(0) },
     history: { used: [], sources: { validation: "0".repeat(64), datasets: 0, datasetsGone: [] } },
     pictureOf: async (frameId) => jpegs.get(frameId) ?? null,
     ...more,

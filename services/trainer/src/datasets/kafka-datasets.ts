@@ -165,6 +165,7 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
         seed: runId,
         labels: rules,
         history,
+        heldOut: await this.options.history.heldOut(run, rules.classes, signal),
         choice: choiceFor(this.options.labels),
         frames: this.#frames.sliceOf(run, this.clock.now()),
         pictureOf: (frameId, stop) => pictureFrom(frameArchive, frameId, stop),

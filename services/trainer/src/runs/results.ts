@@ -15,7 +15,7 @@ const share = z.number().min(0).max(1);
 const frames = z.number().int().min(0);
 const measured = z.object({ frames, before: share, after: share });
 const harmLine = z.object({
-  place: z.enum(["site", "alike", "elsewhere"]),
+  place: z.enum(["site", "alike", "elsewhere", "replayed"]),
   label: frames.nullable(),
   frames,
   won: frames,
@@ -31,7 +31,7 @@ const resultSchema = z.object({
         blend: z.number().min(0).max(1),
         slice: share,
         base: share,
-        lines: z.array(harmLine).max(3_000).exactOptional(),
+        lines: z.array(harmLine).max(5_000).exactOptional(),
       }),
     )
     .max(1_000)

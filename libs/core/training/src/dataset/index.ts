@@ -19,7 +19,7 @@ export {
 } from "./choose-frames.ts";
 export { withinShares } from "./device-share.ts";
 export { type DatasetDifference, datasetDifference } from "./difference.ts";
-export { DATASET_FRAMES_MAX, frameFile, manifestText, parseDatasetManifest } from "./manifest.ts";
+export { DATASET_FRAMES_MAX, frameFile, isOfSlice, manifestText, parseDatasetManifest } from "./manifest.ts";
 export { differenceHashOf, HASH_HEIGHT, HASH_WIDTH } from "./picture-hash.ts";
 export { DatasetTable, datasetContents, datasetDetail, datasetReference, datasetView } from "./record.ts";
 export { type LabelRules, usableFrames } from "./usable-labels.ts";

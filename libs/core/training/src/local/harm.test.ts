@@ -32,8 +32,8 @@ function blendOf(blend: number, elsewhere: readonly ClassChange[], random: Rando
   const share = (judged: readonly JudgedFrame[]) =>
     judged.filter(({ label, after }) => label === after).length / judged.length;
   const lines = [
-    ...harmLines({ place: "site", judged: site }, harmDefaults),
-    ...harmLines({ place: "elsewhere", judged: away }, harmDefaults),
+    ...harmLines("site", site, harmDefaults),
+    ...harmLines("elsewhere", away, harmDefaults),
   ];
   return { blend, slice: share(site), base: share(away), lines };
 }
@@ -79,17 +79,15 @@ describe("a blend", () => {
 
   test("without a gain at the site it gives nothing either", () => {
     const same = judgedOf(unbalanced({}, {}), seededRandom(1));
-    const lines = (["site", "elsewhere"] as const).flatMap((place) => harmLines({ place, judged: same }, harmDefaults));
+    const lines = (["site", "elsewhere"] as const).flatMap((place) => harmLines(place, same, harmDefaults));
     const { blend, nothing } = chooseBlend([{ blend: 0.2, slice: 0.8, base: 0.8, lines }], CLASSES);
     expect([blend, nothing]).toEqual([0, expect.stringContaining("is better at the site")]);
   });
 });
 
 describe("a class", () => {
-  const lineOf = (judged: readonly JudgedFrame[], label: number, cautious?: readonly JudgedFrame[]): HarmLine =>
-    harmLines({ place: "elsewhere", judged, ...(cautious && { cautious }) }, harmDefaults).find(
-      (line) => line.label === label,
-    ) as HarmLine;
+  const lineOf = (judged: readonly JudgedFrame[], label: number, place: HarmLine["place"] = "elsewhere"): HarmLine =>
+    harmLines(place, judged, harmDefaults).find((line) => line.label === label) as HarmLine;
   const frames = (count: number, before: number, after: number): JudgedFrame[] =>
     Array.from({ length: count }, () => ({ label: 1, before, after }));
 
@@ -97,7 +95,15 @@ describe("a class", () => {
     expect(lineOf(frames(541, 1, 1), 1)).toMatchObject({ verdict: "shown", won: 0, lost: 0 });
     expect(lineOf(frames(100, 1, 1), 1)).toMatchObject({ verdict: "allowed" });
     expect(lineOf(frames(100, 1, 1), 1).lower).toBeLessThan(-0.005);
-    expect(lineOf(frames(100, 1, 1), 1, frames(1_000, 1, 1)).verdict).toBe("shown");
+  });
+
+  test("M4: indirect evidence shows the class that pays for others, and never that there is no harm", () => {
+    expect(lineOf(frames(5_000, 1, 1), 1, "replayed").verdict).toBe("allowed");
+    const forgotten = [...frames(30, 1, 0), ...frames(500, 1, 1)];
+    const others = forgotten.map(({ before, after }) => ({ label: 0, before: 1 - before, after: 1 - after }));
+    expect(lineOf([...forgotten, ...others], 1, "replayed").verdict).toBe("allowed"); // All classes alike.
+    const gaining = others.map((one) => ({ ...one, before: one.after, after: one.before }));
+    expect(lineOf([...forgotten, ...gaining], 1, "replayed").verdict).toBe("harm");
   });
 
   test("M2: of few frames a loss that chance explains is allowed, a larger one is harm", () => {
@@ -116,9 +122,24 @@ describe("a class", () => {
     let harmed = 0;
     for (let seed = 0; seed < SEEDS; seed++) {
       const ten = Array.from({ length: 10 }, () => ({ frames: 200, recall: 0.8, won: 0.1, lost: 0.025 }));
-      const lines = harmLines({ place: "elsewhere", judged: judgedOf(ten, wrongs) }, harmDefaults);
+      const lines = harmLines("elsewhere", judgedOf(ten, wrongs), harmDefaults);
       if (lines.some(({ verdict, label }) => label !== null && verdict === "harm")) harmed += 1 / SEEDS;
     }
     expect(harmed).toBeLessThan(harmDefaults.chance);
+  });
+
+  test("M5: that was answered for all others at the site may lose recall where its F1 rises; elsewhere it may not", () => {
+    const of = (label: number, count: number, before: number, after: number): JudgedFrame[] =>
+      Array.from({ length: count }, () => ({ label, before, after }));
+    const repaired = [...of(1, 40, 1, 1), ...of(1, 10, 1, 0), ...of(0, 40, 1, 0), ...of(0, 10, 1, 1)];
+    expect(lineOf(repaired, 1, "site").verdict).toBe("allowed");
+    expect(lineOf(repaired, 1, "alike").verdict).toBe("allowed");
+    expect(lineOf(repaired, 1, "elsewhere").verdict).toBe("harm");
+    // The larger class is merely answered more often: recall of the smaller falls from 59 to 31 %, and so does its F1.
+    const shifted = [
+      ...[...of(1, 31, 1, 1), ...of(1, 28, 1, 0), ...of(1, 41, 0, 0)],
+      ...[...of(0, 286, 0, 0), ...of(0, 213, 1, 0), ...of(0, 234, 1, 1)],
+    ];
+    expect(lineOf(shifted, 1, "site").verdict).toBe("harm");
   });
 });
