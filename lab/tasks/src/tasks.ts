@@ -57,6 +57,8 @@ const DATA = join(ROOT, "lab/tasks/data");
 const sources: Readonly<Record<string, () => Promise<Described>>> = {
   objects,
   digits,
+  water: () => committed("water"),
+  letters: () => committed("letters"),
   fashion: () => committed("fashion"),
 };
 
