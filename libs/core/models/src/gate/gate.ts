@@ -81,7 +81,7 @@ export const marginDefaults: Margins = {
   sliceMax: 0.02,
   discordance: 0.1,
   power: 0.8,
-  contradicted: 0.25,
+  contradicted: 0.2,
 };
 
 export type LineKind =
