@@ -19,6 +19,7 @@ import type { Model, Rollout, TrainingChange, TrainingRun } from "@tributary/con
 import type { Instant } from "@tributary/kernel";
 import { bestSplits, leastSplits, neededSplits, splitSum, splitWords } from "../label-splits.ts";
 import { entering, type Patch } from "./change.ts";
+import { forecastWords, pastTrainings } from "./forecast.ts";
 import { isEnded } from "./phases.ts";
 import type { RunSettings } from "./settings.ts";
 import { championOf, isRolloutOver, rolloutOf, type World, workingRunOf } from "./world.ts";
@@ -102,9 +103,10 @@ function queued(run: TrainingRun, world: World, now: Instant, settings: RunSetti
   const spent = budgetText(run, world, now, settings);
   if (spent !== null) return waiting(run, spent);
   const { labels } = settings;
-  const parts = splitWords(bestSplits({ ...labels, wanted: labelsWanted }));
+  const parts = bestSplits({ ...labels, wanted: labelsWanted });
   const fewer = `after ${Math.round(labels.waitMs / DAY_MS)} days ${splitSum(neededSplits(labels))} are enough`;
-  const message = `waits for ${labelsWanted} labelled frames of ${slice} (${parts}; ${fewer}): tributary labels next`;
+  const gain = forecastWords(parts.TRAIN, pastTrainings(world.runs.values(), model));
+  const message = `waits for ${labelsWanted} labelled frames of ${slice} (${splitWords(parts)}; ${fewer}; ${gain}): tributary labels next`;
   return { kind: "change", change: "RELEASED", patch: { ...entering("LABELLING", now), message } };
 }
 
