@@ -42,7 +42,12 @@ test("one that ended shows the stage at which it did", () => {
 
 test("one that gives nothing succeeded without a candidate", () => {
   const endedAt = new Date(now - 60_000).toISOString();
-  const tree = treeOf({ ...frozen, phase: "SUCCEEDED", message: "this training gives nothing: every blend does harm", endedAt });
+  const tree = treeOf({
+    ...frozen,
+    phase: "SUCCEEDED",
+    message: "this training gives nothing: every blend does harm",
+    endedAt,
+  });
   expect(tree).toContain("├─ ✔ candidate  none: it gives nothing");
   expect(tree).toMatch(/├─ · gate\n└─ · rollout$/);
 });

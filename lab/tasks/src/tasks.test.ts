@@ -87,6 +87,8 @@ test("tasks are chosen by name, and a task is decoded once", async () => {
   expect(digits).toBe(await openTask("digits"));
   const seen = (await openTasks("seen")).map(({ name }) => name);
   expect([...seen, ...heldOutTasks].toSorted()).toEqual(taskNames.toSorted());
-  await expect(openTasks("digits,cats,digits")).rejects.toThrow(/no task "cats": all, seen, or of objects, digits, water/);
+  await expect(openTasks("digits,cats,digits")).rejects.toThrow(
+    /no task "cats": all, seen, or of objects, digits, water/,
+  );
   await expect(openTask("cats")).rejects.toThrow(/no task "cats"/);
 });

@@ -39,6 +39,7 @@ export class TaskSite {
   readonly #dir: string;
   readonly #pkg: ModelPackage;
   readonly #progress: (line: string) => void;
+  #baseDir: Promise<string> | undefined;
   readonly #shown = new Map<string, Promise<Shown>>();
 
   private constructor(task: Task, dir: string, pkg: ModelPackage, progress: (line: string) => void) {
@@ -84,7 +85,12 @@ export class TaskSite {
     const seen = photosAt(task, this.labelled, drift, seed).slice(0, labels);
     const frames = await siteFrames(task, poison ? poisoned(seen, task, poison, seed) : seen, drift, seed);
     const tune = Math.max(20, Math.round(TUNE_SHARE * frames.length));
-    const held = await siteFrames(task, task.validation.filter((_, i) => i % 2 === 0), "another mix", 1);
+    const held = await siteFrames(
+      task,
+      task.validation.filter((_, i) => i % 2 === 0),
+      "another mix",
+      1,
+    );
     const person = { slice: SLICE, labelSource: "PERSON" } as const;
     const datasetDir = await writeDataset(
       join(this.#dir, name, "dataset"),
@@ -111,7 +117,12 @@ export class TaskSite {
     return { result, model: await readFile(join(outDir, RESULT_MODEL)) };
   }
 
-  async #base(): Promise<string> {
+  #base(): Promise<string> {
+    this.#baseDir ??= this.#writeBase();
+    return this.#baseDir;
+  }
+
+  async #writeBase(): Promise<string> {
     const dir = join(this.#dir, "base");
     if (existsSync(join(dir, "manifest.jsonl"))) return dir;
     const frames = distinct(await siteFrames(this.task, this.task.base, "another mix", 1));
@@ -131,7 +142,9 @@ export class TaskSite {
   async shown(photos: "unseen" | "judging", drift: TaskDrift | null, model?: Uint8Array): Promise<Shown> {
     if (model !== undefined) return this.#answers(photos, drift, model);
     const key = `${photos} ${drift}`;
-    const known = this.#shown.get(key) ?? readPackageFile(this.#pkg, packageFiles.model).then((own) => this.#answers(photos, drift, own));
+    const known =
+      this.#shown.get(key) ??
+      readPackageFile(this.#pkg, packageFiles.model).then((own) => this.#answers(photos, drift, own));
     this.#shown.set(key, known);
     return known;
   }
@@ -161,7 +174,7 @@ export class TaskSite {
         for (const [i, picture] of pictures.entries()) normaliser.write(picture.pixels, data, i * length);
         const shape = preprocessing.layout === "channels_first" ? [channels, height, width] : [height, width, channels];
         const outputs = await session.run({ [input]: { data, dims: [pictures.length, ...shape] } }, [logits]);
-        const values = [...(outputs[logits]?.data as Float32Array)];
+        const values = Array.from((outputs[logits]?.data ?? []) as Float32Array);
         const classes = values.length / pictures.length;
         for (const i of pictures.keys()) all.push(values.slice(i * classes, (i + 1) * classes));
       }
@@ -185,7 +198,9 @@ function photosAt(task: Task, photos: readonly LabelledPhoto[], drift: TaskDrift
   if (drift !== "another mix") return order;
   const mix = task.places[1]?.mix ?? [];
   const counts = task.labels.map((_, label) => photos.filter((one) => one.label === label).length);
-  const whole = Math.min(...mix.map((share, label) => (share === 0 ? Number.POSITIVE_INFINITY : (counts[label] as number) / share)));
+  const whole = Math.min(
+    ...mix.map((share, label) => (share === 0 ? Number.POSITIVE_INFINITY : (counts[label] as number) / share)),
+  );
   const left = mix.map((share) => Math.floor(share * whole));
   return order.filter(({ label }) => {
     left[label] = (left[label] as number) - 1;

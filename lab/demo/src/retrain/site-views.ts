@@ -28,12 +28,7 @@ export async function siteFrame(photo: RawPhoto, view: SiteView, place: number, 
 
 type PhotoSize = { readonly width: number; readonly height: number; readonly channels: 1 | 3 };
 
-export async function sceneOf(
-  pixels: Uint8Array,
-  raw: PhotoSize,
-  view: SiteView,
-  random: Random,
-): Promise<Buffer> {
+export async function sceneOf(pixels: Uint8Array, raw: PhotoSize, view: SiteView, random: Random): Promise<Buffer> {
   switch (view) {
     case "clear":
       return Buffer.from(pixels);

@@ -21,7 +21,7 @@ export { candidateVersion } from "./runs/candidate-version.ts";
 export { type Changed, changed } from "./runs/change.ts";
 export { cancelled, checkResumable, cleanupOf, resumed } from "./runs/commands.ts";
 export { decide, type Effect } from "./runs/decide.ts";
-export { type Forecast, forecastRegained, type PastTraining } from "./runs/forecast.ts";
+export { type Forecast, forecastRegained } from "./runs/forecast.ts";
 export { applied, type JobReport, type LabelCount, type Outcome } from "./runs/outcomes.ts";
 export { isEnded, isWorking, jobAttemptOf } from "./runs/phases.ts";
 export { type RunSettings, runDefaults } from "./runs/settings.ts";

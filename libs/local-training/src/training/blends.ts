@@ -22,8 +22,8 @@ import {
   type HarmLine,
   harmLines,
   type JudgedFrame,
-  type MeasuredBlend,
   knowsByHeart,
+  type MeasuredBlend,
   matchAppearance,
   type Parameters,
   splitAccuracy,
@@ -88,10 +88,7 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
 function linesOf(run: Run, judged: Judged): readonly HarmLine[] {
   const { harm } = run.training.job.recipe;
   const { sliceTune, ...others } = judged;
-  return [
-    ...harmLines("site", sliceTune, harm),
-    ...PLACES.flatMap((place) => harmLines(place, others[place], harm)),
-  ];
+  return [...harmLines("site", sliceTune, harm), ...PLACES.flatMap((place) => harmLines(place, others[place], harm))];
 }
 
 const shareRight = (judged: readonly JudgedFrame[]): number =>
@@ -114,7 +111,9 @@ async function viewsOf(run: Run): Promise<Views> {
   const { frames, inputs, training } = run;
   const match = await matchOf(run);
   const partOf = async (part: Part): Promise<View> => {
-    const shown = drawSome(frames.count(part), SHOWN_MAX, `${training.job.seed}\n${part}`).map((i) => [part, i] as const);
+    const shown = drawSome(frames.count(part), SHOWN_MAX, `${training.job.seed}\n${part}`).map(
+      (i) => [part, i] as const,
+    );
     const before: number[] = [];
     for (const [, index] of shown) before.push(answerOf((await frames.read(part, index)).logits));
     return { frames: shown, seen: (pixels) => pixels, before };

@@ -22,7 +22,14 @@ import {
 } from "@tributary/model-packaging";
 import { sha256 } from "@tributary/model-store";
 import type { DatasetFrame } from "@tributary/training";
-import { type BaseCounts, choiceDefaults, datasetContents, frameFile, tunedPhotos, whatBaseLacks } from "@tributary/training/dataset";
+import {
+  type BaseCounts,
+  choiceDefaults,
+  datasetContents,
+  frameFile,
+  tunedPhotos,
+  whatBaseLacks,
+} from "@tributary/training/dataset";
 import type { DatasetStore } from "./dataset-store.ts";
 import { eachOf } from "./each-of.ts";
 

@@ -110,7 +110,13 @@ describe("a base set", () => {
   let time = Date.now();
   beforeAll(async () => {
     blobs = await FolderBlobStore.open({ dir: join(dir.path, "uploads") });
-    const options = { decodeMsMax: 60_000, bytesMax: 1_000_000, uploadMsMax: DAY, framesMin: { TRAIN: 100, TUNE: 12 }, now: () => time };
+    const options = {
+      decodeMsMax: 60_000,
+      bytesMax: 1_000_000,
+      uploadMsMax: DAY,
+      framesMin: { TRAIN: 100, TUNE: 12 },
+      now: () => time,
+    };
     sets = new BaseSets({ blobs, store, workDir: join(dir.path, "base"), ...options });
   });
 

@@ -193,7 +193,14 @@ export class Site {
       () => 0.5,
       silentTelemetry(),
       {
-        ...{ store, cloudFloor: 0.9, labelMsMax: 86_400_000, framesMax: 10_000, labels, baseMin: { TRAIN: 10, TUNE: 2 } },
+        ...{
+          store,
+          cloudFloor: 0.9,
+          labelMsMax: 86_400_000,
+          framesMax: 10_000,
+          labels,
+          baseMin: { TRAIN: 10, TUNE: 2 },
+        },
         freezer: new Freezer({ store, workDir, now, hashMsMax: 60_000 }),
         history: new TrainingHistory({ registry: this.registry.registry, store, hashes, now }),
         frameArchive: { url: `http://127.0.0.1:${port}`, token: TOKEN },

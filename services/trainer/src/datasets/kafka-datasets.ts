@@ -14,10 +14,10 @@ import { CLOCK, Health, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import type { LabelCount, LabelNeeds } from "@tributary/training";
 import {
+  type BaseCounts,
   choiceFor,
   chooseFrames,
   DatasetTable,
-  type BaseCounts,
   type LabelRules,
   sumOfLeftOut,
   unjudged,
@@ -155,7 +155,8 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
     const base = await this.options.history.replayable(rules.base, history);
     if ("refused" in base) return base;
     const tooFew = base === rules.base ? null : whatBaseLacks(base.parts, baseMin);
-    if (tooFew !== null) return { refused: `apart from what candidates are judged by, the base set of ${run.model} has ${tooFew}` };
+    if (tooFew !== null)
+      return { refused: `apart from what candidates are judged by, the base set of ${run.model} has ${tooFew}` };
     const { model, slice, runId, verdictId, since } = run;
     const frozen = await freezer.freeze(
       {

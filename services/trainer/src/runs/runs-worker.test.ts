@@ -212,7 +212,10 @@ describe("what changes meanwhile", () => {
     await expect(ask()).rejects.toMatchObject({ code: "training-lacks", message: rig.baseLacks });
     rig.baseLacks = null;
     rig.validationFrames = 100;
-    await expect(ask()).rejects.toMatchObject({ code: "training-lacks", message: expect.stringContaining("100 validation frames") });
+    await expect(ask()).rejects.toMatchObject({
+      code: "training-lacks",
+      message: expect.stringContaining("100 validation frames"),
+    });
     rig.validationFrames = 1_000;
     expect((await ask()).phase).toBe("QUEUED");
     await rig.worker.revoke();

@@ -99,7 +99,9 @@ describe("labels of a drifted slice", () => {
         golden: { frames: 16, failed: [] },
       });
     expect(gate({ frames: 100, contradicted: 6, expected: 5 }).passed).toBe(true);
-    const unsure = gate({ frames: 0, contradicted: 0, expected: 0 }).lines.filter(({ verdict }) => verdict === "unsure");
+    const unsure = gate({ frames: 0, contradicted: 0, expected: 0 }).lines.filter(
+      ({ verdict }) => verdict === "unsure",
+    );
     expect(unsure.map(({ kind }) => kind)).toContain("labels");
     const stopped = gate({ frames: 100, contradicted: 45, expected: 5 });
     expect(stopped.lines.filter(({ verdict }) => verdict === "failed").map(({ name }) => name)).toEqual([

@@ -36,7 +36,8 @@ export function whatBaseLacks(
   parts: readonly { readonly split: string; readonly frames: number }[],
   { TRAIN, TUNE }: BaseCounts,
 ): string | null {
-  const count = (split: string) => parts.filter((part) => part.split === split).reduce((sum, one) => sum + one.frames, 0);
+  const count = (split: string) =>
+    parts.filter((part) => part.split === split).reduce((sum, one) => sum + one.frames, 0);
   const [train, tune] = [count("TRAIN"), count("TUNE")];
   if (train >= TRAIN && tune >= TUNE) return null;
   const have = `${train} photos to train on and ${tune} that look like no other to choose with`;

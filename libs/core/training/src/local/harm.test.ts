@@ -31,10 +31,7 @@ function blendOf(blend: number, elsewhere: readonly ClassChange[], random: Rando
   const away = judgedOf(elsewhere, random);
   const share = (judged: readonly JudgedFrame[]) =>
     judged.filter(({ label, after }) => label === after).length / judged.length;
-  const lines = [
-    ...harmLines("site", site, harmDefaults),
-    ...harmLines("elsewhere", away, harmDefaults),
-  ];
+  const lines = [...harmLines("site", site, harmDefaults), ...harmLines("elsewhere", away, harmDefaults)];
   return { blend, slice: share(site), base: share(away), lines };
 }
 
@@ -73,7 +70,9 @@ describe("a blend", () => {
     const measured = [0.2, 0.8].map((blend) => blendOf(blend, unbalanced({}, { lost: 0.5 }), seededRandom(3)));
     expect(chooseBlend(measured, CLASSES)).toEqual({
       blend: 0,
-      nothing: expect.stringMatching(/^every blend does harm; the smallest, 0\.2: .*water elsewhere: \d+ lost and 0 won/),
+      nothing: expect.stringMatching(
+        /^every blend does harm; the smallest, 0\.2: .*water elsewhere: \d+ lost and 0 won/,
+      ),
     });
   });
 

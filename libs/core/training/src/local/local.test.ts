@@ -47,7 +47,8 @@ describe("batches", () => {
   });
 
   test("few base photos end it early", () => {
-    const stepsOf = (baseFrames: number) => batchPlan({ slice: oneClass(300), base: oneClass(baseFrames) }, recipeFor(300, 20_000), "run").steps;
+    const stepsOf = (baseFrames: number) =>
+      batchPlan({ slice: oneClass(300), base: oneClass(baseFrames) }, recipeFor(300, 20_000), "run").steps;
     expect([stepsOf(20_000), stepsOf(1_120)]).toEqual([450, 100]);
     expect(recipeFor(300, 1_120)).toMatchObject({ basePassesMax: 30, distillation: 0.8 });
   });
@@ -110,7 +111,11 @@ describe("augmentation", () => {
       const flip = { ...none, isFlipped: true };
       expect(augment(augment(pixels, size, flip), size, flip)).toEqual(pixels);
     }
-    const plain = batchPlan({ slice: oneClass(60), base: oneClass(300) }, { ...recipe, flips: false, shiftMax: 0 }, `${seed}`);
+    const plain = batchPlan(
+      { slice: oneClass(60), base: oneClass(300) },
+      { ...recipe, flips: false, shiftMax: 0 },
+      `${seed}`,
+    );
     expect(plain.batchAt(seed).every(({ augmentation }) => augment(pixels, size, augmentation) === pixels)).toBe(true);
   });
 });

@@ -50,6 +50,7 @@ export function pastTrainings(runs: Iterable<TrainingRun>, model: string): reado
 export function forecastWords(labels: number, past: readonly PastTraining[]): string {
   const { low, high } = forecastRegained(labels, past);
   const share = (value: number) => `${Math.round(100 * value)}`;
-  const from = past.length === 0 ? "no earlier training" : `${past.length} earlier training${past.length === 1 ? "" : "s"}`;
+  const from =
+    past.length === 0 ? "no earlier training" : `${past.length} earlier training${past.length === 1 ? "" : "s"}`;
   return `${share(low)} to ${share(high)} % of what is lost is expected back, from ${from} of the model`;
 }
