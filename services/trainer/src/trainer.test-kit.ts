@@ -29,6 +29,7 @@ export class Rig {
   base: Dataset | null = null;
   validationFrames = 1_000;
   baseLacks: string | null = null;
+  twice = { frames: 0, differ: 0 };
   job: JobState = { kind: "succeeded" };
   found: ReadResult = { kind: "result", result };
   readonly worker: RunsWorker;
@@ -194,6 +195,7 @@ export class Rig {
           tune,
           gate: part,
           devices: 9,
+          twice: this.twice,
           leftOut: { "judged-before": this.judged },
         };
       },

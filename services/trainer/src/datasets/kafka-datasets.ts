@@ -143,6 +143,7 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
       tune: inSplit("TUNE"),
       gate: inSplit("GATE"),
       devices: new Set(frames.map(({ deviceId }) => deviceId)).size,
+      twice: usable.twice,
       leftOut: sumOfLeftOut(usable.leftOut, choice.leftOut) as LabelCount["leftOut"],
     };
   }

@@ -204,6 +204,20 @@ describe("what changes meanwhile", () => {
     await rig.worker.revoke();
   });
 
+  test("where two people differ too often nothing is trained; a few differences are counted", async () => {
+    const few = await at("LABELLING");
+    few.twice = { frames: 30, differ: 4 };
+    const { message } = await few.when("both are counted", ({ metrics }) => metrics["labels.differ"] === 4);
+    expect(message).toContain("(of 30 that two people labelled they differ on 4)");
+    few.twice = { frames: 30, differ: 14 };
+    expect(await few.until("REFUSED")).toMatchObject({
+      message: expect.stringMatching(
+        /^two people differ on 14 of 30 frames .*: about 23 % of labels are wrong; agree on/,
+      ),
+    });
+    await few.worker.revoke();
+  });
+
   test("a person who asks is refused at once where no labels would do, with what would", async () => {
     const rig = new Rig();
     await rig.worker.look();

@@ -17,6 +17,7 @@
  */
 import type { Model, Rollout, TrainingChange, TrainingRun } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
+import { binomialCdf } from "@tributary/statistics";
 import { bestSplits, leastSplits, neededSplits, splitSum, splitWords } from "../label-splits.ts";
 import { entering, type Patch } from "./change.ts";
 import { forecastWords, pastTrainings } from "./forecast.ts";
@@ -47,6 +48,9 @@ const WEEK_MS = 7 * DAY_MS;
 /** Until an alias that was given is read back. */
 const ALIAS_SETTLE_MS = 60_000;
 const LINES_SHOWN_MAX = 3;
+/** Share of frames labelled twice on which people may differ, and the level at which more is proven. */
+const DIFFER_MAX = 0.2;
+const DIFFER_ALPHA = 0.05;
 
 /** Null: it waits for what its message names. */
 export function decide(run: TrainingRun, world: World, now: Instant, settings: RunSettings): Action | null {
@@ -131,6 +135,8 @@ function labelling(run: TrainingRun, world: World, now: Instant, { labels }: Run
   const { "labels.train": train, "labels.tune": tune, "labels.gate": gate } = run.metrics;
   if (train === undefined || tune === undefined || gate === undefined) return { kind: "count-labels" };
   const isLate = now - run.attemptAt >= labels.waitMs;
+  const wrong = whyLabelsAreWrong(run);
+  if (wrong !== null) return end("REFUSED", wrong);
   const [least, needed] = [leastSplits(labels), neededSplits(labels)];
   const isParted = train >= least.TRAIN && tune >= least.TUNE && gate >= least.GATE;
   const isEnough = isParted && run.labelsHave >= splitSum(needed);
@@ -159,6 +165,14 @@ function labelling(run: TrainingRun, world: World, now: Instant, { labels }: Run
     "REFUSED",
     `${what}; ${need}: label at least ${missing} more (tributary labels next), then start it again`,
   );
+}
+
+/** Null: that too many are wrong is not proven. Two people who each err on one frame in ten differ on about a fifth. */
+function whyLabelsAreWrong({ metrics }: TrainingRun): string | null {
+  const { "labels.twice": twice = 0, "labels.differ": differ = 0 } = metrics;
+  if (differ === 0 || 1 - binomialCdf(differ - 1, twice, DIFFER_MAX) > DIFFER_ALPHA) return null;
+  const what = `two people differ on ${differ} of ${twice} frames that both labelled`;
+  return `${what}: about ${Math.round((100 * differ) / twice / 2)} % of labels are wrong; agree on what each class is, label anew, then start it again`;
 }
 
 const fromChampion = ({ version, modelDigest }: Model, now: Instant): Patch => ({
