@@ -129,6 +129,7 @@ export type TrainingResumeRequest = z.output<typeof trainingResumeBody>;
 
 /** Of what is handed on to the trainer. */
 const handedOn = [
+  [409, "training-lacks, training-open"],
   [501, "trainer-not-configured"],
   [502, "trainer-refuses, trainer-bad-response"],
   [503, "trainer-unreachable, trainer-standby, training-open"],

@@ -53,6 +53,7 @@ const FRAMES = { train: 300, tune: 75, baseTrain: 20_000, cloud: 1_000 } as cons
 const LABELS = 600;
 export const WRONG_SHARE = 0.45;
 const BASE_TUNE = 2_000;
+const HELD_OUT = 2_500;
 const PROGRESS_MS = 15_000;
 /** One thread: several trainings may run at once. */
 const LIMITS = { threads: 1, memoryBytesMax: 3 * 2 ** 30, msMax: 60 * 60_000 };
@@ -125,6 +126,7 @@ export class Trainer {
     const datasetDir = await writeDataset(join(dir, name, "dataset"), [
       { ...train, frames: frames.train },
       { ...train, split: "TUNE", frames: frames.tune },
+      { slice: "base", split: "TUNE", labelSource: "IMPORT", frames: await this.#heldOut() },
     ]);
     const recipe: Recipe = { ...recipeFor(frames.train.length, FRAMES.baseTrain), ...OTHERWISE[variant] };
     const job: TrainingJob = {
@@ -143,6 +145,12 @@ export class Trainer {
     const { blend = 1, cpuSeconds = 0, wallSeconds = 0 } = result;
     const labels = variant === "cloud labels alone" ? 0 : LABELS;
     return { model: await readFile(join(outDir, RESULT_MODEL)), blend, cpuSeconds, wallSeconds, labels };
+  }
+
+  /** Half of the validation photos, as the trainer holds them out. */
+  #heldOut(): Promise<readonly SiteFrame[]> {
+    const half = range(HELD_OUT).map((i) => 2 * i);
+    return this.#options.sites.frames("validation", "clear", half);
   }
 
   #baseDir(): Promise<string> {
