@@ -129,7 +129,6 @@ export type TrainingResumeRequest = z.output<typeof trainingResumeBody>;
 
 /** Of what is handed on to the trainer. */
 const handedOn = [
-  [409, "training-lacks, training-open"],
   [501, "trainer-not-configured"],
   [502, "trainer-refuses, trainer-bad-response"],
   [503, "trainer-unreachable, trainer-standby, training-open"],
@@ -152,7 +151,7 @@ export const trainings = {
     body: trainingRequestBody,
     status: 201,
     response: json("What the trainer answers: the run.", z.looseObject({ runId: z.string() })),
-    problems: [[400, "request-invalid"], [422, "model-unknown"], ...handedOn],
+    problems: [[400, "request-invalid"], [409, "training-lacks, training-open"], [422, "model-unknown"], ...handedOn],
   }),
   watch: route({
     method: "GET",
