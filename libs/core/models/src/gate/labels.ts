@@ -8,7 +8,7 @@
  * B2. Of right labels so many contradict as the models expect themselves to err: one less their probability. What is beyond that is wrong.
  * B3. The line passes where it is proven that not too many contradict, and fails where it is proven that too many do. Fewer than `FRAMES_MIN`
  *     usable frames prove nothing, and are unsure: of such labels a person decides. */
-import { binomialCdf, clopperPearsonUpper } from "@tributary/statistics";
+import { binomialCdf, clopperPearsonUpper, confidentLabels } from "@tributary/statistics";
 
 /** Calibrated probability from which a model is sure. */
 const SURE = 0.9;
@@ -19,7 +19,30 @@ const FRAMES_MIN = 30;
 const BOUND_MAX = 0.45;
 
 /** `contradicted`: those with another label; `expected`: of right labels so many would be. */
-export type SureFrames = { readonly frames: number; readonly contradicted: number; readonly expected: number };
+export type SureFrames = {
+  readonly frames: number;
+  readonly contradicted: number;
+  readonly expected: number;
+  /** What confident learning finds on all frames of the slice, for people; absent: nobody looked. */
+  readonly estimate?: LabelEstimate;
+};
+
+/** `suspects`: names of frames that are confidently of another class than labelled. */
+export type LabelEstimate = { readonly wrongShare: number; readonly suspects: readonly string[] };
+
+/** By the mean of both models' probabilities, on frames that neither learned. `names`: of the frames. */
+export function labelEstimate(
+  models: readonly (readonly (readonly number[])[])[],
+  labels: readonly number[],
+  names: readonly string[],
+): LabelEstimate {
+  const mean = labels.map((_, i) => {
+    const all = models.map((own) => own[i] as readonly number[]);
+    return (all[0] ?? []).map((_, of) => all.reduce((sum, own) => sum + (own[of] as number), 0) / all.length);
+  });
+  const { wrongShare, suspects } = confidentLabels(labels, mean, mean[0]?.length ?? 0);
+  return { wrongShare, suspects: suspects.map((i) => names[i] as string) };
+}
 
 /** Per frame. `confidence`: calibrated, 0 to 1. */
 export type Answers = { readonly answers: readonly number[]; readonly confidence: readonly number[] };
@@ -62,14 +85,14 @@ export type LabelsLine = {
 /** `slice`: KEY=VALUE. B2, B3. */
 export function labelsLine(
   slice: string,
-  { frames, contradicted, expected }: SureFrames,
+  { frames, contradicted, expected, estimate }: SureFrames,
   { contradicted: beyond, alpha }: LabelMargins,
 ): LabelsLine {
   const bound = Math.min(BOUND_MAX, beyond + expected / Math.max(1, frames));
   const about = { kind: "labels", name: `labels of ${slice}`, champion: null, bound } as const;
   const sure = `frames that champion and candidate are sure of alike`;
   if (frames < FRAMES_MIN) {
-    const found = `${frames} ${sure}; ${FRAMES_MIN} are needed to judge labels by: look at some of them, or have them labelled twice`;
+    const found = `${frames} ${sure}; ${FRAMES_MIN} are needed to judge labels by: look at some of them, or have them labelled twice${suspectWords(estimate)}`;
     return { ...about, verdict: "unsure", candidate: frames === 0 ? null : contradicted / frames, found };
   }
   const share = contradicted / frames;
@@ -80,6 +103,16 @@ export function labelsLine(
   const advice =
     verdict === "passed"
       ? ""
-      : `; p ${p.toPrecision(2)}: these labels are wrong, or both models are; look at who labelled them, and how`;
+      : `; p ${p.toPrecision(2)}: these labels are wrong, or both models are; look at who labelled them, and how${suspectWords(estimate)}`;
   return { ...about, verdict, candidate: share, found: `${counts}${advice}` };
+}
+
+const NAMED_MAX = 5;
+
+function suspectWords(estimate: LabelEstimate | undefined): string {
+  if (estimate === undefined || estimate.suspects.length === 0) return "";
+  const { suspects, wrongShare } = estimate;
+  const some = suspects.slice(0, NAMED_MAX).join(", ");
+  const more = suspects.length > NAMED_MAX ? ` and ${suspects.length - NAMED_MAX} more` : "";
+  return `; at most about ${Math.round(100 * wrongShare)} % are wrong by confident learning, first ${some}${more}`;
 }
