@@ -7,11 +7,14 @@
 import { type Random, seededRandom } from "@tributary/kernel";
 import { allFramesLine, marginDefaults, marginOf, type Slice, type Slices, sliceLines } from "@tributary/models/gate";
 import { clopperPearson, nonInferiorityItems } from "@tributary/statistics";
+import { openTasks } from "@tributary/tasks";
 import { percent } from "@tributary/testing";
 import { binomial } from "@tributary/testing/fleet";
 import type { Bench, BenchOptions, BenchReport, Gate, Table } from "./bench.ts";
 import { devicesPart } from "./gate/devices.ts";
 import { laterTrainings } from "./gate/later-trainings.ts";
+import { realTasksPart } from "./gate/real-tasks.ts";
+import { type TaskAnswers, taskAnswers } from "./tasks/answers.ts";
 
 const FRAMES = [500, 1_000, 1_600, 3_000, 5_000, 10_000] as const;
 /** True loss of accuracy. */
@@ -42,7 +45,9 @@ passes by slices more often than it is not failed today; trades and wrong labels
 Devices that differ: a candidate that is worth nothing on average passes in at most the level, with 3 to 100 devices, also where one has half
 of all frames; where devices are alike, from 8 on, nearly as much is shown as by frames alone. Later trainings of a site: no frame, nor a picture that looks like it, is both learned and judged by; chosen without the
 model's history, frames are.
-2,000 draws a cell, with --long 20,000.`,
+2,000 draws a cell, with --long 20,000.
+Real tasks (those of lab/tasks that are not held out; --tasks): candidates of people that answer as the edge model does with noise of
+their own. An equally good one fails in at most the levels of its lines; one that never answers the rarest class fails.`,
   run,
 };
 
@@ -62,7 +67,7 @@ type Row = {
 
 type Power = { readonly discordance: number; readonly rows: readonly Row[] };
 
-async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
+async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchReport> {
   const draws = isLong ? 20_000 : 2_000;
   const powers: Power[] = [];
   for (const [d, discordance] of DISCORDANCES.entries()) {
@@ -79,6 +84,9 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
   const devices = await devicesPart(draws, progress);
   const later = laterTrainings(isLong);
   progress(`${later.sites} sites with three trainings each`);
+  const answers: TaskAnswers[] = [];
+  for (const task of await openTasks(flags.tasks ?? "seen")) answers.push(await taskAnswers(task, progress));
+  const real = realTasksPart(answers, isLong);
   return {
     tables: [
       ...powers.map(({ discordance, rows }) => powerTable(discordance, rows, draws)),
@@ -86,13 +94,15 @@ async function run({ isLong, progress }: BenchOptions): Promise<BenchReport> {
       kindsTable(kinds, draws),
       ...devices.tables,
       later.table,
+      ...real.tables,
     ],
-    gates: [...powerGates(powers, draws), ...kindGates(kinds), ...devices.gates, ...later.gates],
+    gates: [...powerGates(powers, draws), ...kindGates(kinds), ...devices.gates, ...later.gates, ...real.gates],
     figures: {
       powers,
       kinds: kinds.map(({ kind: { name }, shares }) => ({ name, ...shares })),
       devices: devices.figures,
       later: later.figures,
+      real: real.figures,
     },
   };
 }

@@ -13,6 +13,8 @@ type Entry = {
   load(): Promise<Bench>;
 };
 
+const TASKS = ["--tasks <names>", "of lab/tasks: all, seen (without those held out), or names with commas"] as const;
+
 /** Loaded when asked for: one bench does not pay for another's imports. */
 const benches: Readonly<Record<string, Entry>> = {
   bridge: {
@@ -51,6 +53,7 @@ const benches: Readonly<Record<string, Entry>> = {
   },
   gate: {
     summary: "how often a candidate 0, 1 or 2 points worse passes the gate, by frames: today's and by slices",
+    flags: [TASKS],
     load: async () => (await import("./gate.ts")).gate,
   },
   judge: {
@@ -65,7 +68,7 @@ const benches: Readonly<Record<string, Entry>> = {
   },
   packing: {
     summary: "single faults of a model's description on several tasks: reported at packing, correct ones packed",
-    flags: [["--only <tasks>", "only these, with commas between them"]],
+    flags: [["--tasks <names>", "all, seen (without those held out; the default), or names with commas between them"]],
     load: async () => (await import("./packing.ts")).packing,
   },
   retrain: {
@@ -87,8 +90,15 @@ const benches: Readonly<Record<string, Entry>> = {
   },
   routing: {
     summary: "share of the cloud's gain kept at a budget, guarantee, budget, and unbiasedness of the sample",
-    flags: [["--tasks <names>", "instead, policies for other tasks: all, or words of their names"]],
+    flags: [
+      ["--tasks <names>", "instead, policies for other tasks: all, seen, names with commas, or words of one's name"],
+    ],
     load: async () => (await import("./routing.ts")).routing,
+  },
+  tasks: {
+    summary: "the tasks of lab/tasks: photos, classes, licences, and accuracy and recalls of their models",
+    flags: [TASKS],
+    load: async () => (await import("./tasks.ts")).tasks,
   },
   vehicle: {
     summary: "answers within 50 ms at 20 frames a second under faults of a vehicle's computer, beside the plain agent",

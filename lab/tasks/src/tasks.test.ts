@@ -1,14 +1,29 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { beforeAll, describe, expect, test } from "@jest/globals";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { parsePreprocessing } from "@tributary/inference";
 import { modelFacts, parseGraph } from "@tributary/onnx";
-import { sampleFrames } from "@tributary/testing";
+import { sampleFrames, tempDir } from "@tributary/testing";
 import { trainableOf } from "@tributary/training/graph";
 import sharp from "sharp";
-import { frameOf, heldOutTasks, modelFiles, openTask, openTasks, type Task, taskNames } from "./index.ts";
+import {
+  frameOf,
+  heldOutTasks,
+  modelFiles,
+  openTask,
+  openTasks,
+  type Photo,
+  type Place,
+  type Task,
+  taskNames,
+  writeFrames,
+} from "./index.ts";
 
 const SPLITS = ["base", "validation", "seen"] as const;
+
+const dir = tempDir("task-frames");
+afterAll(() => dir.remove());
 
 const digestOf = (pixels: Uint8Array): string => createHash("sha256").update(pixels).digest("base64");
 
@@ -36,18 +51,19 @@ describe.each(taskNames)("%s", (name) => {
 
   test("places have mixes of their own, the first the validation set's", () => {
     expect(task.places.length).toBeGreaterThanOrEqual(6);
-    for (const { mix } of task.places) {
+    const [first, ...others] = task.places as readonly [Place, ...Place[]];
+    for (const { mix } of [first, ...others]) {
       expect(mix).toHaveLength(task.labels.length);
       expect(mix.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1);
       expect(Math.min(...mix)).toBeGreaterThanOrEqual(0);
     }
     const shares = task.labels.map((_, label) => task.validation.filter((one) => one.label === label).length);
-    expect(task.places[0]?.mix).toEqual(shares.map((count) => count / task.validation.length));
+    expect(first.mix).toEqual(shares.map((count) => count / task.validation.length));
     expect(new Set(task.places.map(({ mix }) => JSON.stringify(mix))).size).toBe(task.places.length);
   });
 
   test("a frame is a JPEG of the task's side, grey where photos are", async () => {
-    const photo = task.seen[0]?.photo as Task["seen"][number]["photo"];
+    const photo = task.seen[0]?.photo as Photo;
     const { format, width, height, channels } = await sharp(await frameOf(task, photo)).metadata();
     expect({ format, width, height, channels }).toEqual({
       format: "jpeg",
@@ -78,7 +94,7 @@ describe.each(taskNames)("%s", (name) => {
 test("the frames of the sample's photos are the sample camera's", async () => {
   const task = await openTask("objects");
   const [, second] = await sampleFrames(2);
-  expect(await frameOf(task, task.base[1]?.photo as Task["base"][number]["photo"])).toEqual(second?.jpeg);
+  expect(await frameOf(task, task.base[1]?.photo as Photo)).toEqual(second?.jpeg);
 });
 
 test("tasks are chosen by name, and a task is decoded once", async () => {
@@ -91,4 +107,13 @@ test("tasks are chosen by name, and a task is decoded once", async () => {
     /no task "cats": all, seen, or of objects, digits, water/,
   );
   await expect(openTask("cats")).rejects.toThrow(/no task "cats"/);
+});
+
+test("frames become a folder with their classes", async () => {
+  const task = await openTask("digits");
+  const some = task.seen.slice(0, 3);
+  await writeFrames(task, some, dir.path);
+  const named = JSON.parse(await readFile(join(dir.path, "labels.json"), "utf8"));
+  expect(Object.values(named)).toEqual(some.map(({ label }) => task.labels[label]));
+  expect(await readFile(join(dir.path, "00002.jpg"))).toEqual(await frameOf(task, some[2]?.photo as Photo));
 });

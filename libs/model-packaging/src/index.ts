@@ -21,7 +21,6 @@ export {
   LABELS_FILE,
   SLICES_FILE,
   type ValidationFrame,
-  validationFrames,
 } from "./validation/frames.ts";
 export type { HashedPictures } from "./validation/hash-pictures.ts";
 export {

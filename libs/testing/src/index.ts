@@ -34,7 +34,7 @@ export {
   spawnService,
   startProgram,
 } from "./process.ts";
-export { dimmed, type SampleFrame, type SamplePhoto, sampleFrames, samplePhotos, sheetTiles } from "./samples.ts";
+export { dimmed, type SampleFrame, sampleFrames, samplePhotos, sheetTiles } from "./samples.ts";
 export { type ModelBehaviour, type SimulatedDevice, SimulatedFleet } from "./simulated-fleet.ts";
 export { freePort, type TempDir, tempDir } from "./temp.ts";
 export { someArchivedFrame, someDataset, someTrainingRun } from "./training-builders.ts";

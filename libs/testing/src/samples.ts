@@ -16,7 +16,7 @@ type Index = {
 };
 
 /** Pixels row by row; RGB side by side where there are three channels. */
-export type SamplePhoto = { readonly pixels: Buffer; readonly label: number };
+type SamplePhoto = { readonly pixels: Buffer; readonly label: number };
 export type SampleFrame = { readonly jpeg: Buffer; readonly label: number };
 
 type Tile = {

@@ -3,8 +3,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { seededRandom } from "@tributary/kernel";
+import { frameOf, heldOutTasks, modelFiles, openTask, openTasks, taskNames } from "@tributary/tasks";
 import { type SampleFrame, sampleFrames } from "@tributary/testing";
-import sharp from "sharp";
 import { derivedModel, type Json } from "./models.ts";
 
 export type Task = {
@@ -33,7 +33,34 @@ const PLAIN = { ...RESIZED, do_rescale: true, rescale_factor: 1 / 255 };
 /** Class names with the outputs of the committed models that they are made of. */
 type Classes = Readonly<Record<string, readonly number[]>>;
 
-export async function allTasks(): Promise<readonly Task[]> {
+/** Names of tasks whose photos or models are the sample's or the digits'; the others are lab/tasks', with their edge models. */
+const OWN_NAMES = ["ten", "cat-dog", "bird", "machine", "animals", "digits-edge", "digits-cloud"];
+const OTHER_NAMES = taskNames.filter((name) => name !== "objects" && name !== "digits");
+
+/** `choice`: "all", "seen" (without those that lab/tasks holds out), or names with commas between them. */
+export async function packingTasks(choice: string): Promise<readonly Task[]> {
+  const all = [...OWN_NAMES, ...OTHER_NAMES];
+  const seen = all.filter((name) => !heldOutTasks.includes(name));
+  const names = choice === "all" ? all : choice === "seen" ? seen : choice.split(",").map((name) => name.trim());
+  const unknown = names.filter((name) => !all.includes(name));
+  if (unknown.length > 0) throw new Error(`--tasks ${unknown.join(", ")}: all, seen, or of ${all.join(", ")}`);
+  const isOwn = names.some((name) => OWN_NAMES.includes(name));
+  const own = isOwn ? (await ownTasks()).filter(({ name }) => names.includes(name)) : [];
+  const others = names.filter((name) => OTHER_NAMES.includes(name));
+  return [...own, ...(others.length === 0 ? [] : await committedTasks(others))];
+}
+
+async function committedTasks(names: readonly string[]): Promise<readonly Task[]> {
+  const tasks = await openTasks(names.join(","));
+  return Promise.all(
+    tasks.map(({ name, about, labels, validation, frameSide }) => {
+      const framesPerClass = labels.map((_, label) => validation.filter((one) => one.label === label).length);
+      return committedTask({ name, shape: about, of: name, which: "edge", frameSide, framesPerClass });
+    }),
+  );
+}
+
+async function ownTasks(): Promise<readonly Task[]> {
   const photos = await sampleFrames(PHOTOS);
   const [edge, cloud] = (await Promise.all(
     ["edge-resnet8", "cloud-vgg"].map((name) => readFile(join(ROOT, "models", name, "model.onnx"))),
@@ -120,29 +147,28 @@ function photosOf(photos: readonly SampleFrame[], groups: readonly (readonly num
   });
 }
 
-type Digits = {
-  readonly side: number;
-  readonly training: number;
-  readonly labels: readonly number[];
-  readonly pixels: string;
+/** scikit-learn's digits that the models of samples/digits were not trained on. Cameras of 320 pixels: a frame never has the
+ * size that a model takes. */
+export const digits = (name: string, shape: string, which: "edge" | "cloud"): Promise<Task> =>
+  committedTask({ name, shape, of: "digits", which, frameSide: 320, framesPerClass: [75, 75] });
+
+type Committed = Pick<Task, "name" | "shape" | "framesPerClass"> & {
+  /** Of lab/tasks. */
+  readonly of: string;
+  readonly which: "edge" | "cloud";
+  readonly frameSide: number;
 };
 
-/** scikit-learn's digits that the models of samples/digits were not trained on, as the guide's camera gives them. */
-export async function digits(name: string, shape: string, which: "edge" | "cloud"): Promise<Task> {
-  const folder = join(ROOT, "samples/digits");
-  const { side, training, labels, pixels } = JSON.parse(await readFile(join(folder, "photos.json"), "utf8")) as Digits;
-  const bytes = Buffer.from(pixels, "base64");
-  const photos: SampleFrame[] = [];
-  for (let i = training; i < labels.length; i++) {
-    const photo = bytes.subarray(i * side * side, (i + 1) * side * side);
-    const jpeg = await sharp(photo, { raw: { width: side, height: side, channels: 1 } })
-      .resize(320, 320, { kernel: "cubic" })
-      .toColourspace("b-w")
-      .jpeg({ quality: 90 })
-      .toBuffer();
-    photos.push({ jpeg, label: labels[i] as number });
-  }
-  const described = JSON.parse(await readFile(join(folder, which, "preprocess.json"), "utf8")) as Json;
-  const model = await readFile(join(folder, which, "model.onnx"));
-  return { name, shape, labels: ["even", "odd"], model, described, photos, framesPerClass: [75, 75] };
+/** With all photos that its models were not trained on. */
+async function committedTask({ name, shape, framesPerClass, of, which, frameSide }: Committed): Promise<Task> {
+  const task = await openTask(of);
+  const files = modelFiles(task[which]);
+  const described = JSON.parse(await readFile(files.preprocess, "utf8")) as Json;
+  const photos = await Promise.all(
+    [...task.validation, ...task.seen].map(async ({ photo, label }): Promise<SampleFrame> => {
+      return { jpeg: await frameOf({ frameSide }, photo), label };
+    }),
+  );
+  const model = await readFile(files.model);
+  return { name, shape, labels: task.labels, model, described, photos, framesPerClass };
 }

@@ -1,17 +1,12 @@
 /**
  * Tasks of other shapes than the sample's: few classes, unbalanced ones, few frames, a cloud that is hardly better.
  *
- * All are real photos with their labels and the answers of two trained models. A task of the sample's photos has classes made
- * of the sample's: a model's probability of one is the sum of those of its parts, as in a softmax over those alone.
+ * All are real photos with their labels and the answers of two trained models: those of lab/tasks, and some that are made of the
+ * sample's photos. The latter have classes made of the sample's: a model's probability of one is the sum of those of its parts, as in a softmax over those alone.
  */
-import { spawnSync } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { packModel, validationFrames } from "@tributary/model-packaging";
-import { loadPackage } from "@tributary/model-store";
-import { type JudgedPhoto, logitsOf } from "./judged.ts";
+import { openTasks, taskNames } from "@tributary/tasks";
+import { taskAnswers } from "../tasks/answers.ts";
+import type { JudgedPhoto } from "./judged.ts";
 
 export type TaskFrame = JudgedPhoto & { readonly file: string };
 
@@ -43,17 +38,49 @@ const NEAR = 0.35;
 /** Taken from the near cloud's logit of one class. */
 const NEAR_BIAS = 1;
 
+/** The sample's photos and classes in the order of its models' answers. */
+export type Sample = { readonly photos: readonly JudgedPhoto[]; readonly labels: readonly string[] };
+
+/** `wanted`: "all", or as openTasks; otherwise words of names of tasks that are made of the sample's photos, which are judged only
+ * where they are needed. */
 export async function routingTasks(
-  photos: readonly JudgedPhoto[],
-  labels: readonly string[],
+  wanted: string,
+  sample: () => Promise<Sample>,
   progress: (line: string) => void,
 ): Promise<readonly Task[]> {
+  // The sample's own task is the first of those made of it.
+  if (wanted === "all") {
+    const others = taskNames.filter((name) => name !== "objects").join(",");
+    return [...tasksOfSample(await sample()), ...(await committedTasks(others, progress))];
+  }
+  if (wanted.split(",").every((name) => name === "seen" || taskNames.includes(name.trim()))) {
+    return committedTasks(wanted, progress);
+  }
+  const made = tasksOfSample(await sample());
+  const chosen = made.filter(({ name }) => name.includes(wanted));
+  if (chosen.length > 0) return chosen;
+  const names = [...new Set(made.map(({ name }) => name))].join("; ");
+  throw new Error(`--tasks ${wanted}: all, seen, of ${taskNames.join(", ")}, or words of one of: ${names}`);
+}
+
+async function committedTasks(choice: string, progress: (line: string) => void): Promise<readonly Task[]> {
+  const tasks: Task[] = [];
+  for (const task of await openTasks(choice)) {
+    const { validation, seen } = await taskAnswers(task, progress);
+    const frames = [...validation, ...seen].map((photo, i) => ({ ...photo, file: fileOf(i) }));
+    tasks.push({ name: task.name, labels: task.labels, validation: validation.length, frames });
+  }
+  return tasks;
+}
+
+const fileOf = (i: number): string => `${String(i).padStart(5, "0")}.jpg`;
+
+function tasksOfSample({ photos, labels }: Sample): readonly Task[] {
   const of = (groups: readonly (readonly number[])[], keep: readonly number[] = []) =>
     photos.flatMap((photo, i): TaskFrame[] => {
       const label = groups.findIndex((group) => group.includes(photo.label));
       if (label < 0 || i % (keep[label] ?? 1) !== 0) return [];
-      const file = `${String(i).padStart(5, "0")}.jpg`;
-      return [{ file, label, edge: merged(photo.edge, groups), cloud: merged(photo.cloud, groups) }];
+      return [{ file: fileOf(i), label, edge: merged(photo.edge, groups), cloud: merged(photo.cloud, groups) }];
     });
   const named = (groups: readonly (readonly number[])[]) => groups.map(([label]) => labels[label ?? 0] ?? "");
   const all = each(labels.map((_, label) => label));
@@ -79,7 +106,6 @@ export async function routingTasks(
     { name: "6 animals", labels: named(each(ANIMALS)), validation: 600, frames: of(each(ANIMALS)) },
     { name: "4 machines", labels: named(each(MACHINES)), validation: 400, frames: of(each(MACHINES)) },
     { name: "10 classes, a cloud hardly better and worse on cats", labels, validation: 1_000, frames: near },
-    { ...(await digits(progress)), name: "even or odd digit", validation: 300 },
   ];
 }
 
@@ -89,49 +115,4 @@ function merged(logits: Float32Array, groups: readonly (readonly number[])[]): F
     const top = Math.max(...group.map((label) => logits[label] ?? 0));
     return top + Math.log(group.reduce((sum, label) => sum + Math.exp((logits[label] ?? 0) - top), 0));
   });
-}
-
-const DIGITS = fileURLToPath(new URL("../../../../samples/digits/", import.meta.url));
-
-/** The second sample pair, packed as the guide does it, on all its held-out photos. */
-async function digits(progress: (line: string) => void): Promise<Pick<Task, "labels" | "frames">> {
-  progress("the digits become JPEGs and their models packages");
-  const folder = await mkdtemp(join(tmpdir(), "tributary-bench-digits-"));
-  try {
-    for (const split of ["validation", "test"]) {
-      const { status, stderr } = spawnSync(process.execPath, [join(DIGITS, "frames.mjs"), split, join(folder, split)]);
-      if (status !== 0) throw new Error(`samples/digits/frames.mjs ${split}: ${stderr}`);
-    }
-    for (const role of ["edge", "cloud"]) {
-      const options = {
-        model: join(DIGITS, role, "model.onnx"),
-        labels: join(DIGITS, role, "labels.txt"),
-        preprocess: join(DIGITS, role, "preprocess.json"),
-        validation: join(folder, "validation"),
-        version: "1.0.0",
-        preprocessedBy: "jpeg",
-        hardwareClass: "generic",
-        latencyBudgetMs: 1_000,
-        threads: 2,
-      } as const;
-      await packModel(join(folder, role), options, () => {});
-    }
-    const { labels } = await loadPackage(join(folder, "edge"));
-    const splits = ["validation", "test"].map((split) => validationFrames(join(folder, split), labels));
-    const frames = (await Promise.all(splits)).flat();
-    const jpegs = await Promise.all(frames.map(({ path }) => readFile(path)));
-    const edge = await logitsOf(join(folder, "edge"), jpegs, progress);
-    const cloud = await logitsOf(join(folder, "cloud"), jpegs, progress);
-    return {
-      labels,
-      frames: frames.map(({ file, label }, i) => ({
-        file,
-        label,
-        edge: edge[i] ?? new Float32Array(),
-        cloud: cloud[i] ?? new Float32Array(),
-      })),
-    };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
