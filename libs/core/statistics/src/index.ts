@@ -11,7 +11,7 @@ export {
   sumsOfClusters,
   sumsOfItems,
 } from "./clusters.ts";
-export { type ConfidentLabels, confidentLabels } from "./confident.ts";
+export { confidentLabels } from "./confident.ts";
 export { hypergeometricTail } from "./hypergeometric.ts";
 export { fitLogistic } from "./logistic.ts";
 export { momentsOf, quantileOf } from "./moments.ts";
