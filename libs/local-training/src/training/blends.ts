@@ -38,6 +38,8 @@ const CALIBRATION_BATCH = 100;
 const BATCH = 64;
 /** Of each part, and of those that are made to look like the slice. */
 const SHOWN_MAX = 2_500;
+/** Of a blend, in the result. */
+const LINES_MAX = 100;
 
 export type Candidate = {
   readonly model: Uint8Array;
@@ -77,13 +79,19 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
     model: blend === 0 ? deployedModel : await modelOf(blend),
     blend,
     nothing,
-    blends: measured.map(({ judged: _, ...one }) => one),
+    blends: measured.map(({ judged: _, lines, ...one }) => ({
+      ...one,
+      lines: lines.filter(isTelling).slice(0, LINES_MAX),
+    })),
     accuracies: [
       splitAccuracy(run.training.job.slice, "TUNE", now(sliceTune), pkg.labels),
       splitAccuracy("base", "TUNE", now(elsewhere), pkg.labels),
     ],
   };
 }
+
+/** Of a thousand classes the record of a run has no room for all lines. */
+const isTelling = ({ label, verdict }: HarmLine): boolean => label === null || verdict === "harm";
 
 function linesOf(run: Run, judged: Judged): readonly HarmLine[] {
   const { harm } = run.training.job.recipe;

@@ -31,7 +31,7 @@ const resultSchema = z.object({
         blend: z.number().min(0).max(1),
         slice: share,
         base: share,
-        lines: z.array(harmLine).max(5_000).exactOptional(),
+        lines: z.array(harmLine).max(1_000).exactOptional(),
       }),
     )
     .max(1_000)
