@@ -1,7 +1,7 @@
 /** A site of a task: its cameras' photos are labelled and trained on, others judge. Photos of the task are used once:
  *
  *   base        nine tenths are replayed, a tenth is TUNE
- *   validation  one half is held out for the choice of a blend, as packing takes it; the other is the gate's
+ *   validation  one half is held out for the choice of a blend, as packing takes it
  *   seen        a third is labelled at the site; the others, unseen, judge at the site and elsewhere */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -61,11 +61,6 @@ export class TaskSite {
 
   get unseen(): readonly LabelledPhoto[] {
     return this.task.seen.slice(Math.round(this.task.seen.length * SEEN_LABELLED));
-  }
-
-  /** The gate's half. */
-  get judging(): readonly LabelledPhoto[] {
-    return this.task.validation.filter((_, i) => i % 2 === 1);
   }
 
   get temperature(): number {
@@ -139,19 +134,18 @@ export class TaskSite {
   }
 
   /** Of the model, or the deployed one. `photos`: as cameras see them, at the site (its drift) or elsewhere (null). */
-  async shown(photos: "unseen" | "judging", drift: TaskDrift | null, model?: Uint8Array): Promise<Shown> {
-    if (model !== undefined) return this.#answers(photos, drift, model);
-    const key = `${photos} ${drift}`;
+  async shown(drift: TaskDrift | null, model?: Uint8Array): Promise<Shown> {
+    if (model !== undefined) return this.#answers(drift, model);
+    const key = `${drift}`;
     const known =
-      this.#shown.get(key) ??
-      readPackageFile(this.#pkg, packageFiles.model).then((own) => this.#answers(photos, drift, own));
+      this.#shown.get(key) ?? readPackageFile(this.#pkg, packageFiles.model).then((own) => this.#answers(drift, own));
     this.#shown.set(key, known);
     return known;
   }
 
-  async #answers(photos: "unseen" | "judging", drift: TaskDrift | null, model: Uint8Array): Promise<Shown> {
+  async #answers(drift: TaskDrift | null, model: Uint8Array): Promise<Shown> {
     const { task } = this;
-    const own = drift === null ? this[photos] : photosAt(task, this[photos], drift, 1);
+    const own = drift === null ? this.unseen : photosAt(task, this.unseen, drift, 1);
     const frames = await siteFrames(task, own, drift ?? "another mix", 1);
     const { preprocessing, manifest } = this.#pkg;
     const { input, logits } = manifest.tensors;

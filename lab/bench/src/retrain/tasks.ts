@@ -20,6 +20,8 @@ const ALPHA = 0.05;
 /** Of the labels, people's errors are studied with so many; the gate has as many frames as a training's GATE. */
 const POISON_LABELS = 200;
 const GATE_FRAMES = 225;
+/** Of the old slice, drawn as well; a task has too few to prove a margin of two points. */
+const OLD_FRAMES = 800;
 const DRAWS = 200;
 const POISON_SHARES = [0, 0.1, 0.2, 0.3, 0.45] as const;
 /** Below it a site lost too little for a share of it to mean anything. */
@@ -114,7 +116,7 @@ async function trialOf({
 }): Promise<Trial> {
   const { result, model } = await site.train(drift, { labels, seed });
   const at = async (where: TaskDrift | null) =>
-    figuresOf(site.task.labels.length, await site.shown("unseen", where), await site.shown("unseen", where, model));
+    figuresOf(site.task.labels.length, await site.shown(where), await site.shown(where, model));
   const [own, elsewhere] = [await at(drift), await at(null)];
   const lost = elsewhere.before - own.before;
   return {
@@ -151,14 +153,14 @@ async function poisonTrial(site: TaskSite, poison: Poison): Promise<PoisonTrial>
   const { task } = site;
   const change = { blends: [0.8], harm: { lossMax: 1, alpha: ALPHA, chance: 0 } };
   const { model } = await site.train("dusk", { labels: POISON_LABELS, seed: 1, poison, change });
-  const show = async (photos: "unseen" | "judging", drift: TaskDrift | null) => ({
-    champion: await site.shown(photos, drift),
-    candidate: await site.shown(photos, drift, model),
+  const show = async (drift: TaskDrift | null) => ({
+    champion: await site.shown(drift),
+    candidate: await site.shown(drift, model),
   });
-  const [slice, old] = [await show("unseen", "dusk"), await show("judging", null)];
+  const [slice, old] = [await show("dusk"), await show(null)];
   const rightOf = (shown: Shown, labels = shown.labels) =>
     labels.map((label, i) => answer(shown.logits[i] as readonly number[]) === label);
-  const base = { name: "base", ...paired(rightOf(old.candidate), rightOf(old.champion)) };
+  const [newRight, oldRight] = [rightOf(old.candidate), rightOf(old.champion)];
   const verdicts = { passed: 0, unsure: 0, failed: 0 };
   let passedWithoutLabels = 0;
   for (let draw = 1; draw <= DRAWS; draw++) {
@@ -175,6 +177,9 @@ async function poisonTrial(site: TaskSite, poison: Poison): Promise<PoisonTrial>
       draw,
     ).map(({ label }) => label);
     const drifted = { name: "site=north", ...paired(rightOf(candidate, labels), rightOf(champion, labels)) };
+    const drawn = drawSome(oldRight.length, OLD_FRAMES, `old ${draw}`);
+    const ofDrawn = (all: readonly boolean[]) => drawn.map((i) => all[i] === true);
+    const base = { name: "base", ...paired(ofDrawn(newRight), ofDrawn(oldRight)) };
     const lines = sliceLines({ old: [base], drifted: [drifted] }, marginDefaults);
     // The base slice of a task has too few photos to prove anything: here it only fails, and never waits for a person.
     const own = lines.map(({ slice: { role }, verdict }) =>

@@ -12,7 +12,8 @@
  *     not lost in sum.
  * M4. Indirect evidence, of photos that only stand for a place, never shows that there is no harm, and a loss of all classes alike is not harm
  *     there: photos that the deployed model knows by heart are forgotten first when weights move, which no frame of the fleet notices. It shows
- *     a class that pays for the others: that lost more of its changed answers than all classes together, beyond chance (M2).
+ *     a class that pays for the others: that lost more of its changed answers than all classes together, beyond chance (M2), or, of replayed
+ *     photos, `TRADED_MAX` of its photos more than all classes did: held-out frames of one class are often too few to show even that.
  * M5. Drift makes a model answer one class for many others: it then recalls this class well, for nothing, and whatever repairs the others costs it
  *     recall. So at the site such a loss is harm only if the class's F1, which counts wrong answers by it as well, does not rise. Elsewhere
  *     nothing is to be repaired, and recall alone counts.
@@ -50,6 +51,20 @@ const INDIRECT: ReadonlySet<HarmLine["place"]> = new Set(["alike", "replayed"]);
 
 const AT_SITE: ReadonlySet<HarmLine["place"]> = new Set(["site", "alike"]);
 
+/** M4. Of a class with fewer photos a single one would be as much. */
+const TRADED_MAX = 0.02;
+const TRADED_FRAMES_MIN = 100;
+
+const netLoss = ({
+  frames,
+  won,
+  lost,
+}: {
+  readonly frames: number;
+  readonly won: number;
+  readonly lost: number;
+}): number => (frames < TRADED_FRAMES_MIN ? 0 : (lost - won) / frames);
+
 /** One line of all frames of the place, and one of each class that has some. `judged`: by both models. */
 export function harmLines(
   place: HarmLine["place"],
@@ -71,7 +86,8 @@ export function harmLines(
     { ...all, verdict: isShown(all) ? "shown" : isEven ? "allowed" : "harm" },
     ...classes.map((line, i): HarmLine => {
       const isChance = line.lost <= line.won || (chances[i] as number) > chance; // M2
-      const isAllowed = isChance || (AT_SITE.has(place) && isF1Rising(judged, line.label as number)); // M5
+      const isTraded = place === "replayed" && netLoss(line) - netLoss(all) > TRADED_MAX; // M4
+      const isAllowed = (isChance && !isTraded) || (AT_SITE.has(place) && isF1Rising(judged, line.label as number)); // M5
       const verdict = isShown(line) ? "shown" : isAllowed ? "allowed" : "harm";
       return { ...line, verdict };
     }),
