@@ -48,6 +48,8 @@ type Trial = {
 type PoisonTrial = {
   readonly task: string;
   readonly poison: Poison;
+  /** It gives nothing even so: no gate is asked. */
+  readonly isNothing: boolean;
   /** Change of accuracy at the site, by true labels. */
   readonly change: number;
   /** Of the draws. */
@@ -152,7 +154,7 @@ const answer = (logits: readonly number[]): number => logits.indexOf(Math.max(..
 async function poisonTrial(site: TaskSite, poison: Poison): Promise<PoisonTrial> {
   const { task } = site;
   const change = { blends: [0.8], harm: { lossMax: 1, alpha: ALPHA, chance: 0 } };
-  const { model } = await site.train("dusk", { labels: POISON_LABELS, seed: 1, poison, change });
+  const { model, result } = await site.train("dusk", { labels: POISON_LABELS, seed: 1, poison, change });
   const show = async (drift: TaskDrift | null) => ({
     champion: await site.shown(drift),
     candidate: await site.shown(drift, model),
@@ -191,7 +193,14 @@ async function poisonTrial(site: TaskSite, poison: Poison): Promise<PoisonTrial>
     verdicts[all.includes("failed") ? "failed" : all.includes("unsure") ? "unsure" : "passed"] += 1 / DRAWS;
   }
   const { before, after } = figuresOf(task.labels.length, slice.champion, slice.candidate);
-  return { task: task.name, poison, change: after - before, ...verdicts, passedWithoutLabels };
+  return {
+    task: task.name,
+    poison,
+    isNothing: result.nothing !== undefined,
+    change: after - before,
+    ...verdicts,
+    passedWithoutLabels,
+  };
 }
 
 /** Both by the champion's temperature: packing would find the candidate's. */
@@ -253,8 +262,13 @@ function reportOf(trials: readonly Trial[], poisons: readonly PoisonTrial[]): Be
       "fails",
       "passes without the line of labels",
     ],
-    rows: poisons.map(({ task, poison, change, passed, unsure, failed, passedWithoutLabels }) => [
-      ...[task, poison.share === 0 ? "none" : poison.kind, percent(poison.share), points(change)],
+    rows: poisons.map(({ task, poison, isNothing, change, passed, unsure, failed, passedWithoutLabels }) => [
+      ...[
+        task,
+        poison.share === 0 ? "none" : poison.kind,
+        percent(poison.share),
+        isNothing ? "gives nothing" : points(change),
+      ],
       ...[percent(passed), percent(unsure), percent(failed), percent(passedWithoutLabels)],
     ]),
   };

@@ -86,7 +86,7 @@ export function harmLines(
     { ...all, verdict: isShown(all) ? "shown" : isEven ? "allowed" : "harm" },
     ...classes.map((line, i): HarmLine => {
       const isChance = line.lost <= line.won || (chances[i] as number) > chance; // M2
-      const isTraded = place === "replayed" && netLoss(line) - netLoss(all) > TRADED_MAX; // M4
+      const isTraded = place === "replayed" && netLoss(line) - netLoss(all) > Math.max(TRADED_MAX, lossMax); // M4
       const isAllowed = (isChance && !isTraded) || (AT_SITE.has(place) && isF1Rising(judged, line.label as number)); // M5
       const verdict = isShown(line) ? "shown" : isAllowed ? "allowed" : "harm";
       return { ...line, verdict };
