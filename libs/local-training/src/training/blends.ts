@@ -81,7 +81,7 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
     nothing,
     blends: measured.map(({ judged: _, lines, ...one }) => ({
       ...one,
-      lines: lines.filter(isTelling).slice(0, LINES_MAX),
+      lines: lines.filter(isListed).slice(0, LINES_MAX),
     })),
     accuracies: [
       splitAccuracy(run.training.job.slice, "TUNE", now(sliceTune), pkg.labels),
@@ -91,7 +91,7 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
 }
 
 /** Of a thousand classes the record of a run has no room for all lines. */
-const isTelling = ({ label, verdict }: HarmLine): boolean => label === null || verdict === "harm";
+const isListed = ({ label, verdict }: HarmLine): boolean => label === null || verdict === "harm";
 
 function linesOf(run: Run, judged: Judged): readonly HarmLine[] {
   const { harm } = run.training.job.recipe;
