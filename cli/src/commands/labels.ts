@@ -81,6 +81,7 @@ type NextOptions = {
   device?: string;
   why?: string;
   training?: string;
+  by?: string;
   save?: string;
   format?: "label-studio";
 };
@@ -94,6 +95,7 @@ function nextCommand(io: Io): Command {
     .option("--device <ID>", "only those of this device")
     .addOption(new Option("--why <WHY>", "only of this kind").choices(["training", "sample", "disagreement"]))
     .option("--training <ID>", "only those that this training waits for")
+    .option("--by <NAME>", "who labels: some frames that somebody else labelled are listed a second time")
     .option("--save <FOLDER>", "save the pictures there, named after their frames")
     .addOption(
       new Option("--format <FORMAT>", "with --save: also tasks.json and config.xml to import there").choices([
@@ -106,8 +108,8 @@ function nextCommand(io: Io): Command {
       }
       const context = contextOf(command, io);
       const why = options.why?.toUpperCase() as NextLabelQuery["why"];
-      const { limit, device: deviceId, training } = options;
-      const { items } = await context.gateway.labels.next({ limit, deviceId, why, training });
+      const { limit, device: deviceId, training, by } = options;
+      const { items } = await context.gateway.labels.next({ limit, deviceId, why, training, by });
       const shown: (NextLabel & { picture: string })[] = [];
       for (const item of items) {
         const url = context.gateway.urlOf(item.image);

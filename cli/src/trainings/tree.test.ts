@@ -40,6 +40,18 @@ test("one that ended shows the stage at which it did", () => {
   expect(won).toContain("tributary rollout status r-1");
 });
 
+test("one that gives nothing succeeded without a candidate", () => {
+  const endedAt = new Date(now - 60_000).toISOString();
+  const tree = treeOf({
+    ...frozen,
+    phase: "SUCCEEDED",
+    message: "this training gives nothing: every blend does harm",
+    endedAt,
+  });
+  expect(tree).toContain("├─ ✔ candidate  none: it gives nothing");
+  expect(tree).toMatch(/├─ · gate\n└─ · rollout$/);
+});
+
 test("one that a person decides on names both commands", () => {
   const held = treeOf({ ...frozen, candidateVersion: "2", phase: "HELD", message: "gate unsure" });
   expect(held).toContain("├─ ॥ gate       held");

@@ -50,6 +50,10 @@ export const trainingEventView: View<TrainingEventView> = {
   ],
 };
 
+/** A training that gives nothing succeeds without a candidate. */
+const isPromoted = ({ phase, candidateVersion }: TrainingDetail): boolean =>
+  phase === "SUCCEEDED" && candidateVersion !== "";
+
 type Stage = {
   readonly name: string;
   /** Phases of a run that is at it. */
@@ -96,7 +100,10 @@ const stages: readonly Stage[] = [
     name: "candidate",
     phases: ["PACKING", "PUSHING"],
     isReached: ({ candidateVersion }) => candidateVersion !== "",
-    text: (run) => run.candidateVersion && `${run.model} ${run.candidateVersion}, from ${run.parentVersion}`,
+    text: (run) => {
+      if (run.phase === "SUCCEEDED" && run.candidateVersion === "") return "none: it gives nothing";
+      return run.candidateVersion && `${run.model} ${run.candidateVersion}, from ${run.parentVersion}`;
+    },
     hint: () => "",
   },
   {
@@ -109,7 +116,7 @@ const stages: readonly Stage[] = [
   {
     name: "rollout",
     phases: ["ROLLOUT"],
-    isReached: ({ phase }) => phase === "SUCCEEDED",
+    isReached: isPromoted,
     text: (run) => run.rolloutUid,
     hint: ({ rolloutUid }) => rolloutUid && `tributary rollout status ${rolloutUid}`,
   },
@@ -130,8 +137,8 @@ export function trainingTree(run: TrainingDetail, now: number | null, style: Sty
   const line = (name: string, text: string) => `${style("dim", name.padEnd(11))}${printable(text)}`;
   const since = (time: string) => (now === null ? `at ${time}` : `${ago(time, now)} ago`);
   const rows = stages.map((stage, i) => {
-    const isHere = i === place && run.phase !== "SUCCEEDED";
-    const own = isHere ? mark : i < place || run.phase === "SUCCEEDED" ? marks.done : marks.waiting;
+    const isHere = i === place && !isPromoted(run);
+    const own = isHere ? mark : i < place || isPromoted(run) ? marks.done : marks.waiting;
     const branch = i === stages.length - 1 ? "└─" : "├─";
     const text = stage.text(run) || (isHere ? run.phase.toLowerCase() : "");
     const hint = stage.hint(run, isHere);

@@ -70,7 +70,10 @@ const benches: Readonly<Record<string, Entry>> = {
   },
   retrain: {
     summary: "accuracy regained at a drifted site and its cost elsewhere, beside controls and one gain per channel",
-    flags: [["--quick", "one seed at dusk, and its controls"]],
+    flags: [
+      ["--quick", "one seed at dusk, and its controls"],
+      ["--tasks <names>", "instead, tasks of lab/tasks: all, seen, or names with commas between them"],
+    ],
     load: async () => (await import("./retrain.ts")).retrain,
   },
   "rollout-times": {

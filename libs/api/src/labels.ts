@@ -62,6 +62,14 @@ const nextQuery = z.strictObject({
   deviceId: z.string().optional(),
   why: z.enum(labelWhys).optional(),
   training: z.string().min(1).max(128).optional().describe("Id of a training: only frames that it waits for."),
+  by: z
+    .string()
+    .min(1)
+    .max(128)
+    .optional()
+    .describe(
+      "Who labels: of the frames of a training that somebody else labelled, one in twenty and those that the cloud contradicts are listed a second time, so that it is known how often labels are wrong.",
+    ),
 });
 export type NextLabelQuery = z.output<typeof nextQuery>;
 

@@ -66,7 +66,7 @@ POST /api/v1/experiments/{uid}/stop ExperimentsController_stop {by,why} 200,400,
 GET /api/v1/frames/{frameId}/explanation FramesController_explanation 200,400,404,503
 GET /api/v1/frames/{frameId}/image FramesController_image 200,400,404,503
 POST /api/v1/labels LabelsController_take {labels,allowUnknown,dryRun} 200,400,503
-GET /api/v1/labels/next LabelsController_next ?limit,deviceId,why,training 200,400,404
+GET /api/v1/labels/next LabelsController_next ?limit,deviceId,why,training,by 200,400,404
 GET /api/v1/models ModelsController_list 200,400
 GET /api/v1/models/{name} ModelsController_one 200,404
 GET /api/v1/models/{name}/{version} ModelsController_version 200,404
@@ -88,7 +88,7 @@ GET /api/v1/rollouts/{uid}/devices RolloutsController_devicesOf ?arm,runs,update
 GET /api/v1/rollouts/{uid}/report RolloutsController_report 200,404,503
 POST /api/v1/rollouts/{uid}/commands RolloutsController_command {command,by,step} 200,400,404,409,422,501,502,503
 GET /api/v1/trainings TrainingsController_list ?state,phase,model,limit 200,400
-POST /api/v1/trainings TrainingsController_start {model,reason,slice,since,by} 201,400,422,501,502,503
+POST /api/v1/trainings TrainingsController_start {model,reason,slice,since,by} 201,400,409,422,501,502,503
 GET /api/v1/trainings/watch TrainingsController_watch ?state,phase,model 200,400,503
 GET /api/v1/trainings/{runId} TrainingsController_one 200,404
 GET /api/v1/trainings/{runId}/events TrainingsController_events ?after 200,400,404,503

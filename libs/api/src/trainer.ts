@@ -46,7 +46,7 @@ export const trainerApi = {
       body: trainingRequestBody,
       status: 201,
       response: run,
-      problems: [[409, "training-open"], [422, "model-unknown"], standby],
+      problems: [[409, "training-open, training-lacks"], [422, "model-unknown"], standby],
     }),
     cancel: route({
       method: "POST",

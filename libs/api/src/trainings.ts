@@ -151,7 +151,7 @@ export const trainings = {
     body: trainingRequestBody,
     status: 201,
     response: json("What the trainer answers: the run.", z.looseObject({ runId: z.string() })),
-    problems: [[400, "request-invalid"], [422, "model-unknown"], ...handedOn],
+    problems: [[400, "request-invalid"], [409, "training-lacks, training-open"], [422, "model-unknown"], ...handedOn],
   }),
   watch: route({
     method: "GET",

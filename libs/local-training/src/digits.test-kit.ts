@@ -142,7 +142,7 @@ export async function writeTraining(dir: string, outDir: string): Promise<LocalT
     slice: "site=north",
     seed: "1",
     recipe: {
-      ...recipeFor(100),
+      ...recipeFor(100, 200),
       batch: 24,
       sliceFramesPerBatch: 12,
       matchedFramesPerBatch: 2,
@@ -153,7 +153,6 @@ export async function writeTraining(dir: string, outDir: string): Promise<LocalT
       shiftMax: 0,
       calibrationFrames: 20,
       blends: [0.5, 1],
-      baseLossMax: 0.1,
     },
   };
   return {

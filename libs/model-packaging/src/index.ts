@@ -15,6 +15,7 @@ export { runTask } from "./tasks/run-task.ts";
 export {
   BASE_SLICE,
   DEVICES_FILE,
+  firstHalfOf,
   halvesOf,
   isSlice,
   LABELS_FILE,

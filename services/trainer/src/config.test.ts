@@ -21,7 +21,7 @@ describe("the configuration", () => {
   });
 
   test.each([
-    [{ labels: { wanted: 150 } }, "labels.wanted"],
+    [{ labels: { wanted: 219 } }, "labels.wanted: at least 220, 100 to train on, 20 to choose with, 100 to judge by"],
     [{ triggers: { schedule: "every day at 3" } }, "triggers.schedule"],
     [{ results: { s3: { bucket: "models" } } }, "results.s3: a local training"],
     [{ backend: sagemaker, results: { s3: { bucket: "models" } } }, "datasets.s3: needed"],

@@ -1,7 +1,7 @@
 import { ConfigError, httpUrl, sharedBlocks } from "@tributary/config";
 import { isPackageName, PACKAGE_EXPECTED } from "@tributary/models";
 import { isLoopback } from "@tributary/service-kit";
-import { type RunSettings, runDefaults } from "@tributary/training";
+import { neededSplits, type RunSettings, runDefaults, splitSum, splitWords } from "@tributary/training";
 import { Cron } from "croner";
 import { z } from "zod";
 import { backendSchema } from "./backends/index.ts";
@@ -151,8 +151,9 @@ export function checkConfig(config: TrainerConfig): void {
       `auth.tokens: at least one token is needed when http.host is ${http.host}; only loopback may be open`,
     );
   }
-  if (labels.wanted < labels.trainMin + labels.gateMin) {
-    problems.push("labels.wanted: at least labels.trainMin + labels.gateMin");
+  const needed = neededSplits(labels);
+  if (labels.wanted < splitSum(needed)) {
+    problems.push(`labels.wanted: at least ${splitSum(needed)}, ${splitWords(needed)}`);
   }
   const most = Math.max(labels.wanted, triggers.labelsNew);
   if (most > datasets.framesMax) {

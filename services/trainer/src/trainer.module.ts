@@ -20,6 +20,7 @@ import { Lease } from "@tributary/kafka";
 import type { Clock, Random } from "@tributary/kernel";
 import { CLOCK, CONFIG, KafkaModule, ProblemFilter, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
+import { baseCountsMin } from "@tributary/training/dataset";
 import { BACKEND, type TrainingBackend } from "./backends/backend.ts";
 import { backendOf } from "./backends/index.ts";
 import type { S3Config, TrainerConfig } from "./config.ts";
@@ -113,7 +114,7 @@ async function datasetOptionsOf(config: TrainerConfig, store: DatasetStore, cloc
   const registry = clientOf(modelRegistryApi, modelRegistry);
   const history = new TrainingHistory({ registry, store, hashes, now });
   const { cloudFloor, lookbackMs: labelMsMax } = labels;
-  return { store, freezer, history, frameArchive, labels, cloudFloor, labelMsMax, framesMax };
+  return { store, freezer, history, frameArchive, labels, baseMin: baseCountsMin, cloudFloor, labelMsMax, framesMax };
 }
 
 const uploadsOf = ({ dataDir, datasets }: TrainerConfig): Promise<BlobStore> =>
@@ -127,7 +128,8 @@ async function baseSetsOf(
 ): Promise<BaseSets> {
   const { baseSetBytesMax: bytesMax, decodeMsMax, uploadMsMax } = config.datasets;
   const workDir = await openWorkFolder(join(config.dataDir, "base-sets"));
-  return new BaseSets({ blobs, store, workDir, now: () => clock.now(), decodeMsMax, bytesMax, uploadMsMax });
+  const bounds = { decodeMsMax, bytesMax, uploadMsMax, framesMin: baseCountsMin };
+  return new BaseSets({ blobs, store, workDir, now: () => clock.now(), ...bounds });
 }
 
 @Module({

@@ -28,6 +28,8 @@ export class Rig {
   /** The base set that is frozen anew with a dataset. */
   base: Dataset | null = null;
   validationFrames = 1_000;
+  baseLacks: string | null = null;
+  twice = { frames: 0, differ: 0 };
   job: JobState = { kind: "succeeded" };
   found: ReadResult = { kind: "result", result };
   readonly worker: RunsWorker;
@@ -182,15 +184,18 @@ export class Rig {
     return {
       remote: "file:///remote",
       caughtUp: Promise.resolve(),
+      baseLacks: () => this.baseLacks,
       count: async () => {
         await this.#call("count");
-        const part = Math.floor(this.labels / 2);
+        const tune = Math.floor(this.labels / 8);
+        const part = Math.floor((this.labels - tune) / 2);
         return {
           usable: this.labels,
           train: part,
-          tune: 0,
+          tune,
           gate: part,
           devices: 9,
+          twice: this.twice,
           leftOut: { "judged-before": this.judged },
         };
       },

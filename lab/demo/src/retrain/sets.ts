@@ -134,6 +134,7 @@ export async function writeDataset(
     readonly labelSource: string;
     readonly frames: readonly SiteFrame[];
   }[],
+  classes: readonly string[] = CLASSES,
 ): Promise<string> {
   await rm(dir, { recursive: true, force: true });
   await mkdir(join(dir, "frames"), { recursive: true });
@@ -143,7 +144,7 @@ export async function writeDataset(
       const sha256 = createHash("sha256").update(jpeg).digest("hex");
       const file = `frames/${sha256}.jpg`;
       await writeFile(join(dir, file), jpeg);
-      const about = { label: CLASSES[label] as string, labelSource, slice, split };
+      const about = { label: classes[label] as string, labelSource, slice, split };
       lines.push({ file, sha256, ...about, frameId: "", deviceId: "", samplePropensity: null });
     }
   }

@@ -18,35 +18,37 @@ export type SiteView = (typeof siteViews)[number];
 
 /** The camera's JPEG: bicubic to 160 x 160, quality 90, 4:2:0, as the sample cameras deliver it. */
 export async function siteFrame(photo: RawPhoto, view: SiteView, place: number, seed: number): Promise<Buffer> {
-  const scene = await sceneOf(photo.pixels, view, seededRandom(seed * 1_000_003 + place));
-  return sharp(scene, { raw: { width: PHOTO_SIDE, height: PHOTO_SIDE, channels: 3 } })
+  const raw = { width: PHOTO_SIDE, height: PHOTO_SIDE, channels: 3 } as const;
+  const scene = await sceneOf(photo.pixels, raw, view, seededRandom(seed * 1_000_003 + place));
+  return sharp(scene, { raw })
     .resize(FRAME_SIDE, FRAME_SIDE, { kernel: "cubic" })
     .jpeg({ quality: 90, chromaSubsampling: "4:2:0" })
     .toBuffer();
 }
 
-async function sceneOf(pixels: Uint8Array, view: SiteView, random: Random): Promise<Buffer> {
+type PhotoSize = { readonly width: number; readonly height: number; readonly channels: 1 | 3 };
+
+export async function sceneOf(pixels: Uint8Array, raw: PhotoSize, view: SiteView, random: Random): Promise<Buffer> {
   switch (view) {
     case "clear":
       return Buffer.from(pixels);
     case "dusk":
-      return dusk(pixels, random);
+      return dusk(pixels, raw.channels, random);
     case "defocus":
-      return sharp(pixels, { raw: { width: PHOTO_SIDE, height: PHOTO_SIDE, channels: 3 } })
-        .blur(DEFOCUS_SIGMA)
-        .raw()
-        .toBuffer();
+      return raw.channels === 1
+        ? sharp(pixels, { raw }).blur(DEFOCUS_SIGMA).toColourspace("b-w").raw().toBuffer()
+        : sharp(pixels, { raw }).blur(DEFOCUS_SIGMA).raw().toBuffer();
     default:
       return view satisfies never;
   }
 }
 
-function dusk(pixels: Uint8Array, random: Random): Buffer {
+function dusk(pixels: Uint8Array, channels: 1 | 3, random: Random): Buffer {
   const { exposureMin, exposureMax, tint, noise } = DUSK;
   const exposure = exposureMin + (exposureMax - exposureMin) * random();
   const scene = Buffer.allocUnsafe(pixels.length);
   for (const [i, value] of pixels.entries()) {
-    const light = (value / 255) * exposure * (tint[i % 3] as number) + noise * normal(random);
+    const light = (value / 255) * exposure * (channels === 3 ? (tint[i % 3] as number) : 1) + noise * normal(random);
     scene[i] = Math.round(255 * Math.max(0, Math.min(1, light)));
   }
   return scene;

@@ -43,7 +43,7 @@ const OTHERWISE: Readonly<Partial<Record<Variant, Partial<Recipe>>>> = {
     distillation: 0,
     epochs: 100,
     blends: [1],
-    baseLossMax: 1,
+    harm: { lossMax: 1, alpha: 0.05, chance: 0 },
   },
 };
 
@@ -53,6 +53,7 @@ const FRAMES = { train: 300, tune: 75, baseTrain: 20_000, cloud: 1_000 } as cons
 const LABELS = 600;
 export const WRONG_SHARE = 0.45;
 const BASE_TUNE = 2_000;
+const HELD_OUT = 2_500;
 const PROGRESS_MS = 15_000;
 /** One thread: several trainings may run at once. */
 const LIMITS = { threads: 1, memoryBytesMax: 3 * 2 ** 30, msMax: 60 * 60_000 };
@@ -73,6 +74,35 @@ export type Trained = {
   readonly wallSeconds: number;
   readonly labels: number;
 };
+
+/** What an earlier run made of the same job and frames by the same code, or a new one. */
+export async function trainedOnce(
+  name: string,
+  training: Omit<LocalTraining, "limits">,
+  { progress, signal }: Pick<TrainerOptions, "progress" | "signal">,
+): Promise<TrainingResult> {
+  const { job, datasetDir, baseDir, outDir } = training;
+  const key = createHash("sha256").update(JSON.stringify(job));
+  for (const dir of [datasetDir, baseDir]) key.update(await readFile(join(dir, DATASET_MANIFEST)));
+  for (const file of await codeFiles()) key.update(await readFile(file));
+  const made = key.digest("hex");
+  const keyFile = join(outDir, "job.sha256");
+  if ((await readFile(keyFile, "utf8").catch(() => "")) === made) {
+    progress(`${name}: trained before`);
+    return JSON.parse(await readFile(join(outDir, RESULT_FILE), "utf8")) as TrainingResult;
+  }
+  let reportedMs = performance.now();
+  const onProgress = (at: LocalTrainingProgress) => {
+    if (performance.now() - reportedMs < PROGRESS_MS) return;
+    reportedMs = performance.now();
+    progress(`${name}: ${progressLine(at)}`);
+  };
+  await rm(keyFile, { force: true });
+  const options = { onProgress, ...(signal !== undefined && { signal }) };
+  const result = await trainLocally({ ...training, limits: LIMITS }, options);
+  await writeFile(keyFile, made);
+  return result;
+}
 
 export class Trainer {
   readonly #options: TrainerOptions;
@@ -96,8 +126,9 @@ export class Trainer {
     const datasetDir = await writeDataset(join(dir, name, "dataset"), [
       { ...train, frames: frames.train },
       { ...train, split: "TUNE", frames: frames.tune },
+      { slice: "base", split: "TUNE", labelSource: "IMPORT", frames: await this.#heldOut() },
     ]);
-    const recipe: Recipe = { ...recipeFor(frames.train.length), ...OTHERWISE[variant] };
+    const recipe: Recipe = { ...recipeFor(frames.train.length, FRAMES.baseTrain), ...OTHERWISE[variant] };
     const job: TrainingJob = {
       runId: name,
       model: "edge-resnet8",
@@ -108,40 +139,18 @@ export class Trainer {
       seed: `bench ${seed}`,
       recipe,
     };
-    const result = await this.#trained(name, { job, datasetDir, outDir });
+    const { progress, signal } = this.#options;
+    const training = { job, datasetDir, outDir, parentDir: edgeDir, baseDir: await this.#baseDir() };
+    const result = await trainedOnce(name, training, { progress, ...(signal && { signal }) });
     const { blend = 1, cpuSeconds = 0, wallSeconds = 0 } = result;
     const labels = variant === "cloud labels alone" ? 0 : LABELS;
     return { model: await readFile(join(outDir, RESULT_MODEL)), blend, cpuSeconds, wallSeconds, labels };
   }
 
-  /** What an earlier run made of the same job and frames by the same code, or a new one. */
-  async #trained(
-    name: string,
-    training: Pick<LocalTraining, "job" | "datasetDir" | "outDir">,
-  ): Promise<TrainingResult> {
-    const { edgeDir, progress, signal } = this.#options;
-    const { job, datasetDir, outDir } = training;
-    const baseDir = await this.#baseDir();
-    const key = createHash("sha256").update(JSON.stringify(job));
-    for (const dir of [datasetDir, baseDir]) key.update(await readFile(join(dir, DATASET_MANIFEST)));
-    for (const file of await codeFiles()) key.update(await readFile(file));
-    const made = key.digest("hex");
-    const keyFile = join(outDir, "job.sha256");
-    if ((await readFile(keyFile, "utf8").catch(() => "")) === made) {
-      progress(`${name}: trained before`);
-      return JSON.parse(await readFile(join(outDir, RESULT_FILE), "utf8")) as TrainingResult;
-    }
-    let reportedMs = performance.now();
-    const onProgress = (at: LocalTrainingProgress) => {
-      if (performance.now() - reportedMs < PROGRESS_MS) return;
-      reportedMs = performance.now();
-      progress(`${name}: ${progressLine(at)}`);
-    };
-    await rm(keyFile, { force: true });
-    const options = { onProgress, ...(signal !== undefined && { signal }) };
-    const result = await trainLocally({ ...training, parentDir: edgeDir, baseDir, limits: LIMITS }, options);
-    await writeFile(keyFile, made);
-    return result;
+  /** Half of the validation photos, as the trainer holds them out. */
+  #heldOut(): Promise<readonly SiteFrame[]> {
+    const half = range(HELD_OUT).map((i) => 2 * i);
+    return this.#options.sites.frames("validation", "clear", half);
   }
 
   #baseDir(): Promise<string> {

@@ -12,13 +12,14 @@ export {
   sumsOfClusters,
   sumsOfItems,
 } from "./clusters.ts";
+export { confidentLabels } from "./confident.ts";
 export { hypergeometricTail } from "./hypergeometric.ts";
 export { fitLogistic } from "./logistic.ts";
 export { momentsOf, quantileOf } from "./moments.ts";
 export { normalCdf, normalQuantile } from "./normal.ts";
 export { pairedDifference } from "./paired.ts";
 export { RateRegion, type RateSample } from "./rate-region.ts";
-export { type DifferingPairs, holmAdjusted, weightedSignTest } from "./signs.ts";
+export { type DifferingPairs, holmAdjusted, mcNemarP, weightedSignTest } from "./signs.ts";
 export { studentCritical, studentTail } from "./student.ts";
 export {
   type NonInferiorityPlan,

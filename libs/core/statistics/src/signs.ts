@@ -1,4 +1,8 @@
 /** Tests of paired answers, and what several of them may claim together. */
+import { binomialCdf } from "./binomial.ts";
+
+/** One-sided exact McNemar: how likely so few wins are when either is as likely to win. */
+export const mcNemarP = (lost: number, won: number): number => (lost === 0 ? 1 : binomialCdf(won, lost + won, 0.5));
 
 /** `count` pairs that differ, each worth `weight`. */
 export type DifferingPairs = { readonly weight: number; readonly count: number };

@@ -1,4 +1,5 @@
 /** What a training backend is given, and what it returns: the contract of all backends, of ours and of others. */
+import type { HarmLine } from "./local/harm.ts";
 import type { Recipe } from "./recipe.ts";
 
 /** A line of a dataset's `manifest.jsonl`. */
@@ -53,8 +54,16 @@ export type SplitAccuracy = {
 export type TrainingResult = {
   readonly formatVersion: 1;
   /** What was measured of each blend, on TUNE frames. */
-  readonly blends?: readonly { readonly blend: number; readonly slice: number; readonly base: number }[];
+  readonly blends?: readonly {
+    readonly blend: number;
+    readonly slice: number;
+    readonly base: number;
+    /** Beside the deployed model, by place and class. */
+    readonly lines?: readonly HarmLine[];
+  }[];
   readonly blend?: number;
+  /** Why the training gives nothing: then `model.onnx` is the deployed one, and nothing becomes a candidate. */
+  readonly nothing?: string;
   readonly accuracies?: readonly SplitAccuracy[];
   readonly steps?: number;
   readonly loss?: number;

@@ -1,4 +1,5 @@
 /** How a model is trained on, whoever trains it. Defaults were measured on the sample model (docs/methods/retraining.md). */
+import { type HarmLimits, harmDefaults } from "./local/harm.ts";
 
 export type Recipe = {
   /** Frames a step. */
@@ -24,9 +25,8 @@ export type Recipe = {
   /** Shares of the new weights to choose from; the others are the deployed model's (Wortsman 2022). All of the new ones regain a little more
    * at the slice, and sometimes cost half a point elsewhere, which the few frames to tune on do not show. */
   readonly blends: readonly number[];
-  /** The blend may cost base photos of TUNE this much accuracy, beside what the deployed model answers on frames that it does not know
-   * (local/blend.ts). */
-  readonly baseLossMax: number;
+  /** What a blend may not do to any class (local/harm.ts). */
+  readonly harm: HarmLimits;
   /** Base and slice frames that quantisation ranges are measured on, each. */
   readonly calibrationFrames: number;
   /** Which parameters are trained. */
@@ -43,14 +43,19 @@ const recipeDefaults: Omit<Recipe, "epochs"> = {
   distillation: 0.5,
   shiftMax: 2,
   flips: true,
-  blends: [0.2, 0.4, 0.6, 0.8],
-  baseLossMax: 0.0085,
+  blends: [0.1, 0.2, 0.4, 0.6, 0.8],
+  harm: harmDefaults,
   calibrationFrames: 500,
   layers: "all",
 };
 
-/** The fewer frames the slice has, the more often each is seen. */
-export function recipeFor(sliceFrames: number): Recipe {
+/** Base photos from which on a training has fresh ones to replay. */
+const BASE_MANY = 2_000;
+/** With fewer, they are replayed more often, in smaller steps, and mostly by the deployed model's own answers: these cannot be learned by heart. */
+const FEW_BASE: Partial<Recipe> = { basePassesMax: 30, learningRateMax: 2.5e-4, distillation: 0.8 };
+
+/** Frames of TRAIN. The fewer frames the slice has, the more often each is seen. */
+export function recipeFor(sliceFrames: number, baseFrames: number): Recipe {
   const epochs = sliceFrames <= 500 ? 24 : sliceFrames <= 2_000 ? 8 : 4;
-  return { ...recipeDefaults, epochs };
+  return { ...recipeDefaults, epochs, ...(baseFrames < BASE_MANY && FEW_BASE) };
 }

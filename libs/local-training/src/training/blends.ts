@@ -1,37 +1,57 @@
 /** Measures every blend as it would be deployed, quantised where the deployed model is, on TUNE frames, and makes the file of the
- * chosen one. */
+ * chosen one.
+ *
+ * Each is compared with the deployed model on the same frames (harm.ts of the core):
+ *
+ *   site       frames of the slice
+ *   elsewhere  frames that neither this training nor those of the deployed model learned (`heldOut`), and base photos of TUNE
+ *   alike      frames of elsewhere that are made to look like the slice, which have labels where the slice has few
+ *   replayed   base photos, most of which were trained on
+ *
+ * A deployed model that knows base photos by heart forgets these first when its weights move, which no frame of the fleet would notice. So they do
+ * not stand for elsewhere where it is proven that it does: where it is right on them clearly more often than on what nobody learned. */
 import { encodeGraph } from "@tributary/onnx";
-import { openGraph } from "@tributary/onnx/graph-session";
+import { type GraphSession, openGraph } from "@tributary/onnx/graph-session";
 import type { SplitAccuracy } from "@tributary/training";
 import { deployableGraph, meanRanges, type Ranges, rangesGraph } from "@tributary/training/graph";
 import {
   answerOf,
-  type BlendAccuracy,
   blended,
   chooseBlend,
   drawSome,
+  type HarmLine,
+  harmLines,
   type JudgedFrame,
+  knowsByHeart,
+  type MeasuredBlend,
+  matchAppearance,
   type Parameters,
   splitAccuracy,
 } from "@tributary/training/local";
 import { tensorOf } from "./frame-file.ts";
 import type { Part } from "./inputs.ts";
 import type { Run } from "./run.ts";
-import { deployedParameters, parameterFeeds } from "./steps.ts";
+import { deployedParameters, matchOf, parameterFeeds } from "./steps.ts";
 
 /** As many as ONNX Runtime's own tool is given at once; ranges are the mean over batches. */
 const CALIBRATION_BATCH = 100;
 const BATCH = 64;
+/** Of each part, and of those that are made to look like the slice. */
+const SHOWN_MAX = 2_500;
+/** Of a blend, in the result. */
+const LINES_MAX = 100;
 
 export type Candidate = {
   readonly model: Uint8Array;
+  /** 0: the deployed model as it is. */
   readonly blend: number;
-  readonly blends: readonly BlendAccuracy[];
+  readonly nothing: string | null;
+  readonly blends: readonly MeasuredBlend[];
   readonly accuracies: readonly SplitAccuracy[];
 };
 
 export async function chooseCandidate(run: Run, trained: Parameters): Promise<Candidate> {
-  const { trainable, pkg } = run.inputs;
+  const { trainable, pkg, model: deployedModel } = run.inputs;
   const { recipe } = run.training.job;
   const deployed = deployedParameters(trainable);
   const modelOf = async (blend: number) => {
@@ -39,78 +59,148 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
     const ranges = trainable.isQuantised ? await calibrated(run, values) : {};
     return encodeGraph(deployableGraph(trainable, Object.fromEntries(values), ranges));
   };
+  const views = await viewsOf(run);
   const shares = [...new Set(recipe.blends)].sort((a, b) => a - b);
-  const measured: (BlendAccuracy & { readonly judged: Judged })[] = [];
+  const measured: (MeasuredBlend & { readonly judged: Judged })[] = [];
   const startedAt = performance.now();
   for (const [i, blend] of shares.entries()) {
-    const judged = await judge(run, await modelOf(blend));
-    measured.push({ blend, slice: shareRight(judged.sliceTune), base: shareRight(judged.baseTune), judged });
+    const judged = await judge(run, await modelOf(blend), views);
+    const [slice, base] = [judged.sliceTune, judged.elsewhere].map(shareRight) as [number, number];
+    measured.push({ blend, slice, base, lines: linesOf(run, judged), judged });
     const etaMs = ((performance.now() - startedAt) / (i + 1)) * (shares.length - i - 1);
     run.report({ phase: "blends", done: i + 1, all: shares.length, loss: null, etaMs });
   }
-  const [first] = measured;
-  const baseBefore = (first?.judged.baseTune ?? []).filter(({ label, before }) => label === before).length;
-  const chosen = chooseBlend(measured, {
-    baseBefore: baseBefore / run.frames.count("baseTune"),
-    validated: pkg.manifest.metrics.accuracy ?? null,
-    baseLossMax: recipe.baseLossMax,
-    sliceFrames: run.frames.count("sliceTune"),
-  });
-  if (chosen.note !== null) run.notes.push(chosen.note);
-  const judged = measured.find(({ blend }) => blend === chosen.blend)?.judged as Judged;
+  const { blend, nothing } = chooseBlend(measured, pkg.labels);
+  const shown = measured.find((one) => one.blend === blend) ?? measured[0];
+  const { sliceTune, elsewhere } = (shown as (typeof measured)[number]).judged;
+  const asBefore = (frames: readonly JudgedFrame[]) => frames.map((frame) => ({ ...frame, after: frame.before }));
+  const now = (frames: readonly JudgedFrame[]) => (blend === 0 ? asBefore(frames) : frames);
   return {
-    model: await modelOf(chosen.blend),
-    blend: chosen.blend,
-    blends: measured.map(({ blend, slice, base }) => ({ blend, slice, base })),
-    accuracies: [...bySlice(judged.sliceTune), ["base", judged.baseTune] as const].map(([slice, frames]) =>
-      splitAccuracy(slice, "TUNE", frames, pkg.labels),
-    ),
+    model: blend === 0 ? deployedModel : await modelOf(blend),
+    blend,
+    nothing,
+    blends: measured.map(({ judged: _, lines, ...one }) => ({
+      ...one,
+      lines: lines.filter(isListed).slice(0, LINES_MAX),
+    })),
+    accuracies: [
+      splitAccuracy(run.training.job.slice, "TUNE", now(sliceTune), pkg.labels),
+      splitAccuracy("base", "TUNE", now(elsewhere), pkg.labels),
+    ],
   };
 }
 
-type JudgedInSlice = JudgedFrame & { readonly slice: string };
-type Judged = Readonly<Record<"sliceTune" | "baseTune", readonly JudgedInSlice[]>>;
+/** Of a thousand classes the record of a run has no room for all lines. */
+const isListed = ({ label, verdict }: HarmLine): boolean => label === null || verdict === "harm";
 
-const bySlice = (judged: readonly JudgedInSlice[]) => Map.groupBy(judged, ({ slice }) => slice);
+function linesOf(run: Run, judged: Judged): readonly HarmLine[] {
+  const { harm } = run.training.job.recipe;
+  const { sliceTune, ...others } = judged;
+  return [...harmLines("site", sliceTune, harm), ...PLACES.flatMap((place) => harmLines(place, others[place], harm))];
+}
 
 const shareRight = (judged: readonly JudgedFrame[]): number =>
   judged.filter(({ label, after }) => label === after).length / Math.max(1, judged.length);
 
-async function judge(run: Run, model: Uint8Array): Promise<Judged> {
-  const { frames, inputs, normaliser, training } = run;
-  const { input, logits } = inputs.pkg.manifest.tensors;
-  const shape = inputs.trainable.input.shape.slice(1).map(Number);
-  const isBatched = typeof inputs.trainable.deployed.inputs.find(({ name }) => name === input)?.shape[0] !== "number";
-  const session = await openGraph(model, { threads: training.limits.threads });
-  const judgePart = async (part: Part): Promise<readonly JudgedInSlice[]> => {
-    const judged: JudgedInSlice[] = [];
-    const size = isBatched ? BATCH : 1;
-    for (let i = 0; i < frames.count(part); i += size) {
-      run.budget.check();
-      const count = Math.min(size, frames.count(part) - i);
-      const records = await Promise.all(Array.from({ length: count }, (_, at) => frames.read(part, i + at)));
-      const tensor = tensorOf(
-        normaliser,
-        records.map(({ pixels }) => pixels),
-      );
-      const outputs = await session.run({ [input]: { data: tensor, dims: [count, ...shape] } }, [logits]);
-      const answers = outputs[logits]?.data as Float32Array;
-      const classes = answers.length / count;
-      for (const [at, record] of records.entries()) {
-        const { label, slice } = frames.facts(part, i + at);
-        const after = answerOf(answers.subarray(at * classes, (at + 1) * classes));
-        judged.push({ label, slice, before: answerOf(record.logits), after });
-      }
-    }
-    return judged;
+type Shown = readonly [part: Part, index: number];
+/** Frames as they are shown to both models. */
+type View = {
+  readonly frames: readonly Shown[];
+  readonly seen: (pixels: Uint8Array) => Uint8Array;
+  /** The deployed model's answers. */
+  readonly before: readonly number[];
+};
+const PLACES = ["alike", "elsewhere", "replayed"] as const;
+const VIEWS = ["sliceTune", ...PLACES] as const;
+type Views = Readonly<Record<(typeof VIEWS)[number], View>>;
+type Judged = Readonly<Record<(typeof VIEWS)[number], readonly JudgedFrame[]>>;
+
+async function viewsOf(run: Run): Promise<Views> {
+  const { frames, inputs, training } = run;
+  const match = await matchOf(run);
+  const partOf = async (part: Part): Promise<View> => {
+    const shown = drawSome(frames.count(part), SHOWN_MAX, `${training.job.seed}\n${part}`).map(
+      (i) => [part, i] as const,
+    );
+    const before: number[] = [];
+    for (const [, index] of shown) before.push(answerOf((await frames.read(part, index)).logits));
+    return { frames: shown, seen: (pixels) => pixels, before };
   };
+  const [sliceTune, heldOut] = [await partOf("sliceTune"), await partOf("heldOut")];
+  const [baseTune, baseTrain] = [await partOf("baseTune"), await partOf("baseTrain")];
+  const isByHeart = knowsByHeart(rightOf(run, heldOut), rightOf(run, joined(baseTune, baseTrain)));
+  if (isByHeart) run.notes.push("the deployed model knows base photos by heart: what it loses of them is not counted");
+  const elsewhere = isByHeart ? heldOut : joined(heldOut, baseTune);
+  const replayed = joined(baseTune, baseTrain);
+  const all = joined(heldOut, replayed).frames;
+  const drawn = {
+    frames: drawSome(all.length, SHOWN_MAX, `${training.job.seed}\nalike`).map((i) => all[i] as Shown),
+    seen: (pixels: Uint8Array) => matchAppearance(pixels, frames.size, match),
+  };
+  const deployed = await openGraph(inputs.model, { threads: training.limits.threads });
   try {
-    return { sliceTune: await judgePart("sliceTune"), baseTune: await judgePart("baseTune") };
+    return { sliceTune, elsewhere, replayed, alike: { ...drawn, before: await answersTo(run, deployed, drawn) } };
+  } finally {
+    await deployed.close();
+  }
+}
+
+const joined = (a: View, b: View): View => ({
+  ...a,
+  frames: [...a.frames, ...b.frames],
+  before: [...a.before, ...b.before],
+});
+
+type Counts = { readonly frames: number; readonly right: number };
+
+function rightOf({ frames }: Run, { frames: shown, before }: View): Counts {
+  const right = shown.filter(([part, index], i) => frames.facts(part, index).label === before[i]).length;
+  return { frames: shown.length, right };
+}
+
+async function judge(run: Run, model: Uint8Array, views: Views): Promise<Judged> {
+  const session = await openGraph(model, { threads: run.training.limits.threads });
+  try {
+    const judged: [string, readonly JudgedFrame[]][] = [];
+    for (const name of VIEWS) {
+      const { frames: shown, before } = views[name];
+      const answers = await answersTo(run, session, views[name]);
+      const frames = shown.map(([part, index], i) => {
+        const { label } = run.frames.facts(part, index);
+        return { label, before: before[i] as number, after: answers[i] as number };
+      });
+      judged.push([name, frames]);
+    }
+    return Object.fromEntries(judged) as Judged;
   } finally {
     await session.close();
   }
 }
 
+async function answersTo(
+  { frames, inputs, normaliser, budget }: Run,
+  session: GraphSession,
+  { frames: shown, seen }: Omit<View, "before">,
+): Promise<readonly number[]> {
+  const { input, logits } = inputs.pkg.manifest.tensors;
+  const shape = inputs.trainable.input.shape.slice(1).map(Number);
+  const isBatched = typeof inputs.trainable.deployed.inputs.find(({ name }) => name === input)?.shape[0] !== "number";
+  const size = isBatched ? BATCH : 1;
+  const all: number[] = [];
+  for (let i = 0; i < shown.length; i += size) {
+    budget.check();
+    const records = await Promise.all(shown.slice(i, i + size).map(([part, index]) => frames.read(part, index)));
+    const tensor = tensorOf(
+      normaliser,
+      records.map(({ pixels }) => seen(pixels)),
+    );
+    const outputs = await session.run({ [input]: { data: tensor, dims: [records.length, ...shape] } }, [logits]);
+    const answers = outputs[logits]?.data as Float32Array;
+    const classes = answers.length / records.length;
+    for (const at of records.keys()) all.push(answerOf(answers.subarray(at * classes, (at + 1) * classes)));
+  }
+  return all;
+}
 /** Ranges of activations over slice frames and base photos that were trained on, shuffled: in order, the last batches would all be of one
  * kind. */
 async function calibrated(run: Run, values: Parameters): Promise<Ranges> {

@@ -77,6 +77,7 @@ export class FrameFile {
     this.#records = {
       sliceTrain: recordsOf("sliceTrain"),
       sliceTune: recordsOf("sliceTune"),
+      heldOut: recordsOf("heldOut"),
       baseTrain: recordsOf("baseTrain"),
       baseTune: recordsOf("baseTune"),
     };

@@ -15,8 +15,9 @@ import type { LocalTraining } from "../local-training.ts";
 import { failure } from "./failures.ts";
 import { type ManifestFrame, parseManifest } from "./manifest.ts";
 
-/** `base` frames keep the model's answers, `slice` frames change them. */
-export type Part = "sliceTrain" | "sliceTune" | "baseTrain" | "baseTune";
+/** `base` frames keep the model's answers, `slice` frames change them. `heldOut`: frames of elsewhere that neither this training nor that of the
+ * deployed model learned; they are the frames of TUNE in the dataset that are of another slice than the job's. */
+export type Part = "sliceTrain" | "sliceTune" | "heldOut" | "baseTrain" | "baseTune";
 
 export type InputFrame = {
   readonly path: string;
@@ -53,11 +54,14 @@ export async function readInputs({ job, parentDir, datasetDir, baseDir }: LocalT
   const base = await readManifest(baseDir);
   const labels = new Map(pkg.labels.map((name, i) => [name, i]));
   const frames = [
-    ...dataset.frames.flatMap((frame) => inputFrame(frame, datasetDir, labels, "sliceTrain", "sliceTune")),
+    ...dataset.frames.flatMap((frame) => {
+      const tune = frame.slice === job.slice ? "sliceTune" : "heldOut";
+      return inputFrame(frame, datasetDir, labels, "sliceTrain", tune);
+    }),
     ...base.frames.flatMap((frame) => inputFrame(frame, baseDir, labels, "baseTrain", "baseTune")),
   ];
   checkEnough(frames, job);
-  const key = sha256(JSON.stringify([1, job, dataset.digest, base.digest]));
+  const key = sha256(JSON.stringify([2, job, dataset.digest, base.digest]));
   return { pkg, model, trainable, frames, key };
 }
 
@@ -121,7 +125,9 @@ function checkJob({ recipe, runId, seed }: TrainingJob): void {
     [isWhole(recipe.shiftMax, 0, 64), "recipe.shiftMax"],
     [recipe.blends.length > 0 && recipe.blends.length <= 20, "recipe.blends"],
     [recipe.blends.every((share) => share > 0 && share <= 1), "recipe.blends"],
-    [isBetween(recipe.baseLossMax, 0, 1), "recipe.baseLossMax"],
+    [isBetween(recipe.harm.lossMax, 0, 1), "recipe.harm.lossMax"],
+    [isBetween(recipe.harm.alpha, 1e-6, 0.5), "recipe.harm.alpha"],
+    [isBetween(recipe.harm.chance, 0, 1), "recipe.harm.chance"],
     [recipe.layers === "all" || recipe.layers === "last", "recipe.layers"],
     [isWhole(recipe.calibrationFrames, 1, 100_000), "recipe.calibrationFrames"],
   ].flatMap(([isRight, name]) => (isRight ? [] : [name]));

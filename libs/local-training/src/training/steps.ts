@@ -25,6 +25,7 @@ import {
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { failure } from "./failures.ts";
 import { tensorOf } from "./frame-file.ts";
+import type { Part } from "./inputs.ts";
 import type { Run } from "./run.ts";
 
 const CHECKPOINT_STEPS = 25;
@@ -43,9 +44,10 @@ export async function trainSteps(run: Run): Promise<Trained> {
   const { job, outDir, limits } = training;
   const { trainable } = inputs;
   const only = job.recipe.layers === "last" ? lastLayer(trainable) : trainable.parameters.map(({ name }) => name);
-  const counts = { sliceFrames: frames.count("sliceTrain"), baseFrames: frames.count("baseTrain") };
-  const plan = batchPlan(counts, job.recipe, job.seed);
-  const match = await matchOf(run);
+  const labelsOf = (part: Part) => Array.from({ length: frames.count(part) }, (_, i) => frames.facts(part, i).label);
+  const planned = { slice: labelsOf("sliceTrain"), base: labelsOf("baseTrain") };
+  const plan = batchPlan(planned, job.recipe, job.seed);
+  const match = job.recipe.matchedFramesPerBatch === 0 ? null : await matchOf(run);
   let { parameters, adam, loss } = await startOf(run);
   const session = await openGraph(encodeGraph(gradientGraph(trainable, only)), { threads: limits.threads });
   const startedAt = performance.now();
@@ -102,10 +104,9 @@ export function parameterFeeds({ parameters }: Trainable, values: Parameters): R
 
 type Batch = { readonly input: Float32Array; readonly target: Float32Array; readonly frames: number };
 
-/** Null: no base photo is to look like the slice. */
-async function matchOf({ frames, training }: Run): Promise<AppearanceMatch | null> {
-  const { recipe, seed } = training.job;
-  if (recipe.matchedFramesPerBatch === 0) return null;
+/** What makes base photos look like the slice. */
+export async function matchOf({ frames, training }: Run): Promise<AppearanceMatch> {
+  const { seed } = training.job;
   const of = (part: "baseTrain" | "sliceTrain") =>
     Promise.all(
       drawSome(frames.count(part), MATCHED_BY, `${seed}\nappearance\n${part}`).map(async (index) =>

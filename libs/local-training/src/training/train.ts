@@ -42,12 +42,13 @@ export async function train(
     const normaliser = new Normaliser(inputs.pkg.preprocessing);
     const run: Run = { training, inputs, frames, normaliser, budget, notes, assertOwned, report };
     const trained = await trainSteps(run);
-    const { model, blend, blends, accuracies } = await chooseCandidate(run, trained.parameters);
+    const { model, blend, nothing, blends, accuracies } = await chooseCandidate(run, trained.parameters);
     const { steps, loss } = trained;
     const result: TrainingResult = {
       formatVersion: 1,
       blends,
       blend,
+      ...(nothing !== null && { nothing }),
       accuracies,
       steps,
       loss,

@@ -1,6 +1,6 @@
 /** Shows the same frames to two models on this machine's runtime, and notes what the gate judges. */
 import { readFile } from "node:fs/promises";
-import type { LoadedModel, ModelPackage } from "@tributary/inference";
+import { type LoadedModel, type ModelPackage, softmax } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import {
@@ -9,6 +9,7 @@ import {
   type DeviceCounts,
   type GateInput,
   type Judged,
+  labelEstimate,
   type Measured,
   paired,
   type Slice,
@@ -151,7 +152,10 @@ async function slicesOf(
   const [a, b] = [await judged(candidate, frames), await judged(champion, frames)];
   const labels = frames.map(({ label }) => label);
   const devices = devicesOf(frames, a.right, b.right);
-  return { old, drifted: [{ name, ...paired(a.right, b.right), devices, sure: sureFrames(a, b, labels) }] };
+  const names = frames.map(({ file }) => file);
+  const estimate = labelEstimate([a.probabilities, b.probabilities], labels, names);
+  const sure = { ...sureFrames(a, b, labels), estimate };
+  return { old, drifted: [{ name, ...paired(a.right, b.right), devices, sure }] };
 }
 
 function devicesOf(
@@ -199,10 +203,11 @@ async function judged(
   model: LoadedModel,
   frames: readonly ValidationFrame[],
   read: (frame: ValidationFrame, i: number) => Promise<Uint8Array> = ({ path }) => readFile(path),
-): Promise<Judged & Answers> {
+): Promise<Judged & Answers & { readonly probabilities: readonly (readonly number[])[] }> {
   const right: boolean[] = [];
   const answers: number[] = [];
   const confidence: number[] = [];
+  const probabilities: (readonly number[])[] = [];
   for (let from = 0; from < frames.length; from += BATCH) {
     const batch = frames.slice(from, from + BATCH);
     const jpegs = await Promise.all(batch.map((frame, i) => read(frame, from + i)));
@@ -213,9 +218,10 @@ async function judged(
       right.push(answer.labelIndex === frame.label);
       answers.push(answer.labelIndex);
       confidence.push(answer.confidence);
+      probabilities.push([...softmax(result.inference.logits, model.temperature)]);
     }
   }
-  return { right, answers, confidence };
+  return { right, answers, confidence, probabilities };
 }
 
 async function timed({ candidate, champion }: Both, frames: readonly ValidationFrame[], slowdown: number) {

@@ -8,7 +8,10 @@ import { type GroundTruth, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow } from "@tributary/kafka";
 import { formatFrameId, Oldest } from "@tributary/kernel";
 
-type KnownLabel = Pick<GroundTruth, "label" | "source">;
+/** `people`: who labelled it, at most two of them. */
+export type KnownLabel = Pick<GroundTruth, "label" | "source"> & { readonly people: readonly string[] };
+
+const PEOPLE_MAX = 2;
 
 export class LabelTable {
   readonly #framesMax: number;
@@ -31,8 +34,11 @@ export class LabelTable {
 
   add(truth: GroundTruth): void {
     const frameId = formatFrameId(truth);
+    const { label, source, labelledBy } = truth;
+    const before = this.#labels.get(frameId)?.people ?? [];
+    const people = before.includes(labelledBy) ? before : [...before, labelledBy].slice(-PEOPLE_MAX);
     this.#labels.delete(frameId);
-    this.#labels.set(frameId, { label: truth.label, source: truth.source });
+    this.#labels.set(frameId, { label, source, people });
     this.#oldest.trim(this.#framesMax);
     this.#onLabel(frameId);
   }
@@ -45,8 +51,9 @@ export class LabelTable {
     return this.#labels.get(frameId);
   }
 
-  holds(frameId: string, label: string | null, source: GroundTruth["source"]): boolean {
+  /** Of the same person: what a second one finds is worth to be known. */
+  holds(frameId: string, { label, source, labelledBy }: Pick<GroundTruth, "label" | "source" | "labelledBy">): boolean {
     const known = this.#labels.get(frameId);
-    return known !== undefined && known.label === label && known.source === source;
+    return known !== undefined && known.label === label && known.source === source && known.people.includes(labelledBy);
   }
 }

@@ -22,7 +22,7 @@ import { LabelCandidates } from "./candidates.ts";
 import { judgeLabel, type LabelVerdict, type Sought } from "./check-label.ts";
 import { FrameIndex, type FrameTag } from "./frame-index.ts";
 import { LabelTable } from "./label-table.ts";
-import { framesToLabel, sliceOf } from "./training-queue.ts";
+import { framesToLabel, framesToRepeat, sliceOf } from "./training-queue.ts";
 
 type Read = { readonly label: Label; readonly id: FrameId | undefined; readonly frameId: string };
 
@@ -54,7 +54,7 @@ export class Labels {
       if (verdict.kind === "refuse") {
         refused.push({ index, frameId: label.frameId, code: verdict.code, message: verdict.message });
         this.telemetry.emit(labelRefused, { code: verdict.code, frameId: label.frameId });
-      } else if (last.get(frameId) !== index || table.holds(frameId, label.label, label.source)) repeated++;
+      } else if (last.get(frameId) !== index || table.holds(frameId, label)) repeated++;
       else if (id !== undefined) {
         truths.push(this.#truthOf(label, id, sought.kind === "found" ? sought.frame.at : null));
         if (!verdict.checked) unchecked++;
@@ -65,11 +65,11 @@ export class Labels {
   }
 
   /** Frames that trainings wait for, those of the training that waits longest first; then the others. @throws Problem */
-  next({ training, why, deviceId }: Omit<NextLabelQuery, "limit">, limit: number): NextLabel[] {
+  next({ training, why, deviceId, by }: Omit<NextLabelQuery, "limit">, limit: number): NextLabel[] {
     const found = new Map<string, NextLabel>();
     if (why === undefined || why === "TRAINING") {
       for (const run of this.#waiting(training)) {
-        for (const [frameId, frame] of this.#framesOf(run, deviceId, limit - found.size)) {
+        for (const [frameId, frame] of this.#framesOf(run, { deviceId, by }, limit - found.size)) {
           const answer = this.explained.ring.get(frameId) ?? answerOfArchived(frameId, frame);
           if (!found.has(frameId)) found.set(frameId, this.#nextOf(answer, "TRAINING", run.runId));
         }
@@ -90,7 +90,7 @@ export class Labels {
     return isEnded(run) ? [] : [run];
   }
 
-  #framesOf(run: TrainingRun, deviceId: string | undefined, limit: number) {
+  #framesOf(run: TrainingRun, { deviceId, by }: Pick<NextLabelQuery, "deviceId" | "by">, limit: number) {
     if (limit <= 0) return [];
     const isOfSlice = sliceOf(run);
     const frames: (readonly [string, ArchivedFrame])[] = [];
@@ -98,7 +98,8 @@ export class Labels {
       const isWanted = deviceId === undefined || entry[1].deviceId === deviceId;
       if (isWanted && isOfSlice(entry[1])) frames.push(entry);
     }
-    return framesToLabel(frames, (frameId) => this.table.has(frameId), limit);
+    const again = by === undefined ? [] : framesToRepeat(frames, (frameId) => this.table.get(frameId), by, limit);
+    return [...again, ...framesToLabel(frames, (frameId) => this.table.has(frameId), limit - again.length)];
   }
 
   #nextOf(answer: Answer, why: NextLabel["why"], training: string | null): NextLabel {

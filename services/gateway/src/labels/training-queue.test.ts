@@ -2,7 +2,7 @@ import { expect, test } from "@jest/globals";
 import type { ArchivedFrame } from "@tributary/contracts";
 import { formatFrameId, seededRandom } from "@tributary/kernel";
 import { someArchivedFrame } from "@tributary/testing";
-import { framesToLabel, sliceOf } from "./training-queue.ts";
+import { framesToLabel, framesToRepeat, sliceOf } from "./training-queue.ts";
 
 const entryOf = (frame: ArchivedFrame) => [formatFrameId(frame), frame] as const;
 const digestOf = (i: number) => ((i * 2_654_435_761) % 2 ** 32).toString(16).padStart(64, "0");
@@ -62,4 +62,25 @@ test("a slice has the frames of its devices, cameras or site since its onset", (
     false,
   ]);
   expect([holds("label:lens=acme", ["cam-1"]), holds("site=north", ["cam-2"])]).toEqual([true, false]);
+});
+
+test("one labelled frame in twenty, and what the cloud contradicts, is listed to a second person, and only once", () => {
+  const frames = Array.from({ length: 1_000 }, (_, i) =>
+    someEntry(i, { cloudLabel: i < 10 ? "dog" : "cat", cloudConfidence: 0.95 }),
+  );
+  const people = new Map<string, readonly string[]>(frames.map(([frameId]) => [frameId, ["ada"]]));
+  const labelOf = (frameId: string) => ({
+    label: "cat",
+    source: "PERSON" as const,
+    people: people.get(frameId) ?? [],
+  });
+  const again = (by: string, limit = 400) => framesToRepeat(frames, labelOf, by, limit);
+  expect(again("ada")).toEqual([]);
+  const listed = again("bob");
+  expect(listed.slice(0, 10).every(([, { cloudLabel }]) => cloudLabel === "dog")).toBe(true);
+  expect(listed.length).toBeGreaterThan(40);
+  expect(listed.length).toBeLessThan(85);
+  expect(again("bob", 20)).toHaveLength(5);
+  for (const [frameId] of listed) people.set(frameId, ["ada", "bob"]);
+  expect([again("bob"), again("eve")]).toEqual([[], []]);
 });

@@ -7,6 +7,8 @@
  * its near-duplicate: it comes last. A picture that is listed already, by its digest, never comes again.
  */
 import type { ArchivedFrame, TrainingRun } from "@tributary/contracts";
+import { hashOf } from "@tributary/kernel";
+import type { KnownLabel } from "./label-table.ts";
 
 export type SliceOfRun = Pick<TrainingRun, "slice" | "devices" | "since">;
 type Entry = readonly [frameId: string, frame: ArchivedFrame];
@@ -65,6 +67,35 @@ export function framesToLabel(
     listed.push(entry);
   }
   return listed;
+}
+
+/** Of labelled frames that are listed again, and of a list at most. */
+const REPEATED_EVERY = 20;
+const REPEATED_SHARE_MAX = 0.25;
+/** Calibrated probability from which the cloud contradicts a label. */
+const CLOUD_SURE = 0.9;
+
+/**
+ * Frames that one person labelled and `by` did not, for a second look: those whose label the cloud contradicts, of which the wrong ones are then
+ * left out of the dataset as contradictory; and one in twenty by lot, which show how often two people differ.
+ */
+export function framesToRepeat(
+  frames: readonly Entry[],
+  labelOf: (frameId: string) => KnownLabel | undefined,
+  by: string,
+  limit: number,
+): readonly Entry[] {
+  const rankOf = ([frameId, frame]: Entry): number => {
+    const known = labelOf(frameId);
+    if (known === undefined || known.label === null || known.people.length !== 1 || known.people.includes(by))
+      return -1;
+    const { cloudLabel, cloudConfidence } = frame;
+    if (cloudLabel !== null && cloudLabel !== known.label && (cloudConfidence ?? 0) >= CLOUD_SURE) return 0;
+    return hashOf(frameId) % REPEATED_EVERY === 0 ? 1 : -1;
+  };
+  const ranked = frames.map((entry) => ({ entry, rank: rankOf(entry) })).filter(({ rank }) => rank >= 0);
+  ranked.sort((a, b) => a.rank - b.rank || byDigest(a.entry, b.entry));
+  return ranked.slice(0, Math.floor(REPEATED_SHARE_MAX * limit)).map(({ entry }) => entry);
 }
 
 const byDigest = ([, a]: Entry, [, b]: Entry): number => (a.digest < b.digest ? -1 : a.digest > b.digest ? 1 : 0);

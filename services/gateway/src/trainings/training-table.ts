@@ -97,7 +97,11 @@ export class TrainingTable {
   /** The newest of a model that ended with a new champion after a moment. */
   trainedSince(model: string, since: number): TrainingRun | undefined {
     return this.records(
-      (run) => run.model === model && run.phase === "SUCCEEDED" && (run.endedAt ?? run.changedAt) > since,
+      (run) =>
+        run.model === model &&
+        run.phase === "SUCCEEDED" &&
+        run.candidateVersion !== "" &&
+        (run.endedAt ?? run.changedAt) > since,
     )[0];
   }
 

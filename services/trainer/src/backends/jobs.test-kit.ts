@@ -13,7 +13,7 @@ export const someJob = (change: Partial<TrainingJob> = {}): TrainingJob => ({
   baseDataset: "edge/1",
   slice: "site=north",
   seed: "1",
-  recipe: recipeFor(300),
+  recipe: recipeFor(300, 20_000),
   ...change,
 });
 

@@ -22,7 +22,14 @@ import {
 } from "@tributary/model-packaging";
 import { sha256 } from "@tributary/model-store";
 import type { DatasetFrame } from "@tributary/training";
-import { choiceDefaults, datasetContents, frameFile, tunedPhotos } from "@tributary/training/dataset";
+import {
+  type BaseCounts,
+  choiceDefaults,
+  datasetContents,
+  frameFile,
+  tunedPhotos,
+  whatBaseLacks,
+} from "@tributary/training/dataset";
 import type { DatasetStore } from "./dataset-store.ts";
 import { eachOf } from "./each-of.ts";
 
@@ -38,6 +45,8 @@ export type BaseSetsOptions = {
   readonly bytesMax: number;
   /** B2. */
   readonly uploadMsMax: number;
+  /** Of each split: with fewer no training could start. */
+  readonly framesMin: BaseCounts;
 };
 
 export type BaseSetPush = {
@@ -77,6 +86,9 @@ export class BaseSets {
       }),
     );
     const pictureOf = (digest: Digest) => bytesOf(blobs, digest, baseSetLimits.frameBytesMax);
+    const { parts } = datasetContents(frames);
+    const lacking = whatBaseLacks(parts, this.#options.framesMin);
+    if (lacking !== null) throw new Failure("dataset-too-few", "give-up", `the set has ${lacking}; nothing was stored`);
     const stored = await store.store(frames, pictureOf, signal);
     await this.#sweep(manifest, manifestDigest);
     return {

@@ -110,7 +110,13 @@ describe("a base set", () => {
   let time = Date.now();
   beforeAll(async () => {
     blobs = await FolderBlobStore.open({ dir: join(dir.path, "uploads") });
-    const options = { decodeMsMax: 60_000, bytesMax: 1_000_000, uploadMsMax: DAY, now: () => time };
+    const options = {
+      decodeMsMax: 60_000,
+      bytesMax: 1_000_000,
+      uploadMsMax: DAY,
+      framesMin: { TRAIN: 100, TUNE: 12 },
+      now: () => time,
+    };
     sets = new BaseSets({ blobs, store, workDir: join(dir.path, "base"), ...options });
   });
 
@@ -148,6 +154,9 @@ describe("a base set", () => {
     expect((await pushed(own)).md5).toBe(dataset.md5);
     expect(await blobs.has(unused)).toBe(false);
     expect(await blobs.has(sha256((own[0] as { jpeg: Buffer }).jpeg))).toBe(true);
+    expect(await failureOf(pushed(own.slice(0, 110)))).toMatch(
+      /^dataset-too-few: the set has 99 photos to train on and 11 that look like no other .*; 100 and 12 are needed/,
+    );
     const noPicture = Buffer.from("no picture");
     await put(noPicture);
     const broken = [{ jpeg: noPicture, label: "cat" }, ...own];

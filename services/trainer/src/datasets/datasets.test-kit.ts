@@ -65,6 +65,7 @@ export function requestOf(frames: readonly SiteFrame[], more: Partial<FreezeRequ
       splitMin: { TRAIN: 15, TUNE: 3, GATE: 10 },
     },
     frames: frames.map(({ jpeg: _, ...frame }) => frame),
+    heldOut: { frames: [], pictureOf: async () => Buffer.alloc(0) },
     history: { used: [], sources: { validation: "0".repeat(64), datasets: 0, datasetsGone: [] } },
     pictureOf: async (frameId) => jpegs.get(frameId) ?? null,
     ...more,
@@ -192,7 +193,14 @@ export class Site {
       () => 0.5,
       silentTelemetry(),
       {
-        ...{ store, cloudFloor: 0.9, labelMsMax: 86_400_000, framesMax: 10_000, labels },
+        ...{
+          store,
+          cloudFloor: 0.9,
+          labelMsMax: 86_400_000,
+          framesMax: 10_000,
+          labels,
+          baseMin: { TRAIN: 10, TUNE: 2 },
+        },
         freezer: new Freezer({ store, workDir, now, hashMsMax: 60_000 }),
         history: new TrainingHistory({ registry: this.registry.registry, store, hashes, now }),
         frameArchive: { url: `http://127.0.0.1:${port}`, token: TOKEN },

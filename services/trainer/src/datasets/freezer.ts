@@ -33,7 +33,7 @@ import {
 } from "@tributary/training/dataset";
 import type { DatasetStore } from "./dataset-store.ts";
 import { eachOf } from "./each-of.ts";
-import type { History } from "./history.ts";
+import type { HeldOut, History } from "./history.ts";
 
 export type FreezeRequest = {
   readonly model: string;
@@ -50,6 +50,8 @@ export type FreezeRequest = {
   readonly frames: readonly LabelledFrame[];
   /** Of earlier trainings of the model. */
   readonly history: History;
+  /** Frames of elsewhere that nobody learned (history.ts Y5). */
+  readonly heldOut: HeldOut;
   /** Null: the archive does not have it any more. */
   readonly pictureOf: (frameId: string, signal: AbortSignal) => Promise<Uint8Array | null>;
 };
@@ -107,8 +109,12 @@ export class Freezer {
       const more = went === 0 ? "" : `; the pictures of ${went} labelled frames went before they were frozen`;
       return { kind: "too-few", message: choice.message + more, have: choice.have, leftOut };
     }
-    const chosen = choice.frames.map((frame) => datasetFrame(frame, slice));
-    const pictureOf = (digest: Digest) => readFile(join(dir, fileOf(digest)));
+    const ofSlice = choice.frames.map((frame) => datasetFrame(frame, slice));
+    const known = new Set(ofSlice.map(({ sha256 }) => sha256));
+    const heldOut = request.heldOut.frames.filter(({ sha256 }) => !known.has(sha256));
+    const chosen = [...ofSlice, ...heldOut];
+    const pictureOf = (digest: Digest) =>
+      known.has(digest) ? readFile(join(dir, fileOf(digest))) : request.heldOut.pictureOf(digest);
     const stored = await this.#options.store.store(chosen, pictureOf, signal);
     const { grouping, isGateDrawn } = choice;
     const dataset: Dataset = {

@@ -9,16 +9,20 @@
  * Y3. A dataset whose files went from the store is named and passed over: nobody can know its frames. A registry or store that does not
  *     answer fails the call, which is repeated.
  * Y4. Base photos that candidates are judged by are not replayed: the base set without them becomes a version of its own.
+ * Y5. The half of the validation frames that a run's candidate is packed on is held out in its dataset: neither the run nor the champion's trainings
+ *     learned them, so that a blend is chosen by what the champion does on frames that it does not know by heart. The gate has the other half.
  */
 import type { Dataset, TrainingRun } from "@tributary/contracts";
 import { type Digest, Failure, type Instant } from "@tributary/kernel";
-import { validationLimits } from "@tributary/model-packaging";
+import { BASE_SLICE, firstHalfOf, validationLimits } from "@tributary/model-packaging";
 import type { DatasetFrame } from "@tributary/training";
 import {
   choiceDefaults,
   type DatasetTable,
   datasetContents,
   datasetReference,
+  frameFile,
+  isOfSlice,
   parseDatasetManifest,
   type UsedFrame,
   usesOf,
@@ -46,6 +50,13 @@ export type HistorySources = {
 };
 
 export type History = { readonly used: readonly UsedFrame[]; readonly sources: HistorySources };
+
+/** Y5. */
+export type HeldOut = {
+  readonly frames: readonly DatasetFrame[];
+  readonly pictureOf: (digest: Digest) => Promise<Uint8Array>;
+};
+const HELD_OUT_MAX = 2_500;
 
 /** Y2. */
 const FRAMES_MAX = 30_000;
@@ -112,6 +123,30 @@ export class TrainingHistory {
     };
   }
 
+  /** Y5. Of other slices than the run's, at most `HELD_OUT_MAX` by lot. */
+  async heldOut(
+    { model, runId, slice: own }: Pick<TrainingRun, "model" | "runId" | "slice">,
+    classes: readonly string[],
+    signal: AbortSignal,
+  ): Promise<HeldOut> {
+    const { registry } = this.#options;
+    const { frames: all } = await validationOf(registry, model, signal);
+    const listed = all.map(({ label, slice = BASE_SLICE, ...frame }) => {
+      return { ...frame, path: frame.sha256, name: label, label: classes.indexOf(label), slice };
+    });
+    const half = [...(firstHalfOf(listed, runId) as ReadonlySet<(typeof listed)[number]>)];
+    const usable = half.filter(({ label, slice }) => label >= 0 && slice !== own);
+    const ofEach = new Map(usable.map((frame) => [frame.sha256, frame]));
+    const chosen = [...ofEach.values()].sort((a, b) => (a.sha256 < b.sha256 ? -1 : 1)).slice(0, HELD_OUT_MAX);
+    return {
+      frames: chosen.map(({ sha256, name: label, slice, device = "" }) => ({
+        ...{ file: frameFile(sha256), sha256, label, labelSource: "IMPORT", slice, split: "TUNE" },
+        ...{ frameId: "", deviceId: device, samplePropensity: null },
+      })),
+      pictureOf: (digest) => documentOf(registry.blobs, digest, signal, validationLimits.frameBytesMax),
+    };
+  }
+
   async #sources(run: Run, datasets: DatasetTable, signal: AbortSignal) {
     const { registry } = this.#options;
     const validation = await validationOf(registry, run.model, signal);
@@ -142,7 +177,7 @@ export class TrainingHistory {
       throw error;
     });
     if (text === null) return null;
-    const frames = parseDatasetManifest(text).map(listedOf);
+    const frames = parseDatasetManifest(text).filter(isOfSlice).map(listedOf);
     this.#lists.set(dataset.md5, frames);
     let cached = [...this.#lists.values()].reduce((sum, one) => sum + one.length, 0);
     for (const [md5, { length }] of this.#lists) {

@@ -68,6 +68,6 @@ test("the slice is its devices, its camera or its site; the cloud's labels count
   expect(await usable({ model: "other" })).toContain("other has no base set");
   expect(await datasets.count(run({ verdictId: "" }), signal)).not.toMatchObject({ leftOut: { unlabelled: 10 } });
   expect(await datasets.freeze(run({ slice: "site=south" }), signal)).toEqual({
-    refused: expect.stringContaining("site=south has 1 labelled frames that can be used; at least 40 are needed, 80"),
+    refused: expect.stringContaining("site=south has 1 labelled frames that can be used; at least 60 are needed, 80"),
   });
 });

@@ -12,16 +12,17 @@ import { type Clock, Failure, type Instant, type Random } from "@tributary/kerne
 import { ModelTable } from "@tributary/models";
 import { CLOCK, Health, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
-import type { LabelCount } from "@tributary/training";
+import type { LabelCount, LabelNeeds } from "@tributary/training";
 import {
-  type ChoiceSettings,
-  choiceDefaults,
+  type BaseCounts,
+  choiceFor,
   chooseFrames,
   DatasetTable,
   type LabelRules,
   sumOfLeftOut,
   unjudged,
   usableFrames,
+  whatBaseLacks,
 } from "@tributary/training/dataset";
 import { framesEvicted } from "../events.ts";
 import { TableReader } from "../sinks.ts";
@@ -38,7 +39,9 @@ export type DatasetOptions = {
   readonly freezer: Freezer;
   readonly history: TrainingHistory;
   readonly frameArchive: FrameArchive;
-  readonly labels: { readonly wanted: number; readonly trainMin: number; readonly gateMin: number };
+  readonly labels: LabelNeeds;
+  /** Of a base set, in each of its splits. */
+  readonly baseMin: BaseCounts;
   /** Null: the cloud's labels are not used. */
   readonly cloudFloor: number | null;
   readonly labelMsMax: number;
@@ -124,7 +127,7 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
     if ("refused" in rules) return rules;
     const { used } = await this.options.history.digests(run, this.table, signal);
     const usable = usableFrames(this.#frames.sliceOf(run, this.clock.now()), rules);
-    const settings = this.#choice();
+    const settings = choiceFor(this.options.labels);
     const { frames: unused, judged } = unjudged(usable.frames, used, settings.hashDistanceMax);
     const candidates = unused.map((frame) => ({ ...frame, pictureHash: frame.digest.slice(0, 16) }));
     const choice = chooseFrames({
@@ -140,6 +143,7 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
       tune: inSplit("TUNE"),
       gate: inSplit("GATE"),
       devices: new Set(frames.map(({ deviceId }) => deviceId)).size,
+      twice: usable.twice,
       leftOut: sumOfLeftOut(usable.leftOut, choice.leftOut) as LabelCount["leftOut"],
     };
   }
@@ -147,10 +151,13 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
   async freeze(run: TrainingRun, signal: AbortSignal): Promise<FrozenDatasets | Refused> {
     const rules = this.#rulesOf(run);
     if ("refused" in rules) return rules;
-    const { freezer, frameArchive } = this.options;
+    const { freezer, frameArchive, baseMin } = this.options;
     const history = await this.options.history.pictures(run, rules.base, this.table, signal);
     const base = await this.options.history.replayable(rules.base, history);
     if ("refused" in base) return base;
+    const tooFew = base === rules.base ? null : whatBaseLacks(base.parts, baseMin);
+    if (tooFew !== null)
+      return { refused: `apart from what candidates are judged by, the base set of ${run.model} has ${tooFew}` };
     const { model, slice, runId, verdictId, since } = run;
     const frozen = await freezer.freeze(
       {
@@ -160,7 +167,8 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
         seed: runId,
         labels: rules,
         history,
-        choice: this.#choice(),
+        heldOut: await this.options.history.heldOut(run, rules.classes, signal),
+        choice: choiceFor(this.options.labels),
         frames: this.#frames.sliceOf(run, this.clock.now()),
         pictureOf: (frameId, stop) => pictureFrom(frameArchive, frameId, stop),
       },
@@ -183,29 +191,25 @@ export class KafkaDatasets implements Datasets, OnModuleInit, OnApplicationShutd
     return this.#models.byAlias(model, CHAMPION)?.labels ?? null;
   }
 
+  baseLacks(model: string): string | null {
+    const base = this.table.base(model);
+    const advice = `tributary datasets push ${model} FOLDER`;
+    if (base === null) {
+      return `${model} has no base set, without which training would lose what the model knows: ${advice}`;
+    }
+    const tooFew = whatBaseLacks(base.parts, this.options.baseMin);
+    return tooFew === null ? null : `the base set of ${model} has ${tooFew}: ${advice}`;
+  }
+
   #rulesOf(run: TrainingRun): (LabelRules & { readonly base: Dataset }) | Refused {
     const { cloudFloor } = this.options;
     const base = this.table.base(run.model);
-    if (base === null) {
-      const refused = `${run.model} has no base set, without which training would lose what the model knows: tributary datasets push ${run.model} FOLDER`;
-      return { refused };
-    }
+    const lacking = this.baseLacks(run.model);
+    if (base === null || lacking !== null) return { refused: lacking ?? "" };
     const classes = this.classesOf(run.model);
     if (classes === null) return { refused: `${run.model} has no champion to start from` };
     // What drifts for the edge drifts for the cloud, unless somebody knows better: no verdict states that it does not.
     const cloud = cloudFloor !== null && run.verdictId === "" ? { floor: cloudFloor } : null;
     return { classes, cloud, base };
-  }
-
-  /** Half is trained on, an eighth is tuned on, the others are judged on. */
-  #choice(): ChoiceSettings {
-    const { wanted, trainMin, gateMin } = this.options.labels;
-    const [train, tune] = [Math.round(wanted / 2), Math.round(wanted / 8)];
-    return {
-      ...choiceDefaults,
-      wanted: { TRAIN: train, TUNE: tune, GATE: wanted - train - tune },
-      framesMin: trainMin + gateMin,
-      splitMin: { TRAIN: trainMin, TUNE: choiceDefaults.splitMin.TUNE, GATE: gateMin },
-    };
   }
 }

@@ -20,6 +20,8 @@ export interface Datasets {
   /** Usable labels of the run's slice, as `freeze` would take them now. Refused where no number of labels would do, e.g. without a
    * base set. */
   count(run: TrainingRun, signal: AbortSignal): Promise<LabelCount | Refused>;
+  /** What the model's base set lacks for any training of it, with what would do; null: nothing. */
+  baseLacks(model: string): string | null;
   /** Idempotent by the run: another call, also of another instance, gives the same version as long as its frames and labels are the
    * same. The frames are stored when it resolves; the records are written by the caller. */
   freeze(run: TrainingRun, signal: AbortSignal): Promise<FrozenDatasets | Refused>;

@@ -4,7 +4,7 @@ import { Problem } from "@tributary/service-kit";
 
 const CONFLICTS = [
   ...["training-open", "training-busy", "training-changed", "training-ended"],
-  ...["training-in-rollout", "training-rolled-out", "training-not-held"],
+  ...["training-in-rollout", "training-rolled-out", "training-not-held", "training-lacks"],
 ];
 
 /** Undefined: the common mapping. */

@@ -29,6 +29,8 @@ export type Performed = { readonly outcome: Outcome; readonly datasets?: readonl
 
 export interface Effects {
   perform(run: TrainingRun, effect: Effect, signal: AbortSignal): Promise<Performed>;
+  /** Why no training of the model could start, with what would do; null: nothing is known to be missing. */
+  lacks(model: string, signal: AbortSignal): Promise<string | null>;
   /** Overrides the gate for the run's candidate, in a person's name. Rejects with a Failure. */
   letPass(run: TrainingRun, by: string, signal: AbortSignal): Promise<void>;
 }
@@ -60,6 +62,12 @@ export class TrainerEffects implements Effects {
     } catch (error) {
       return { outcome: outcomeOf(error) };
     }
+  }
+
+  /** A registry that does not answer keeps nobody from asking: labels are not counted before it does. */
+  async lacks(model: string, signal: AbortSignal): Promise<string | null> {
+    const { datasets } = this.#options;
+    return datasets.baseLacks(model) ?? (await this.#whatGateLacks({ model }, signal).catch(() => null));
   }
 
   async letPass({ model, candidateVersion, runId }: TrainingRun, by: string, signal: AbortSignal): Promise<void> {
@@ -109,7 +117,7 @@ export class TrainerEffects implements Effects {
   }
 
   /** Before people label for it: a candidate that cannot be packed and judged is not worth their time. */
-  async #whatGateLacks({ model }: TrainingRun, signal: AbortSignal): Promise<string | null> {
+  async #whatGateLacks({ model }: Pick<TrainingRun, "model">, signal: AbortSignal): Promise<string | null> {
     const { validation } = this.#options.registry;
     const set = await validation.describe({ model }, { signal }).catch((error: unknown) => {
       if (error instanceof ApiFailure && error.status === 404) return null;
@@ -125,8 +133,8 @@ export class TrainerEffects implements Effects {
     const { datasets, registryUrl, results } = this.#options;
     const { runId, model, parentDigest, datasetVersion, slice } = run;
     const { dataset, base } = frozenOf(datasets, run);
-    const isTrained = ({ slice, split }: Dataset["parts"][number]) => slice !== "base" && split === "TRAIN";
-    const sliceFrames = dataset.parts.filter(isTrained).reduce((sum, { frames }) => sum + frames, 0);
+    const trainFrames = ({ parts }: Dataset) =>
+      parts.filter(({ split }) => split === "TRAIN").reduce((sum, { frames }) => sum + frames, 0);
     return {
       job: {
         runId,
@@ -136,7 +144,7 @@ export class TrainerEffects implements Effects {
         baseDataset: `${model}/${base.version}`,
         slice,
         seed: runId,
-        recipe: recipeFor(sliceFrames),
+        recipe: recipeFor(trainFrames(dataset), trainFrames(base)),
       },
       places: {
         parent: new URL(`blobs/sha256/${parentDigest}`, `${registryUrl.replace(/\/$/, "")}/`).href,

@@ -73,7 +73,13 @@ async function materialise(folder: string): Promise<void> {
   const lines = frames.slice(200).map(({ bytes, label }, i): DatasetFrame => {
     const digest = sha256(bytes);
     const split = i < 20 ? "TUNE" : "GATE";
-    const rest = { labelSource: "PERSON", slice: run.slice, frameId: "", deviceId: "one", samplePropensity: null };
+    const rest = {
+      labelSource: "PERSON",
+      slice: run.slice,
+      frameId: `one:1:front:${i}`,
+      deviceId: "one",
+      samplePropensity: null,
+    };
     return { file: `frames/${digest}.jpg`, sha256: digest, label, split, ...rest };
   });
   for (const [i, { file }] of lines.entries()) await writeFile(join(folder, file), frames[200 + i]?.bytes ?? "");

@@ -25,6 +25,7 @@ import { modelReferenceOf } from "@tributary/models";
 import { parsePolicy } from "@tributary/routing";
 import type { Telemetry } from "@tributary/telemetry";
 import { candidateVersion, DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
+import { isOfSlice } from "@tributary/training/dataset";
 import type { Datasets } from "../datasets/port.ts";
 import { packingProgressed } from "../events.ts";
 import {
@@ -258,12 +259,14 @@ async function policySettings(dir: string): Promise<string | undefined> {
   return file;
 }
 
+/** Those of the slice: what is held out is among the validation frames that it is packed on. */
 async function datasetFrames(dir: string): Promise<readonly DatasetFrame[]> {
   const text = await readFile(join(dir, DATASET_MANIFEST), "utf8");
   return text
     .split("\n")
     .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as DatasetFrame);
+    .map((line) => JSON.parse(line) as DatasetFrame)
+    .filter(isOfSlice);
 }
 
 /** The slice's GATE frames as a validation set: its digest, and what is uploaded for it. */

@@ -14,13 +14,30 @@ const RESULT_BYTES_MAX = 256 * 1024;
 const share = z.number().min(0).max(1);
 const frames = z.number().int().min(0);
 const measured = z.object({ frames, before: share, after: share });
+const harmLine = z.object({
+  place: z.enum(["site", "alike", "elsewhere", "replayed"]),
+  label: frames.nullable(),
+  frames,
+  won: frames,
+  lost: frames,
+  lower: z.number().min(-1).max(1),
+  verdict: z.enum(["shown", "allowed", "harm"]),
+});
 const resultSchema = z.object({
   formatVersion: z.literal(1),
   blends: z
-    .array(z.object({ blend: z.number().min(0).max(1), slice: share, base: share }))
+    .array(
+      z.object({
+        blend: z.number().min(0).max(1),
+        slice: share,
+        base: share,
+        lines: z.array(harmLine).max(1_000).exactOptional(),
+      }),
+    )
     .max(1_000)
     .exactOptional(),
   blend: share.exactOptional(),
+  nothing: z.string().min(1).max(1_000).exactOptional(),
   accuracies: z
     .array(
       measured.extend({

@@ -41,6 +41,19 @@ describe("a training", () => {
     await rig.worker.revoke();
   });
 
+  test("that gives nothing succeeds without a candidate: nothing is packed or pushed", async () => {
+    const rig = new Rig();
+    const nothing = "every blend does harm; the smallest, 0.1: water elsewhere: 12 lost and 0 won of 120 frames";
+    rig.found = { kind: "result", result: { formatVersion: 1, blend: 0, nothing } };
+    rig.verdict();
+    const run = await rig.until("SUCCEEDED");
+    expect(run).toMatchObject({ candidateVersion: "", metrics: { blend: 0 } });
+    expect(run.message).toBe(`this training gives nothing: ${nothing}; edge@1.4.0 stays champion`);
+    expect([rig.count("pack"), rig.count("push"), rig.count("alias")]).toEqual([0, 0, 0]);
+    expect(run.endedAt).not.toBeNull();
+    await rig.worker.revoke();
+  });
+
   test.each(["count", "freeze", "start", "status", "pack", "push", "alias"])(
     "killed in %s, another instance ends it: one job, one candidate",
     async (call) => {
@@ -157,7 +170,7 @@ describe("bad ends", () => {
   test("a site with 20 frames is refused with the number that would do", async () => {
     const rig = await at("LABELLING");
     rig.at.now += 8 * 24 * HOUR;
-    expect(await rig.until("REFUSED")).toMatchObject({ message: expect.stringMatching(/label at least 180 more/) });
+    expect(await rig.until("REFUSED")).toMatchObject({ message: expect.stringMatching(/label at least 200 more/) });
     await rig.worker.revoke();
   });
 
@@ -197,6 +210,37 @@ describe("what changes meanwhile", () => {
     expect(rig.run).toMatchObject({ parentVersion: "3.0.0", message: expect.stringMatching(/started over 2 times/) });
     const { runId } = rig.run;
     expect([...rig.jobs]).toEqual([1, 101, 201].map((attempt) => [`${runId}-${attempt}`, { kind: "cancelled" }]));
+    await rig.worker.revoke();
+  });
+
+  test("where two people differ too often nothing is trained; a few differences are counted", async () => {
+    const few = await at("LABELLING");
+    few.twice = { frames: 30, differ: 4 };
+    const { message } = await few.when("both are counted", ({ metrics }) => metrics["labels.differ"] === 4);
+    expect(message).toContain("(of 30 that two people labelled they differ on 4)");
+    few.twice = { frames: 30, differ: 14 };
+    expect(await few.until("REFUSED")).toMatchObject({
+      message: expect.stringMatching(
+        /^two people differ on 14 of 30 frames .*: about 23 % of labels are wrong; agree on/,
+      ),
+    });
+    await few.worker.revoke();
+  });
+
+  test("a person who asks is refused at once where no labels would do, with what would", async () => {
+    const rig = new Rig();
+    await rig.worker.look();
+    const ask = () => rig.worker.request({ model: "edge", by: "ann", reason: "dusk" });
+    rig.baseLacks = "the base set of edge has 180 photos to train on and 20 that look like no other to choose with";
+    await expect(ask()).rejects.toMatchObject({ code: "training-lacks", message: rig.baseLacks });
+    rig.baseLacks = null;
+    rig.validationFrames = 100;
+    await expect(ask()).rejects.toMatchObject({
+      code: "training-lacks",
+      message: expect.stringContaining("100 validation frames"),
+    });
+    rig.validationFrames = 1_000;
+    expect((await ask()).phase).toBe("QUEUED");
     await rig.worker.revoke();
   });
 

@@ -87,6 +87,8 @@ type Memory = {
 };
 
 const SOURCE = "/tributary/trainer";
+/** A person waits for the answer. */
+const LACKS_MS_MAX = 5_000;
 /** Transitions of a run in one look; more follow in the next. */
 const CHANGES_MAX = 8;
 /** What leaves nothing behind when it is aborted. */
@@ -149,9 +151,13 @@ export class RunsWorker extends OwnedPartition<Memory> {
 
   /** Rejects with a Failure that names what is in the way. */
   async request(request: PersonRequest): Promise<TrainingRun> {
+    const { clock, settings, effects, effectMsMax } = this.#options;
+    const asked = ({ world }: Memory) => requestedBy(request, world, clock.now(), settings, sha256Hex);
+    await this.#inTurn(async (memory) => asked(memory));
+    const lacking = await effects.lacks(request.model, AbortSignal.timeout(Math.min(LACKS_MS_MAX, effectMsMax)));
+    if (lacking !== null) throw new Failure("training-lacks", "give-up", lacking);
     return this.#inTurn(async (memory) => {
-      const { clock, settings } = this.#options;
-      const change = requestedBy(request, memory.world, clock.now(), settings, sha256Hex);
+      const change = asked(memory);
       await this.#write(memory, [change]);
       return change.run;
     });

@@ -82,11 +82,11 @@ const north = (i: number) => attributesOf(i).site === "north";
 const dark = (i: number, window: number): DeviceCase => (north(i) && window >= BASELINE ? { fault: "dark" } : {});
 /** It loses frames once its cameras have alarmed. */
 const dusk = (i: number, window: number): DeviceCase => {
-  const isLost = north(i) && window >= BASELINE;
+  const isLost = north(i) && window >= BASELINE + ALARM - 5;
   return { ...dark(i, window), ...(isLost && { errorRate: 0.9 }) };
 };
 const darkened = (caseOf = dark) => new Watched(caseOf).run(BASELINE + ALARM);
-const atDusk = () => darkened(dusk);
+const atDusk = () => darkened(dusk).run(10);
 
 describe("accept", () => {
   test("closes the verdict for good: the cameras learn anew once, wherever their states are, and what comes later opens another", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
+import { mcNemarP } from "@tributary/statistics";
 import { beyondOwnLight, type GateInput, type GateReport, judgeGate, marginDefaults, reliability } from "./index.ts";
-import { mcNemarP } from "./paired.ts";
 
 const CLASSES = ["cat", "dog", "fox", "owl", "emu"];
 const FRAMES = 2_000;

@@ -15,9 +15,9 @@
  * V7. Of a candidate that is judged by slices, a loss of a class or under damage that is not proven is noted and does not make it
  *     unsure: its slices are proven not worse, and of some fifteen such lines one exceeds its margin by chance in many equal
  *     candidates. A class without a frame remains unsure. */
-import { binomialCdf, clopperPearson, expectedCalibrationError } from "@tributary/statistics";
+import { binomialCdf, clopperPearson, expectedCalibrationError, mcNemarP } from "@tributary/statistics";
 import { type LabelMargins, labelsLine } from "./labels.ts";
-import { mcNemarP, type Pair, paired, percent } from "./paired.ts";
+import { type Pair, paired, percent } from "./paired.ts";
 import { type SliceEvidence, type SliceMargins, type Slices, sliceLines } from "./slices.ts";
 
 export type Judged = {
@@ -81,7 +81,7 @@ export const marginDefaults: Margins = {
   sliceMax: 0.02,
   discordance: 0.1,
   power: 0.8,
-  contradicted: 0.25,
+  contradicted: 0.2,
 };
 
 export type LineKind =

@@ -1,6 +1,4 @@
 /** Two models on the same frames: only those on which one is right and the other wrong distinguish them (McNemar 1947). */
-import { binomialCdf } from "@tributary/statistics";
-
 export type Pair = {
   readonly frames: number;
   readonly candidate: number;
@@ -36,8 +34,5 @@ export function pooled(pairs: readonly Pair[]): Pair {
     won: sum(({ won }) => won),
   };
 }
-
-/** One-sided exact McNemar: how likely so few wins are when either is as likely to win. */
-export const mcNemarP = (lost: number, won: number): number => (lost === 0 ? 1 : binomialCdf(won, lost + won, 0.5));
 
 export const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;

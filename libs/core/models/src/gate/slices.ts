@@ -32,6 +32,7 @@ import {
   clusteredP,
   clustersNeeded,
   holmAdjusted,
+  mcNemarP,
   mergedSums,
   type NonInferiorityPlan,
   nonInferiorityItems,
@@ -42,7 +43,7 @@ import {
   tangoLower,
 } from "@tributary/statistics";
 import type { SureFrames } from "./labels.ts";
-import { mcNemarP, type Pair, percent, pooled } from "./paired.ts";
+import { type Pair, percent, pooled } from "./paired.ts";
 
 /** What both answered on the frames of one slice; its name is base, or KEY=VALUE. */
 export type Slice = Pair & {

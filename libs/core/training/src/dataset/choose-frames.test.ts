@@ -1,7 +1,8 @@
 import { expect, test } from "@jest/globals";
 import { seededRandom } from "@tributary/kernel";
+import { missingFrames } from "../local/enough.ts";
 import type { FrameCandidate } from "./candidate.ts";
-import { type Choice, choiceDefaults, chooseFrames } from "./choose-frames.ts";
+import { type Choice, choiceDefaults, choiceFor, chooseFrames } from "./choose-frames.ts";
 import { SPLITS } from "./split.ts";
 
 const SEEDS = [1, 2];
@@ -163,9 +164,9 @@ test("too few frames are refused with the number that would do (C4)", () => {
   expect(choose(fleet({ seed: 1, devices: [20] }))).toMatchObject({
     kind: "too-few",
     have: 20,
-    atLeast: 200,
+    atLeast: 220,
     best: 600,
-    message: "site=north has 20 labelled frames that can be used; at least 200 are needed, 600 are best",
+    message: "site=north has 20 labelled frames that can be used; at least 220 are needed, 600 are best",
   });
   expect(choose([])).toMatchObject({ kind: "too-few", have: 0 });
   for (const seed of SEEDS) {
@@ -184,4 +185,24 @@ test("half-dark pictures are compared with few others all the same (picture-hash
   const before = performance.now();
   expect(choose(dark).kind).toBe("chosen");
   expect(performance.now() - before).toBeLessThan(30_000);
+});
+
+test("whatever is chosen is enough to train on, and as many as are needed are chosen", () => {
+  for (const count of [205, 219, 220, 226, 240, 300, 600]) {
+    for (const seed of SEEDS) {
+      const devices = Array.from({ length: 24 }, (_, i) => Math.floor((count + i) / 24));
+      const choice = choose(fleet({ seed, devices }), `${seed}`);
+      expect([count, choice.kind]).toEqual([count, count < 220 ? "too-few" : "chosen"]);
+      if (choice.kind !== "chosen") continue;
+      const [sliceTrain = 0, sliceTune = 0, gate = 0] = chosen(choice).counts;
+      expect([count, missingFrames({ sliceTrain, sliceTune, baseTrain: 200, baseTune: 50 })]).toEqual([count, []]);
+      expect(gate).toBeGreaterThanOrEqual(90);
+    }
+  }
+});
+
+test.each([220, 230, 240, 400, 600, 5_000])("of %i wanted labels each split gets what it needs", (wanted) => {
+  const { wanted: best, splitMin } = choiceFor({ wanted, trainMin: 100, gateMin: 100 });
+  expect(best.TRAIN + best.TUNE + best.GATE).toBe(wanted);
+  for (const split of SPLITS) expect(best[split]).toBeGreaterThanOrEqual(splitMin[split]);
 });

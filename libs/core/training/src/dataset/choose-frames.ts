@@ -13,6 +13,8 @@
  *     block (split.ts S4).
  */
 import { hashOf } from "@tributary/kernel";
+import { bestSplits, type LabelNeeds, leastSplits, neededSplits, splitSum } from "../label-splits.ts";
+import { runDefaults } from "../runs/settings.ts";
 import { type FrameCandidate, type LeftOutCounts, LeftOutTally, sumOfLeftOut, type UsableFrame } from "./candidate.ts";
 import { withinShares } from "./device-share.ts";
 import { distinctFrames } from "./near-duplicates.ts";
@@ -30,12 +32,17 @@ export type ChoiceSettings = {
   readonly hashDistanceMax: number;
 };
 
-export const choiceDefaults: ChoiceSettings = {
-  wanted: { TRAIN: 300, TUNE: 75, GATE: 225 },
-  framesMin: 200,
-  splitMin: { TRAIN: 80, TUNE: 10, GATE: 90 },
-  hashDistanceMax: 3,
-};
+const HASH_DISTANCE_MAX = 3;
+
+/** What a training is frozen with. */
+export const choiceFor = (labels: LabelNeeds): ChoiceSettings => ({
+  wanted: bestSplits(labels),
+  framesMin: splitSum(neededSplits(labels)),
+  splitMin: leastSplits(labels),
+  hashDistanceMax: HASH_DISTANCE_MAX,
+});
+
+export const choiceDefaults: ChoiceSettings = choiceFor(runDefaults.labels);
 
 export type ChosenFrame = FrameCandidate & { readonly split: Split };
 

@@ -1,5 +1,5 @@
 /** Which frames become a dataset version, and what a version is. Pure. */
-export { tunedPhotos } from "./base-splits.ts";
+export { type BaseCounts, baseCountsMin, tunedPhotos, whatBaseLacks } from "./base-splits.ts";
 export {
   type FrameCandidate,
   type FrameLabel,
@@ -13,12 +13,13 @@ export {
   type ChoiceSettings,
   type ChosenFrame,
   choiceDefaults,
+  choiceFor,
   chooseFrames,
   preferredFirst,
 } from "./choose-frames.ts";
 export { withinShares } from "./device-share.ts";
 export { type DatasetDifference, datasetDifference } from "./difference.ts";
-export { DATASET_FRAMES_MAX, frameFile, manifestText, parseDatasetManifest } from "./manifest.ts";
+export { DATASET_FRAMES_MAX, frameFile, isOfSlice, manifestText, parseDatasetManifest } from "./manifest.ts";
 export { differenceHashOf, HASH_HEIGHT, HASH_WIDTH } from "./picture-hash.ts";
 export { DatasetTable, datasetContents, datasetDetail, datasetReference, datasetView } from "./record.ts";
 export { type LabelRules, usableFrames } from "./usable-labels.ts";

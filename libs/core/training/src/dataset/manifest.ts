@@ -56,3 +56,6 @@ export const frameFile = (sha256: string): string => `frames/${sha256}.jpg`;
 
 const invalid = (what: string) =>
   new Failure("dataset-manifest-invalid", "ask-a-person", `the dataset's manifest.jsonl is invalid: ${what}`);
+
+/** Of the slice that a training is for; the dataset's other frames are held out (TUNE of elsewhere), and came without an id. */
+export const isOfSlice = ({ frameId }: Pick<DatasetFrame, "frameId">): boolean => frameId !== "";

@@ -21,18 +21,33 @@ export type LabelRules = {
   readonly cloud: { readonly floor: number } | null;
 };
 
-export type UsableFrames = { readonly frames: readonly UsableFrame[]; readonly leftOut: LeftOutCounts };
+export type UsableFrames = {
+  readonly frames: readonly UsableFrame[];
+  readonly leftOut: LeftOutCounts;
+  /** Frames that several people labelled, and those of them on which they differ. */
+  readonly twice: TwiceLabelled;
+};
+
+export type TwiceLabelled = { readonly frames: number; readonly differ: number };
 
 export function usableFrames(frames: readonly LabelledFrame[], rules: LabelRules): UsableFrames {
   const classes = new Set(rules.classes);
   const tally = new LeftOutTally();
   const usable: UsableFrame[] = [];
+  const twice = { frames: 0, differ: 0 };
   for (const { labels, ...frame } of frames) {
+    const answers = new Map(
+      labels.flatMap(({ source, by, label }) => (source === "CLOUD" ? [] : [[by, label] as const])),
+    );
+    if (answers.size > 1) {
+      twice.frames += 1;
+      if (new Set(answers.values()).size > 1) twice.differ += 1;
+    }
     const chosen = labelOf(labels, classes, rules.cloud);
     if (typeof chosen === "string") tally.add(chosen);
     else usable.push({ ...frame, label: chosen.label as string, source: chosen.source });
   }
-  return { frames: usable, leftOut: tally.counts() };
+  return { frames: usable, leftOut: tally.counts(), twice };
 }
 
 function labelOf(

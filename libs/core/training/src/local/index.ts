@@ -1,8 +1,9 @@
-export { answerOf, type JudgedFrame, splitAccuracy } from "./accuracy.ts";
+export { answerOf, type JudgedFrame, knowsByHeart, splitAccuracy } from "./accuracy.ts";
 export { type AdamState, adamStep, learningRateAt, type Parameters, startAdam } from "./adam.ts";
 export { type AppearanceMatch, appearanceMatch, appearanceOf, matchAppearance } from "./appearance.ts";
 export { augment, type PictureSize } from "./augment.ts";
 export { type BatchFrame, batchPlan, drawSome } from "./batches.ts";
-export { type BlendAccuracy, blended, chooseBlend } from "./blend.ts";
+export { blended, chooseBlend, type MeasuredBlend } from "./blend.ts";
 export { missingFrames } from "./enough.ts";
+export { type HarmLine, harmDefaults, harmLines } from "./harm.ts";
 export { distilled, truth } from "./targets.ts";

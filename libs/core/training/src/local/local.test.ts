@@ -8,7 +8,6 @@ import {
   appearanceOf,
   batchPlan,
   blended,
-  chooseBlend,
   distilled,
   drawSome,
   learningRateAt,
@@ -20,17 +19,19 @@ import {
 } from "./index.ts";
 
 const SEEDS = [1, 2, 3, 4];
-const recipe: Recipe = { ...recipeFor(300), basePassesMax: 1_000 };
+const recipe: Recipe = { ...recipeFor(300, 20_000), basePassesMax: 1_000 };
+/** Numbers of the classes of frames that have one in common. */
+const oneClass = (count: number) => new Array<number>(count).fill(0);
 const below = (random: Random, max: number) => Math.floor(random() * max);
 
 describe("batches", () => {
   test.each(SEEDS)("seed %i: no frame is seen again before all were seen", (seed) => {
     const random = seededRandom(seed);
-    const frames = { sliceFrames: 17 + below(random, 100), baseFrames: 150 + below(random, 500) };
+    const frames = { slice: oneClass(17 + below(random, 100)), base: oneClass(150 + below(random, 500)) };
     const plan = batchPlan(frames, recipe, `run-${seed}`);
     const seen = {
-      slice: new Array<number>(frames.sliceFrames).fill(0),
-      base: new Array<number>(frames.baseFrames).fill(0),
+      slice: frames.slice.slice(),
+      base: frames.base.slice(),
     };
     for (let step = 0; step < plan.steps; step++) {
       const batch = plan.batchAt(step);
@@ -46,12 +47,14 @@ describe("batches", () => {
   });
 
   test("few base photos end it early", () => {
-    const stepsOf = (baseFrames: number) => batchPlan({ sliceFrames: 300, baseFrames }, recipeFor(300), "run").steps;
+    const stepsOf = (baseFrames: number) =>
+      batchPlan({ slice: oneClass(300), base: oneClass(baseFrames) }, recipeFor(300, 20_000), "run").steps;
     expect([stepsOf(20_000), stepsOf(1_120)]).toEqual([450, 100]);
+    expect(recipeFor(300, 1_120)).toMatchObject({ basePassesMax: 30, distillation: 0.8 });
   });
 
   test.each(SEEDS)("seed %i: batches.ts B1: a step's batch is the same whatever was asked for before", (seed) => {
-    const frames = { sliceFrames: 60, baseFrames: 300 };
+    const frames = { slice: oneClass(60), base: oneClass(300) };
     const [whole, resumed] = [batchPlan(frames, recipe, `${seed}`), batchPlan(frames, recipe, `${seed}`)];
     const all = Array.from({ length: whole.steps }, (_, step) => whole.batchAt(step));
     const at = below(seededRandom(seed), whole.steps);
@@ -59,8 +62,22 @@ describe("batches", () => {
     expect(batchPlan(frames, recipe, `${seed}-other`).batchAt(at)).not.toEqual(all[at]);
   });
 
+  test("a frame of a class that is nine times rarer is seen three times as often", () => {
+    const labels = Array.from({ length: 200 }, (_, i) => (i % 10 === 0 ? 1 : 0));
+    const plan = batchPlan({ slice: labels, base: oneClass(2_000) }, recipe, "rare");
+    const seen = [0, 0];
+    for (let step = 0; step < plan.steps; step++) {
+      for (const { isSlice, index } of plan.batchAt(step)) {
+        const label = labels[index] as number;
+        if (isSlice) seen[label] = (seen[label] as number) + 1;
+      }
+    }
+    const [common = 0, rare = 0] = seen;
+    expect(rare / common / (20 / 180)).toBeCloseTo(3, 0);
+  });
+
   test("fewer slice frames than a batch takes fill it with several passes", () => {
-    const batch = batchPlan({ sliceFrames: 5, baseFrames: 300 }, recipe, "few").batchAt(0);
+    const batch = batchPlan({ slice: oneClass(5), base: oneClass(300) }, recipe, "few").batchAt(0);
     const counts = new Map<number, number>();
     for (const { isSlice, index } of batch) if (isSlice) counts.set(index, (counts.get(index) ?? 0) + 1);
     expect([...counts.values()].sort()).toEqual([3, 3, 3, 3, 4]);
@@ -88,13 +105,17 @@ describe("augmentation", () => {
   });
 
   test.each(SEEDS)("seed %i: moves are at most the recipe's, and a flip undoes a flip", (seed) => {
-    const frames = batchPlan({ sliceFrames: 60, baseFrames: 300 }, recipe, `${seed}`).batchAt(seed);
+    const frames = batchPlan({ slice: oneClass(60), base: oneClass(300) }, recipe, `${seed}`).batchAt(seed);
     for (const { augmentation } of frames) {
       expect(Math.max(Math.abs(augmentation.right), Math.abs(augmentation.down))).toBeLessThanOrEqual(2);
       const flip = { ...none, isFlipped: true };
       expect(augment(augment(pixels, size, flip), size, flip)).toEqual(pixels);
     }
-    const plain = batchPlan({ sliceFrames: 60, baseFrames: 300 }, { ...recipe, flips: false, shiftMax: 0 }, `${seed}`);
+    const plain = batchPlan(
+      { slice: oneClass(60), base: oneClass(300) },
+      { ...recipe, flips: false, shiftMax: 0 },
+      `${seed}`,
+    );
     expect(plain.batchAt(seed).every(({ augmentation }) => augment(pixels, size, augmentation) === pixels)).toBe(true);
   });
 });
@@ -160,37 +181,6 @@ describe("blend", () => {
     expect(blended(deployed, trained, 0)).toEqual(deployed);
     expect(blended(deployed, trained, 1)).toEqual(trained);
     expect(blended(deployed, trained, 0.5).get("w")?.slice(0, 2)).toEqual(Float32Array.of(0.5, 2));
-  });
-
-  const measured = [
-    { blend: 0.2, slice: 0.75, base: 0.86 },
-    { blend: 0.6, slice: 0.8, base: 0.859 },
-    { blend: 0.8, slice: 0.8, base: 0.858 },
-    { blend: 1, slice: 0.82, base: 0.85 },
-  ];
-  const bounds = { baseBefore: 0.86, validated: null, baseLossMax: 0.003, sliceFrames: 75 };
-  const choose = (change: Partial<typeof bounds> = {}) => chooseBlend(measured, { ...bounds, ...change });
-  test("the largest within the loss allowed on base photos, if the slice's frames do not distinguish it from the best", () => {
-    expect(choose()).toEqual({ blend: 0.8, note: null });
-    expect(choose({ baseLossMax: 0.01 })).toEqual({ blend: 1, note: null });
-    const falling = measured.map((one, i) => ({ ...one, slice: 0.8 - 0.03 * i }));
-    expect(chooseBlend(falling, { ...bounds, baseLossMax: 0.01 }).blend).toBe(0.6);
-    expect(chooseBlend(falling.toReversed(), { ...bounds, sliceFrames: 10_000 }).blend).toBe(0.2);
-  });
-  test("a loss of exactly what is allowed is allowed, whatever its last bit", () => {
-    expect(chooseBlend([{ blend: 1, slice: 1, base: 0.857 }], bounds).note).toBeNull();
-  });
-  test("what the deployed model knows by heart is no loss: base photos are compared with its validated accuracy, where that is lower", () => {
-    const forgetting = measured.map((one, i) => ({ ...one, base: 0.88 - 0.004 * i }));
-    const memorised = { ...bounds, baseBefore: 0.884 };
-    expect(chooseBlend(forgetting, memorised).blend).toBe(0.2);
-    expect(chooseBlend(forgetting, { ...memorised, validated: 0.865 }).blend).toBe(1);
-    expect(chooseBlend(forgetting, { ...memorised, validated: 0.95 }).blend).toBe(0.2);
-  });
-  test("none qualifies: the smallest, with a note", () => {
-    const chosen = choose({ baseBefore: 0.9 });
-    expect(chosen.blend).toBe(0.2);
-    expect(chosen.note).toMatch(/more than 0.30 points.*0.2, costs 4.00/);
   });
 });
 

@@ -60,7 +60,8 @@ ${EXPLANATION}
   return page.text;
 }
 
-function outcomeBadge({ phase }: TrainingRun): Html {
+function outcomeBadge({ phase, candidateVersion }: TrainingRun): Html {
+  if (phase === "SUCCEEDED" && candidateVersion === "") return html`<span class="badge">gives nothing</span>`;
   if (phase === "SUCCEEDED") return html`<span class="badge ended-well">its model is champion</span>`;
   const isBad = phase === "FAILED" || phase === "REFUSED" || phase === "CANCELLED";
   return isBad ? html`<span class="badge ended-badly">ended without a model</span>` : nothing;

@@ -20,7 +20,7 @@ export const phaseWords: Readonly<Record<TrainingPhase, string>> = {
   GATE: "The candidate is evaluated against the champion.",
   ROLLOUT: "The candidate is on its way to the fleet.",
   HELD: "A person decides.",
-  SUCCEEDED: "Its model is champion.",
+  SUCCEEDED: "It is over: its model is champion, unless it gives nothing.",
   FAILED: "It failed.",
   REFUSED: "It was refused.",
   CANCELLED: "It was cancelled.",

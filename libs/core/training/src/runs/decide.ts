@@ -2,7 +2,8 @@
  * What a run does next. Pure: the same record, world and time give the same action, so whoever takes over continues.
  *
  *   QUEUED -> LABELLING -> FREEZING -> TRAINING -> PACKING -> PUSHING -> GATE -> ROLLOUT -> SUCCEEDED
- *                             ^----------'                            HELD: a person decides
+ *                             ^----------'   `---> SUCCEEDED          HELD: a person decides
+ *                                              it gives nothing
  *
  * An action either is a transition that needs nothing else ("change"), or names an effect that its owner performs, whose outcome
  * outcomes.ts applies. Effects are idempotent by the run's id and attempt.
@@ -17,7 +18,10 @@
  */
 import type { DriftVerdict, Model, Rollout, TrainingChange, TrainingRun } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
+import { binomialCdf } from "@tributary/statistics";
+import { bestSplits, leastSplits, neededSplits, splitSum, splitWords } from "../label-splits.ts";
 import { entering, type Patch } from "./change.ts";
+import { forecastWords, pastTrainings } from "./forecast.ts";
 import { isEnded } from "./phases.ts";
 import type { RunSettings } from "./settings.ts";
 import { championOf, isRolloutOver, rolloutOf, type World, workingRunOf } from "./world.ts";
@@ -40,10 +44,14 @@ export type Action =
 
 export type Effect = Exclude<Action, { readonly kind: "change" }>;
 
-const WEEK_MS = 7 * 86_400_000;
+const DAY_MS = 86_400_000;
+const WEEK_MS = 7 * DAY_MS;
 /** Until an alias that was given is read back. */
 const ALIAS_SETTLE_MS = 60_000;
 const LINES_SHOWN_MAX = 3;
+/** Share of frames labelled twice on which people may differ, and the level at which more is proven. */
+const DIFFER_MAX = 0.2;
+const DIFFER_ALPHA = 0.05;
 
 /** Null: it waits for what its message names. */
 export function decide(run: TrainingRun, world: World, now: Instant, settings: RunSettings): Action | null {
@@ -111,7 +119,11 @@ function queued(run: TrainingRun, world: World, now: Instant, settings: RunSetti
   if (championOf(world, model) === undefined) return waiting(run, championText(model));
   const spent = budgetText(run, world, now, settings);
   if (spent !== null) return waiting(run, spent);
-  const message = `waits for ${labelsWanted} labelled frames of ${slice}: tributary labels next`;
+  const { labels } = settings;
+  const parts = bestSplits({ ...labels, wanted: labelsWanted });
+  const fewer = `after ${Math.round(labels.waitMs / DAY_MS)} days ${splitSum(neededSplits(labels))} are enough`;
+  const gain = forecastWords(parts.TRAIN, pastTrainings(world.runs.values(), model));
+  const message = `waits for ${labelsWanted} labelled frames of ${slice} (${splitWords(parts)}; ${fewer}; ${gain}): tributary labels next`;
   return { kind: "change", change: "RELEASED", patch: { ...entering("LABELLING", now), message } };
 }
 
@@ -133,10 +145,14 @@ function budgetText(run: TrainingRun, { runs }: World, now: Instant, { runsPerWe
 function labelling(run: TrainingRun, world: World, now: Instant, { labels }: RunSettings): Action | null {
   const closed = whyVerdictEnded(run, world, now);
   if (closed !== null) return end("CANCELLED", closed);
-  const { "labels.train": train, "labels.gate": gate } = run.metrics;
-  if (train === undefined || gate === undefined) return { kind: "count-labels" };
+  const { "labels.train": train, "labels.tune": tune, "labels.gate": gate } = run.metrics;
+  if (train === undefined || tune === undefined || gate === undefined) return { kind: "count-labels" };
   const isLate = now - run.attemptAt >= labels.waitMs;
-  const isEnough = train >= labels.trainMin && gate >= labels.gateMin;
+  const wrong = whyLabelsAreWrong(run);
+  if (wrong !== null) return end("REFUSED", wrong);
+  const [least, needed] = [leastSplits(labels), neededSplits(labels)];
+  const isParted = train >= least.TRAIN && tune >= least.TUNE && gate >= least.GATE;
+  const isEnough = isParted && run.labelsHave >= splitSum(needed);
   if (isEnough && (isLate || run.labelsHave >= run.labelsWanted)) {
     const ahead = workingRunOf(world, run.model, run.runId);
     if (ahead !== undefined) return waiting(run, aheadText(ahead)); // R1
@@ -152,11 +168,15 @@ function labelling(run: TrainingRun, world: World, now: Instant, { labels }: Run
     };
   }
   if (!isLate) return { kind: "count-labels" };
-  const missing = Math.max(0, labels.trainMin - train) + Math.max(0, labels.gateMin - gate);
+  const short = (have: number, want: number) => Math.max(0, want - have);
+  const missing = Math.max(
+    short(run.labelsHave, splitSum(needed)),
+    short(train, least.TRAIN) + short(tune, least.TUNE) + short(gate, least.GATE),
+  );
   const { "labels.judged": judged = 0 } = run.metrics;
   const apart = judged === 0 ? "" : `, apart from ${judged} that candidates are judged by already`;
-  const what = `${run.labelsHave} frames of ${run.slice} have usable labels${apart}: ${train} to train on, ${gate} to judge with`;
-  const need = `${labels.trainMin} and ${labels.gateMin} are needed, from devices enough to part them`;
+  const what = `${run.labelsHave} frames of ${run.slice} have usable labels${apart}: ${splitWords({ TRAIN: train, TUNE: tune, GATE: gate })}`;
+  const need = `${splitSum(needed)} are needed (${splitWords(needed)}), from devices enough to part them`;
   return end(
     "REFUSED",
     `${what}; ${need}: label at least ${missing} more (tributary labels next), then start it again`,
@@ -167,6 +187,14 @@ function freezing(run: TrainingRun, world: World, now: Instant, settings: RunSet
   const closed = whyVerdictEnded(run, world, now);
   if (closed !== null) return end("CANCELLED", closed); // R5
   return isChampionOther(run, world) ? restart(run, world, now, settings) : { kind: "freeze" };
+}
+
+/** Null: that too many are wrong is not proven. Two people who each err on one frame in ten differ on about a fifth. */
+function whyLabelsAreWrong({ metrics }: TrainingRun): string | null {
+  const { "labels.twice": twice = 0, "labels.differ": differ = 0 } = metrics;
+  if (differ === 0 || 1 - binomialCdf(differ - 1, twice, DIFFER_MAX) > DIFFER_ALPHA) return null;
+  const what = `two people differ on ${differ} of ${twice} frames that both labelled`;
+  return `${what}: about ${Math.round((100 * differ) / twice / 2)} % of labels are wrong; agree on what each class is, label anew, then start it again`;
 }
 
 const fromChampion = ({ version, modelDigest }: Model, now: Instant): Patch => ({

@@ -6,6 +6,7 @@
  */
 import type { TrainingRun } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
+import type { TwiceLabelled } from "../dataset/usable-labels.ts";
 import type { SplitAccuracy, TrainingResult } from "../job.ts";
 import { type Changed, changed, entering, evidenceWith, type Patch } from "./change.ts";
 import { type Effect, restart, whyVerdictEnded } from "./decide.ts";
@@ -19,6 +20,8 @@ export type LabelCount = {
   readonly tune: number;
   readonly gate: number;
   readonly devices: number;
+  /** Frames that several people labelled, and those on which they differ. */
+  readonly twice: TwiceLabelled;
   /** By reason. */
   readonly leftOut: Readonly<Record<string, number>>;
 };
@@ -110,18 +113,25 @@ const championText = ({ model, candidateVersion, slice }: TrainingRun, frames: n
 };
 
 function counted(run: TrainingRun, count: LabelCount, now: Instant): Changed | null {
-  const { usable, train, tune, gate, devices, leftOut } = count;
+  const { usable, train, tune, gate, devices, leftOut, twice } = count;
   const judged = leftOut["judged-before"] ?? 0;
   const counts = { "labels.train": train, "labels.tune": tune, "labels.gate": gate, "labels.judged": judged };
-  const metrics = { ...run.metrics, ...counts };
+  const both = { "labels.twice": twice.frames, "labels.differ": twice.differ };
+  const metrics = { ...run.metrics, ...counts, ...(twice.frames > 0 && both) };
   const more = judged === 0 ? "" : ` (candidates are judged by ${judged} more already)`;
-  const message = `${usable} of ${run.labelsWanted} labelled frames of ${run.slice}, from ${devices} devices${more}: tributary labels next`;
+  const message = `${usable} of ${run.labelsWanted} labelled frames of ${run.slice}, from ${devices} devices${more}${differing(twice)}: tributary labels next`;
   const isSame =
-    run.message === message && run.metrics["labels.train"] === train && run.metrics["labels.gate"] === gate;
+    run.message === message &&
+    run.metrics["labels.train"] === train &&
+    run.metrics["labels.tune"] === tune &&
+    run.metrics["labels.gate"] === gate;
   if (isSame) return null;
-  const evidence = evidenceWith(run, { labels: { usable, train, tune, gate, devices, leftOut } });
+  const evidence = evidenceWith(run, { labels: { usable, train, tune, gate, devices, leftOut, twice } });
   return changed(run, "LABELS_COUNTED", { labelsHave: usable, metrics, evidence, message }, now);
 }
+
+const differing = ({ frames, differ }: TwiceLabelled): string =>
+  frames === 0 ? "" : ` (of ${frames} that two people labelled they differ on ${differ})`;
 
 function jobReported(run: TrainingRun, report: JobReport, now: Instant, settings: RunSettings): Changed | null {
   const poll: Effect = { kind: "poll-job" };
@@ -135,6 +145,10 @@ function jobReported(run: TrainingRun, report: JobReport, now: Instant, settings
       const { result } = report;
       const metrics = { ...run.metrics, ...metricsOf(result) };
       const evidence = evidenceWith(run, { result });
+      if (result.nothing !== undefined) {
+        const message = `this training gives nothing: ${result.nothing}; ${run.model}@${run.parentVersion} stays champion`;
+        return changed(run, "SUCCEEDED", { phase: "SUCCEEDED", progress: 1, metrics, evidence, message }, now);
+      }
       const message = "training ended; its result is packed";
       return changed(
         run,

@@ -135,8 +135,12 @@ class Simulation {
     switch (effect.kind) {
       case "count-labels": {
         const usable = this.isFaulty ? Math.floor(this.random() * 700) : 600;
-        const part = Math.floor(usable / 2);
-        return { kind: "labels", count: { usable, train: part, tune: 0, gate: part, devices: 9, leftOut: {} } };
+        const tune = Math.floor(usable / 8);
+        const part = Math.floor((usable - tune) / 2);
+        return {
+          kind: "labels",
+          count: { usable, train: part, tune, gate: part, devices: 9, twice: { frames: 0, differ: 0 }, leftOut: {} },
+        };
       }
       case "freeze":
         return { kind: "frozen", datasetVersion: digest(run.runId + run.parentDigest).slice(0, 12), frames: 600 };

@@ -1,0 +1,250 @@
+/** A site of a task: its cameras' photos are labelled and trained on, others judge. Photos of the task are used once:
+ *
+ *   base        nine tenths are replayed, a tenth is TUNE
+ *   validation  one half is held out for the choice of a blend, as packing takes it
+ *   seen        a third is labelled at the site; the others, unseen, judge at the site and elsewhere */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type SiteFrame, type SiteView, sceneOf, trainedOnce, writeDataset } from "@tributary/demo/retrain";
+import { type ModelPackage, packageFiles } from "@tributary/inference";
+import { hashOf, seededRandom } from "@tributary/kernel";
+import { loadPackage, readPackageFile } from "@tributary/model-store";
+import { decodePicture, Normaliser, PIXELS_MAX } from "@tributary/onnx";
+import { openGraph } from "@tributary/onnx/graph-session";
+import { frameOf, type LabelledPhoto, packTask, type Task } from "@tributary/tasks";
+import { RESULT_MODEL, type Recipe, recipeFor, type TrainingResult } from "@tributary/training";
+import { drawSome } from "@tributary/training/local";
+
+const SLICE = "site=north";
+const SEEN_LABELLED = 1 / 3;
+const BASE_TUNE = 0.1;
+/** Of the labels: as the trainer splits them, without those of the gate. */
+const TUNE_SHARE = 0.2;
+const BATCH = 50;
+
+/** Another mix of classes is that of the task's second place. */
+export const taskDrifts = ["dusk", "defocus", "another mix"] as const;
+export type TaskDrift = (typeof taskDrifts)[number];
+
+/** How labellers err. */
+export type Poison = { readonly kind: "random" | "swapped"; readonly share: number };
+
+/** Logits of a model, by frame. */
+export type Shown = { readonly labels: readonly number[]; readonly logits: readonly (readonly number[])[] };
+
+export class TaskSite {
+  readonly task: Task;
+  readonly #dir: string;
+  readonly #pkg: ModelPackage;
+  readonly #progress: (line: string) => void;
+  #baseDir: Promise<string> | undefined;
+  readonly #shown = new Map<string, Promise<Shown>>();
+
+  private constructor(task: Task, dir: string, pkg: ModelPackage, progress: (line: string) => void) {
+    this.task = task;
+    this.#dir = dir;
+    this.#pkg = pkg;
+    this.#progress = progress;
+  }
+
+  static async open(task: Task, dir: string, progress: (line: string) => void): Promise<TaskSite> {
+    const packages = join(dir, task.name, "packages");
+    if (!existsSync(join(packages, "edge", packageFiles.manifest))) await packTask(task, packages, progress);
+    return new TaskSite(task, join(dir, task.name), await loadPackage(join(packages, "edge")), progress);
+  }
+
+  get labelled(): readonly LabelledPhoto[] {
+    return this.task.seen.slice(0, Math.round(this.task.seen.length * SEEN_LABELLED));
+  }
+
+  get unseen(): readonly LabelledPhoto[] {
+    return this.task.seen.slice(Math.round(this.task.seen.length * SEEN_LABELLED));
+  }
+
+  get temperature(): number {
+    return this.#pkg.calibration.temperature;
+  }
+
+  /** `labels` of people, of which some are tuned on. `change`: of the recipe. */
+  async train(
+    drift: TaskDrift,
+    { labels, seed, poison, change = {} }: TaskTraining,
+  ): Promise<{ readonly result: TrainingResult; readonly model: Uint8Array }> {
+    const { task } = this;
+    const wrong = poison === undefined ? "" : `-${poison.kind}-${poison.share}`;
+    const name = `${drift.replaceAll(" ", "-")}-${labels}${wrong}-${seed}`;
+    const outDir = join(this.#dir, name, "out");
+    await mkdir(outDir, { recursive: true });
+    const seen = photosAt(task, this.labelled, drift, seed).slice(0, labels);
+    const frames = await siteFrames(task, poison ? poisoned(seen, task, poison, seed) : seen, drift, seed);
+    const tune = Math.max(20, Math.round(TUNE_SHARE * frames.length));
+    const held = await siteFrames(
+      task,
+      task.validation.filter((_, i) => i % 2 === 0),
+      "another mix",
+      1,
+    );
+    const person = { slice: SLICE, labelSource: "PERSON" } as const;
+    const datasetDir = await writeDataset(
+      join(this.#dir, name, "dataset"),
+      [
+        { ...person, split: "TRAIN", frames: distinct(frames.slice(tune)) },
+        { ...person, split: "TUNE", frames: distinct(frames.slice(0, tune)) },
+        { slice: "base", split: "TUNE", labelSource: "IMPORT", frames: distinct(held) },
+      ],
+      task.labels,
+    );
+    const baseDir = await this.#base();
+    const job = {
+      runId: name,
+      model: task.name,
+      parentDigest: this.#pkg.digest,
+      dataset: `${task.name}/${name}`,
+      baseDataset: `${task.name}/base`,
+      slice: SLICE,
+      seed: `bench ${seed}`,
+      recipe: { ...recipeFor(labels - tune, Math.round(task.base.length * (1 - BASE_TUNE))), ...change },
+    };
+    const training = { job, parentDir: this.#pkg.dir, datasetDir, baseDir, outDir };
+    const result = await trainedOnce(`${task.name} ${name}`, training, { progress: this.#progress });
+    return { result, model: await readFile(join(outDir, RESULT_MODEL)) };
+  }
+
+  #base(): Promise<string> {
+    this.#baseDir ??= this.#writeBase();
+    return this.#baseDir;
+  }
+
+  async #writeBase(): Promise<string> {
+    const dir = join(this.#dir, "base");
+    if (existsSync(join(dir, "manifest.jsonl"))) return dir;
+    const frames = distinct(await siteFrames(this.task, this.task.base, "another mix", 1));
+    const tune = Math.round(frames.length * BASE_TUNE);
+    const part = { slice: "base", labelSource: "IMPORT" } as const;
+    return writeDataset(
+      dir,
+      [
+        { ...part, split: "TRAIN", frames: frames.slice(tune) },
+        { ...part, split: "TUNE", frames: frames.slice(0, tune) },
+      ],
+      this.task.labels,
+    );
+  }
+
+  /** Of the model, or the deployed one. `photos`: as cameras see them, at the site (its drift) or elsewhere (null). */
+  async shown(drift: TaskDrift | null, model?: Uint8Array): Promise<Shown> {
+    if (model !== undefined) return this.#answers(drift, model);
+    const key = `${drift}`;
+    const known =
+      this.#shown.get(key) ?? readPackageFile(this.#pkg, packageFiles.model).then((own) => this.#answers(drift, own));
+    this.#shown.set(key, known);
+    return known;
+  }
+
+  async #answers(drift: TaskDrift | null, model: Uint8Array): Promise<Shown> {
+    const { task } = this;
+    const own = drift === null ? this.unseen : photosAt(task, this.unseen, drift, 1);
+    const frames = await siteFrames(task, own, drift ?? "another mix", 1);
+    const { preprocessing, manifest } = this.#pkg;
+    const { input, logits } = manifest.tensors;
+    const normaliser = new Normaliser(preprocessing);
+    const session = await openGraph(model, { threads: 1 });
+    const all: number[][] = [];
+    try {
+      for (let from = 0; from < frames.length; from += BATCH) {
+        const pictures = await Promise.all(
+          frames.slice(from, from + BATCH).map(async ({ jpeg }) => {
+            const picture = await decodePicture(jpeg, preprocessing, PIXELS_MAX);
+            if (!picture.ok) throw new Error(picture.message);
+            return { ...picture, pixels: normaliser.channels(picture.pixels) };
+          }),
+        );
+        const { width = 0, height = 0, pixels } = pictures[0] ?? {};
+        const length = pixels?.length ?? 0;
+        const channels = length / (width * height);
+        const data = new Float32Array(pictures.length * length);
+        for (const [i, picture] of pictures.entries()) normaliser.write(picture.pixels, data, i * length);
+        const shape = preprocessing.layout === "channels_first" ? [channels, height, width] : [height, width, channels];
+        const outputs = await session.run({ [input]: { data, dims: [pictures.length, ...shape] } }, [logits]);
+        const values = Array.from((outputs[logits]?.data ?? []) as Float32Array);
+        const classes = values.length / pictures.length;
+        for (const i of pictures.keys()) all.push(values.slice(i * classes, (i + 1) * classes));
+      }
+    } finally {
+      await session.close();
+    }
+    return { labels: own.map(({ label }) => label), logits: all };
+  }
+}
+
+export type TaskTraining = {
+  readonly labels: number;
+  readonly seed: number;
+  readonly poison?: Poison;
+  readonly change?: Partial<Recipe>;
+};
+
+/** In an order by lot; of another mix of classes, as many of each as the second place has, as far as there are. */
+function photosAt(task: Task, photos: readonly LabelledPhoto[], drift: TaskDrift, seed: number) {
+  const order = drawSome(photos.length, photos.length, `${task.name} ${seed}`).map((i) => photos[i] as LabelledPhoto);
+  if (drift !== "another mix") return order;
+  const mix = task.places[1]?.mix ?? [];
+  const counts = task.labels.map((_, label) => photos.filter((one) => one.label === label).length);
+  const whole = Math.min(
+    ...mix.map((share, label) => (share === 0 ? Number.POSITIVE_INFINITY : (counts[label] as number) / share)),
+  );
+  const left = mix.map((share) => Math.floor(share * whole));
+  return order.filter(({ label }) => {
+    left[label] = (left[label] as number) - 1;
+    return (left[label] as number) >= 0;
+  });
+}
+
+const viewOf = (drift: TaskDrift): SiteView => (drift === "another mix" ? "clear" : drift);
+
+async function siteFrames(
+  task: Task,
+  photos: readonly LabelledPhoto[],
+  drift: TaskDrift,
+  seed: number,
+): Promise<readonly SiteFrame[]> {
+  const frames: SiteFrame[] = [];
+  for (let from = 0; from < photos.length; from += BATCH) {
+    const some = photos.slice(from, from + BATCH).map(async ({ photo, label }, i) => {
+      const { pixels, ...size } = photo;
+      const scene = await sceneOf(pixels, size, viewOf(drift), seededRandom(seed * 1_000_003 + from + i));
+      return { jpeg: await frameOf(task, { ...size, pixels: scene }), label };
+    });
+    frames.push(...(await Promise.all(some)));
+  }
+  return frames;
+}
+
+/** Photos of a task may be the same picture; a dataset has a picture once. */
+function distinct(frames: readonly SiteFrame[]): readonly SiteFrame[] {
+  const ofEach = new Map(frames.map((frame) => [createHash("sha256").update(frame.jpeg).digest("hex"), frame]));
+  return [...ofEach.values()];
+}
+
+/** `swapped`: the two most frequent classes are taken for each other. */
+export function poisoned<T extends { readonly label: number }>(
+  items: readonly T[],
+  { labels, validation }: Pick<Task, "labels" | "validation">,
+  { kind, share }: Poison,
+  seed: number,
+): readonly T[] {
+  const random = seededRandom(hashOf(`poison ${seed}`));
+  const count = (label: number) => validation.filter((one) => one.label === label).length;
+  const [first = 0, second = 1] = [...labels.keys()].sort((a, b) => count(b) - count(a));
+  const others = labels.length - 1;
+  return items.map((item) => {
+    const { label } = item;
+    const isWrong = random() < share;
+    const lot = random();
+    if (!isWrong) return item;
+    if (kind === "random") return { ...item, label: (label + 1 + Math.floor(others * lot)) % labels.length };
+    return label === first ? { ...item, label: second } : label === second ? { ...item, label: first } : item;
+  });
+}

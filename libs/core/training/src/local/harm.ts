@@ -1,0 +1,144 @@
+/**
+ * Whether a trained model harms a class at the site or elsewhere, beside the deployed model on the same frames. Pure.
+ *
+ * Only frames on which one of the two is right and the other wrong say anything (McNemar 1947): a prediction that did not change lost nothing, so
+ * a model that changes few predictions needs few frames. Of `frames` of a class, `won` are right by the new model only, `lost` by the deployed
+ * one only.
+ *
+ * M1. A group is `shown` if the one-sided lower bound of its change (Tango 1998) is above `-lossMax`.
+ * M2. What too few frames can show is not taken for shown: of a class the observed loss must be one that chance explains, at the level
+ *     `chance` shared by the classes of a place (Holm 1979); a class that lost no more than it won always is.
+ * M3. All frames of a place together may not have lost more than they won, unless the bound is shown (M1). So what M2 lets pass in one class is
+ *     not lost in sum.
+ * M4. Indirect evidence, of photos that only stand for a place, never shows that there is no harm, and a loss of all classes alike is not harm
+ *     there: photos that the deployed model knows by heart are forgotten first when weights move, which no frame of the fleet notices. It shows
+ *     a class that pays for the others: that lost more of its changed answers than all classes together, beyond chance (M2), or, of replayed
+ *     photos, `TRADED_MAX` of its photos more than all classes did: held-out frames of one class are often too few to show even that.
+ * M5. Drift makes a model answer one class for many others: it then recalls this class well, for nothing, and whatever repairs the others costs it
+ *     recall. So at the site such a loss is harm only if the class's F1, which counts wrong answers by it as well, does not rise. Elsewhere
+ *     nothing is to be repaired, and recall alone counts.
+ */
+import { binomialCdf, holmAdjusted, tangoLower } from "@tributary/statistics";
+import type { JudgedFrame } from "./accuracy.ts";
+
+export type HarmLimits = {
+  /** Points of recall, as a share, that a class may lose at most. */
+  readonly lossMax: number;
+  /** Level of the lower bound. */
+  readonly alpha: number;
+  /** M2. Of all classes of a place together. */
+  readonly chance: number;
+};
+
+export const harmDefaults: HarmLimits = { lossMax: 0.005, alpha: 0.05, chance: 0.2 };
+
+export type HarmLine = {
+  /** Indirect (M4) are `alike`, photos of elsewhere that are made to look like the site, and `replayed`, photos of elsewhere that were
+   * trained on. */
+  readonly place: "site" | "alike" | "elsewhere" | "replayed";
+  /** Number of the class; null: all of them. */
+  readonly label: number | null;
+  readonly frames: number;
+  readonly won: number;
+  readonly lost: number;
+  /** One-sided lower bound of the change of recall. */
+  readonly lower: number;
+  /** `allowed`: not shown, and no harm by what so few frames can show (M2, M3). */
+  readonly verdict: "shown" | "allowed" | "harm";
+};
+
+const INDIRECT: ReadonlySet<HarmLine["place"]> = new Set(["alike", "replayed"]);
+
+const AT_SITE: ReadonlySet<HarmLine["place"]> = new Set(["site", "alike"]);
+
+/** M4. Of a class with fewer photos a single one would be as much. */
+const TRADED_MAX = 0.02;
+const TRADED_FRAMES_MIN = 100;
+
+const netLoss = ({
+  frames,
+  won,
+  lost,
+}: {
+  readonly frames: number;
+  readonly won: number;
+  readonly lost: number;
+}): number => (frames < TRADED_FRAMES_MIN ? 0 : (lost - won) / frames);
+
+/** One line of all frames of the place, and one of each class that has some. `judged`: by both models. */
+export function harmLines(
+  place: HarmLine["place"],
+  judged: readonly JudgedFrame[],
+  { lossMax, alpha, chance }: HarmLimits,
+): readonly HarmLine[] {
+  const lineOf = (label: number | null) => {
+    const { items, won, lost } = countsOf(judged, label);
+    return { place, label, frames: items, won, lost, lower: tangoLower({ items, won, lost }, alpha) };
+  };
+  const isShown = ({ lower }: { readonly lower: number }) => !INDIRECT.has(place) && lower > -lossMax; // M1, M4
+  const labels = [...new Set(judged.map(({ label }) => label))].sort((a, b) => a - b);
+  const classes = labels.map(lineOf);
+  const all = lineOf(null);
+  const usual = INDIRECT.has(place) ? Math.max(0.5, all.lost / Math.max(1, all.won + all.lost)) : 0.5; // M4
+  const chances = holmAdjusted(classes.map(({ won, lost }) => lossP(won, lost, usual)));
+  const isEven = INDIRECT.has(place) || all.won >= all.lost; // M3, M4
+  return [
+    { ...all, verdict: isShown(all) ? "shown" : isEven ? "allowed" : "harm" },
+    ...classes.map((line, i): HarmLine => {
+      const isChance = line.lost <= line.won || (chances[i] as number) > chance; // M2
+      const isTraded = place === "replayed" && netLoss(line) - netLoss(all) > Math.max(TRADED_MAX, lossMax); // M4
+      const isAllowed = (isChance && !isTraded) || (AT_SITE.has(place) && isF1Rising(judged, line.label as number)); // M5
+      const verdict = isShown(line) ? "shown" : isAllowed ? "allowed" : "harm";
+      return { ...line, verdict };
+    }),
+  ];
+}
+
+function isF1Rising(judged: readonly JudgedFrame[], of: number): boolean {
+  const f1 = (which: "before" | "after") => {
+    let [right, answered, there] = [0, 0, 0];
+    for (const frame of judged) {
+      if (frame[which] === of) answered += 1;
+      if (frame.label === of) there += 1;
+      if (frame[which] === of && frame.label === of) right += 1;
+    }
+    return (2 * right) / Math.max(1, answered + there);
+  };
+  return f1("after") > f1("before");
+}
+
+/** How likely so many of the changed answers are losses, where this share of them usually is. */
+const lossP = (won: number, lost: number, usual: number): number =>
+  lost === 0 ? 1 : binomialCdf(won, won + lost, 1 - usual);
+
+function countsOf(judged: readonly JudgedFrame[], of: number | null) {
+  let [items, won, lost] = [0, 0, 0];
+  for (const { label, before, after } of judged) {
+    if (of !== null && label !== of) continue;
+    items += 1;
+    if (after === label && before !== label) won += 1;
+    if (before === label && after !== label) lost += 1;
+  }
+  return { items, won, lost };
+}
+
+const WORDS: Readonly<Record<HarmLine["place"], string>> = {
+  site: "at the site",
+  alike: "on photos that look like the site",
+  elsewhere: "elsewhere",
+  replayed: "on replayed photos",
+};
+const NAMED_MAX = 3;
+
+/** What was lost where, in words; null: no harm was found. */
+export function harmWords(lines: readonly HarmLine[], classes: readonly string[]): string | null {
+  const harmful = lines.filter(({ verdict }) => verdict === "harm");
+  if (harmful.length === 0) return null;
+  return harmful
+    .slice(0, NAMED_MAX)
+    .map(({ place, label, frames, won, lost }) => {
+      const who = label === null ? "all classes together" : (classes[label] ?? `class ${label}`);
+      return `${who} ${WORDS[place]}: ${lost} lost and ${won} won of ${frames} frames`;
+    })
+    .join("; ");
+}
