@@ -141,10 +141,11 @@ function sharedAtFrames(rule: WeightRule): MakeRule {
 type MakeRule = (table: WorldTable, perception: Perception) => Rule;
 
 export const alternatives: readonly { readonly name: string; readonly make: MakeRule }[] = [
-  { name: "in use: .01 to perception, .0002 back, a tenth kept", make: sharedAtFrames(weightRule) },
+  { name: "in use: .01 to perception, .00005 back, a tenth kept", make: sharedAtFrames(weightRule) },
   { name: "at truths alone, .05 both ways", make: sharedAtTruths(0.05) },
   { name: ".001 both ways", make: sharedAtFrames({ ...weightRule, toPlain: 0.001, toTable: 0.001 }) },
   { name: ".01 both ways", make: sharedAtFrames({ ...weightRule, toTable: 0.01 }) },
+  { name: ".0005 back", make: sharedAtFrames({ ...weightRule, toTable: 0.0005 }) },
   { name: ".005 to perception", make: sharedAtFrames({ ...weightRule, toPlain: 0.005 }) },
   { name: ".02 to perception", make: sharedAtFrames({ ...weightRule, toPlain: 0.02 }) },
   { name: "a third kept", make: sharedAtFrames({ ...weightRule, kept: 1 / 3 }) },

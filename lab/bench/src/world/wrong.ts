@@ -28,9 +28,11 @@ export type Lane = { readonly truths: Truths; readonly pace: Pace; readonly name
 const STAY = 100;
 const EACH: Pace = { stay: STAY, object: 1 };
 const TEN: Pace = { stay: STAY, object: 10 };
+const FIFTY: Pace = { stay: STAY, object: 50 };
 export const lanes: readonly Lane[] = [
   { truths: "rare", pace: EACH, name: "1 in 50; each frame another object" },
   { truths: "rare", pace: TEN, name: "1 in 50; ten frames an object" },
+  { truths: "rare", pace: FIFTY, name: "1 in 50; fifty frames an object" },
   { truths: "sampled", pace: TEN, name: "the random sample; ten frames an object" },
   { truths: "none", pace: TEN, name: "none; ten frames an object" },
 ];

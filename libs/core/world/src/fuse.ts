@@ -49,7 +49,7 @@ export type WeightRule = { readonly toPlain: number; readonly toTable: number; r
  * doubt a right one only its gain. And so much of a frame's evidence is kept for the next ones: consecutive frames show the same object, and
  * ten of them are worth one. (`npm run bench -- world` holds these against others.)
  */
-export const weightRule: WeightRule = { toPlain: 0.01, toTable: 0.0002, kept: 0.1 };
+export const weightRule: WeightRule = { toPlain: 0.01, toTable: 0.00005, kept: 0.1 };
 
 /** For the table, of a frame: log p(x | c) / p(x), in nats. */
 export function evidenceOf(plain: Shares, prior: readonly number[], inContext: Shares): number {
