@@ -326,9 +326,9 @@ export const cameraFaults: readonly CameraFault[] = [
 ];
 
 /** Of which a codebook has an example of each fault, each at another place of the picture. */
-export const severities = [0.05, 0.25, 0.5, 0.75, 1] as const;
+export const severities = [0.1, 0.45, 0.9] as const;
 /** Larger frames are reduced first: a fault looks the same in them. */
-const SIDE_MAX = 192;
+const SIDE_MAX = 128;
 
 /** A frame as it is compared, without a fault. */
 export async function plainFrame(
