@@ -112,9 +112,7 @@ export class CameraWatch {
       windowMs: this.#windowMs,
       endedAt: this.#endedAt,
       isCompared,
-      recent: isCompared
-        ? meanSince(this.#history.spans(), this.#endedAt - RECENT_WINDOWS * this.#windowMs, this.#streams).shifts
-        : null,
+      recent: isCompared ? this.#history.recent(RECENT_WINDOWS) : null,
     };
     return { ...base, drift: this.#alarms.size === 0 ? null : this.#drift(settings) };
   }

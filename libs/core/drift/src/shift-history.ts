@@ -51,6 +51,19 @@ export class ShiftHistory {
     return [...spans, { at: this.#openedAt, windows: this.#open, shifts }];
   }
 
+  /** Mean over the newest spans that have at least so many windows together, or over all. */
+  recent(windowsMin: number): Float32Array {
+    const sums = Float32Array.from(this.#sums);
+    let windows = this.#open;
+    for (let span = this.#spans - 1; span >= 0 && windows < windowsMin; span--) {
+      const ofSpan = this.#windows[span] as number;
+      const shifts = this.#shiftsOf(span);
+      for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (ofSpan * (shifts[i] as number)) / STEPS;
+      windows += ofSpan;
+    }
+    return windows === 0 ? sums : sums.map((sum) => sum / windows);
+  }
+
   write(to: StateWriter): void {
     to.u8(this.#spans);
     for (let span = 0; span < this.#spans; span++) {
