@@ -30,8 +30,8 @@ import { areWithinBand, pipelineFaults, rightPipeline } from "./pipeline-faults.
 import type { Json } from "./readings.ts";
 
 /** Each frame is compared with itself, so a few dozen show what a fault does. */
-const EXAMPLE_FRAMES = 16;
-const SPREAD = { draws: 60, frames: 100 } as const;
+const EXAMPLE_FRAMES = 12;
+const SPREAD = { draws: 40, frames: 60 } as const;
 const BATCH = 32;
 const SEED = 13;
 
