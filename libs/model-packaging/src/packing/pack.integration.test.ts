@@ -75,14 +75,17 @@ test("a package loads, passes its own golden frames, has a policy, and what drif
   expect(pkg.referenceSketch).toMatchObject({ formatVersion: 2, frames: 128 });
   expect(pkg.faults?.pipeline.length).toBeGreaterThanOrEqual(20);
   expect(pkg.faults?.pipeline.find(({ name }) => name === "channels-swapped")?.logits).toHaveLength(8);
-  expect(pkg.faults?.camera).toHaveLength(11);
+  const { examples = [] } = pkg.cameraFaults ?? {};
+  expect(new Set(examples.map(({ name }) => name)).size).toBe(26);
   // What is listed is no finding about this model, and must not read as one.
   const lines = printed.join("\n");
   expect(lines).toMatch(/ {2}\d+ faults of preprocessing can be recognised on devices later: .*not-rescaled/);
-  expect(lines).toContain("  11 faults of cameras can be recognised on devices later: dark, ");
+  expect(lines).toContain("  26 faults of cameras can be recognised on devices later: dark, ");
   expect(lines).toContain("none of them is a fault of this model");
-  const dark = pkg.faults?.camera.find(({ name }) => name === "dark")?.shifts;
-  expect([dark?.luminance ?? 0, dark?.bits_per_pixel ?? 0].every((shift) => shift < -0.2)).toBe(true);
+  const shiftsOf = (fault: string) => examples.findLast(({ name }) => name === fault)?.shifts;
+  expect(shiftsOf("dark")?.luminance).toBeLessThan(-0.2);
+  expect(shiftsOf("hard-compression")?.quality).toBeLessThan(-0.5);
+  expect(shiftsOf("other-encoder")?.encoder).toBe(1);
   expect(pkg.confusion?.counts.flat().reduce((sum, count) => sum + count, 0)).toBe(128);
   expect(Object.keys(pkg.confusion?.means ?? {})).toHaveLength(11);
   const policy = parsePolicy(pkg.policy);
@@ -278,7 +281,7 @@ test("the gate is open to a package's equal and closed to what breaks a margin, 
     {
       name: "labels of drifted",
       verdict: "passed",
-      found: expect.stringMatching(/^\d+ of \d+ frames that the champion/),
+      found: expect.stringMatching(/^\d+ of \d+ frames that champion and candidate/),
     },
   ]);
   expect(sliced.stderr).toContain("did not pass the gate: slice (drifted slice drifted)");
