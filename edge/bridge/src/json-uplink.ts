@@ -114,7 +114,10 @@ const rules: RecordRules<Sender> = {
       };
     },
     EdgeMetrics: (given, sender) => ({ ...clock, device: {}, models: [], ...identity(given, sender) }),
-    EdgeSketches: (given, sender) => ({ ...made, ...clock, histograms: [], labels: {}, ...identity(given, sender) }),
+    EdgeSketches: (given, sender) => ({
+      ...{ ...made, ...clock, histograms: [], labels: {}, qualitySum: 0n },
+      ...identity(given, sender),
+    }),
     DeviceReported: (given, sender) => ({
       agentVersion: "",
       hardwareClass: "",

@@ -91,8 +91,12 @@ describe("a verdict", () => {
 });
 
 describe("a training of a verdict that does not hold until it starts", () => {
-  const runs = [...ended({ phase: "LABELLING", trigger: "VERDICT", endedAt: null, labelsHave: 9_000 }).values()].map(
-    (one) => ({ ...one, metrics: { "labels.train": 5_000, "labels.gate": 4_000 }, attemptAt: NOW }),
+  const runs = [...ended({ phase: "LABELLING", trigger: "VERDICT", endedAt: null, labelsHave: 10_000 }).values()].map(
+    (one) => ({
+      ...one,
+      metrics: { "labels.train": 5_000, "labels.tune": 1_000, "labels.gate": 4_000 },
+      attemptAt: NOW,
+    }),
   );
   const run = runs[0] as TrainingRun;
   const CLOSED = { state: "CLOSED", closedBecause: "its inputs are as before again" } as const;
