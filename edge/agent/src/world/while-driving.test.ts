@@ -10,7 +10,7 @@ import { World } from "./world.ts";
 const labels = ["car", "ship"];
 const logits = new Float32Array([0.2, 0]);
 const PARKED_MS = 30_000;
-/** Of each letter a table; `f` is that of the configuration. */
+/** Each letter stands for a table; `f` is that of the configuration. */
 const packages = new Map(
   [..."fabc"].map((letter) => {
     const table = {

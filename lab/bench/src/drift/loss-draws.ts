@@ -5,7 +5,7 @@ import { type Random, seededRandom } from "@tributary/kernel";
 
 export type LossCase = {
   readonly classes: 2 | 10 | 20;
-  /** Of the validation set. */
+  /** Frames of the validation set. */
   readonly frames: number;
   /** Shares of classes: as in the validation set, or the camera's own. */
   readonly mix: "validated" | "own";
@@ -14,9 +14,9 @@ export type LossCase = {
   readonly points: number;
   readonly lost: "all" | "one";
   readonly labels: "at once" | "in bursts" | "of the wrong ones";
-  /** That are labelled. */
+  /** Labelled frames. */
   readonly draws: number;
-  /** Kept; older ones go. */
+  /** Labelled frames that are kept; older ones go. */
   readonly drawsKept: number;
   readonly lookEvery: number;
 };
@@ -30,9 +30,9 @@ export type Fleet = {
 
 const DEVICES = 8;
 const PROPENSITY_MIN = 0.005;
-/** Of two classes the first has nine tenths of the validation set. */
+/** The first of two classes has nine tenths of the validation set. */
 const UNBALANCED = [0.9, 0.1] as const;
-/** Of two classes those of a model that is bad at one of them. */
+/** Error rates of a model that is bad at one of two classes. */
 const RATES_OF_TWO = [0.12, 0.42] as const;
 
 export function fleetOf(it: LossCase, seed: number): Fleet {

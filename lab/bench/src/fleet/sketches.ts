@@ -13,7 +13,7 @@ import {
   fleetStreams,
   verdictDefaults,
 } from "@tributary/drift";
-import { SKETCH_BINS } from "@tributary/inference";
+import { GRID_SUMS, SKETCH_BINS } from "@tributary/inference";
 import { invariant, seededRandom } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import type { Gate, Table } from "../bench.ts";
@@ -129,10 +129,10 @@ function recordsOf({ modelDigest, sketch, labels }: DriftReference, shift = 0): 
       labels: Object.fromEntries(labels.map((label) => [label, share])),
       cameraId: "cam",
       temperature: 1,
-      grid: [],
-      encoders: {},
-      qualitySum: 0n,
-      byClass: {},
+      grid: new Array<bigint>(GRID_SUMS).fill(BigInt(90 * FRAMES)),
+      encoders: { "standard/2x2/optimised": BigInt(FRAMES) },
+      qualitySum: BigInt(90 * FRAMES),
+      byClass: Object.fromEntries(labels.map((label) => [label, [15n * share, 15n * share, 15n * share]])),
     };
   });
 }

@@ -1,6 +1,6 @@
 /**
  * What a camera's pictures looked like before an alarm and look like since, beyond its streams: their grid, their encoders, and how
- * frames of each predicted class look. It detects nothing; it says what a change is.
+ * frames of each predicted class look. It raises no alarm; it describes what changed.
  *
  * P1. What was learned before an alarm stays as it is until the alarm is over; then the present is learned again. */
 import {
@@ -63,7 +63,7 @@ class Means {
 
   add({ frames, grid, quality, encoders, classes }: WindowAppearance): void {
     this.frames = Math.min(this.#framesMax, this.frames + frames);
-    const share = frames / this.frames;
+    const share = Math.min(1, frames / this.frames); // One window may have more than are remembered.
     if (this.grid.length === 0) this.grid = new Float32Array(GRID_SUMS);
     for (let i = 0; i < GRID_SUMS; i++) {
       this.grid[i] = (this.grid[i] as number) + share * (Number(grid[i]) / frames - (this.grid[i] as number));
@@ -78,7 +78,7 @@ class Means {
   }
 
   appearance(): Appearance {
-    return { grid: this.grid, quality: this.quality, encoders: Object.fromEntries(this.encoders) };
+    return { grid: this.grid, quality: this.quality, encoders: this.encoders };
   }
 
   #addClass(label: number, count: number, sums: readonly number[]): void {
@@ -90,9 +90,10 @@ class Means {
     }
     const frames = Math.min(this.#framesMax, (means[0] as number) + count);
     means[0] = frames;
+    const share = Math.min(1, count / frames);
     for (let i = 1; i < CLASS_FLOATS; i++) {
       const mean = means[i] as number;
-      means[i] = mean + ((sums[i - 1] as number) - count * mean) / frames;
+      means[i] = mean + share * ((sums[i - 1] as number) / count - mean);
     }
   }
 

@@ -73,13 +73,12 @@ export class FaultNames {
       rows.reduce((least, row) => {
         return row.name === name || row.name === but ? least : Math.min(least, row.distances.get(name) ?? DISTANCE_MAX);
       }, DISTANCE_MAX);
-    const leftOut = rows.map(({ name, distances }) => {
+    const leftOut = rows.flatMap(({ name, distances }) => {
       const [first] = [...distances].filter(([other]) => other !== name).sort(([, a], [, b]) => a - b);
-      const [as, distance] = first as [string, number];
-      return distance / nearest(as, name);
+      return first === undefined ? [] : [first[1] / Math.max(1e-9, nearest(first[0], name))];
     });
     const order = leftOut.sort((a, b) => a - b);
-    const share = Math.min(1, order[Math.floor(WRONG_MAX * order.length)] as number);
+    const share = Math.min(1, order[Math.floor(WRONG_MAX * order.length)] ?? 1);
     return new Map(names.map((name) => [name, share * nearest(name, "")]));
   }
 
@@ -105,9 +104,8 @@ function distanceTo(
 ): number {
   let [own, both, total, noise] = [0, 0, 0, 0];
   for (const name in fault) {
-    const s = shift[name];
-    if (s === undefined) continue;
-    const f = fault[name] as number;
+    if (!Object.hasOwn(shift, name)) continue;
+    const [f, s] = [fault[name] as number, shift[name] as number];
     const weight = 1 / (SPREAD_MIN ** 2 + (spread[name] ?? 0) ** 2);
     own += weight * f * f;
     both += weight * f * s;

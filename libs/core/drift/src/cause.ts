@@ -134,7 +134,7 @@ function mixWords(mix: Group["mix"]): string {
 }
 
 const placeWords: Readonly<Record<PlaceKind, string>> = {
-  oneOfSite: "the others at its site did not change",
+  oneOfSite: "the others at its site did not change in the same way",
   aloneAtSite: "there is no other camera at its site to compare it with",
   site: "the cameras of the site changed together",
   version: "the devices have their software in common",

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import type { DeviceReported, DriftVerdict } from "@tributary/contracts";
+import { appearanceOf, GRID_SUMS, pictureChange } from "@tributary/inference";
 import {
   type CameraDrift,
   type DeviceFindings,
@@ -158,7 +159,12 @@ class Scene {
     });
   }
 
-  drift(i: number, shifts: Readonly<Record<string, number>>, ageMs = HOUR): void {
+  drift(
+    i: number,
+    shifts: Readonly<Record<string, number>>,
+    ageMs = HOUR,
+    within: readonly number[] | null = null,
+  ): void {
     const since = this.now - ageMs;
     const drift: CameraDrift = {
       since,
@@ -168,7 +174,10 @@ class Scene {
       shifts: reference.streams.map(({ name }) => shifts[name] ?? 0),
       alarms: [{ stream: 3, since, alarmedAt: since, logEvidence: 20, counts: new Float64Array(32).fill(1) }],
       history: [{ at: since, shifts: reference.streams.map(() => 0.1) }],
-      picture: null,
+      picture: within && {
+        changes: pictureChange(STILL, STILL),
+        within: { shifts: within, frames: 1_000 },
+      },
     };
     this.clean(i, { drift });
   }
@@ -185,6 +194,73 @@ class Scene {
 }
 
 const at = (site: string) => Array.from({ length: 40 }, (_, i) => i).filter((i) => attributesOf(i).site === site);
+
+const STILL = appearanceOf(new Float64Array(GRID_SUMS).fill(50), 1, 90, [["standard/2x2/standard", 1]]);
+
+/** What the mix of classes does to each stream if one class becomes more frequent by so much. */
+function mixShift(more: number): Readonly<Record<string, number>> {
+  const { confusion, streams, labels } = reference;
+  const change = labels.map((_, c) => (c === 0 ? more : -more / (labels.length - 1)));
+  return Object.fromEntries(
+    streams.map(({ name }) => {
+      const means = confusion?.means[name] ?? [];
+      const predicted = labels.indexOf(name.slice("label:".length));
+      const ofClass = (c: number) =>
+        predicted < 0 ? (means[c] ?? 0) : ((confusion?.counts[c]?.[predicted] ?? 0) as number) / 100;
+      return [name, change.reduce((sum, share, c) => sum + share * ofClass(c), 0)];
+    }),
+  );
+}
+
+describe("causes compete", () => {
+  test("a mix of classes is refuted by pictures of the same predicted class that changed", () => {
+    const causeWith = (within: readonly number[] | null) => {
+      const scene = new Scene();
+      for (const i of at("south")) scene.drift(i, mixShift(0.5), HOUR, within);
+      scene.look();
+      return scene.writer.open.map((verdict) => [
+        verdict.cause,
+        verdict.steps.find(({ question }) => question === "Is it only the mix of classes?")?.answer,
+      ]);
+    };
+    expect(causeWith(null)).toMatchObject([["LABEL_SHIFT", expect.stringContaining("explains")]]);
+    expect(causeWith([0.01, -0.01, 0])).toMatchObject([["LABEL_SHIFT", expect.anything()]]);
+    expect(causeWith([-0.3, 0.2, 0.1])).toMatchObject([
+      ["WORLD", expect.stringMatching(/^no: pictures of the same predicted class changed by/)],
+    ]);
+  });
+
+  test("a camera without others at its site is not known to be faulty by its light alone, but by what only cameras have", () => {
+    const alone = (fault: Readonly<Record<string, number>>) => {
+      const scene = new Scene();
+      for (const i of at("north").slice(1)) scene.clean(i, { isCompared: false, recent: null });
+      scene.drift(0, fault);
+      return scene.look();
+    };
+    expect(alone(cameraFaults.dark)).toEqual(["UNKNOWN dark camera cam-00/front"]);
+    expect(alone(cameraFaults["channels-swapped"])).toEqual(["CAMERA channels-swapped camera cam-00/front"]);
+  });
+
+  test("a camera that is alarmed alone is of its site if the others changed as it did (input-groups.ts I2)", () => {
+    const lookWith = (part: number) => {
+      const scene = new Scene();
+      const dark: Readonly<Record<string, number>> = cameraFaults.dark;
+      const recent = reference.streams.map(({ name }) => part * (dark[name] ?? 0));
+      for (const i of at("north")) scene.clean(i, { recent });
+      scene.drift(0, dark);
+      return scene.look();
+    };
+    expect(lookWith(0.6)).toEqual(["WORLD dark site north"]);
+    expect(lookWith(0.1)).toEqual(["CAMERA dark camera cam-00/front"]);
+  });
+
+  test("devices that share their software changed by it, though their golden frames are right", () => {
+    const scene = new Scene();
+    for (const i of [20, 23, 31, 36, 39]) scene.drift(i, cameraFaults.glare);
+    expect(scene.look()).toEqual(["PREPROCESSING glare agentVersion 1.4.0"]);
+    expect(scene.writer.open[0]?.retrain).toBe(false);
+  });
+});
 
 describe("places", () => {
   test("the same at two sites at once is one verdict for each", () => {

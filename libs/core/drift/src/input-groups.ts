@@ -15,7 +15,7 @@ import type { DriftingCamera, ModelLook } from "./fleet-view.ts";
 import { type Group, latest, type Member, type Scope } from "./group.ts";
 import { byStream, framesOf } from "./mix.ts";
 import type { Place } from "./place.ts";
-import { type PlacementOptions, place } from "./placement.ts";
+import { type PlacementOptions, place, scopeOfOne } from "./placement.ts";
 import { modelName } from "./preprocessing-groups.ts";
 import type { Previous } from "./previous.ts";
 import { changedWithSite, matesOf } from "./site-factor.ts";
@@ -93,7 +93,9 @@ function withSites(
       bySite.set(site, [...(bySite.get(site) ?? []), camera]);
       return false;
     });
-    return own.length === 0 ? [] : own.length === cameras.length ? [{ scope, cameras }] : [{ scope, cameras: own }];
+    const [member, ...more] = membersOf(own);
+    if (member === undefined) return [];
+    return [{ scope: more.length === 0 ? scopeOfOne(member) : scope, cameras: own }];
   });
   const ofSites = [...bySite].map(([value, cameras]) => {
     const scope = { key: "site", value, pValue: null, devices: look.compared.with("site", value) };

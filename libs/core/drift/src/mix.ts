@@ -1,5 +1,5 @@
 /** Whether a change of the mix of classes explains what cameras show. */
-import { classFeatures } from "@tributary/inference";
+import { type Confusion, classFeatures } from "@tributary/inference";
 import { meanBefore, meanShift } from "./clusters.ts";
 import type { DriftReference } from "./drift-reference.ts";
 import { LABEL_PREFIX } from "./drift-reference.ts";
@@ -35,12 +35,13 @@ export function mixOf(
     classShares(confusion.counts, shares),
   ) as [readonly number[], readonly number[]];
   const explained = explainedByMix(byStream(shifts, reference), mixBefore, mixNow, confusion.means, framesOf(cameras));
-  const misfit = (mix: readonly number[], shares: readonly number[]) => misfitOf(confusion.counts, mix, shares);
+  const [jointBefore, jointNow] = [mixBefore, mixNow].map((mix) => jointOf(confusion.counts, mix)) as [Joint, Joint];
   // A camera whose predictions never were a mix of the validation set's is judged by what was added.
-  const added = misfit(mixNow, predictedNow) - Math.max(0, misfit(mixBefore, predictedBefore) - MISFIT_MAX / 3);
-  const within = withinOf(cameras, reference, mixBefore, mixNow, predictedNow);
+  const before = Math.max(0, misfitOf(jointBefore, predictedBefore) - MISFIT_MAX / 3);
+  const within = withinOf(cameras, confusion.means, jointBefore, jointNow, predictedNow);
   return {
-    ...{ before: mixBefore, now: mixNow, explained, refuted: refutedBecause(added, within) },
+    ...{ before: mixBefore, now: mixNow, explained },
+    refuted: refutedBecause(misfitOf(jointNow, predictedNow) - before, within),
     explainedMin: within === null ? EXPLAINED_MIN : EXPLAINED_WITHIN_MIN,
   };
 }
@@ -60,53 +61,46 @@ function refutedBecause(misfit: number, within: number | null): string {
  */
 function withinOf(
   cameras: readonly { readonly drift: CameraDrift }[],
-  { confusion, streams }: DriftReference,
-  before: readonly number[],
-  now: readonly number[],
+  means: Confusion["means"],
+  before: Joint,
+  now: Joint,
   predicted: readonly number[],
 ): number | null {
   const known = cameras.flatMap(({ drift }) => drift.picture?.within ?? []);
-  const frames = known.reduce((sum, within) => sum + within.frames, 0);
-  if (frames === 0 || confusion === null) return null;
-  const [truthBefore, truthNow] = [before, now].map((mix) => truthOf(confusion.counts, mix)) as [Truth, Truth];
+  const frames = sumOf(known.map((within) => within.frames));
+  if (frames === 0) return null;
   const left = classFeatures.map((feature, f) => {
-    const means = confusion.means[feature];
-    if (means === undefined || !streams.some(({ name }) => name === feature)) return 0;
-    const moved = known.reduce((sum, within) => sum + (within.frames * (within.shifts[f] as number)) / frames, 0);
-    const expected = predicted.reduce((sum, share, p) => {
-      const [was, is] = [truthBefore[p] as readonly number[], truthNow[p] as readonly number[]];
-      return sum + share * means.reduce((all, mean, t) => all + ((is[t] as number) - (was[t] as number)) * mean, 0);
-    }, 0);
-    return Math.abs(moved - expected);
+    const ofClasses = means[feature];
+    if (ofClasses === undefined) return 0;
+    const moved = sumOf(known.map((within) => within.frames * (within.shifts[f] as number))) / frames;
+    const made = predicted.map((share, p) => {
+      const [was, is] = [before, now].map((joint) => meanWithin(joint[p] as readonly number[], ofClasses));
+      return was == null || is == null ? 0 : share * (is - was);
+    });
+    return Math.abs(moved - sumOf(made));
   });
   return Math.max(...left);
 }
 
-/** By predicted class: shares of the true ones. */
-type Truth = readonly (readonly number[])[];
+/** By predicted class: part of all frames that are predicted so and are of each true class. */
+type Joint = readonly (readonly number[])[];
 
-function truthOf(counts: readonly (readonly number[])[], mix: readonly number[]): Truth {
-  const rows = counts.map((row) => row.reduce((sum, count) => sum + count, 0));
-  return counts.map((_, p) => {
-    const joint = mix.map((share, t) => (share * (counts[t]?.[p] ?? 0)) / Math.max(1, rows[t] as number));
-    const sum = joint.reduce((all, part) => all + part, 0);
-    return joint.map((part) => (sum === 0 ? 0 : part / sum));
-  });
+function jointOf(counts: readonly (readonly number[])[], mix: readonly number[]): Joint {
+  const rows = counts.map((row) => Math.max(1, sumOf(row)));
+  return counts.map((_, p) => mix.map((share, t) => (share * (counts[t]?.[p] ?? 0)) / (rows[t] as number)));
 }
 
 /** Half of the absolute difference between predictions and those that a mix makes. */
-function misfitOf(
-  counts: readonly (readonly number[])[],
-  mix: readonly number[],
-  predicted: readonly number[],
-): number {
-  const rows = counts.map((row) => row.reduce((sum, count) => sum + count, 0));
-  const differences = predicted.map((share, p) => {
-    const made = mix.reduce((sum, part, t) => sum + (part * (counts[t]?.[p] ?? 0)) / Math.max(1, rows[t] as number), 0);
-    return Math.abs(share - made);
-  });
-  return differences.reduce((sum, difference) => sum + difference, 0) / 2;
+const misfitOf = (joint: Joint, predicted: readonly number[]): number =>
+  sumOf(predicted.map((share, p) => Math.abs(share - sumOf(joint[p] ?? [])))) / 2;
+
+/** Mean of a class feature among frames of one predicted class; null if there are none. */
+function meanWithin(joint: readonly number[], means: readonly number[]): number | null {
+  const all = sumOf(joint);
+  return all === 0 ? null : sumOf(joint.map((part, t) => part * (means[t] as number))) / all;
 }
+
+const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
 
 export const framesOf = (cameras: readonly { readonly drift: CameraDrift }[]): number =>
   cameras.reduce((sum, { drift }) => sum + drift.frames, 0);

@@ -71,7 +71,7 @@ function eventsOf(members: readonly Member[]): readonly Member[][] {
   return events;
 }
 
-function scopeOfOne({ deviceId, cameras }: Member): Scope {
+export function scopeOfOne({ deviceId, cameras }: Member): Scope {
   const [camera, ...more] = cameras;
   const isCamera = camera !== undefined && more.length === 0;
   const [key, value] = isCamera ? ["camera", `${deviceId}/${camera.cameraId}`] : ["device", deviceId];

@@ -30,7 +30,7 @@ export type Appearance = {
   /** 1 to 100; 0: not known. */
   readonly quality: number;
   /** Share of frames by encoder. */
-  readonly encoders: Readonly<Record<string, number>>;
+  readonly encoders: ReadonlyMap<string, number>;
 };
 
 /** Luminance by which a cell changes for a change of 1. */
@@ -76,7 +76,7 @@ export function pictureChange(before: Appearance, now: Appearance): Readonly<Rec
   return changes;
 }
 
-/** Mean of sums; NaN without frames. */
+/** Means of sums over at least one frame. */
 export function appearanceOf(
   sums: ArrayLike<number>,
   frames: number,
@@ -86,7 +86,7 @@ export function appearanceOf(
   return {
     grid: Float64Array.from({ length: GRID_SUMS }, (_, i) => (sums[i] as number) / frames),
     quality: qualitySum / frames,
-    encoders: Object.fromEntries([...encoders].map(([encoder, count]) => [encoder, count / frames])),
+    encoders: new Map([...encoders].map(([encoder, count]) => [encoder, count / frames])),
   };
 }
 
@@ -152,8 +152,8 @@ function likeness(before: Appearance, now: Appearance, place: (cell: number) => 
 
 /** Share of the frames now whose encoder had no frame before. */
 function newShare(before: Appearance, now: Appearance): number {
-  if (Object.keys(before.encoders).length === 0) return 0;
+  if (before.encoders.size === 0) return 0;
   let share = 0;
-  for (const [encoder, of] of Object.entries(now.encoders)) if ((before.encoders[encoder] ?? 0) < 0.02) share += of;
+  for (const [encoder, of] of now.encoders) if ((before.encoders.get(encoder) ?? 0) < 0.02) share += of;
   return share;
 }

@@ -102,7 +102,7 @@ const sameShifts = (a: Readonly<Record<string, number>>, b: Readonly<Record<stri
   Object.keys(a).every((name) => a[name] === b[name]);
 
 /** By how much frames without a fault differ from other such frames, drawn by other mixes of classes. */
-function spreadOf(
+export function spreadOf(
   observations: readonly SketchObservation[],
   frames: Observed["frames"],
   classes: number,
@@ -115,9 +115,9 @@ function spreadOf(
   const seen = () => {
     const weights = byClass.map((of) => (of.length === 0 ? 0 : -Math.log(1 - random())));
     const sum = weights.reduce((all, weight) => all + weight, 0);
-    const places = byClass.flatMap((of, label) => {
-      const count = Math.round((SPREAD.frames * (weights[label] as number)) / sum);
-      return Array.from({ length: count }, () => of[Math.floor(random() * of.length)] as number);
+    const places = Array.from({ length: SPREAD.frames }, () => {
+      const of = byClass[placeOf(weights, sum * random())] as readonly number[];
+      return of[Math.floor(random() * of.length)] as number;
     });
     const drawn = places.map((place) => observations[place] as SketchObservation);
     return seenOf(drawn, sketch);
@@ -128,6 +128,17 @@ function spreadOf(
     for (const name in parts) squares[name] = (squares[name] ?? 0) + (parts[name] as number) ** 2 / SPREAD.draws;
   }
   return Object.fromEntries(Object.entries(squares).map(([name, square]) => [name, short(Math.sqrt(square))]));
+}
+
+/** Of the weight in which a lot falls; the last that has one, whatever rounding does. */
+function placeOf(weights: readonly number[], lot: number): number {
+  let [rest, last] = [lot, 0];
+  for (const [place, weight] of weights.entries()) {
+    if (weight > 0) last = place;
+    rest -= weight;
+    if (rest < 0) break;
+  }
+  return last;
 }
 
 type Seen = { readonly means: Readonly<Record<string, number>>; readonly appearance: Appearance };

@@ -289,7 +289,7 @@ class TaskBench {
   }
 }
 
-/** As a camera sees it, before it is encoded. */
+/** A photo as a camera sees it, before it is encoded. */
 async function pictureOf({ frameSide }: Task, { pixels, ...raw }: LabelledPhoto["photo"]): Promise<Picture> {
   const enlarged = sharp(pixels, { raw }).resize(frameSide, frameSide, { kernel: "cubic" });
   const data = await (raw.channels === 1 ? enlarged.toColourspace("b-w") : enlarged).raw().toBuffer();

@@ -150,7 +150,7 @@ export type LifeResult = {
   readonly opened: readonly { readonly day: number; readonly verdict: string }[];
   readonly alarms: number;
   readonly trainings: number;
-  /** Of cameras with a fault: hours until an alarm; null: none. */
+  /** Hours from the fault until an alarm, for each camera that has one; null: no alarm. */
   readonly delays: readonly (number | null)[];
 };
 

@@ -19,11 +19,14 @@ type WordedReview = Pick<DriftVerdictReview, "kind" | "by" | "cause" | "fault" |
 };
 
 export const causeWords: Readonly<Record<DriftCause, { readonly title: string; readonly meaning: string }>> = {
-  UNKNOWN: { title: "Unknown cause", meaning: "A cause that this version does not know." },
+  UNKNOWN: {
+    title: "Unknown cause",
+    meaning: "Pictures changed, and no cause explains it well: two explain it alike, or none does.",
+  },
   PREPROCESSING: {
     title: "Preprocessing fault",
     meaning:
-      "Devices do not reproduce the golden frames of their model: its input is computed in another way than in training.",
+      "The model's input is computed in another way than in training: devices do not reproduce their golden frames, or all that share their software changed.",
   },
   CAMERA: { title: "Camera fault", meaning: "Cameras deliver other pictures than before." },
   WORLD: {
@@ -121,7 +124,10 @@ function causeAdvice(verdict: WordedVerdict): readonly string[] {
         ...retrainingAdvice(verdict, "Retrain with labelled frames since the onset, then roll the model out."),
       ];
     case "UNKNOWN":
-      return ["Update this program: it does not know the cause that the verdict names."];
+      return [
+        "Look at pictures of these cameras, from before and from now: `drift explain` lists what was weighed.",
+        "State what you find: `drift correct ID --cause ...`. Retrain only if it is no fault.",
+      ];
     default:
       return verdict.cause satisfies never;
   }

@@ -1,0 +1,32 @@
+import { expect, test } from "@jest/globals";
+import type { CameraDrift } from "./findings.ts";
+import { driftReferenceOf } from "./index.ts";
+import { mixOf } from "./mix.ts";
+import { DIGEST, documents } from "./testing/drifting-fleet.ts";
+
+/** Of the last of four classes 58 % are recognised, the others are taken for the first. */
+const counts = [
+  [100, 0, 0, 0],
+  [0, 100, 0, 0],
+  [0, 0, 100, 0],
+  [42, 0, 0, 58],
+];
+const means = documents.confusion?.means ?? {};
+const reference = driftReferenceOf(DIGEST, { ...documents, confusion: { formatVersion: 1, counts, means } });
+
+/** A camera whose predictions were a quarter each, and are `now`. */
+function refuted(now: readonly number[]): string | undefined {
+  const shareOf = (shares: readonly number[]) =>
+    reference.streams.map(({ name }) => shares[reference.labels.indexOf(name.slice("label:".length))] ?? 0.5);
+  const before = shareOf([0.355, 0.25, 0.25, 0.145]);
+  const shifts = shareOf(now).map((share, i) => share - (before[i] as number));
+  const drift = { before, shifts, frames: 1_000, picture: null } as unknown as CameraDrift;
+  return mixOf([{ drift }], reference)?.refuted;
+}
+
+test("predictions that no mix of classes gives refute a change of the mix", () => {
+  expect(refuted([0.42, 0, 0, 0.58])).toBe(""); // all frames are of the last class
+  expect(refuted([0.1, 0.8, 0.1, 0])).toBe("");
+  expect(refuted([0, 0, 0, 1])).toBe("no mix of classes gives these predictions: 42 % of them differ from the nearest");
+  expect(refuted([0, 0.2, 0.1, 0.7])).toMatch(/^no mix of classes gives these predictions/);
+});
