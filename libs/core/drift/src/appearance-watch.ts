@@ -45,7 +45,9 @@ const ENCODERS_MAX = 8;
 const ENCODER_LENGTH = 64;
 const CLASSES_MAX = 16;
 const CLASS_FRAMES_MIN = 20;
-const CLASS_FLOATS = 1 + classFeatures.length;
+// Of a class: its index, frames, the mean of each class feature.
+const [LABEL, FRAMES, MEANS] = [0, 1, 2];
+const CLASS_FLOATS = MEANS + classFeatures.length;
 
 /** Means that weigh frames alike until there are `framesMax`. */
 class Means {
@@ -53,8 +55,8 @@ class Means {
   grid: Float32Array = new Float32Array(0);
   quality = 0;
   readonly encoders = new Map<string, number>();
-  /** By class: frames, then means. */
-  readonly classes = new Map<number, Float32Array>();
+  /** One after another, CLASS_FLOATS each: there may be 100,000 cameras. */
+  classes: Float32Array = new Float32Array(0);
   readonly #framesMax: number;
 
   constructor(framesMax: number) {
@@ -81,20 +83,33 @@ class Means {
     return { grid: this.grid, quality: this.quality, encoders: this.encoders };
   }
 
+  classOf(label: number): Float32Array | null {
+    for (let at = 0; at < this.classes.length; at += CLASS_FLOATS) {
+      if (this.classes[at + LABEL] === label) return this.classes.subarray(at, at + CLASS_FLOATS);
+    }
+    return null;
+  }
+
   #addClass(label: number, count: number, sums: readonly number[]): void {
-    let means = this.classes.get(label);
-    if (means === undefined) {
-      if (this.classes.size >= CLASSES_MAX || count === 0) return;
-      means = new Float32Array(CLASS_FLOATS);
-      this.classes.set(label, means);
-    }
-    const frames = Math.min(this.#framesMax, (means[0] as number) + count);
-    means[0] = frames;
+    const known = this.classOf(label);
+    if (count === 0 || (known === null && this.classes.length >= CLASSES_MAX * CLASS_FLOATS)) return;
+    const means = known ?? this.#newClass(label);
+    const frames = Math.min(this.#framesMax, (means[FRAMES] as number) + count);
+    means[FRAMES] = frames;
     const share = Math.min(1, count / frames);
-    for (let i = 1; i < CLASS_FLOATS; i++) {
-      const mean = means[i] as number;
-      means[i] = mean + share * ((sums[i - 1] as number) / count - mean);
+    for (const [i, sum] of sums.entries()) {
+      const mean = means[MEANS + i] as number;
+      means[MEANS + i] = mean + share * (sum / count - mean);
     }
+  }
+
+  #newClass(label: number): Float32Array {
+    const at = this.classes.length;
+    const classes = new Float32Array(at + CLASS_FLOATS);
+    classes.set(this.classes);
+    classes[at + LABEL] = label;
+    this.classes = classes;
+    return classes.subarray(at);
   }
 
   write(to: StateWriter): void {
@@ -107,11 +122,8 @@ class Means {
       to.text(encoder);
       to.f64(share);
     }
-    to.u8(this.classes.size);
-    for (const [label, means] of this.classes) {
-      to.u16(label);
-      to.f32s(means);
-    }
+    to.u8(this.classes.length / CLASS_FLOATS);
+    to.f32s(this.classes);
   }
 
   read(from: StateReader): void {
@@ -119,55 +131,61 @@ class Means {
     this.grid = from.f32s(from.u8(1) * GRID_SUMS);
     this.quality = from.f64();
     for (let left = from.u8(ENCODERS_MAX); left > 0; left--) this.encoders.set(from.text(ENCODER_LENGTH), from.f64());
-    for (let left = from.u8(CLASSES_MAX); left > 0; left--) this.classes.set(from.u16(), from.f32s(CLASS_FLOATS));
+    this.classes = from.f32s(from.u8(CLASSES_MAX) * CLASS_FLOATS);
     if (this.frames < 0) throw invalid("an appearance has less than no frames");
   }
 }
 
 export class AppearanceWatch {
-  #past = new Means(PAST_FRAMES);
-  #now = new Means(NOW_FRAMES);
+  readonly #past = new Means(PAST_FRAMES);
+  /** Null unless the camera is alarmed. */
+  #now: Means | null = null;
 
   /** Null: an earlier agent's window, which has no grid. */
   add(window: WindowAppearance | null, isAlarmed: boolean): void {
-    if (!isAlarmed && this.#now.frames > 0) this.#now = new Means(NOW_FRAMES); // P1
-    if (window === null || window.frames === 0) return;
-    (isAlarmed ? this.#now : this.#past).add(window);
+    if (!isAlarmed)
+      this.#now = null; // P1
+    else this.#now ??= new Means(NOW_FRAMES);
+    if (window !== null && window.frames > 0) (this.#now ?? this.#past).add(window);
   }
 
   /** Null while there is too little to compare. */
   drift(): PictureDrift | null {
     const [past, now] = [this.#past, this.#now];
-    if (past.frames < FRAMES_MIN || now.frames < FRAMES_MIN) return null;
-    return { changes: pictureChange(past.appearance(), now.appearance()), within: this.#within() };
+    if (now === null || past.frames < FRAMES_MIN || now.frames < FRAMES_MIN) return null;
+    return { changes: pictureChange(past.appearance(), now.appearance()), within: withinOf(past, now) };
   }
 
   write(to: StateWriter): void {
     this.#past.write(to);
-    this.#now.write(to);
+    to.u8(this.#now === null ? 0 : 1);
+    this.#now?.write(to);
   }
 
   static read(from: StateReader): AppearanceWatch {
     const watch = new AppearanceWatch();
     watch.#past.read(from);
+    if (from.u8(1) === 0) return watch;
+    watch.#now = new Means(NOW_FRAMES);
     watch.#now.read(from);
     return watch;
   }
+}
 
-  #within(): WithinClasses | null {
-    const shifts = classFeatures.map(() => 0);
-    let frames = 0;
-    for (const [label, now] of this.#now.classes) {
-      const past = this.#past.classes.get(label);
-      if (past === undefined || Math.min(now[0] as number, past[0] as number) < CLASS_FRAMES_MIN) continue;
-      frames += now[0] as number;
-      for (const i of shifts.keys()) {
-        shifts[i] = (shifts[i] as number) + (now[0] as number) * ((now[i + 1] as number) - (past[i + 1] as number));
-      }
+function withinOf(past: Means, now: Means): WithinClasses | null {
+  const shifts = classFeatures.map(() => 0);
+  let frames = 0;
+  for (let at = 0; at < now.classes.length; at += CLASS_FLOATS) {
+    const of = now.classes.subarray(at, at + CLASS_FLOATS);
+    const before = past.classOf(of[LABEL] as number);
+    const count = of[FRAMES] as number;
+    if (before === null || Math.min(count, before[FRAMES] as number) < CLASS_FRAMES_MIN) continue;
+    frames += count;
+    for (const [i, sum] of shifts.entries()) {
+      shifts[i] = sum + count * ((of[MEANS + i] as number) - (before[MEANS + i] as number));
     }
-    if (frames < FRAMES_MIN) return null;
-    return { shifts: shifts.map((sum) => sum / frames), frames };
   }
+  return frames < FRAMES_MIN ? null : { shifts: shifts.map((sum) => sum / frames), frames };
 }
 
 /** Mean of (bin + 1/2) / 32 of frames whose bins sum to so much. */

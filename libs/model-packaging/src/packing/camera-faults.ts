@@ -3,12 +3,9 @@
  * several times, of several severities and at several places of the picture: what a fault looks like is a range, not one shift.
  *
  * Pixels are changed before the JPEG is made, and the JPEG is made as the camera made its own. */
-import { jpegQuality } from "@tributary/inference";
+import { type FaultExample, jpegQuality } from "@tributary/inference";
 import { type Random, seededRandom } from "@tributary/kernel";
 import sharp, { type Sharp } from "sharp";
-
-/** Where a fault can be: only in a camera, only in what all cameras of a site see, or in both. */
-export type FaultPlace = "camera" | "site" | "both";
 
 /** Interleaved 8-bit RGB. */
 type Picture = { readonly width: number; readonly height: number; readonly data: Uint8Array };
@@ -16,7 +13,7 @@ type Change = (picture: Picture, severity: number, random: Random) => Picture;
 
 export type CameraFault = {
   readonly name: string;
-  readonly place: FaultPlace;
+  readonly place: FaultExample["place"];
   readonly change: Change;
   /** How the JPEG is made instead. */
   readonly encode?: (image: Sharp, quality: number, severity: number) => Sharp;
@@ -328,20 +325,18 @@ export const cameraFaults: readonly CameraFault[] = [
 
 /** Of which a codebook has an example of each fault, each at another place of the picture. */
 export const severities = [0.1, 0.45, 0.9] as const;
-/** Larger frames are reduced first: a fault looks the same in them. */
+/** Larger frames are reduced first: a fault looks the same in them. Not for a model that takes frames of one size as they are. */
 const SIDE_MAX = 96;
 
 /** A frame as it is compared, without a fault. */
 export async function plainFrame(
   jpeg: Uint8Array,
+  isReduced: boolean,
 ): Promise<{ readonly picture: Picture; readonly quality: number; readonly isGrey: boolean }> {
   const image = sharp(jpeg);
   const { channels = 3 } = await image.metadata();
-  const { data, info } = await image
-    .resize(SIDE_MAX, SIDE_MAX, { fit: "inside", withoutEnlargement: true })
-    .toColourspace("srgb")
-    .raw()
-    .toBuffer({ resolveWithObject: true });
+  const sized = isReduced ? image.resize(SIDE_MAX, SIDE_MAX, { fit: "inside", withoutEnlargement: true }) : image;
+  const { data, info } = await sized.toColourspace("srgb").raw().toBuffer({ resolveWithObject: true });
   const rgb =
     info.channels === 3
       ? new Uint8Array(data)

@@ -1,6 +1,8 @@
 import { expect, test } from "@jest/globals";
 import { buildReferenceSketch, FRAME_GRID, type SketchObservation } from "@tributary/inference";
 import { seededRandom } from "@tributary/kernel";
+import sharp from "sharp";
+import { plainFrame } from "./camera-faults.ts";
 import { spreadOf } from "./drift-documents.ts";
 
 test.each([2, 20, 400])(
@@ -32,3 +34,14 @@ test.each([2, 20, 400])(
     expect(Math.max(...spread)).toBeGreaterThan(0.005);
   },
 );
+
+test("frames are reduced for a model that resizes, and left as they are for one that takes them so", async () => {
+  const jpeg = await sharp({ create: { width: 224, height: 160, channels: 3, background: "grey" } })
+    .jpeg()
+    .toBuffer();
+  const sizes = await Promise.all([true, false].map((isReduced) => plainFrame(jpeg, isReduced)));
+  expect(sizes.map(({ picture: { width, height } }) => [width, height])).toEqual([
+    [96, 69],
+    [224, 160],
+  ]);
+});

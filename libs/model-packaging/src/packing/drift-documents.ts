@@ -63,18 +63,19 @@ export async function pipelineLogits(
   return pipeline;
 }
 
-/** What each fault of a camera does to some validation frames, each compared with itself. Empty for a model that takes pictures of
- * one size alone: larger frames are reduced first, and some faults change a frame's size. */
+/** What each fault of a camera does to some validation frames, each compared with itself. `isResizing`: whether the model takes
+ * pictures of any size. */
 export async function cameraExamples(
   model: OnnxModel,
   temperature: number,
   { frames, labels }: Observed,
   observations: readonly SketchObservation[],
   sketch: ReferenceSketch,
+  isResizing: boolean,
 ): Promise<FaultExamples> {
   const places = drawn(frames.length).slice(0, EXAMPLE_FRAMES);
   const plain = await Promise.all(
-    places.map(async (place) => plainFrame(await readFile((frames[place] as ValidationFrame).path))),
+    places.map(async (place) => plainFrame(await readFile((frames[place] as ValidationFrame).path), isResizing)),
   );
   const seen = async (fault: CameraFault | null, severity: number, camera: number): Promise<Seen | null> => {
     const jpegs = await Promise.all(plain.map((frame, i) => faultyJpeg(frame, fault, severity, camera, i)));

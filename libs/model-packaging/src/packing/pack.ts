@@ -16,6 +16,7 @@ import {
   type ModelManifest,
   noPicture,
   packageFiles,
+  parsePreprocessing,
 } from "@tributary/inference";
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, type PackageParts, writePackage } from "@tributary/model-store";
@@ -211,7 +212,10 @@ async function measure(
     );
     const pipeline = await pipelineLogits(model, golden, config);
     progress(recognisable("preprocessing", pipeline));
-    const named = isOfDevices ? await cameraExamples(model, temperature, observed, observations, sketch) : null;
+    const isResizing = parsePreprocessing(config).resize !== null;
+    const named = isOfDevices
+      ? await cameraExamples(model, temperature, observed, observations, sketch, isResizing)
+      : null;
     if (named !== null) progress(recognisable("cameras", named.examples));
     const faults: FaultCodebook = {
       formatVersion: 1,
