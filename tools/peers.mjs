@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { exitOnError, root, run as start, step } from "./bootstrap.mjs";
 
@@ -89,7 +89,7 @@ export function debian(program, pkg = program) {
   const advice = `${program} is needed: apt-get install ${pkg}`;
   if (process.getuid?.() !== 0 || which("apt-get") === undefined) throw new Error(advice);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const install = ["install", "-y", "--no-install-recommends", pkg];
+  const install = ["install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", pkg];
   if (spawnSync("apt-get", install, { stdio: "ignore", env }).status !== 0) {
     run("apt-get", ["update", "-q"], advice, { env });
     run("apt-get", install, advice, { env });
@@ -216,7 +216,9 @@ export function goProgram(folder) {
   return program;
 }
 
+/** `program`: a name on the PATH, or a path: what an engine runs by itself is on no PATH. */
 function which(program) {
+  if (isAbsolute(program)) return existsSync(program) ? program : undefined;
   const dirs = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"];
   return dirs.map((dir) => join(dir, program)).find((file) => existsSync(file));
 }

@@ -36,9 +36,6 @@ const PROGRAMS = [
   ["ip", "iproute2"],
   ["iptables", "iptables"],
   ["catatonit", "catatonit"],
-];
-/** Programs without a command of their own on the PATH. */
-const LIBRARIES = [
   ["/usr/lib/podman/netavark", "netavark"],
   ["/usr/lib/podman/aardvark-dns", "aardvark-dns"],
 ];
@@ -48,7 +45,6 @@ export function requirePrograms() {
   if (process.platform !== "linux") throw new Error("images are built on Linux alone");
   if (process.getuid() !== 0) throw new Error("images are built and run as root: sudo npm run containers");
   for (const [program, pkg] of PROGRAMS) debian(program, pkg);
-  for (const [file, pkg] of LIBRARIES) if (!existsSync(file)) debian(file, pkg);
 }
 
 /**

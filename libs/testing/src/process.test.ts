@@ -19,8 +19,8 @@ describe("a spawned service", () => {
 
   test("is ready by its ready line and stops when asked", async () => {
     const service = await start(
-      `console.log("starting"); console.log(JSON.stringify({ event: "ready", service: "x", ports: { http: 7 } }));
-       process.on("SIGTERM", () => process.exit(0)); setInterval(() => {}, 1000);`,
+      `console.log("starting"); process.on("SIGTERM", () => process.exit(0)); setInterval(() => {}, 1000);
+       console.log(JSON.stringify({ event: "ready", service: "x", ports: { http: 7 } }));`,
     );
     expect(service.ports).toEqual({ http: 7 });
     expect(await service.stop()).toEqual({ code: 0, signal: null });
