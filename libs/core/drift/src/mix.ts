@@ -34,16 +34,37 @@ export function mixOf(
   const [mixBefore, mixNow] = [predictedBefore, predictedNow].map((shares) =>
     classShares(confusion.counts, shares),
   ) as [readonly number[], readonly number[]];
-  const explained = explainedByMix(byStream(shifts, reference), mixBefore, mixNow, confusion.means, framesOf(cameras));
+  const [shift, frames] = [byStream(shifts, reference), framesOf(cameras)];
+  const explanations = mixesOf(mixBefore, mixNow, reference).map((mix) => {
+    return { mix, explained: explainedByMix(shift, mixBefore, mix, confusion.means, frames) };
+  });
+  const { mix, explained } = explanations.reduce((best, one) => (one.explained > best.explained ? one : best));
   const [jointBefore, jointNow] = [mixBefore, mixNow].map((mix) => jointOf(confusion.counts, mix)) as [Joint, Joint];
   // A camera whose predictions never were a mix of the validation set's is judged by what was added.
   const before = Math.max(0, misfitOf(jointBefore, predictedBefore) - MISFIT_MAX / 3);
   const within = withinOf(cameras, confusion.means, jointBefore, jointNow, predictedNow);
   return {
-    ...{ before: mixBefore, now: mixNow, explained },
+    ...{ before: mixBefore, now: mix, explained },
     refuted: refutedBecause(misfitOf(jointNow, predictedNow) - before, within),
     explainedMin: within === null ? EXPLAINED_MIN : EXPLAINED_WITHIN_MIN,
   };
+}
+
+/** The estimated mix, in which classes that are not watched share what the watched ones leave; and those in which one of them alone
+ * has become more or less frequent. */
+function mixesOf(
+  before: readonly number[],
+  now: readonly number[],
+  { streams, labels }: DriftReference,
+): readonly (readonly number[])[] {
+  const watched = new Set(streams.map(({ name }) => name));
+  const isOther = labels.map((label) => !watched.has(LABEL_PREFIX + label));
+  const more = sumOf(now.map((share, i) => (isOther[i] ? share - (before[i] as number) : 0)));
+  const mixes = labels.flatMap((_, one) => {
+    if (!isOther[one] || (before[one] as number) + more < 0) return [];
+    return [now.map((share, i) => (isOther[i] ? (before[i] as number) + (i === one ? more : 0) : share))];
+  });
+  return [now, ...mixes];
 }
 
 /** Empty: nothing speaks against a change of the mix. */

@@ -43,6 +43,7 @@ export async function causeTrials(
 ): Promise<readonly CauseTrial[]> {
   const folder = await mkdtemp(join(tmpdir(), "tributary-bench-causes-"));
   const host = new OnnxModelHost(loadPackage);
+  const models: OnnxModel[] = [];
   try {
     progress(`${task.name}: packing`);
     const { edge } = await packTask(task, folder, () => {});
@@ -60,7 +61,7 @@ export async function causeTrials(
     const reference = driftReferenceOf(digest, {
       ...{ manifest, labels, sketch, golden, faults: codebook, cameraFaults, confusion },
     });
-    const models = await Promise.all([0, 1].map(() => host.load(edge, { threads: 1 })));
+    for (let i = 0; i < 2; i++) models.push(await host.load(edge, { threads: 1 }));
     const bench = new TaskBench(task, reference, models, progress);
     const goldenJpegs = await goldenOf(
       edge,
@@ -68,6 +69,7 @@ export async function causeTrials(
     );
     return await bench.run(options, goldenJpegs);
   } finally {
+    await Promise.all(models.map((model) => model.close()));
     await rm(folder, { recursive: true, force: true });
   }
 }
