@@ -57,3 +57,16 @@ test("a class that is not watched, since it was rare, can have become frequent",
   expect(changed(0.18)?.now[last]).toBeCloseTo(0.5, 1);
   expect(changed(-0.18)?.explained).toBeLessThan(0.1);
 });
+
+test("a change of the mean picture that mixes do not make refutes a change of the mix", () => {
+  const cameraFaults = { examples: [], spread: { motion: 0.04, sharpness: 0.04 } };
+  const known = driftReferenceOf(DIGEST, { ...documents, cameraFaults });
+  const before = known.streams.map(() => 0.25);
+  const refutedBy = (motion: number) => {
+    const picture = { changes: { motion, sharpness: 0.1, quality: 0.9 }, within: null };
+    const drift = { before, shifts: before.map(() => 0), frames: 1_000, picture } as unknown as CameraDrift;
+    return mixOf([{ drift }], known)?.refuted;
+  };
+  expect(refutedBy(-0.2)).toBe("");
+  expect(refutedBy(-0.6)).toBe("no mix changes motion of the mean picture by -0.60: 10 times what mixes differ by");
+});
