@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cameraFaults } from "@tributary/model-packaging";
+import { cameraFaults, faultyJpeg, plainFrame } from "@tributary/model-packaging";
 import { loadPackage } from "@tributary/model-store";
 import { OnnxModelHost } from "@tributary/onnx";
 import { openTasks } from "@tributary/tasks";
@@ -217,7 +217,7 @@ async function cameraSections(
   try {
     if (parts.has("delays")) {
       progress("delays");
-      const names = cameraFaults.map(({ name }) => name);
+      const names = delayedFaults.map(({ name }) => name);
       const found = await delays(observed, peers, names, size.seeds, progress);
       const svg = delayPicture(found);
       sections.delays = { tables: [delayTable(found)], gates: delayGates(found), figures: found, svg };
@@ -233,12 +233,23 @@ async function cameraSections(
   return sections;
 }
 
+/** Of the faults that packing records, those that features of the whole picture show. */
+const DELAYED: readonly string[] = [
+  ...["dark", "glare", "haze", "warm-light", "out-of-focus", "sensor-noise", "hard-compression", "low-resolution"],
+  ...["channels-swapped", "greyscale", "upside-down"],
+];
+const delayedFaults = cameraFaults.filter(({ name }) => DELAYED.includes(name));
+const DELAYED_SEVERITY = 0.45;
+
 const faultSets = (photos: readonly SampleFrame[]): Promise<readonly PhotoSet[]> =>
   Promise.all(
-    cameraFaults.map(async ({ name, apply }) => ({
-      name: `now/${name}`,
+    delayedFaults.map(async (fault) => ({
+      name: `now/${fault.name}`,
       photos: await Promise.all(
-        photos.map(async ({ jpeg, label }, i) => ({ jpeg: await apply(jpeg, 1_000_000 + i), label })),
+        photos.map(async ({ jpeg, label }, i) => ({
+          jpeg: await faultyJpeg(await plainFrame(jpeg, false), fault, DELAYED_SEVERITY, 1, i),
+          label,
+        })),
       ),
     })),
   );

@@ -1,10 +1,11 @@
 export { type Examination, type ExamineSettings, slowdownOf } from "./checking/examine.ts";
-export { CORRUPTIONS, type CorruptionName, cameraFaults } from "./gating/corruptions.ts";
+export { CORRUPTIONS, type CorruptionName } from "./gating/corruptions.ts";
 export { htmlOf } from "./gating/html.ts";
 export { marginsSchema } from "./gating/margins.ts";
 export { type DriftedSlice, measure } from "./gating/measure.ts";
 export { type GatesBefore, seenOf } from "./gating/seen.ts";
 export { initKeys, keyFolders, prepareRotation, publishPrepared, signPrepared } from "./keys/key-folder.ts";
+export { cameraFaults, faultyJpeg, plainFrame } from "./packing/camera-faults.ts";
 export { temperatureOf } from "./packing/documents.ts";
 export { tensorsThatFit } from "./packing/fit.ts";
 export { type PackOptions, packModel, SPLIT_SEED } from "./packing/pack.ts";

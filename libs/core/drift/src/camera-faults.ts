@@ -35,11 +35,12 @@ export class FaultNames {
   readonly #parts: readonly { readonly name: string; readonly place: FaultExample["place"]; readonly parts: Shift }[];
   /** By name, up to which distance it is given. */
   readonly distances: ReadonlyMap<string, number>;
-  readonly #spread: Shift;
+  /** By part of a change (shiftParts), how much frames without a fault differ among themselves, also by their mixes of classes. */
+  readonly spread: Shift;
   readonly #severity: { readonly min: number; readonly max: number };
 
   constructor({ examples, spread }: FaultExamples) {
-    this.#spread = spread;
+    this.spread = spread;
     const parts = examples.map((example) => ({ example, parts: shiftParts(example.shifts) }));
     const shown = parts.filter(({ parts: of }) => sizeOf(of) >= SHIFT_MIN);
     this.examples = shown.map(({ example }) => example);
@@ -87,7 +88,7 @@ export class FaultNames {
     const best = new Map<string, number>();
     for (const { name, place, parts } of this.#parts) {
       if (where !== "anywhere" && place !== "both" && place !== where) continue;
-      const distance = distanceTo(parts, shift, frames, this.#spread, this.#severity);
+      const distance = distanceTo(parts, shift, frames, this.spread, this.#severity);
       best.set(name, Math.min(distance, best.get(name) ?? Number.POSITIVE_INFINITY));
     }
     return best;

@@ -1,7 +1,7 @@
 /**
  * Which cause explains cameras that changed together. Causes compete: each has a weight by the place (weather changes a whole site, a
  * fault one camera of several, an agent all devices that run it) and by the fault whose pictures are like these; the mix of classes
- * wins where it explains the change of the features and nothing refutes it.
+ * wins where it explains the change of the features and nothing refutes it, and where it explains nearly as much it is a rival.
  *
  * C1. The cause is unknown where the best weighs too little, or is not clearly ahead of the next. */
 import type { DriftCause, DriftVerdict } from "@tributary/contracts";
@@ -27,6 +27,8 @@ const KEPT = 1.25;
 
 type Rival = Extract<DriftCause, "CAMERA" | "WORLD" | "PREPROCESSING">;
 type Weights = Readonly<Record<Rival, number>>;
+/** Of a mix that explains just enough: it changes at a whole site rather than at one camera of several. */
+const MIX_WEIGHT = { site: 1, camera: 0.5 } as const;
 
 /** By what the changed cameras have in common. */
 const byPlace = {
@@ -72,9 +74,9 @@ export function causeOf(
     { question: "Is it only the mix of classes?", answer: mixWords(mix), isCause: isMix },
   ];
   if (isMix) return { cause: "LABEL_SHIFT", fault: null, mix, steps };
-  const ranked = rankedCauses(kind, fault, reference, before);
+  const ranked = rankedCauses(kind, fault, reference, mix, before);
   const [best, second] = ranked as [Ranked, Ranked];
-  const isKnown = best.weight >= WEIGHT_MIN && best.weight >= AHEAD_MIN * second.weight;
+  const isKnown = best.cause !== "LABEL_SHIFT" && best.weight >= WEIGHT_MIN && best.weight >= AHEAD_MIN * second.weight;
   const found = isKnown ? `${causeWords(best.cause)}` : "not known";
   const rivals = ranked.map(({ cause, weight }) => `${causeWords(cause)} ${figure(weight)}`).join(", ");
   const answer = `${found}: ${placeWords[kind]}; ${nearestWords(fault)}; weights: ${rivals}`;
@@ -82,12 +84,13 @@ export function causeOf(
   return { cause: isKnown ? best.cause : "UNKNOWN", fault, mix, steps };
 }
 
-type Ranked = { readonly cause: Rival; readonly weight: number };
+type Ranked = { readonly cause: Rival | "LABEL_SHIFT"; readonly weight: number };
 
 function rankedCauses(
   kind: PlaceKind,
   fault: NamedFault | null,
   { names }: DriftReference,
+  mix: Group["mix"],
   before: DriftVerdict | undefined,
 ): readonly Ranked[] {
   const place = fault === null ? undefined : names.examples.find(({ name }) => name === fault.name)?.place;
@@ -96,7 +99,13 @@ function rankedCauses(
     const ofName = place === undefined ? 1 : byName[place][cause];
     return { cause, weight: byPlace[kind][cause] * ofName * (before?.cause === cause ? KEPT : 1) };
   });
-  return weighed.sort((a, b) => b.weight - a.weight);
+  return [...weighed, ...ofMix(kind, mix)].sort((a, b) => b.weight - a.weight);
+}
+
+function ofMix(kind: PlaceKind, mix: Group["mix"]): readonly Ranked[] {
+  if (mix === null || mix.refuted !== "") return [];
+  const share = MIX_WEIGHT[kind === "oneOfSite" ? "camera" : "site"];
+  return [{ cause: "LABEL_SHIFT", weight: (share * mix.explained) / mix.explainedMin }];
 }
 
 function keptName(nearest: NamedFault | null, before: DriftVerdict | undefined): NamedFault | null {

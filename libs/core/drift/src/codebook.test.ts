@@ -67,6 +67,24 @@ describe.each([
     expect(nearestPipelineFault(codebook, golden, logitsOf("right", noisy()).flat())).toBeNull();
   });
 
+  test("with recorded noise names what is as near as noise, and not what a weaker fault makes", () => {
+    const recorded = pipeline.map(({ name, logits }) => {
+      const [exact, other] = [logits.flat(), logitsOf(name, noisy()).flat()];
+      const squares = exact.reduce((sum, value, i) => sum + (value - (other[i] ?? 0)) ** 2, 0);
+      return { name, logits, noise: Math.sqrt(squares / exact.length) };
+    });
+    const withNoise = { ...codebook, pipeline: recorded };
+    const share = (name: string, part: number) =>
+      logitsOf(name).map((frame, i) => frame.map((value, c) => part * value + (1 - part) * (golden[i]?.[c] ?? 0)));
+    for (const name of faults) {
+      expect(nearestPipelineFault(withNoise, golden, logitsOf(name, noisy()).flat())?.name).toBe(name);
+    }
+    // The fixed distance of packages without noise names this one.
+    const weaker = share("mean-not-subtracted", 0.8).flat();
+    expect(nearestPipelineFault(codebook, golden, weaker)?.name).toBe("mean-not-subtracted");
+    expect(nearestPipelineFault(withNoise, golden, weaker)).toBeNull();
+  });
+
   test("names none for random logits", () => {
     const spread = Math.max(...golden.flat().map(Math.abs));
     const random_ = golden.flat().map(() => (random() - 0.5) * 2 * spread);

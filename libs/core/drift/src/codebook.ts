@@ -11,10 +11,13 @@ export type NamedFault = {
   readonly runnerUpDistance: number;
 };
 
-/** Root mean square of the difference, in units of the spread of the golden logits: pixels that differ by up to 2 of 255 make about
- * .1 (bench drift). Answers further from every fault are none's, unless so little remains of a large deviation. */
-const DISTANCE_MAX = 0.2;
-const REMAINDER_MAX = 0.25;
+/** Answers of a device that has the fault are as near as pixels of another decoder make them: up to so many times the noise that was
+ * recorded with it. Models differ by far in what such pixels change, and where they change little, other faults come near. */
+const NOISE_MAX = 2;
+/** Other runtimes round otherwise; in units of the spread of the golden logits, as all distances are. */
+const ROUNDING = 0.01;
+/** Packages without noise: pixels that differ by up to 2 of 255 make about .1 (bench drift); of a large deviation so much may remain. */
+const WITHOUT_NOISE = { distance: 0.2, remainder: 0.25 } as const;
 /** What a fault leaves at most of the distance from the right answers: a fault that changes little is as near as noise lets it be. */
 const REMAINDER_OF_NOISE = 0.9;
 
@@ -35,7 +38,11 @@ export function nearestPipelineFault(
   }));
   const named = nearestOf(distances);
   if (named === null || named.distance > REMAINDER_OF_NOISE * rightDistance) return null;
-  return named.distance <= Math.max(DISTANCE_MAX, REMAINDER_MAX * rightDistance) ? named : null;
+  const noise = codebook.pipeline.find(({ name }) => name === named.name)?.noise;
+  const { distance, remainder } = WITHOUT_NOISE;
+  const limit =
+    noise === undefined ? Math.max(distance, remainder * rightDistance) : ROUNDING + (NOISE_MAX * noise) / spread;
+  return named.distance <= limit ? named : null;
 }
 
 /** The nearest, and the one after it. */

@@ -17,6 +17,10 @@ const EXPLAINED_WITHIN_MIN = 0.4;
 /** Part of the predictions that no mix of classes makes, by the package's confusion matrix. */
 const MISFIT_MAX = 0.15;
 
+/** Pictures of other mixes, drawn when the package was made, have such standard deviations; added is what is always between two cameras. */
+const SPREADS_MAX = 5;
+const SPREAD_ADDED = 0.02;
+
 /** Null if the package has no confusion matrix. */
 export function mixOf(
   cameras: readonly { readonly drift: CameraDrift }[],
@@ -34,25 +38,69 @@ export function mixOf(
   const [mixBefore, mixNow] = [predictedBefore, predictedNow].map((shares) =>
     classShares(confusion.counts, shares),
   ) as [readonly number[], readonly number[]];
-  const explained = explainedByMix(byStream(shifts, reference), mixBefore, mixNow, confusion.means, framesOf(cameras));
+  const [shift, frames] = [byStream(shifts, reference), framesOf(cameras)];
+  const explanations = mixesOf(mixBefore, mixNow, reference).map((mix) => {
+    return { mix, explained: explainedByMix(shift, mixBefore, mix, confusion.means, frames) };
+  });
+  const { mix, explained } = explanations.reduce((best, one) => (one.explained > best.explained ? one : best));
   const [jointBefore, jointNow] = [mixBefore, mixNow].map((mix) => jointOf(confusion.counts, mix)) as [Joint, Joint];
   // A camera whose predictions never were a mix of the validation set's is judged by what was added.
   const before = Math.max(0, misfitOf(jointBefore, predictedBefore) - MISFIT_MAX / 3);
   const within = withinOf(cameras, confusion.means, jointBefore, jointNow, predictedNow);
   return {
-    ...{ before: mixBefore, now: mixNow, explained },
-    refuted: refutedBecause(misfitOf(jointNow, predictedNow) - before, within),
+    ...{ before: mixBefore, now: mix, explained },
+    refuted: refutedBecause(misfitOf(jointNow, predictedNow) - before, within, strangestChange(cameras, reference)),
     explainedMin: within === null ? EXPLAINED_MIN : EXPLAINED_WITHIN_MIN,
   };
 }
 
+/** The estimated mix, in which classes that are not watched share what the watched ones leave; and those in which one of them alone
+ * has become more or less frequent. */
+function mixesOf(
+  before: readonly number[],
+  now: readonly number[],
+  { streams, labels }: DriftReference,
+): readonly (readonly number[])[] {
+  const watched = new Set(streams.map(({ name }) => name));
+  const isOther = labels.map((label) => !watched.has(LABEL_PREFIX + label));
+  const more = sumOf(now.map((share, i) => (isOther[i] ? share - (before[i] as number) : 0)));
+  const mixes = labels.flatMap((_, one) => {
+    if (!isOther[one] || (before[one] as number) + more < 0) return [];
+    return [now.map((share, i) => (isOther[i] ? (before[i] as number) + (i === one ? more : 0) : share))];
+  });
+  return [now, ...mixes];
+}
+
 /** Empty: nothing speaks against a change of the mix. */
-function refutedBecause(misfit: number, within: number | null): string {
+function refutedBecause(misfit: number, within: number | null, strangest: StrangeChange | null): string {
   if (misfit > MISFIT_MAX) {
     return `no mix of classes gives these predictions: ${percent(misfit)} of them differ from the nearest`;
   }
-  if (within === null || within <= WITHIN_MAX) return "";
-  return `pictures of the same predicted class changed by ${figure(within)}`;
+  if (within !== null && within > WITHIN_MAX)
+    return `pictures of the same predicted class changed by ${figure(within)}`;
+  if (strangest === null || strangest.spreads <= SPREADS_MAX) return "";
+  const { name, change, spreads } = strangest;
+  return `no mix changes ${name} of the mean picture by ${figure(change)}: ${Math.round(spreads)} times what mixes differ by`;
+}
+
+type StrangeChange = { readonly name: string; readonly change: number; readonly spreads: number };
+
+/** The change of the mean picture that mixes make least; null if the cameras or the package know none. */
+function strangestChange(
+  cameras: readonly { readonly drift: CameraDrift }[],
+  { names: { spread } }: DriftReference,
+): StrangeChange | null {
+  const known = cameras.flatMap(({ drift }) => (drift.picture === null ? [] : [drift.picture.changes]));
+  const names = Object.keys(known[0] ?? {}) as (keyof (typeof known)[number])[];
+  let strangest: StrangeChange | null = null;
+  for (const name of names) {
+    const usual = spread[name];
+    if (usual === undefined) continue;
+    const change = sumOf(known.map((changes) => changes[name])) / known.length;
+    const spreads = Math.abs(change) / (usual + SPREAD_ADDED);
+    if (strangest === null || spreads > strangest.spreads) strangest = { name, change, spreads };
+  }
+  return strangest;
 }
 
 /**

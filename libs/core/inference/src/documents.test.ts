@@ -187,6 +187,8 @@ describe("golden/faults.json", () => {
     expect(parseFaults(faults, 2, 16)).toEqual(faults);
     const none = { ...faults, frames: 0, pipeline: [] };
     expect(parseFaults(none, 2, 16)).toEqual(none);
+    const withNoise = { ...faults, pipeline: [{ name: "greyscale", logits: [[1, 2]], noise: 0.02 }] };
+    expect(parseFaults(withNoise, 2, 16)).toEqual(withNoise);
   });
 
   test.each([
@@ -194,6 +196,7 @@ describe("golden/faults.json", () => {
     [{ frames: 9 }, "frames: expected a whole number in [0, 8]"],
     [{ pipeline: [{ name: "greyscale", logits: [[1, null]] }] }, "pipeline[0].logits"],
     [{ pipeline: [...faults.pipeline, ...faults.pipeline] }, "pipeline[1].name: expected each fault once"],
+    [{ pipeline: [{ name: "greyscale", logits: [[1, 2]], noise: -1 }] }, "pipeline[0].noise"],
     [{ pipeline: {} }, "pipeline"],
     [{ camera: [{ name: "dark", shifts: { luminance: -2 } }] }, "camera[0].shifts.luminance"],
     [{ camera: ["dark"] }, "camera[0].name"],

@@ -69,13 +69,21 @@ export function parseGoldenIndex(json: unknown, classes: number): GoldenIndex {
   return { formatVersion: 1, frames };
 }
 
+export type PipelineExample = {
+  readonly name: string;
+  /** logits[frame][class] of the golden frames. */
+  readonly logits: readonly (readonly number[])[];
+  /** Root mean square by which the logits differ for pixels that differ as those of two decoders do. Earlier packages have none. */
+  readonly noise?: number;
+};
+
 /** golden/faults.json: what the model answers, and how the sketch moves, under faults made on purpose when packing. */
 export type FaultCodebook = {
   readonly formatVersion: 1;
   /** The first so many frames of golden/index.json: `goldenReportFrames` of them. */
   readonly frames: number;
-  /** Faults of preprocessing: logits[frame][class] of the golden frames. */
-  readonly pipeline: readonly { readonly name: string; readonly logits: readonly (readonly number[])[] }[];
+  /** Faults of preprocessing. */
+  readonly pipeline: readonly PipelineExample[];
   /** Faults of a camera in packages without golden/camera_faults.json: by how much each feature's mean of (bin + 1/2) / 32 changes on
    * validation frames. */
   readonly camera: readonly { readonly name: string; readonly shifts: Readonly<Record<string, number>> }[];
@@ -91,27 +99,32 @@ export function parseFaults(json: unknown, classes: number, goldenFrames: number
   problems.oneOf(root, "formatVersion", [1]);
   const max = goldenReportFrames(classes, goldenFrames);
   const frames = problems.number(root, "frames", { min: 0, max, whole: true });
-  const pipeline = namedEntries(problems, root, "pipeline", "logits").map(({ name, at, entry }) => {
+  const pipeline = namedEntries(problems, root, "pipeline", ["logits", "noise"]).map(({ name, at, entry }) => {
     const isGood = isMatrix(entry.logits, frames, classes);
     if (!isGood) problems.report(`${at}logits`, `${frames} x ${classes} finite numbers`, entry.logits);
-    return { name, logits: isGood ? (entry.logits as readonly (readonly number[])[]) : [] };
+    const logits = isGood ? (entry.logits as PipelineExample["logits"]) : [];
+    return {
+      name,
+      logits,
+      ...("noise" in entry && { noise: problems.number(entry, "noise", { min: 0, max: Number.MAX_VALUE }, at) }),
+    };
   });
-  const camera = namedEntries(problems, root, "camera", "shifts").map(({ name, at, entry }) => {
+  const camera = namedEntries(problems, root, "camera", ["shifts"]).map(({ name, at, entry }) => {
     return { name, shifts: shiftsOf(problems, entry, at) };
   });
   problems.throwAs("package-faults-invalid", "golden/faults.json");
   return { formatVersion: 1, frames, pipeline, camera };
 }
 
-/** Objects of a unique `name` and the key `value`. */
-function namedEntries(problems: Problems, root: JsonObject, key: string, value: string) {
+/** Objects of a unique `name` and these keys. */
+function namedEntries(problems: Problems, root: JsonObject, key: string, keys: readonly string[]) {
   const listed = Array.isArray(root[key]) ? root[key] : null;
   if (listed === null || listed.length > FAULTS_MAX) problems.report(key, `at most ${FAULTS_MAX} faults`, root[key]);
   const names = new Set<string>();
   return (listed ?? []).slice(0, FAULTS_MAX).map((one: unknown, i: number) => {
     const entry = isJsonObject(one) ? one : {};
     const at = `${key}[${i}].`;
-    problems.unknownKeys(entry, ["name", value], at);
+    problems.unknownKeys(entry, ["name", ...keys], at);
     const name = problems.text(entry, "name", at, LABEL_BYTES_MAX);
     if (names.has(name)) problems.report(`${at}name`, "each fault once", name);
     names.add(name);

@@ -2,7 +2,7 @@
 import { jpegQuality } from "@tributary/inference";
 import { seededRandom } from "@tributary/kernel";
 import type { Light } from "@tributary/models/gate";
-import sharp, { type Matrix3x3, type Sharp } from "sharp";
+import sharp, { type Sharp } from "sharp";
 
 /** As people name them for `--robustness`. */
 export const CORRUPTIONS = ["dark", "glare", "haze", "out-of-focus", "sensor-noise", "hard-compression"] as const;
@@ -24,41 +24,13 @@ export const corruptions: readonly Corruption[] = [
   { name: "dark", isOfLight: true, apply: (jpeg) => jpegOf(sharp(jpeg).linear(0.4, 0), jpeg) },
   { name: "glare", isOfLight: true, apply: (jpeg) => jpegOf(sharp(jpeg).linear(1.4, 30), jpeg) },
   { name: "haze", isOfLight: true, apply: (jpeg) => jpegOf(sharp(jpeg).linear(0.5, 90), jpeg) },
-  { name: "out-of-focus", isOfLight: false, apply: (jpeg) => blurred(jpeg, 1 / 100) },
+  { name: "out-of-focus", isOfLight: false, apply: blurred },
   { name: "sensor-noise", isOfLight: false, apply: noisy },
   {
     name: "hard-compression",
     isOfLight: false,
     apply: (jpeg) => jpegOf(sharp(jpeg), jpeg, Math.min(15, jpegQuality(jpeg) / 3)),
   },
-];
-
-/** What goes wrong with a camera: the damage of the gate, and what a model may well survive but nobody should miss. Out of focus so
- * much that it shows at the size of a model, too. */
-export const cameraFaults: readonly { readonly name: string; readonly apply: Corruption["apply"] }[] = [
-  ...corruptions.filter(({ name }) => name !== "out-of-focus"),
-  { name: "out-of-focus", apply: (jpeg) => blurred(jpeg, 1 / 50) },
-  {
-    name: "channels-swapped",
-    apply: (jpeg) =>
-      mixed(jpeg, [
-        [0, 0, 1],
-        [0, 1, 0],
-        [1, 0, 0],
-      ]),
-  },
-  { name: "greyscale", apply: (jpeg) => jpegOf(sharp(jpeg).greyscale().toColourspace("srgb"), jpeg) },
-  { name: "low-resolution", apply: halved },
-  {
-    name: "colour-cast",
-    apply: (jpeg) =>
-      mixed(jpeg, [
-        [1.25, 0, 0],
-        [0, 1, 0],
-        [0, 0, 0.7],
-      ]),
-  },
-  { name: "upside-down", apply: (jpeg) => jpegOf(sharp(jpeg).rotate(180), jpeg) },
 ];
 
 /** What a gate measures of a picture's light. */
@@ -69,21 +41,11 @@ export async function lightOf(jpeg: Uint8Array): Promise<Light> {
   return { luminance: (grey?.mean ?? 0) / 255, contrast: (grey?.stdev ?? 0) / 255 };
 }
 
-/** `share`: of the width, the blur's standard deviation. */
-async function blurred(jpeg: Uint8Array, share: number): Promise<Uint8Array> {
+/** By a standard deviation of a hundredth of the width. */
+async function blurred(jpeg: Uint8Array): Promise<Uint8Array> {
   const image = sharp(jpeg);
   const { width = 1 } = await image.metadata();
-  return jpegOf(image.blur(Math.max(0.5, width * share)), jpeg);
-}
-
-/** Each new channel as a sum of the old ones. */
-const mixed = (jpeg: Uint8Array, matrix: Matrix3x3): Promise<Uint8Array> =>
-  jpegOf(sharp(jpeg).toColourspace("srgb").recomb(matrix), jpeg);
-
-async function halved(jpeg: Uint8Array): Promise<Uint8Array> {
-  const image = sharp(jpeg);
-  const { width = 2 } = await image.metadata();
-  return jpegOf(image.resize({ width: Math.ceil(width / 2) }), jpeg);
+  return jpegOf(image.blur(Math.max(0.5, width / 100)), jpeg);
 }
 
 async function noisy(jpeg: Uint8Array, seed: number): Promise<Uint8Array> {

@@ -26,7 +26,7 @@ import type { OnnxModel } from "@tributary/onnx";
 import type { ValidationFrame } from "../validation/frames.ts";
 import { type CameraFault, cameraFaults, faultyJpeg, plainFrame, severities } from "./camera-faults.ts";
 import { type GoldenSource, type Observed, observationsOf, rounded } from "./documents.ts";
-import { areWithinBand, pipelineFaults, rightPipeline } from "./pipeline-faults.ts";
+import { areWithinBand, noisyFrame, pipelineFaults, rightPipeline } from "./pipeline-faults.ts";
 import type { Json } from "./readings.ts";
 
 /** Each frame is compared with itself, so a few dozen show what a fault does. */
@@ -46,21 +46,34 @@ export async function pipelineLogits(
   if (jpegs.length === 0) return [];
   const preprocessing = parsePreprocessing(config);
   const right = await Promise.all(jpegs.map(rightPipeline(preprocessing)));
+  const noisy = await Promise.all(jpegs.map((jpeg, i) => noisyFrame(jpeg, preprocessing, seededRandom(SEED + i))));
   const seen = new Set<string>();
   const pipeline: FaultCodebook["pipeline"][number][] = [];
   for (const { name, tensorOf } of pipelineFaults(config)) {
     const tensors = await Promise.all(jpegs.map(tensorOf));
     if (tensors.every((tensor, i) => areWithinBand(tensor, right[i] as Float32Array, preprocessing))) continue;
-    const logits = (await model.inferTensors(tensors)).map((result) => {
-      if (!result.ok) throw new Failure(result.code, "ask-a-person", `fault ${name}: ${result.message}`);
-      return Array.from(result.inference.logits, rounded);
-    });
+    const logits = await logitsOf(model, tensors, name);
     const key = JSON.stringify(logits);
-    if (seen.has(key) || !logits.flat().every(Number.isFinite)) continue;
+    const noise = rmsBetween(logits, await logitsOf(model, await Promise.all(noisy.map(tensorOf)), name));
+    if (seen.has(key) || !Number.isFinite(noise)) continue;
     seen.add(key);
-    pipeline.push({ name, logits });
+    pipeline.push({ name, logits, noise: rounded(noise) });
   }
   return pipeline;
+}
+
+type Logits = readonly (readonly number[])[];
+
+const logitsOf = async (model: OnnxModel, tensors: readonly Float32Array[], fault: string): Promise<Logits> =>
+  (await model.inferTensors(tensors)).map((result) => {
+    if (!result.ok) throw new Failure(result.code, "ask-a-person", `fault ${fault}: ${result.message}`);
+    return Array.from(result.inference.logits, rounded);
+  });
+
+/** Root mean square of the differences. */
+function rmsBetween(a: Logits, b: Logits): number {
+  const [left, right] = [a.flat(), b.flat()];
+  return Math.sqrt(left.reduce((sum, value, i) => sum + (value - (right[i] as number)) ** 2, 0) / left.length);
 }
 
 /** What each fault of a camera does to some validation frames, each compared with itself. `isResizing`: whether the model takes

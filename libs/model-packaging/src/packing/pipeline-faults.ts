@@ -2,7 +2,7 @@
  * tensor that the model would then be given. Decoded, resized and normalised by what devices run (`@tributary/onnx`). A fault
  * that a package cannot have (channels of a grey model, a resize that is not done) is left out or makes the right tensor. */
 import { PIXEL_BAND, type Preprocessing, parsePreprocessing, type ResizeKernel } from "@tributary/inference";
-import { Failure } from "@tributary/kernel";
+import { Failure, type Random } from "@tributary/kernel";
 import { decodePicture, Normaliser, PIXELS_MAX, resizePixels } from "@tributary/onnx";
 import sharp, { type Sharp } from "sharp";
 import { type Json, PUBLISHED } from "./readings.ts";
@@ -53,6 +53,28 @@ export const rightPipeline =
   (preprocessing: Preprocessing): Pipeline =>
   async (jpeg) =>
     tensorOf(await decoded(jpeg, preprocessing), preprocessing);
+
+/** The frame as another decoder and resize might leave it: what a pixel of the model is made of differs by up to `PIXEL_BAND`. */
+export async function noisyFrame(
+  jpeg: Uint8Array,
+  { resize, library }: Preprocessing,
+  random: Random,
+): Promise<Buffer> {
+  const { pixels, width, height } = await decoded(jpeg, { resize: null, library });
+  const side = resize ?? { width, height };
+  const noise = Int8Array.from({ length: 3 * side.width * side.height }, () => {
+    return Math.floor((2 * PIXEL_BAND + 1) * random()) - PIXEL_BAND;
+  });
+  const noisy = Uint8ClampedArray.from(pixels, (value, i) => {
+    const [channel, place] = [i % 3, Math.floor(i / 3)];
+    const row = Math.floor((Math.floor(place / width) * side.height) / height);
+    const column = Math.floor(((place % width) * side.width) / width);
+    return value + (noise[3 * (row * side.width + column) + channel] as number);
+  });
+  const { orientation = 1 } = await sharp(jpeg).metadata();
+  const image = sharp(noisy, { raw: { width, height, channels: 3 } }).withMetadata({ orientation });
+  return image.jpeg({ quality: 100, chromaSubsampling: "4:4:4" }).toBuffer();
+}
 
 export function pipelineFaults(config: Json): readonly PipelineFault[] {
   const right = parsePreprocessing(config);

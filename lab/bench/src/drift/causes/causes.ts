@@ -6,57 +6,22 @@ import { type DriftReference, driftReferenceOf } from "@tributary/drift";
 import { seededRandom } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { type OnnxModel, OnnxModelHost } from "@tributary/onnx";
-import { type Fault, faults, type LabelledPhoto, type Picture, packTask, type Task, worksOn } from "@tributary/tasks";
+import {
+  expectedVerdict,
+  type Fault,
+  faults,
+  type LabelledPhoto,
+  type Picture,
+  packTask,
+  type Task,
+  worksOn,
+} from "@tributary/tasks";
 import sharp from "sharp";
 import { Observed, type PhotoSet } from "../observed.ts";
 import { Camera, type Device, devicesOf, FLEET, report, START } from "./fleet.ts";
 import { classOf, Frames } from "./frames.ts";
 import { type LifeTask, lifeBank } from "./life.ts";
 import { watch } from "./trial.ts";
-
-/** What may be reported of a fault: the cause, and names. Faults that are in no codebook have none. */
-type Answer = { readonly causes: readonly string[]; readonly names: readonly string[] };
-
-const byCause: Readonly<Record<Fault["cause"], readonly string[]>> = {
-  pipeline: ["PREPROCESSING"],
-  camera: ["CAMERA"],
-  site: ["WORLD"],
-  mix: ["LABEL_SHIFT"],
-  "new-class": ["WORLD"],
-  concept: ["CONCEPT"],
-};
-
-/** Names that the codebook has for a fault of the generator. */
-const names: Readonly<Record<string, readonly string[]>> = {
-  defocus: ["out-of-focus"],
-  "lens-dirt": ["dirty-lens"],
-  condensation: ["fogged-lens"],
-  covered: ["covered", "half-covered"],
-  "dead-pixels": ["dead-pixels"],
-  "sensor-noise": ["sensor-noise"],
-  "colour-cast": ["warm-light", "cold-light"],
-  "hard-compression": ["hard-compression"],
-  knocked: ["moved"],
-  "upside-down": ["upside-down"],
-  vibration: ["motion-blur"],
-  rain: ["rain"],
-  snow: ["snow"],
-  fog: ["haze"],
-  "lights-out": ["dark"],
-  "low-sun": ["glare"],
-  "channels-swapped": ["channels-swapped"],
-  "wrong-rescale": ["not-rescaled", "rescaled", "rescaled-twice"],
-  "wrong-normalisation": ["mean-not-subtracted", "deviation-not-divided", "not-normalised", "normalised-twice"],
-  "wrong-colour-space": ["limited-range", "range-expanded-twice"],
-  "nearest-resize": ["nearest", "not-antialiased", "other-kernel"],
-  letterboxed: ["letterboxed"],
-  "orientation-ignored": [
-    ...["flipped-horizontally", "flipped-vertically", "rotated-90", "rotated-180", "rotated-270"],
-    ...["width-and-height-exchanged", "exif-orientation-applied"],
-  ],
-};
-
-export const answerOf = ({ name, cause }: Fault): Answer => ({ causes: byCause[cause], names: names[name] ?? [] });
 
 export type CauseTrial = {
   readonly task: string;
@@ -78,6 +43,7 @@ export async function causeTrials(
 ): Promise<readonly CauseTrial[]> {
   const folder = await mkdtemp(join(tmpdir(), "tributary-bench-causes-"));
   const host = new OnnxModelHost(loadPackage);
+  const models: OnnxModel[] = [];
   try {
     progress(`${task.name}: packing`);
     const { edge } = await packTask(task, folder, () => {});
@@ -95,7 +61,7 @@ export async function causeTrials(
     const reference = driftReferenceOf(digest, {
       ...{ manifest, labels, sketch, golden, faults: codebook, cameraFaults, confusion },
     });
-    const models = await Promise.all([0, 1].map(() => host.load(edge, { threads: 1 })));
+    for (let i = 0; i < 2; i++) models.push(await host.load(edge, { threads: 1 }));
     const bench = new TaskBench(task, reference, models, progress);
     const goldenJpegs = await goldenOf(
       edge,
@@ -103,6 +69,7 @@ export async function causeTrials(
     );
     return await bench.run(options, goldenJpegs);
   } finally {
+    await Promise.all(models.map((model) => model.close()));
     await rm(folder, { recursive: true, force: true });
   }
 }
@@ -268,7 +235,7 @@ class TaskBench {
     { fault, seed, severity }: ReturnType<TaskBench["plan"]>,
     { verdicts, innocent }: ReturnType<typeof watch>,
   ): CauseTrial {
-    const { causes, names: rightNames } = answerOf(fault);
+    const { causes, names: rightNames } = expectedVerdict(fault);
     const reported = verdicts.map(
       ({ cause, fault: name, scopeKey, scopeValue }) => `${cause} ${name} ${scopeKey} ${scopeValue}`,
     );

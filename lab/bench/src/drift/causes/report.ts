@@ -47,6 +47,7 @@ export async function causesSection(
   ];
   const wrong = count(all, ({ outcome }) => outcome === "wrong");
   const wrongNames = count(all, ({ name }) => name === "wrong");
+  const named = count(all, ({ name }) => name !== "none");
   const innocent = all.reduce((sum, one) => sum + one.innocent, 0);
   const part = (of: number) => `${of} of ${all.length} (${((100 * of) / all.length).toFixed(1)} %)`;
   const mistakes = all.filter(({ outcome, name }) => outcome === "wrong" || name === "wrong");
@@ -85,7 +86,7 @@ export async function causesSection(
       {
         name: `at most ${100 * WRONG_NAMES_MAX} % wrong names`,
         passed: wrongNames <= WRONG_NAMES_MAX * all.length,
-        measured: part(wrongNames),
+        measured: `${part(wrongNames)}; of ${part(named)} that are named`,
       },
       { name: "no device without a fault is accused", passed: innocent === 0, measured: String(innocent) },
     ],
