@@ -21,7 +21,7 @@ export {
   someRollout,
 } from "./builders.ts";
 export { decidedFrame, type PolicyBehaviour } from "./decided-frames.ts";
-export { type Dvc, openDvc } from "./dvc.ts";
+export { openDvc } from "./dvc.ts";
 export { percent, quantilesOf } from "./figures.ts";
 export { recordsIn, testKafka } from "./kafka.ts";
 export { type Before, followContext, MemoryKafka, silentTelemetry } from "./memory-kafka.ts";

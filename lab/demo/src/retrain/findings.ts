@@ -10,7 +10,7 @@ import type { QueueLabels } from "./queue-labeller.ts";
 import type { Reading } from "./readers.ts";
 import type { Bars, Story } from "./story.ts";
 
-/** Of a class that is said to be harmed, after Holm's correction over the classes of a place. */
+/** Level at which a class counts as harmed, after Holm's correction over the classes of a place. */
 const HARM_ALPHA = 0.05;
 
 /** What the main run left. */

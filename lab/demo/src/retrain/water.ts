@@ -50,7 +50,7 @@ export async function waterStory(dir: string, log: (line: string) => void): Prom
     baseDir,
     sceneOf: (site, view) => ({ view, mix: mixes.get(site) }),
     // There are 640 photos that cameras may see, and no two labelled frames may look alike.
-    trainer: { labels: { wanted: 480, trainMin: 300, gateMin: 100 } },
+    trainer: { labels: { wanted: 440, trainMin: 280, gateMin: 100 } },
     unseen: (view) => framesOf(task, of(true), view === "elsewhere" ? CLEAR : DUSK),
     gains: null,
     controls: null,
