@@ -2,7 +2,7 @@
 import type { Dataset, Model, ModelAliases, TrainingEvent, TrainingRun } from "@tributary/contracts";
 import type { Check } from "../rollout/run-case.ts";
 
-/** When the candidate is champion and the training has not ended. */
+/** When all devices run the candidate, so that it becomes champion, and the training has not ended. */
 export const PROMOTION = "promotion";
 
 export type Kill = {

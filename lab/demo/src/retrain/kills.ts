@@ -1,6 +1,6 @@
 /**
  * Kills the trainer with SIGKILL once in each phase of a training, as soon as its public topic has the phase; and once more when the
- * candidate became champion. The supervisor starts it again, as an orchestrator does.
+ * candidate runs on all devices, so that it becomes champion. The supervisor starts it again, as an orchestrator does.
  */
 import { type TrainingRun, topics } from "@tributary/contracts";
 import { follow, type PartitionReader } from "@tributary/kafka";
@@ -42,10 +42,9 @@ export class PhaseKiller {
       follow(context, topics.trainingResults, (run) => {
         if (run?.model === this.#model) this.#take(run);
       }),
-      follow(context, topics.modelAliases, (record) => {
-        const candidate = this.#run?.candidateVersion;
-        if (record?.name !== this.#model || !candidate || record.aliases.champion !== candidate) return;
-        this.#due(PROMOTION, 0);
+      follow(context, topics.rollouts, (rollout) => {
+        const isPromoted = rollout?.modelName === this.#model && rollout.phase === "HEALTHY";
+        if (isPromoted && rollout.modelVersion === this.#run?.candidateVersion) this.#due(PROMOTION, 0);
       }),
     ]);
     this.#ended = Promise.all(followed.map(({ ended }) => ended));
@@ -83,7 +82,7 @@ export class PhaseKiller {
     const { signal } = this.#stopping;
     await systemClock.sleep(afterMs, signal);
     const { pid } = this.#trainer;
-    const isLate = phase !== PROMOTION && this.#run?.phase !== phase;
+    const isLate = phase === PROMOTION ? this.#run?.endedAt !== null : this.#run?.phase !== phase;
     if (pid === undefined || isLate) {
       this.#log(
         `the trainer was not killed in ${phase}: ${pid === undefined ? "it was not running" : "it had left it"}`,

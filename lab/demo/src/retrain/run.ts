@@ -14,7 +14,7 @@ import { clientOf, type GatewayClient, gatewayClient, modelRegistryApi, type Tra
 import { type DriftVerdict, topics } from "@tributary/contracts";
 import { packageFiles } from "@tributary/inference";
 import { KafkaReader, readTopic } from "@tributary/kafka";
-import { Failure, systemClock } from "@tributary/kernel";
+import { Failure, reasonOf, systemClock } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import { Labeller, type Stack, startStack, tributary } from "@tributary/stack";
 import type { Mlflow } from "@tributary/testing";
@@ -38,6 +38,8 @@ import { TrainingWatch } from "./training-watch.ts";
 
 const POLL_MS = 500;
 const LOG_EVERY_MS = 10_000;
+/** Who pushes, labels and decides. */
+const PERSON = "demo";
 
 export type RetrainOptions = {
   readonly dir: string;
@@ -290,9 +292,15 @@ async function rolledOut({ api, options }: World, trainings: TrainingWatch, runI
   await untilFound(options, settings.trainingMsMax, "the end of the training", async () => {
     if (trainings.isOver(runId)) return true;
     if (trainings.phaseOf(runId) === "HELD" && resumedBy === null) {
-      resumedBy = "demo";
       options.log("the gate holds it for a person, who lets it pass");
-      await api.trainings.resume({ runId, body: { by: resumedBy } });
+      // The trainer may be down for a moment.
+      resumedBy = await api.trainings.resume({ runId, body: { by: PERSON } }).then(
+        () => PERSON,
+        (error: unknown) => {
+          options.log(reasonOf(error));
+          return null;
+        },
+      );
     }
     return undefined;
   });
