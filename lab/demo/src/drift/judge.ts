@@ -25,7 +25,7 @@ export function judge(cases: readonly Case[], history: readonly DriftVerdict[]):
     if (verdict !== undefined) verdicts.set(name, verdict);
     const isRight = verdict?.state === "OPEN" && sameDevices(verdict, devices);
     return {
-      name: `${name}: ${expectedName(expected)} names its ${devices.length} devices and no other; no other verdict does`,
+      name: `${name}: ${expectedName(expected)} names its ${devicesText(devices.length)} and no other; no other verdict does`,
       holds: isRight && accused === "",
       found: verdict === undefined ? `no such verdict${accused}` : `${foundIn(verdict)}${accused}`,
     };
@@ -63,7 +63,10 @@ const isOf = (verdict: Named, expected: Expected): boolean =>
 const sameDevices = ({ devices }: DriftVerdict, wanted: readonly string[]): boolean =>
   devices.length === wanted.length && devices.every(({ deviceId }) => wanted.includes(deviceId));
 
+const devicesText = (count: number): string => (count === 1 ? "device" : `${count} devices`);
+const countText = (count: number): string => (count === 1 ? "1 device" : `${count} devices`);
+
 const foundIn = ({ state, devices, closedBecause }: DriftVerdict): string =>
-  state === "OPEN" ? `open, ${devices.length} devices` : `${state.toLowerCase()}: ${closedBecause}`;
+  state === "OPEN" ? `open, of ${countText(devices.length)}` : `${state.toLowerCase()}: ${closedBecause}`;
 
 const distinct = (names: readonly string[]): readonly string[] => [...new Set(names)];
