@@ -14,6 +14,7 @@ import {
   SiteSets,
   siteDrifts,
   Trainer,
+  unseenOf,
   type Variant,
   variants,
 } from "@tributary/demo/retrain";
@@ -62,7 +63,7 @@ async function run({ flags, isLong, progress }: BenchOptions): Promise<BenchRepo
   await mkdir(dir, { recursive: true });
   if (flags.tasks !== undefined) return benchTasks({ choice: flags.tasks, isLong, dir: join(dir, "tasks"), progress });
   const sites = new SiteSets(join(dirname(runDir), "demo", "photos-retrain"), progress);
-  const judge = await Judge.open(edgePackage, sites);
+  const judge = await Judge.open(edgePackage, unseenOf(sites));
   const trainer = new Trainer({ dir, sites, edgeDir: edgePackage, cloudDir: cloudPackage, progress });
   const planned = plannedTrials(flags.quick === true);
   const trials: Trial[] = [];

@@ -7,20 +7,23 @@ import { Failure, reasonOf } from "@tributary/kernel";
 import { cloudPackage, edgePackage, litePackage, runDir, tableOf } from "@tributary/stack";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { Candidates } from "./candidates/candidates.ts";
-import { casesOf, DEVICES_MIN as DRIFT_DEVICES_MIN, fleetOf } from "./drift/cases.ts";
-import { prepareDriftPool } from "./drift/pool.ts";
+import { objectsStory } from "./drift/objects.ts";
+import { prepareDriftPool } from "./drift/objects-pool.ts";
+import { driftTextOf } from "./drift/page.ts";
 import { type DriftReport, runDrift } from "./drift/run.ts";
 import { differences as driftDifferences, settings as driftSettings } from "./drift/settings.ts";
+import { DEVICES_MIN as DRIFT_DEVICES_MIN, type Prepared, type Story } from "./drift/story.ts";
+import { prepareWater, waterStory } from "./drift/water.ts";
 import { cases as experimentCases } from "./experiment/cases.ts";
 import { experimentTextOf } from "./experiment/page.ts";
 import { runExperiments } from "./experiment/run.ts";
 import { differences as experimentDifferences, settings as experimentSettings } from "./experiment/settings.ts";
 import { preparePhotos } from "./photos.ts";
+import { objectsStory as retrainObjects } from "./retrain/objects.ts";
 import { retrainTextOf } from "./retrain/page.ts";
-import { prepareRetrainPool } from "./retrain/pool.ts";
-import { runRetrain } from "./retrain/run.ts";
-import { SiteSets } from "./retrain/sets.ts";
+import { type RetrainReport, runRetrain } from "./retrain/run.ts";
 import { differences as retrainDifferences, settings as retrainSettings } from "./retrain/settings.ts";
+import { waterStory as retrainWater } from "./retrain/water.ts";
 import { type Case, cases } from "./rollout/cases.ts";
 import { plan, plannedCases } from "./rollout/plan.ts";
 import { type CaseReport, runCase } from "./rollout/run-case.ts";
@@ -51,7 +54,7 @@ const devices = (text: string): number => {
 const driftDevices = (text: string): number => {
   const value = Number(text);
   if (Number.isInteger(value) && value >= DRIFT_DEVICES_MIN && value <= DRIFT_DEVICES_MAX) return value;
-  const why = "something happens to 22 of them, and the others show that nothing is seen where nothing happens";
+  const why = "something happens to some 20 of them, and the others show that nothing is seen where nothing happens";
   throw new InvalidArgumentError(`a whole number from ${DRIFT_DEVICES_MIN} to ${DRIFT_DEVICES_MAX}: ${why}`);
 };
 
@@ -80,16 +83,41 @@ program
   .option("--report <FILE>", "also write all results as JSON")
   .addHelpText("after", `\n${helpOf()}`)
   .action((flags: Flags) => rollout(flags));
-type DriftFlags = { readonly devices: number; readonly output: "table" | "json"; readonly report?: string };
+/** The sample's ten classes, as often as each other; and two at nine to one. */
+const TASKS = ["objects", "water"] as const;
+type TaskName = (typeof TASKS)[number];
+
+const tasksOf = (text: string): readonly TaskName[] => {
+  const names = [...new Set(text.split(",").map((name) => name.trim()))];
+  const known = names.filter((name): name is TaskName => (TASKS as readonly string[]).includes(name));
+  if (known.length === names.length) return known;
+  throw new InvalidArgumentError(`of ${TASKS.join(" and ")}, with a comma between them`);
+};
+const tasksOption = () =>
+  new Option("--tasks <NAMES>", "what devices classify, one after the other")
+    .argParser(tasksOf)
+    .default(TASKS, TASKS.join(","));
+
+type DriftFlags = {
+  readonly tasks: readonly TaskName[];
+  readonly devices: number;
+  readonly output: "table" | "json";
+  readonly report?: string;
+};
+const stories = {
+  objects: objectsStory,
+  water: waterStory,
+} satisfies Record<TaskName, (devices: number) => Story | Promise<Story>>;
 program
   .command("drift")
   .description(
-    "a swapped camera, dusk, another mix of classes, a wrong pipeline and nothing, on one fleet at once: each named and located",
+    "a faulty camera, dusk or fog, another mix of classes, a wrong pipeline and nothing, on one fleet at once: each named and located",
   )
+  .addOption(tasksOption())
   .option("--devices <N>", "light devices", driftDevices, driftSettings.devices)
   .addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(["table", "json"]).default("table"))
   .option("--report <FILE>", "also write all results as JSON")
-  .addHelpText("after", `\n${driftHelp()}`)
+  .addHelpText("after", `\n${await driftHelp()}`)
   .action((flags: DriftFlags) => drift(flags));
 type RetrainFlags = Omit<DriftFlags, "devices"> & { readonly controls: boolean };
 program
@@ -97,12 +125,16 @@ program
   .description(
     "dusk at one site, a verdict, labels by people, a training, gate and canary: a better model on every device, on real services",
   )
-  .option("--no-controls", "leave out what it is compared with: last layer only, other photos, the cloud's labels")
+  .addOption(tasksOption())
+  .option(
+    "--no-controls",
+    "leave out what objects are compared with: last layer only, other photos, the cloud's labels",
+  )
   .addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(["table", "json"]).default("table"))
   .option("--report <FILE>", "also write all results as JSON")
   .addHelpText("after", `\n${retrainHelp()}`)
   .action((flags: RetrainFlags) => retrain(flags));
-type VehiclesFlags = Omit<DriftFlags, "devices"> & { readonly minutes: number };
+type VehiclesFlags = Omit<DriftFlags, "devices" | "tasks"> & { readonly minutes: number };
 program
   .command("vehicles")
   .description(
@@ -112,7 +144,7 @@ program
   .addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(["table", "json"]).default("table"))
   .option("--report <FILE>", "also write all results as JSON")
   .action((flags: VehiclesFlags) => vehicles(flags));
-type WorldFlags = Omit<DriftFlags, "devices">;
+type WorldFlags = Omit<DriftFlags, "devices" | "tasks">;
 program
   .command("world")
   .description(
@@ -134,8 +166,8 @@ program
 program
   .command("list")
   .description("the demos and their cases")
-  .action(() => {
-    process.stdout.write(listOf());
+  .action(async () => {
+    process.stdout.write(await listOf());
   });
 program
   .command("plan")
@@ -203,49 +235,70 @@ async function rollout(flags: Flags): Promise<void> {
   if (!reports.every(({ passed }) => passed)) process.exitCode = 1;
 }
 
-async function drift(flags: DriftFlags): Promise<void> {
+async function drift({ tasks, devices: count, output, report: file }: DriftFlags): Promise<void> {
   const log = logFromNow();
   const dir = join(dirname(runDir), "demo");
   mkdirSync(dir, { recursive: true });
   process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable(driftDifferences)}\n`);
-  log("photos");
-  const photos = await preparePhotos(join(dir, "photos"));
-  const report = await runDrift({
-    dir: join(dir, "drift-run"),
-    pagesDir: join(dir, "pages"),
-    poolDir: await prepareDriftPool(join(dir, "photos", "pool-drift"), photos.cameras),
-    devices: flags.devices,
-    log,
-    signal: stopping.signal,
-  });
-  const document = `${JSON.stringify({ demo: "drift", settings: driftSettings, ...report }, null, 2)}\n`;
-  process.stdout.write(flags.output === "json" ? document : driftTextOf(report));
-  if (flags.report !== undefined) writeFileSync(resolve(process.env.INIT_CWD ?? ".", flags.report), document);
-  if (!report.passed) process.exitCode = 1;
+  const reports: DriftReport[] = [];
+  for (const name of tasks) {
+    stopping.signal.throwIfAborted();
+    log(`== ${name}`);
+    const report = await runDrift({
+      dir: join(dir, "drift-run"),
+      pagesDir: join(dir, "pages"),
+      story: await stories[name](count),
+      prepared: await preparedFor(name, dir, log),
+      log,
+      signal: stopping.signal,
+    });
+    reports.push(report);
+    if (output === "table") process.stdout.write(driftTextOf(report));
+  }
+  const passed = reports.every((report) => report.passed);
+  const document = `${JSON.stringify({ demo: "drift", settings: driftSettings, passed, tasks: reports }, null, 2)}\n`;
+  if (output === "json") process.stdout.write(document);
+  if (file !== undefined) writeFileSync(resolve(process.env.INIT_CWD ?? ".", file), document);
+  if (!passed) process.exitCode = 1;
 }
 
-async function retrain({ controls, output, report: file }: RetrainFlags): Promise<void> {
+async function preparedFor(task: TaskName, dir: string, log: (line: string) => void): Promise<Prepared> {
+  if (task === "water") return prepareWater(join(dir, "water"), log);
+  const photos = await preparePhotos(join(dir, "photos"));
+  const poolDir = await prepareDriftPool(join(dir, "photos", "pool-drift"), photos.cameras);
+  return { poolDir, packages: { edge: edgePackage, cloud: cloudPackage } };
+}
+
+async function retrain({ tasks, controls, output, report: file }: RetrainFlags): Promise<void> {
   const log = logFromNow();
   const dir = join(dirname(runDir), "demo");
   mkdirSync(dir, { recursive: true });
   process.stderr.write(`Settings that differ from the defaults:\n\n${differencesTable(retrainDifferences)}\n`);
-  log("photos");
-  const photos = join(dir, "photos-retrain");
-  const sites = new SiteSets(photos, log);
-  const report = await runRetrain({
-    dir: join(dir, "retrain-run"),
-    pagesDir: join(dir, "pages"),
-    poolDir: await prepareRetrainPool(join(photos, "pool"), sites),
-    sites,
-    devices: retrainSettings.devices,
-    controls,
-    log,
-    signal: stopping.signal,
-  });
-  const document = `${JSON.stringify({ demo: "retrain", settings: retrainSettings, ...report }, numberOfBigInt, 2)}\n`;
-  process.stdout.write(output === "json" ? document : retrainTextOf(report));
+  const reports: RetrainReport[] = [];
+  for (const name of tasks) {
+    stopping.signal.throwIfAborted();
+    log(`== ${name}: photos`);
+    const story =
+      name === "water"
+        ? await retrainWater(join(dir, "water-retrain"), log)
+        : await retrainObjects(join(dir, "photos-retrain"), controls, log);
+    const report = await runRetrain({
+      dir: join(dir, "retrain-run"),
+      pagesDir: join(dir, "pages"),
+      story,
+      devices: retrainSettings.devices,
+      log,
+      signal: stopping.signal,
+    });
+    reports.push(report);
+    if (output === "table") process.stdout.write(retrainTextOf(report));
+  }
+  const passed = reports.every((report) => report.passed);
+  const content = { demo: "retrain", settings: retrainSettings, passed, tasks: reports };
+  const document = `${JSON.stringify(content, numberOfBigInt, 2)}\n`;
+  if (output === "json") process.stdout.write(document);
   if (file !== undefined) writeFileSync(resolve(process.env.INIT_CWD ?? ".", file), document);
-  if (!report.passed) process.exitCode = 1;
+  if (!passed) process.exitCode = 1;
 }
 
 async function vehicles({ minutes, output, report: file }: VehiclesFlags): Promise<void> {
@@ -350,31 +403,6 @@ What differs from the defaults:
 ${differencesList(retrainDifferences)}`;
 }
 
-function driftTextOf({ rows, checks, labels, seconds }: DriftReport): string {
-  const columns = ["case", "expected", "seen", "devices", "after", "loss", "retrain"];
-  const cells = rows.map(({ case: name, expected, seen, devices, afterSeconds, loss, isRetrain }) => [
-    name,
-    expected,
-    seen,
-    devices.join(" ") || "-",
-    afterSeconds === null ? "-" : `${afterSeconds} s`,
-    loss || "-",
-    isRetrain === null ? "-" : isRetrain ? "yes" : "no",
-  ]);
-  return [
-    tableOf(columns, cells),
-    ...rows.flatMap(({ case: name, summary }) => (summary === "" ? [] : `${name}: ${summary}`)),
-    "",
-    tableOf(
-      ["", "check", "found"],
-      checks.map(({ name, holds, found }) => [holds ? "holds" : "FAILS", name, found]),
-    ),
-    `Labels: ${labels.labelled} of ${labels.seen} drawn frames. It took ${seconds} s.`,
-    ...rows.flatMap(({ page }) => (page === null ? [] : `Page: ${page}`)),
-    "",
-  ].join("\n");
-}
-
 function textOf(one: Case, report: CaseReport): string {
   const checks = report.checks.map(({ name, holds, found }) => [holds ? "holds" : "FAILS", name, found]);
   return [
@@ -437,27 +465,29 @@ function planOf(runs: number): string {
   return `${tableOf(columns, rows)}\n`;
 }
 
-function listOf(): string {
+async function listOf(): Promise<string> {
   const of = (demo: string, list: readonly { readonly name: string; readonly summary: string }[]) =>
     list.map(({ name, summary }) => [demo, name, summary]);
+  const drifts = await Promise.all(
+    TASKS.map(async (task) => of(`drift, ${task}`, (await stories[task](driftSettings.devices)).cases)),
+  );
   return tableOf(
     ["demo", "case", ""],
-    [
-      ...of("rollout", cases),
-      ...of("drift", casesOf(fleetOf(driftSettings.devices))),
-      ...of("experiment", experimentCases),
-    ],
+    [...of("rollout", cases), ...drifts.flat(), ...of("experiment", experimentCases)],
   );
 }
 
-function driftHelp(): string {
-  const list = casesOf(fleetOf(driftSettings.devices))
-    .map(({ name, summary, devices }) => `  ${name.padEnd(10)} ${summary} (${devices.length} devices)`)
-    .join("\n");
-  return `What happens to the fleet, all at the same time:
-${list}
+async function driftHelp(): Promise<string> {
+  const lists = TASKS.map(async (task) => {
+    const { cases: own } = await stories[task](driftSettings.devices);
+    const lines = own.map(
+      ({ name, summary, devices }) => `  ${name.padEnd(10)} ${summary} (${devices.length} devices)`,
+    );
+    return `What happens to the fleet of ${task}, all at the same time:\n${lines.join("\n")}`;
+  });
+  return `${(await Promise.all(lists)).join("\n\n")}
 
-It takes less than ten minutes. What differs from the defaults:
+Each task takes less than ten minutes. What differs from the defaults:
 ${differencesList(driftDifferences)}`;
 }
 

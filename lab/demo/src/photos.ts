@@ -112,14 +112,18 @@ export async function writePool(
 export type SeenPhoto = SampleFrame & { readonly view: string };
 
 /** `pool.bin` and `pool.json` of photos that are made already. */
-export async function writeSeen(dir: string, seen: readonly SeenPhoto[]): Promise<void> {
+export async function writeSeen(
+  dir: string,
+  seen: readonly SeenPhoto[],
+  classes: readonly string[] = CLASSES,
+): Promise<void> {
   await mkdir(dir, { recursive: true });
   const photos: PooledPhoto[] = [];
   const parts: Buffer[] = [];
   let from = 0;
   for (const { view, label, jpeg } of seen) {
     const sha256 = createHash("sha256").update(jpeg).digest("hex");
-    photos.push({ view, label: CLASSES[label] as string, from, bytes: jpeg.length, sha256 });
+    photos.push({ view, label: classes[label] as string, from, bytes: jpeg.length, sha256 });
     parts.push(jpeg);
     from += jpeg.length;
   }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { samplePhotos, sheetTiles } from "@tributary/testing";
 import sharp from "sharp";
+import type { Picture } from "./conditions/index.ts";
 import { placesOf } from "./places.ts";
 
 /** A photo before any camera: raw 8-bit pixels. */
@@ -90,15 +91,30 @@ function chosenTasks(choice: string): readonly string[] {
   throw new Error(`no task "${unknown.join(", ")}": all, seen, or of ${taskNames.join(", ")} with commas between them`);
 }
 
-/** A camera's JPEG of a photo. */
-export async function frameOf(
-  { frameSide }: Pick<Task, "frameSide">,
-  { pixels, ...raw }: Photo,
+/** A photo as a camera sees it, before it is encoded. */
+export async function pictureOf({ frameSide }: Pick<Task, "frameSide">, { pixels, ...raw }: Photo): Promise<Picture> {
+  const enlarged = sharp(pixels, { raw }).resize(frameSide, frameSide, { kernel: "cubic" });
+  const data = await (raw.channels === 1 ? enlarged.toColourspace("b-w") : enlarged).raw().toBuffer();
+  return { width: frameSide, height: frameSide, channels: raw.channels, data: new Uint8Array(data) };
+}
+
+/** A camera's JPEG of a picture. */
+export async function jpegOf(
+  { data, ...raw }: Picture,
   { quality = 90 }: { readonly quality?: number } = {},
 ): Promise<Buffer> {
-  const enlarged = sharp(pixels, { raw }).resize(frameSide, frameSide, { kernel: "cubic" });
-  const coloured = raw.channels === 1 ? enlarged.toColourspace("b-w") : enlarged;
+  const image = sharp(data, { raw });
+  const coloured = raw.channels === 1 ? image.toColourspace("b-w") : image;
   return coloured.jpeg({ quality, chromaSubsampling: "4:2:0" }).toBuffer();
+}
+
+/** A camera's JPEG of a photo. */
+export async function frameOf(
+  task: Pick<Task, "frameSide">,
+  photo: Photo,
+  options: { readonly quality?: number } = {},
+): Promise<Buffer> {
+  return jpegOf(await pictureOf(task, photo), options);
 }
 
 /** Of a task's edge or cloud folder: what `tributary models pack` takes. */

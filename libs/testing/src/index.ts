@@ -21,9 +21,11 @@ export {
   someRollout,
 } from "./builders.ts";
 export { decidedFrame, type PolicyBehaviour } from "./decided-frames.ts";
+export { openDvc } from "./dvc.ts";
 export { percent, quantilesOf } from "./figures.ts";
 export { recordsIn, testKafka } from "./kafka.ts";
 export { type Before, followContext, MemoryKafka, silentTelemetry } from "./memory-kafka.ts";
+export { type Mlflow, mlflowEnv, startMlflow } from "./mlflow.ts";
 export { type Mosquitto, startMosquitto } from "./mosquitto.ts";
 export { type OtlpReceiver, otlpReceiver, type ReceivedSpan } from "./otlp-receiver.ts";
 export {

@@ -1,10 +1,10 @@
 /** The registry as it is deployed beside a real MLflow, with models that MLflow's own client logged. */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { ensureTributaryTopics, KafkajsAdmin } from "@tributary/kafka";
-import { freePort, repositoryRoot, tempDir, testKafka, waitFor } from "@tributary/testing";
+import { type Mlflow, mlflowEnv, repositoryRoot, startMlflow, tempDir, testKafka, waitFor } from "@tributary/testing";
 import { python } from "../../../tools/peers.mjs";
 import {
   Client,
@@ -21,18 +21,8 @@ const kafka = testKafka();
 const dir = tempDir("mlflow");
 const dataDir = join(dir.path, "data");
 const script = join(repositoryRoot, "services/model-registry/src/testing/log_model.py");
-// Some of MLflow's dependencies ask the network who they are by default.
-const env = {
-  ...process.env,
-  MLFLOW_DISABLE_TELEMETRY: "true",
-  DO_NOT_TRACK: "true",
-  // Its job runner is seven more processes.
-  MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false",
-  GIT_PYTHON_REFRESH: "quiet",
-  ORT_DISABLE_TELEMETRY: "1",
-};
-let mlflow: ChildProcess;
-let mlflowUrl: string;
+const env = { ...process.env, ...mlflowEnv };
+let mlflow: Mlflow;
 let config: object;
 let service: RegistryProcess;
 let client: Client;
@@ -49,25 +39,18 @@ const version = async (path: string): Promise<View | undefined> => {
   return status === 200 ? (body as unknown as View) : undefined;
 };
 const log = async (name: string, how: string, folder: string): Promise<string> => {
-  const { stdout } = await promisify(execFile)(python("mlflow"), [script, mlflowUrl, name, how, folder], { env });
+  const { stdout } = await promisify(execFile)(python("mlflow"), [script, mlflow.url, name, how, folder], { env });
   return stdout.trim().split("\n").at(-1) ?? "";
 };
 const tagOf = async (name: string, of: string): Promise<string | undefined> => {
   const query = new URLSearchParams({ name, version: of });
-  const response = await fetch(`${mlflowUrl}/api/2.0/mlflow/model-versions/get?${query}`);
+  const response = await fetch(`${mlflow.url}/api/2.0/mlflow/model-versions/get?${query}`);
   const { model_version } = (await response.json()) as { model_version: { tags?: { key: string; value: string }[] } };
   return model_version.tags?.find(({ key }) => key === "tributary")?.value;
 };
 
 beforeAll(async () => {
-  python("mlflow");
-  const port = await freePort();
-  mlflowUrl = `http://127.0.0.1:${port}`;
-  const store = ["--backend-store-uri", `sqlite:///${join(dir.path, "mlflow.db")}`];
-  const artifacts = ["--serve-artifacts", "--artifacts-destination", join(dir.path, "artifacts")];
-  const args = ["-m", "mlflow", "server", ...store, ...artifacts, "--host", "127.0.0.1", "--port", `${port}`];
-  // A group of its own: its workers end with it.
-  mlflow = spawn(python("mlflow"), [...args, "--workers", "1"], { env, stdio: "ignore", detached: true });
+  mlflow = await startMlflow(join(dir.path, "server"));
   const admin = new KafkajsAdmin({ ...kafka, clientId: "mlflow-test" });
   await ensureTributaryTopics(admin, { partitions: 2 }).finally(() => admin.close());
   await makeKeys(dataDir);
@@ -78,23 +61,18 @@ beforeAll(async () => {
     validation: { edge: frames, unused: frames },
     gate: { corrupted: 0, margins: { latency: 1_000 } }, // A busy machine must not decide.
     mlflow: {
-      url: mlflowUrl,
+      url: mlflow.url,
       models: { "Edge model": "edge", "not there": "unused" },
       pollMs: 300,
       cloud: { edge: join(repositoryRoot, "models/cloud-vgg") },
     },
   };
-  await waitFor(async () => (await fetch(`${mlflowUrl}/health`)).ok, {
-    what: "MLflow",
-    timeoutMs: 300_000,
-    everyMs: 300,
-  });
   service = await startRegistry(dir.path, config);
   client = new Client(service.url);
 }, 900_000);
 afterAll(async () => {
   await service?.stop();
-  if (mlflow?.pid !== undefined) process.kill(-mlflow.pid, "SIGKILL");
+  await mlflow?.stop();
   dir.remove();
 });
 

@@ -1,10 +1,17 @@
 import { describe, expect, test } from "@jest/globals";
 import type { DriftVerdict } from "@tributary/contracts";
-import { casesOf, fleetOf } from "./cases.ts";
 import { judge } from "./judge.ts";
+import { objectsStory } from "./objects.ts";
+import type { Case } from "./story.ts";
 
-const cases = casesOf(fleetOf(40));
-const right = cases.flatMap(({ devices, expected }) => (expected === null ? [] : verdict({ ...expected, devices })));
+const { cases } = objectsStory(40);
+const right = rightOf(cases);
+
+function rightOf(all: readonly Case[]): readonly DriftVerdict[] {
+  return all.flatMap(({ devices, expected }) => {
+    return expected === null ? [] : verdict({ ...expected, fault: expected.faults[0] as string, devices });
+  });
+}
 
 type Some = Omit<Partial<DriftVerdict>, "devices"> & { readonly devices: readonly string[] };
 function verdict({ devices, ...some }: Some): DriftVerdict {
@@ -12,8 +19,8 @@ function verdict({ devices, ...some }: Some): DriftVerdict {
   const listed = devices.map((deviceId) => ({ deviceId, cameras: [], since: 0 }));
   return { verdictId: place.join("|"), state: "OPEN", closedBecause: "", ...some, devices: listed } as DriftVerdict;
 }
-const failing = (history: readonly DriftVerdict[]) =>
-  judge(cases, history)
+const failing = (history: readonly DriftVerdict[], of = cases) =>
+  judge(of, history)
     .checks.filter(({ holds }) => !holds)
     .map(({ name }) => name.split(":")[0]);
 
@@ -46,5 +53,17 @@ describe("what drift-monitor wrote is compared with what happened", () => {
     expect(failing([wrong, { ...wrong, state: "CLOSED" }, ...right])).toEqual(["nothing", every]);
     const [first] = right as [DriftVerdict];
     expect(failing([{ ...first, fault: "dark", verdictId: "other" }, ...right])).toEqual(["camera", every]);
+  });
+
+  test("where a fault may have no name, a verdict with none is right as well, and one with another is not", () => {
+    const own = cases.map((one) =>
+      one.name === "dusk" && one.expected !== null
+        ? { ...one, expected: { ...one.expected, faults: ["dark", ""] } }
+        : one,
+    );
+    const named = (fault: string) => right.map((one) => (one.fault === "dark" ? { ...one, fault } : one));
+    expect(failing(named("dark"), own)).toEqual([]);
+    expect(failing(named(""), own)).toEqual([]);
+    expect(failing(named("rain"), own)).toEqual(["dusk", "no other verdict opened, not for a moment"]);
   });
 });

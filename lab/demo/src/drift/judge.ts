@@ -1,7 +1,7 @@
 /** Compares what drift-monitor wrote, every version of every verdict, with what happened. Pure. */
 import type { DriftVerdict } from "@tributary/contracts";
 import type { Check } from "../rollout/run-case.ts";
-import type { Case, Expected } from "./cases.ts";
+import type { Case, Expected } from "./story.ts";
 
 export type Judged = {
   /** By case: its verdict as it is now. */
@@ -25,7 +25,7 @@ export function judge(cases: readonly Case[], history: readonly DriftVerdict[]):
     if (verdict !== undefined) verdicts.set(name, verdict);
     const isRight = verdict?.state === "OPEN" && sameDevices(verdict, devices);
     return {
-      name: `${name}: ${nameOf(expected)} names its ${devices.length} devices and no other; no other verdict does`,
+      name: `${name}: ${expectedName(expected)} names its ${devicesText(devices.length)} and no other; no other verdict does`,
       holds: isRight && accused === "",
       found: verdict === undefined ? `no such verdict${accused}` : `${foundIn(verdict)}${accused}`,
     };
@@ -40,21 +40,33 @@ export function judge(cases: readonly Case[], history: readonly DriftVerdict[]):
   return { verdicts, checks: [...checks, every] };
 }
 
+type Named = Pick<DriftVerdict, "cause" | "fault" | "scopeKey" | "scopeValue">;
+
 /** Cause and place of a verdict, for people. */
-export function nameOf({ cause, fault, scopeKey, scopeValue }: Expected): string {
+export function nameOf({ cause, fault, scopeKey, scopeValue }: Named): string {
   return `${cause}${fault && ` ${fault}`} at ${[scopeKey, scopeValue].filter(Boolean).join("=")}`;
 }
 
-const isOf = (verdict: Expected, expected: Expected): boolean =>
+/** With every right name. */
+export function expectedName({ faults, ...place }: Expected): string {
+  const named = faults.filter(Boolean).join(" or ");
+  const fault = named !== "" && faults.includes("") ? `(${named})` : named;
+  return nameOf({ ...place, fault });
+}
+
+const isOf = (verdict: Named, expected: Expected): boolean =>
   verdict.cause === expected.cause &&
-  verdict.fault === expected.fault &&
+  expected.faults.includes(verdict.fault) &&
   verdict.scopeKey === expected.scopeKey &&
   verdict.scopeValue === expected.scopeValue;
 
 const sameDevices = ({ devices }: DriftVerdict, wanted: readonly string[]): boolean =>
   devices.length === wanted.length && devices.every(({ deviceId }) => wanted.includes(deviceId));
 
+const devicesText = (count: number): string => (count === 1 ? "device" : `${count} devices`);
+const countText = (count: number): string => (count === 1 ? "1 device" : `${count} devices`);
+
 const foundIn = ({ state, devices, closedBecause }: DriftVerdict): string =>
-  state === "OPEN" ? `open, ${devices.length} devices` : `${state.toLowerCase()}: ${closedBecause}`;
+  state === "OPEN" ? `open, of ${countText(devices.length)}` : `${state.toLowerCase()}: ${closedBecause}`;
 
 const distinct = (names: readonly string[]): readonly string[] => [...new Set(names)];

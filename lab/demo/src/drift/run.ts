@@ -10,27 +10,26 @@ import { type GatewayClient, gatewayClient } from "@tributary/api";
 import type { DriftVerdict } from "@tributary/contracts";
 import { KafkaReader } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
-import { cloudPackage, edgePackage, Labeller, type Stack, startStack } from "@tributary/stack";
+import { Labeller, type Stack, startStack } from "@tributary/stack";
 import { readPool } from "../photos.ts";
 import type { Check } from "../rollout/run-case.ts";
-import { type Case, casesOf, fleetOf, type Member, NEW_CLASS, NEXT_BUILD } from "./cases.ts";
-import { judge, nameOf } from "./judge.ts";
+import { expectedName, judge, nameOf } from "./judge.ts";
 import { packageWithSample } from "./package.ts";
-import { CLEAR, DUSK_VIEWS, WARM_SWAPPED } from "./pool.ts";
 import { see } from "./see.ts";
 import { settings } from "./settings.ts";
+import { type Case, type Member, PIPELINE, type Prepared, type Story } from "./story.ts";
 import { DriftWatch } from "./watch.ts";
 
 const POLL_MS = 500;
 const LOG_EVERY_MS = 10_000;
 /** Its devices are alone in a process, which restarts with the other build. */
-const BUILD_PROCESS = "pipeline";
+const BUILD_PROCESS = PIPELINE;
 
 export type DriftOptions = {
   readonly dir: string;
   readonly pagesDir: string;
-  readonly poolDir: string;
-  readonly devices: number;
+  readonly story: Story;
+  readonly prepared: Prepared;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
 };
@@ -49,6 +48,7 @@ export type Row = {
 };
 
 export type DriftReport = {
+  readonly task: string;
   readonly passed: boolean;
   readonly seconds: number;
   readonly rows: readonly Row[];
@@ -57,17 +57,16 @@ export type DriftReport = {
 };
 
 export async function runDrift(options: DriftOptions): Promise<DriftReport> {
-  const { dir, poolDir, log } = options;
+  const { dir, log, story, prepared } = options;
+  const { task, fleet, cases } = story;
   const startedMs = performance.now();
-  const fleet = fleetOf(options.devices);
-  const cases = casesOf(fleet);
-  const stack = await start(fleet, options);
+  const stack = await start(options);
   const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "demo" });
   const watch = new DriftWatch(reader);
   const labeller = new Labeller({
     reader,
     gatewayUrl: stack.gatewayUrl,
-    truths: new Map((await readPool(poolDir)).map(({ sha256, label }) => [sha256, label])),
+    truths: new Map((await readPool(prepared.poolDir)).map(({ sha256, label }) => [sha256, label])),
     labelledBy: "demo",
     delayMs: settings.labelDelayMs,
     onTrouble: log,
@@ -78,13 +77,14 @@ export async function runDrift(options: DriftOptions): Promise<DriftReport> {
     await labeller.start();
     await cleanPast(fleet, watch, options);
     const changedAt = Date.now();
-    await change(cases, stack, options);
+    await change(story, stack, options);
     await verdictsOf(cases, watch, startedMs + settings.runMs, options);
     const judged = judge(cases, watch.history);
     const seconds = Math.round((performance.now() - startedMs) / 1_000);
     const checks = [...judged.checks, timeCheck(seconds)];
-    const pages = await pagesOf(judged.verdicts, gatewayClient({ url: stack.gatewayUrl }), options.pagesDir);
+    const pages = await pagesOf(judged.verdicts, gatewayClient({ url: stack.gatewayUrl }), options);
     return {
+      task,
       passed: checks.every(({ holds }) => holds),
       seconds,
       rows: cases.map((one) => rowOf(one, judged.verdicts.get(one.name), changedAt, pages.get(one.name) ?? null)),
@@ -100,14 +100,15 @@ export async function runDrift(options: DriftOptions): Promise<DriftReport> {
   }
 }
 
-async function start(fleet: readonly Member[], { dir, poolDir, log, signal }: DriftOptions): Promise<Stack> {
+async function start({ dir, story, prepared, log, signal }: DriftOptions): Promise<Stack> {
+  const { edge, cloud } = prepared.packages;
   const packageDir = join(dir, "package");
   rmSync(packageDir, { recursive: true, force: true });
   return startStack({
     dir,
     fresh: true,
     supervised: true,
-    packages: { edge: await packageWithSample(packageDir, edgePackage, settings.sampling), cloud: cloudPackage },
+    packages: { edge: await packageWithSample(packageDir, edge, settings.sampling), cloud },
     drift: {
       config: {
         detector: { baselineWindows: settings.baselineWindows },
@@ -116,17 +117,17 @@ async function start(fleet: readonly Member[], { dir, poolDir, log, signal }: Dr
       },
     },
     light: {
-      devices: fleet.map(({ deviceId, site, labels, view, fps, case: name }) => ({
+      devices: story.fleet.map(({ deviceId, site, labels, scene, fps, case: name }) => ({
         deviceId,
         site,
         labels,
         fps,
-        scene: { view },
-        ...(name === "pipeline" && { process: BUILD_PROCESS }),
+        scene,
+        ...(name === PIPELINE && { process: BUILD_PROCESS }),
       })),
       processes: settings.lightProcesses,
       fps: settings.fps,
-      photos: poolDir,
+      photos: prepared.poolDir,
       batchWaitMs: settings.batchWaitMs,
       windowMs: settings.windowMs,
     },
@@ -152,20 +153,19 @@ async function cleanPast(fleet: readonly Member[], watch: DriftWatch, { log, sig
   }
 }
 
-/** All at the same time; the darkness falls meanwhile. */
-async function change(cases: readonly Case[], stack: Stack, { log, signal }: DriftOptions): Promise<void> {
-  const devicesOf = (name: string) => cases.find((one) => one.name === name)?.devices ?? [];
+/** All at the same time; what comes by steps does so meanwhile. */
+async function change({ cases, build }: Story, stack: Stack, { log, signal }: DriftOptions): Promise<void> {
   for (const { name, summary, devices } of cases) log(`from now on: ${summary} (${name}: ${devices.join(", ")})`);
-  const build = stack.light.find(({ name }) => name.endsWith(BUILD_PROCESS));
+  const process = stack.light.find(({ name }) => name.endsWith(BUILD_PROCESS));
   await Promise.all([
-    see(stack, devicesOf("camera"), { view: WARM_SWAPPED }),
-    see(stack, devicesOf("class-mix"), { view: CLEAR, classes: [NEW_CLASS] }),
-    build?.install(NEXT_BUILD),
-    ...DUSK_VIEWS.map(async (view, i) => {
-      await systemClock.sleep((i * settings.duskMs) / (DUSK_VIEWS.length - 1), signal);
-      await see(stack, devicesOf("dusk"), { view });
-      log(`${view} at site north`);
-    }),
+    process?.install(build),
+    ...cases.flatMap(({ name, devices, becomes = [] }) =>
+      becomes.map(async (scene, i) => {
+        await systemClock.sleep((i * settings.changeMs) / Math.max(1, becomes.length - 1), signal);
+        await see(stack, devices, scene);
+        if (becomes.length > 1) log(`${name}: ${scene.view}`);
+      }),
+    ),
   ]);
 }
 
@@ -208,7 +208,7 @@ function rowOf(one: Case, verdict: DriftVerdict | undefined, changedAt: number, 
   const loss = verdict?.loss;
   return {
     case: name,
-    expected: expected === null ? "no verdict" : nameOf(expected),
+    expected: expected === null ? "no verdict" : expectedName(expected),
     seen: verdict === undefined ? "no verdict" : nameOf(verdict),
     devices: verdict?.devices.map(({ deviceId }) => deviceId) ?? [],
     afterSeconds: verdict === undefined ? null : Math.round((verdict.openedAt - changedAt) / 1_000),
@@ -229,12 +229,12 @@ const timeCheck = (seconds: number): Check => ({
 async function pagesOf(
   verdicts: ReadonlyMap<string, DriftVerdict>,
   api: GatewayClient,
-  dir: string,
+  { pagesDir, story }: DriftOptions,
 ): Promise<ReadonlyMap<string, string>> {
-  mkdirSync(dir, { recursive: true });
+  mkdirSync(pagesDir, { recursive: true });
   const pages = new Map<string, string>();
   for (const [name, { verdictId }] of verdicts) {
-    const path = join(dir, `drift.${name}.html`);
+    const path = join(pagesDir, `drift.${story.task}.${name}.html`);
     writeFileSync(path, await api.drift.report({ verdictId }));
     pages.set(name, path);
   }

@@ -4,7 +4,7 @@ import type { Difference } from "../rollout/settings.ts";
 export const settings = {
   devices: 40,
   lightProcesses: 3,
-  /** Frames a second of a device, where cases.ts has no other rate. */
+  /** Frames a second of a device, where its case has no other rate. */
   fps: 1,
   /** Share of frames in the random sample, every one of which a person labels. */
   sampling: 0.25,
@@ -18,8 +18,8 @@ export const settings = {
   settleMs: 60_000,
   /** For so long a verdict is provisional. */
   holdMs: 20_000,
-  /** From the first dusky frame to the darkest. */
-  duskMs: 45_000,
+  /** From the first step of a change to the last: how fast it grows dark. */
+  changeMs: 45_000,
   /** Time for wrong verdicts to appear, after the right ones. */
   watchMs: 30_000,
   runMs: 600_000,
@@ -42,7 +42,7 @@ export const differences: readonly Difference[] = [
     what: "frames per second of a device",
     usual: "10 (npm start)",
     here: String(settings.fps),
-    why: "40 devices share two cores; cases.ts gives a few devices 2 or 4, whose changes would show late otherwise",
+    why: "40 devices share two cores; a few have 2 or 4, whose changes would show late otherwise",
   },
   {
     what: "random sample, all of it labelled",

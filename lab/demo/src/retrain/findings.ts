@@ -1,16 +1,17 @@
 /** What the demo must show, against what was found. Pure. */
 import type { ModelVersion, TrainingDetail } from "@tributary/api";
 import type { DriftVerdict } from "@tributary/contracts";
+import { holmAdjusted, mcNemarP } from "@tributary/statistics";
 import type { Check } from "../rollout/run-case.ts";
 import type { Control, Gate } from "./controls.ts";
-import type { Figures } from "./judge.ts";
+import type { Figures, Shares } from "./judge.ts";
+import { type Kill, killChecks, type Left } from "./kill-findings.ts";
 import type { QueueLabels } from "./queue-labeller.ts";
-import { settings } from "./settings.ts";
+import type { Reading } from "./readers.ts";
+import type { Bars, Story } from "./story.ts";
 
-const REGAINED_MIN = 0.5;
-const COST_MAX = 0.005;
-const COST_BOUND_MAX = 0.01;
-const UNSEEN_MIN = 1_000;
+/** Level at which a class counts as harmed, after Holm's correction over the classes of a place. */
+const HARM_ALPHA = 0.05;
 
 /** What the main run left. */
 export type Found = {
@@ -23,8 +24,19 @@ export type Found = {
   readonly devicesOnChampion: number;
   readonly resumedBy: string | null;
   readonly figures: Figures;
-  readonly gains: Figures;
+  /** Null: it is not compared with that. */
+  readonly gains: Figures | null;
   readonly page: string;
+  readonly kills: readonly Kill[];
+  /** Null: nobody was killed. */
+  readonly left: Left | null;
+  readonly readings: readonly Reading[];
+};
+
+type Judged = {
+  readonly seconds: number;
+  readonly devices: number;
+  readonly story: Pick<Story, "site" | "bars">;
 };
 
 export const points = (share: number): string => `${share > 0 ? "+" : ""}${(100 * share).toFixed(2)}`;
@@ -33,18 +45,25 @@ export const percent = (share: number): string => `${(100 * share).toFixed(1)} %
 export function checksOf(
   found: Found,
   controls: readonly Control[],
-  { seconds, devices }: { readonly seconds: number; readonly devices: number },
+  { seconds, devices, story: { site, bars } }: Judged,
 ): readonly Check[] {
-  return [...loopChecks(found, devices), ...figureChecks(found), ...controlChecks(found, controls), timeCheck(seconds)];
+  return [
+    ...loopChecks(found, devices, site, bars),
+    ...figureChecks(found, bars),
+    ...(found.left === null ? [] : killChecks(found.kills, found.left)),
+    ...found.readings.flatMap(({ checks }) => checks),
+    ...controlChecks(found, controls),
+    timeCheck(seconds, bars),
+  ];
 }
 
-function loopChecks(found: Found, devices: number): readonly Check[] {
+function loopChecks(found: Found, devices: number, site: string, { mayBeHeld }: Bars): readonly Check[] {
   const { verdict, run, queue, candidate, champion, devicesOnChampion, resumedBy } = found;
   const { cause, scopeKey, scopeValue, loss } = verdict;
   return [
     {
-      name: "the verdict: WORLD at site=north, frames are lost",
-      holds: cause === "WORLD" && scopeValue === "north" && loss.state === "LOST",
+      name: `the verdict: WORLD at site=${site}, frames are lost`,
+      holds: cause === "WORLD" && scopeValue === site && loss.state === "LOST",
       found: `${cause} at ${scopeKey}=${scopeValue}, loss ${loss.state}`,
     },
     {
@@ -54,8 +73,10 @@ function loopChecks(found: Found, devices: number): readonly Check[] {
     },
     { name: "the training succeeds", holds: run.phase === "SUCCEEDED", found: `${run.phase}: ${run.message}` },
     {
-      name: "the gate passes by itself",
-      holds: candidate?.gate?.passed === true && resumedBy === null,
+      name: mayBeHeld
+        ? "no line of the gate fails; where frames are too few to prove one, a person lets it pass"
+        : "the gate passes by itself",
+      holds: candidate?.gate?.passed === true && (mayBeHeld || resumedBy === null),
       found: gateText(candidate?.gate ?? null, resumedBy),
     },
     {
@@ -72,26 +93,46 @@ function gateText(gate: Gate | null, resumedBy: string | null): string {
   return resumedBy === null ? lines : `${lines}; ${resumedBy} let it pass`;
 }
 
-function figureChecks({ figures, gains }: Found): readonly Check[] {
+function figureChecks({ figures, gains }: Found, { regainedMin, unseenMin, cost }: Bars): readonly Check[] {
   const { site, elsewhere, regained, costBound } = figures;
   const change = elsewhere.after - elsewhere.before;
+  const harmed = [...harmedClasses(site, true), ...harmedClasses(elsewhere, false)];
   return [
     {
-      name: `at least half of the lost accuracy is back, on at least ${UNSEEN_MIN} unseen photos`,
-      holds: regained >= REGAINED_MIN && site.frames >= UNSEEN_MIN,
+      name: `at least ${percent(regainedMin)} of the lost accuracy is back, on at least ${unseenMin} unseen photos`,
+      holds: regained >= regainedMin && site.frames >= unseenMin,
       found: `${percent(site.before)} to ${percent(site.after)}: ${percent(regained)}, on ${site.frames}`,
     },
-    {
-      name: "elsewhere at most .5 points are lost, and at most 1 by the one-sided 95 % bound",
-      holds: change >= -COST_MAX && costBound <= COST_BOUND_MAX,
-      found: `${points(change)}, bound ${points(-costBound)}, on ${elsewhere.frames}`,
-    },
-    {
-      name: "it regains more than one gain per channel",
-      holds: regained > gains.regained,
-      found: `${percent(regained)} against ${percent(gains.regained)}`,
-    },
+    cost === null
+      ? {
+          name: "no class is proven to have lost anything, at the site or elsewhere",
+          holds: harmed.length === 0,
+          found: harmed.join(", ") || "none",
+        }
+      : {
+          name: "elsewhere at most .5 points are lost, and at most 1 by the one-sided 95 % bound",
+          holds: change >= -cost.max && costBound <= cost.boundMax,
+          found: `${points(change)}, bound ${points(-costBound)}, on ${elsewhere.frames}`,
+        },
+    ...(gains === null
+      ? []
+      : [
+          {
+            name: "it regains more than one gain per channel",
+            holds: regained > gains.regained,
+            found: `${percent(regained)} against ${percent(gains.regained)}`,
+          },
+        ]),
   ];
+}
+
+/** At the site a class that was answered for others has lost nothing while its F1 rises (ADR 72). */
+function harmedClasses({ classes }: Shares, isSite: boolean): readonly string[] {
+  const all = Object.entries(classes);
+  const ps = holmAdjusted(all.map(([, { won, lost }]) => mcNemarP(lost, won)));
+  return all
+    .filter(([, { f1Before, f1After }], i) => (ps[i] as number) <= HARM_ALPHA && !(isSite && f1After > f1Before))
+    .map(([name, { lost, won }]) => `${name} ${isSite ? "at the site" : "elsewhere"}: ${lost} lost, ${won} won`);
 }
 
 /** A trade may regain more, at the others' cost. */
@@ -113,8 +154,8 @@ function controlChecks({ figures }: Found, controls: readonly Control[]): readon
   return [...beaten, ...stopped];
 }
 
-const timeCheck = (seconds: number): Check => ({
-  name: `the main run takes at most ${settings.runMs / 60_000} minutes`,
-  holds: seconds * 1_000 <= settings.runMs,
+const timeCheck = (seconds: number, { runMs }: Bars): Check => ({
+  name: `the main run takes at most ${runMs / 60_000} minutes`,
+  holds: seconds * 1_000 <= runMs,
   found: `${seconds} s`,
 });

@@ -3,14 +3,28 @@ import { type ModelPackage, packageFiles } from "@tributary/inference";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { decodePicture, Normaliser, PIXELS_MAX } from "@tributary/onnx";
 import { openGraph } from "@tributary/onnx/graph-session";
-import { type SiteDrift, type SiteSets, siteFramesOf, unseenFrames } from "./sets.ts";
+import type { SiteDrift, SiteFrame } from "./sets.ts";
 
 export type Shares = {
   readonly frames: number;
   readonly before: number;
   readonly after: number;
-  readonly classes: Readonly<Record<string, { readonly before: number; readonly after: number }>>;
+  readonly classes: Readonly<Record<string, ClassShares>>;
 };
+
+/** Recall and F1 of a class, and how many of its frames only one of the two models recognises. */
+export type ClassShares = {
+  readonly before: number;
+  readonly after: number;
+  readonly f1Before: number;
+  readonly f1After: number;
+  readonly frames: number;
+  readonly won: number;
+  readonly lost: number;
+};
+
+/** Frames that nothing else uses, as cameras of the drifted site see them, or all others. */
+export type UnseenFrames = (view: SiteDrift | "elsewhere") => Promise<readonly SiteFrame[]>;
 
 export type Figures = {
   readonly site: Shares;
@@ -38,20 +52,20 @@ const Z_95 = 1.6449;
 
 export class Judge {
   readonly #pkg: ModelPackage;
-  readonly #sites: SiteSets;
+  readonly #unseen: UnseenFrames;
   readonly #deployed: Uint8Array;
   readonly #frames = new Map<string, Promise<Frames>>();
   readonly #before = new Map<string, Promise<readonly number[]>>();
 
-  private constructor(pkg: ModelPackage, sites: SiteSets, deployed: Uint8Array) {
+  private constructor(pkg: ModelPackage, unseen: UnseenFrames, deployed: Uint8Array) {
     this.#pkg = pkg;
-    this.#sites = sites;
+    this.#unseen = unseen;
     this.#deployed = deployed;
   }
 
-  static async open(packageDir: string, sites: SiteSets): Promise<Judge> {
+  static async open(packageDir: string, unseen: UnseenFrames): Promise<Judge> {
     const pkg = await loadPackage(packageDir);
-    return new Judge(pkg, sites, await readPackageFile(pkg, packageFiles.model));
+    return new Judge(pkg, unseen, await readPackageFile(pkg, packageFiles.model));
   }
 
   figures(drift: SiteDrift, model: Uint8Array): Promise<Figures> {
@@ -129,8 +143,7 @@ export class Judge {
   }
 
   async #read(view: SiteDrift | "elsewhere"): Promise<Frames> {
-    const frames =
-      view === "elsewhere" ? await unseenFrames(this.#sites) : await siteFramesOf(this.#sites, "unseen", view, 1);
+    const frames = await this.#unseen(view);
     const pixels: Uint8Array[] = [];
     for (const { jpeg } of frames) {
       const picture = await decodePicture(jpeg, this.#pkg.preprocessing, PIXELS_MAX);
@@ -148,15 +161,26 @@ type Compared = {
 };
 
 function sharesOf({ labels, before, after }: Compared, classes: readonly string[]): Shares {
-  const of = (at: readonly number[]) => {
-    const share = (answers: readonly number[]) =>
-      at.filter((i) => answers[i] === labels[i]).length / Math.max(1, at.length);
-    return { before: share(before), after: share(after) };
-  };
-  const byClass = classes.map((name, label) => {
-    return [name, of(labels.flatMap((one, i) => (one === label ? [i] : [])))] as const;
+  const right = (answers: readonly number[], at: readonly number[]) =>
+    at.filter((i) => answers[i] === labels[i]).length;
+  const all = [...labels.keys()];
+  const byClass = classes.map((name, label): readonly [string, ClassShares] => {
+    const at = all.filter((i) => labels[i] === label);
+    const f1 = (answers: readonly number[]) => {
+      const answered = answers.filter((answer) => answer === label).length;
+      return (2 * right(answers, at)) / Math.max(1, at.length + answered);
+    };
+    const only = (own: readonly number[], other: readonly number[]) =>
+      at.filter((i) => own[i] === label && other[i] !== label).length;
+    const recall = (answers: readonly number[]) => right(answers, at) / Math.max(1, at.length);
+    const shares = {
+      ...{ before: recall(before), after: recall(after), f1Before: f1(before), f1After: f1(after) },
+      ...{ frames: at.length, won: only(after, before), lost: only(before, after) },
+    };
+    return [name, shares];
   });
-  return { frames: labels.length, ...of([...labels.keys()]), classes: Object.fromEntries(byClass) };
+  const share = (answers: readonly number[]) => right(answers, all) / Math.max(1, all.length);
+  return { frames: labels.length, before: share(before), after: share(after), classes: Object.fromEntries(byClass) };
 }
 
 /** Of the paired difference, by the normal approximation: thousands of frames. */

@@ -3,8 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type SeenPhoto, writeSeen } from "../photos.ts";
 import type { SiteSets } from "./sets.ts";
-
-export const [CLEAR, DUSK] = ["clear", "dusk"] as const;
+import { CLEAR, DUSK } from "./story.ts";
 
 /** Written once. */
 export async function prepareRetrainPool(dir: string, sites: SiteSets): Promise<string> {

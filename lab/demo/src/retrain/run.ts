@@ -6,45 +6,46 @@
  * registry's champion and the first model, on photos that nothing else uses (sets.ts).
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { clientOf, type GatewayClient, gatewayClient, modelRegistryApi, type TrainingDetail } from "@tributary/api";
-import type { DriftVerdict } from "@tributary/contracts";
+import { type DriftVerdict, topics } from "@tributary/contracts";
 import { packageFiles } from "@tributary/inference";
-import { KafkaReader } from "@tributary/kafka";
-import { Failure, systemClock } from "@tributary/kernel";
+import { KafkaReader, readTopic } from "@tributary/kafka";
+import { Failure, reasonOf, systemClock } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
-import { cloudPackage, edgePackage, Labeller, type Stack, startStack, tributary } from "@tributary/stack";
+import { Labeller, type Stack, startStack, tributary } from "@tributary/stack";
+import type { Mlflow } from "@tributary/testing";
 import { packageWithSample } from "../drift/package.ts";
 import { see } from "../drift/see.ts";
 import { DriftWatch } from "../drift/watch.ts";
 import { type PooledPhoto, readPool } from "../photos.ts";
 import { ReportedWatch } from "../rollout/watch.ts";
-import { channelGains } from "./channel-gains.ts";
 import { type Control, control, controlNames } from "./controls.ts";
 import { checksOf, type Found } from "./findings.ts";
 import { figuresLine, Judge } from "./judge.ts";
-import { CLEAR, DUSK } from "./pool.ts";
+import { type Left } from "./kill-findings.ts";
+import { PhaseKiller } from "./kills.ts";
 import { labelQueue, type QueueLabels } from "./queue-labeller.ts";
-import type { SiteSets } from "./sets.ts";
+import { ALIAS, mlflowOrWhy, REGISTERED, type Reading, readByDvc, readByMlflow } from "./readers.ts";
+import { unseenOf } from "./sets.ts";
 import { archiveConfig, driftConfig, managerConfig, registryConfig, settings, trainerConfig } from "./settings.ts";
+import { CLEAR, DUSK, type Story } from "./story.ts";
 import { Trainer } from "./trainer.ts";
 import { TrainingWatch } from "./training-watch.ts";
 
 const POLL_MS = 500;
 const LOG_EVERY_MS = 10_000;
-const SITE = "north";
-const OTHER_SITES = ["south", "east", "harbour"];
+/** Who pushes, labels and decides. */
+const PERSON = "demo";
 
 export type RetrainOptions = {
   readonly dir: string;
   readonly pagesDir: string;
-  readonly poolDir: string;
-  readonly sites: SiteSets;
+  readonly story: Story;
   readonly devices: number;
-  /** Whether controls are trained, too. */
-  readonly controls: boolean;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
 };
@@ -64,64 +65,81 @@ type World = {
   readonly fleet: readonly Member[];
   readonly pool: readonly PooledPhoto[];
   readonly reader: KafkaReader;
+  /** Null: none reads what the loop leaves; else a server, or why there is none. */
+  readonly mlflow: Mlflow | string | null;
   readonly steps: Step[];
 };
 
 export async function runRetrain(options: RetrainOptions) {
+  const { story, dir, log } = options;
   const startedMs = performance.now();
-  const fleet = fleetOf(options.devices);
-  const packageDir = join(options.dir, "package");
+  const fleet = fleetOf(options.devices, story);
+  const packageDir = join(dir, "package");
   rmSync(packageDir, { recursive: true, force: true });
-  await packageWithSample(packageDir, edgePackage, settings.sampling, { deadlineMs: settings.deadlineMs });
+  const { edge } = story.packages;
+  await packageWithSample(packageDir, edge, settings.sampling, { deadlineMs: settings.deadlineMs });
   const { name: model } = (await loadPackage(packageDir)).manifest;
-  // Before there are devices that it would slow down.
-  await options.sites.folder("validation");
-  await options.sites.folder("base", settings.basePhotos);
-  const stack = await start(fleet, packageDir, model, options);
+  const mlflow = story.isTried ? await mlflowOrWhy(join(dir, "mlflow"), log) : null;
+  const stack = await start(fleet, { packageDir, model, mlflow }, options).catch(async (error: unknown) => {
+    if (typeof mlflow === "object") await mlflow?.stop();
+    throw error;
+  });
   const reader = new KafkaReader({ brokers: stack.brokers, prefix: stack.prefix, clientId: "demo" });
   const api = gatewayClient({ url: stack.gatewayUrl });
-  const pool = await readPool(options.poolDir);
-  const world: World = { options, stack, api, model, packageDir, fleet, pool, reader, steps: [] };
+  const pool = await readPool(story.poolDir);
+  const world: World = { options, stack, api, model, packageDir, fleet, pool, reader, mlflow, steps: [] };
   try {
     const found = await mainRun(world);
     const seconds = Math.round((performance.now() - startedMs) / 1_000);
     const controls = await controlsOf(world, found);
-    const checks = checksOf(found, controls, { seconds, devices: fleet.length });
+    const checks = checksOf(found, controls, { seconds, devices: fleet.length, story });
     const passed = checks.every(({ holds }) => holds);
-    return { passed, seconds, steps: world.steps, ...found, controls, checks };
+    const { left: _, ...shown } = found;
+    return { task: story.task, passed, seconds, steps: world.steps, ...shown, controls, checks };
   } finally {
     await reader.close();
     await stack.stop();
+    if (typeof mlflow === "object") await mlflow?.stop();
   }
 }
 
-function fleetOf(devices: number): readonly Member[] {
+function fleetOf(devices: number, { site, otherSites }: Story): readonly Member[] {
   return Array.from({ length: devices }, (_, i) => {
-    const site = i < settings.atSite ? SITE : (OTHER_SITES[i % OTHER_SITES.length] as string);
-    return { deviceId: `light-${String(i + 1).padStart(3, "0")}`, site };
+    const own = i < settings.atSite ? site : (otherSites[i % otherSites.length] as string);
+    return { deviceId: `light-${String(i + 1).padStart(3, "0")}`, site: own };
   });
 }
 
 async function start(
   fleet: readonly Member[],
-  packageDir: string,
-  model: string,
-  { dir, poolDir, log, signal }: RetrainOptions,
+  { packageDir, model, mlflow }: Pick<World, "packageDir" | "model" | "mlflow">,
+  { dir, story, log, signal }: RetrainOptions,
 ): Promise<Stack> {
+  const { edge, cloud } = story.packages;
+  const trainer = {
+    ...trainerConfig(model, cloud),
+    ...story.trainer,
+    ...(typeof mlflow === "object" &&
+      mlflow !== null && { mlflow: { url: mlflow.url, models: { [model]: REGISTERED }, alias: ALIAS } }),
+  };
   return startStack({
     dir: join(dir, "run"),
     fresh: true,
     supervised: true,
     kafka: { partitions: settings.partitions },
-    packages: { edge: packageDir, cloud: edgePackage },
+    packages: { edge: packageDir, cloud: edge },
     rollouts: { registry: registryConfig(model), manager: managerConfig(model) },
     drift: { config: driftConfig() },
-    training: { archive: archiveConfig(), trainer: trainerConfig(model, cloudPackage) },
+    training: { archive: archiveConfig(), trainer },
     light: {
-      devices: fleet.map((member) => ({ ...member, labels: { lens: "acme-1" }, scene: { view: CLEAR } })),
+      devices: fleet.map((member) => ({
+        ...member,
+        labels: { lens: "acme-1" },
+        scene: story.sceneOf(member.site, CLEAR),
+      })),
       processes: settings.lightProcesses,
       fps: settings.fps,
-      photos: poolDir,
+      photos: story.poolDir,
       batchWaitMs: settings.batchWaitMs,
       windowMs: settings.windowMs,
     },
@@ -139,6 +157,10 @@ async function mainRun(world: World): Promise<Found> {
   const trainings = new TrainingWatch(api, model, options.log);
   const early = labellerOf(world, settings.labelledShare);
   const late = labellerOf(world, 1);
+  const killer =
+    options.story.isTried && stack.trainer !== undefined
+      ? new PhaseKiller(reader, stack.trainer, model, options.log)
+      : null;
   try {
     drift.onVerdict = ({ state, cause, scopeKey, scopeValue, summary, loss }) =>
       options.log(`drift-monitor: ${state} ${cause} at ${scopeKey}=${scopeValue}, loss ${loss.state}: ${summary}`);
@@ -146,6 +168,7 @@ async function mainRun(world: World): Promise<Found> {
     await reported.start();
     await early.start();
     trainings.start();
+    await killer?.start();
     await timed(world, "first model, validation and base photos, clean past", () => preparation(world, drift));
     const verdict = await timed(world, "dusk to verdict", () => verdictOf(world, drift));
     const runId = await timed(world, "verdict to training", () => runOf(world, trainings, verdict));
@@ -156,6 +179,8 @@ async function mainRun(world: World): Promise<Found> {
     const resumedBy = await timed(world, "gate and rollout", () => rolledOut(world, trainings, runId));
     const run = await api.trainings.one({ runId });
     const page = await pageOf(world, runId);
+    await killer?.stop();
+    const left = killer === null ? null : await leftOf(world, runId);
     const judged = await timed(world, "judging on unseen photos", () => judgedChampion(world));
     const candidate = await candidateOf(world, run);
     const { manifestDigest: digest } = judged;
@@ -168,9 +193,13 @@ async function mainRun(world: World): Promise<Found> {
       page,
       ...judged,
       devicesOnChampion: reported.on(digest).length,
+      kills: killer?.kills ?? [],
+      left,
+      readings: await readingsOf(world, run, judged.network),
     };
   } finally {
-    await Promise.allSettled([early.stop(), late.stop(), drift.stop(), reported.stop(), trainings.stop()]);
+    const watches = [early, late, drift, reported, trainings, ...(killer === null ? [] : [killer])];
+    await Promise.allSettled(watches.map((watch) => watch.stop()));
     await Promise.all(stack.light.map(({ part }) => part.stop()));
   }
 }
@@ -199,11 +228,11 @@ async function timed<T>({ steps, options }: World, name: string, work: () => Pro
 /** What people do once; meanwhile devices get their past. */
 async function preparation(world: World, drift: DriftWatch): Promise<void> {
   const { stack, api, model, packageDir, options } = world;
-  const { sites, log } = options;
+  const { log, story } = options;
   await tributary(stack, "models", "push", packageDir, "--by", "demo");
   const { version } = (await loadPackage(packageDir)).manifest;
   await api.models.alias({ name: model, alias: "champion", body: { version, by: "demo" } });
-  const [validation, base] = [await sites.folder("validation"), await sites.folder("base", settings.basePhotos)];
+  const { validationDir: validation, baseDir: base } = story;
   log((await tributary(stack, "validation", "push", model, validation, "--by", "demo")).trim());
   const startedMs = performance.now();
   const pushed = await tributary(stack, "datasets", "push", model, base, "--by", "demo");
@@ -223,10 +252,11 @@ async function cleanPast({ fleet, options: { log, signal } }: World, { windows }
 }
 
 async function verdictOf({ stack, fleet, options }: World, drift: DriftWatch): Promise<DriftVerdict> {
-  const own = fleet.filter(({ site }) => site === SITE).map(({ deviceId }) => deviceId);
-  await see(stack, own, { view: DUSK });
-  options.log(`it is dusk at site ${SITE}: ${own.length} devices`);
-  const isLost = ({ state, scopeValue, retrain }: DriftVerdict) => state === "OPEN" && scopeValue === SITE && retrain;
+  const { site, sceneOf } = options.story;
+  const own = fleet.filter((member) => member.site === site).map(({ deviceId }) => deviceId);
+  await see(stack, own, sceneOf(site, DUSK));
+  options.log(`it is dusk at site ${site}: ${own.length} devices`);
+  const isLost = ({ state, scopeValue, retrain }: DriftVerdict) => state === "OPEN" && scopeValue === site && retrain;
   return untilFound(options, settings.verdictMsMax, "a verdict that loses frames", async () =>
     drift.history.find(isLost),
   );
@@ -262,9 +292,15 @@ async function rolledOut({ api, options }: World, trainings: TrainingWatch, runI
   await untilFound(options, settings.trainingMsMax, "the end of the training", async () => {
     if (trainings.isOver(runId)) return true;
     if (trainings.phaseOf(runId) === "HELD" && resumedBy === null) {
-      resumedBy = "demo";
       options.log("the gate holds it for a person, who lets it pass");
-      await api.trainings.resume({ runId, body: { by: resumedBy } });
+      // The trainer may be down for a moment.
+      resumedBy = await api.trainings.resume({ runId, body: { by: PERSON } }).then(
+        () => PERSON,
+        (error: unknown) => {
+          options.log(reasonOf(error));
+          return null;
+        },
+      );
     }
     return undefined;
   });
@@ -290,7 +326,7 @@ async function untilFound<T>(
 
 async function pageOf({ api, options }: World, runId: string): Promise<string> {
   mkdirSync(options.pagesDir, { recursive: true });
-  const page = join(options.pagesDir, "retrain.training.html");
+  const page = join(options.pagesDir, `retrain.${options.story.task}.html`);
   writeFileSync(page, await api.trainings.report({ runId }));
   return page;
 }
@@ -307,23 +343,65 @@ async function judgedChampion(world: World) {
   const { blobs } = clientOf(modelRegistryApi, { url: stack.registryUrl ?? "" });
   const bytesOf = (digest: string) => buffer(blobs.get({ digest }));
   const manifest = JSON.parse((await bytesOf(manifestDigest)).toString());
-  const deployed = await bytesOf(manifest.files[packageFiles.model].sha256);
+  const { sha256: network } = manifest.files[packageFiles.model];
+  const deployed = await bytesOf(network);
   await Promise.all(stack.light.map(({ part }) => part.stop()));
-  const judge = await Judge.open(packageDir, options.sites);
+  const judge = await Judge.open(packageDir, options.story.unseen);
   const figures = await judge.figures("dusk", deployed);
   options.log(figuresLine(figures));
-  const gains = await judge.gainFigures("dusk", await channelGains(options.sites, "dusk"));
-  options.log(`one gain per channel: ${figuresLine(gains)}`);
-  return { champion, manifestDigest, figures, gains };
+  const ofGains = await options.story.gains?.();
+  const gains = ofGains === undefined ? null : await judge.gainFigures("dusk", ofGains);
+  if (gains !== null) options.log(`one gain per channel: ${figuresLine(gains)}`);
+  return { champion, manifestDigest, network: network as string, figures, gains };
+}
+
+/** What a training left in Kafka's public topics, and the trainer's results. */
+async function leftOf({ reader, model, options }: World, runId: string): Promise<Left> {
+  const all = async <T>({ name, codec }: { name: string; codec: { decodeConfluent(value: Buffer): T } }) => {
+    const values: T[] = [];
+    for await (const { value } of readTopic(reader, name))
+      if (value !== null) values.push(codec.decodeConfluent(value));
+    return values;
+  };
+  const [runs, events, datasets, models, aliases] = await Promise.all([
+    all(topics.trainingResults),
+    all(topics.trainingRequests),
+    all(topics.datasets),
+    all(topics.models),
+    all(topics.modelAliases),
+  ]);
+  return {
+    runs: runs.filter((run) => run.model === model),
+    events: events.filter((event) => event.model === model),
+    datasets: datasets.filter((dataset) => dataset.model === model),
+    models: models.filter(({ name }) => name === model),
+    aliases: aliases.filter(({ name }) => name === model),
+    results: await readdir(join(options.dir, "run", "trainer", "results", runId)),
+  };
+}
+
+async function readingsOf(world: World, run: TrainingDetail, network: string): Promise<readonly Reading[]> {
+  const { mlflow, api, options } = world;
+  if (mlflow === null) return [];
+  return timed(world, "read by DVC and MLflow", async () => {
+    const remote = join(options.dir, "run", "trainer", "datasets");
+    const readings = [
+      await readByDvc(api, run, { dir: join(options.dir, "dvc"), remote }),
+      await readByMlflow(mlflow, run, network),
+    ];
+    for (const { tool, skipped } of readings)
+      options.log(`${tool} ${skipped === null ? "read it" : `is left out: ${skipped}`}`);
+    return readings;
+  });
 }
 
 async function controlsOf(world: World, { candidate }: Found): Promise<readonly Control[]> {
   const { options, stack, packageDir } = world;
-  if (!options.controls) return [];
-  const { sites, log, signal, dir } = options;
-  const trainer = new Trainer({ dir, sites, edgeDir: packageDir, cloudDir: cloudPackage, progress: log, signal });
-  const judge = await Judge.open(packageDir, sites);
-  const validationDir = await sites.folder("validation");
+  const { story, log, signal, dir } = options;
+  const { controls: sites, validationDir, packages } = story;
+  if (sites === null) return [];
+  const trainer = new Trainer({ dir, sites, edgeDir: packageDir, cloudDir: packages.cloud, progress: log, signal });
+  const judge = await Judge.open(packageDir, unseenOf(sites));
   const found = new Map<string, Control>();
   const waiting = controlNames.values();
   const next = async () => {

@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { seededRandom } from "@tributary/kernel";
 import { DATASET_MANIFEST, type DatasetFrame } from "@tributary/training";
 import { CLASSES } from "../photos.ts";
+import type { UnseenFrames } from "./judge.ts";
 import { type PublishedSplit, publishedPhotos, type RawPhoto } from "./published-photos.ts";
 import { type SiteView, siteFrame } from "./site-views.ts";
 
@@ -121,9 +122,15 @@ export async function siteFramesOf(
 }
 
 /** Unseen photos as all other sites see them. */
-export async function unseenFrames(sites: SiteSets): Promise<readonly SiteFrame[]> {
+async function unseenFrames(sites: SiteSets): Promise<readonly SiteFrame[]> {
   return sites.frames("unseen", "clear", [...(await sites.photos("unseen")).keys()]);
 }
+
+/** What judges a model on this site's unseen photos. */
+export const unseenOf =
+  (sites: SiteSets): UnseenFrames =>
+  (view) =>
+    view === "elsewhere" ? unseenFrames(sites) : siteFramesOf(sites, "unseen", view, 1);
 
 /** Writes a dataset's folder, as a training backend is given it; the manifest last, so a folder that has one is complete. */
 export async function writeDataset(

@@ -26,6 +26,8 @@ export const settings = {
   driftHoldMs: 20_000,
   /** Photos of the base set, of those of the model's first training. */
   basePhotos: 20_000,
+  /** More than there ever are: as many frames as the trainer knows at a time. */
+  labelsNew: 2_000_000,
   labelsEveryMs: 2_000,
   jobEveryMs: 2_000,
   canaryPercent: 30,
@@ -160,7 +162,7 @@ export const archiveConfig = (): object => ({ keep: { framesPerDeviceDay: 20_000
 
 export const trainerConfig = (model: string, cloudPackage: string): object => ({
   packing: { cloud: { [model]: cloudPackage } },
-  triggers: { labelsNew: 1_000_000_000 },
+  triggers: { labelsNew: settings.labelsNew },
   limits: { labelsEveryMs: settings.labelsEveryMs, jobEveryMs: settings.jobEveryMs, outageEveryMs: 5_000 },
 });
 

@@ -41,6 +41,10 @@ test("a scene decides what a camera sees from the next photo on, in place of its
     const changed = await seen();
     expect(new Set(changed)).toEqual(new Set(["dusk cat", "dusk ship"]));
     expect(changed.filter((photo) => photo === "dusk ship").length).toBeGreaterThan(170);
+    scene = { view: "clear", mix: { cat: 0.1, ship: 0.9 } };
+    const mixed = await seen();
+    expect(new Set(mixed)).toEqual(new Set(["clear cat", "clear ship"]));
+    expect(mixed.filter((photo) => photo === "clear ship").length).toBeGreaterThan(160);
     scene = { view: "night" };
     await expect(camera()).rejects.toMatchObject({ code: "photos-missing" });
     await pool.close();

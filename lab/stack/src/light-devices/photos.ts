@@ -16,6 +16,8 @@ export type Scene = {
   readonly view?: string | undefined;
   /** Nearly all photos are of these classes. */
   readonly classes?: readonly string[] | undefined;
+  /** Share of each class; without it they are equally frequent. */
+  readonly mix?: Readonly<Record<string, number>> | undefined;
   /** Where it sees that; no photo depends on it. */
   readonly context?: Readonly<Record<string, string | number>> | undefined;
 };
@@ -69,9 +71,9 @@ export class PhotoPool {
     const badShare = BAD_SHARE_MAX * random();
     const favouriteShare = (FAVOURITE - 1) / (labels.length + FAVOURITE - 1);
     return async () => {
-      const { view = bad.length > 0 && random() < badShare ? badly : CLEAR, classes } = scene();
+      const { view = bad.length > 0 && random() < badShare ? badly : CLEAR, classes, mix } = scene();
       const [usual, share] = classes === undefined ? [[favourite], favouriteShare] : [classes, SCENE_SHARE];
-      const label = pick(random() < share ? usual : labels, random);
+      const label = mix === undefined ? pick(random() < share ? usual : labels, random) : drawn(mix, random);
       const photos = this.#photos.get(kindOf(view, label));
       if (photos === undefined) throw new Failure("photos-missing", "ask-a-person", `no photo of ${view} ${label}`);
       return pick(photos, random).jpeg();
@@ -84,4 +86,15 @@ export class PhotoPool {
 }
 
 const kindOf = (view: string, label: string): string => `${view} ${label}`;
+/** A class by its share; the last one where shares sum to less than 1. */
+function drawn(mix: Readonly<Record<string, number>>, random: Random): string {
+  const lot = random();
+  let sum = 0;
+  const labels = Object.keys(mix);
+  const found = labels.find((label) => {
+    sum += mix[label] as number;
+    return lot < sum;
+  });
+  return found ?? (labels.at(-1) as string);
+}
 const pick = <T>(list: readonly T[], random: Random): T => list[Math.floor(random() * list.length)] as T;

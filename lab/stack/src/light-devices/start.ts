@@ -24,7 +24,8 @@ const CONTEXT_AGE_MS_MAX = 86_400_000;
 const fps = z.number().positive().max(100);
 /** Where it is, as its surroundings know it: the context of a world model. */
 const context = z.record(z.string(), z.union([z.string(), z.number()])).optional();
-const scene = { view: z.string().optional(), classes: z.array(z.string()).min(1).optional(), context };
+const mix = z.record(z.string(), z.number().min(0).max(1)).optional();
+const scene = { view: z.string().optional(), classes: z.array(z.string()).min(1).optional(), mix, context };
 const device = z.strictObject({
   deviceId: z.string().refine(isValidId, "expected letters, digits, - and _; at most 64"),
   password: z.string().min(1),

@@ -1,16 +1,13 @@
 /** DVC itself on the other side: it pulls what we froze, finds nothing changed in it, and counts the same differences. */
-import { execFile } from "node:child_process";
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { afterAll, expect, test } from "@jest/globals";
 import { FolderObjectStore } from "@tributary/blob-store";
 import type { Dataset } from "@tributary/contracts";
 import { sha256 } from "@tributary/model-store";
-import { tempDir } from "@tributary/testing";
+import { openDvc, tempDir } from "@tributary/testing";
 import { datasetDifference, parseDatasetManifest } from "@tributary/training/dataset";
-import { python } from "../../../../tools/peers.mjs";
 import { DatasetStore } from "./dataset-store.ts";
 import { requestOf, siteFrames } from "./datasets.test-kit.ts";
 import { dvcName, dvcText } from "./dvc.ts";
@@ -18,18 +15,6 @@ import { Freezer } from "./freezer.ts";
 
 const dir = tempDir("dvc");
 afterAll(() => dir.remove());
-
-const repository = join(dir.path, "repository");
-const env = {
-  ...process.env,
-  HOME: dir.path,
-  DVC_NO_ANALYTICS: "true",
-  DVC_SITE_CACHE_DIR: join(dir.path, "site"),
-  GIT_CONFIG_GLOBAL: join(dir.path, "gitconfig"),
-};
-const run = async (program: string, ...args: readonly string[]) =>
-  (await promisify(execFile)(program, args, { cwd: repository, env })).stdout;
-const dvc = (...args: readonly string[]) => run(python("dvc"), "-m", "dvc", ...args);
 
 test("dvc pulls what we froze, computes the same MD5, and finds the differences that we find", async () => {
   const objects = await FolderObjectStore.open({ dir: join(dir.path, "remote") });
@@ -48,20 +33,16 @@ test("dvc pulls what we froze, computes the same MD5, and finds the differences 
   const first = await frozen(frames.slice(0, 55));
   const second = await frozen(relabelled.slice(4));
 
-  mkdirSync(repository);
   const name = dvcName(first);
-  writeFileSync(join(dir.path, "gitconfig"), "[user]\n  name = Ada\n  email = ada@example.org\n");
-  await run("git", "init", "--quiet");
-  await dvc("init", "--quiet");
-  await dvc("remote", "add", "--quiet", "--default", "tributary", fileURLToPath(store.uri));
+  const { repository, dvc, git } = await openDvc(join(dir.path, "pulled"), fileURLToPath(store.uri));
   for (const [dataset, message] of [
     [first, "first"],
     [second, "second"],
   ] as const) {
     writeFileSync(join(repository, `${name}.dvc`), dvcText(dataset));
     await dvc("pull", "--quiet");
-    await run("git", "add", "--all");
-    await run("git", "commit", "--quiet", "--message", message);
+    await git("add", "--all");
+    await git("commit", "--quiet", "--message", message);
   }
 
   const manifest = parseDatasetManifest(await store.manifest(second));

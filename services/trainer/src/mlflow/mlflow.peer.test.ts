@@ -1,36 +1,18 @@
 /** The log of trainings in MLflow itself. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { seededRandom, systemClock } from "@tributary/kernel";
-import { freePort, tempDir, waitFor } from "@tributary/testing";
-import { python } from "../../../../tools/peers.mjs";
+import { type Mlflow, startMlflow, tempDir } from "@tributary/testing";
 import { MlflowLog, type MlflowRecord, mlflowSchema } from "./mlflow-log.ts";
 
 const whole = new AbortController().signal;
 const dir = tempDir("training-mlflow");
-const env = {
-  ...process.env,
-  MLFLOW_DISABLE_TELEMETRY: "true",
-  DO_NOT_TRACK: "true",
-  MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false",
-  GIT_PYTHON_REFRESH: "quiet",
-};
-let mlflow: ChildProcess;
-let url: string;
+let mlflow: Mlflow;
 
 beforeAll(async () => {
-  const port = await freePort();
-  url = `http://127.0.0.1:${port}`;
-  const store = ["--backend-store-uri", `sqlite:///${join(dir.path, "mlflow.db")}`];
-  const artifacts = ["--serve-artifacts", "--artifacts-destination", join(dir.path, "artifacts")];
-  const args = ["-m", "mlflow", "server", ...store, ...artifacts, "--host", "127.0.0.1", "--port", `${port}`];
-  // A group of its own: its workers end with it.
-  mlflow = spawn(python("mlflow"), [...args, "--workers", "1"], { env, stdio: "ignore", detached: true });
-  await waitFor(async () => (await fetch(`${url}/health`)).ok, { what: "MLflow", timeoutMs: 300_000, everyMs: 300 });
+  mlflow = await startMlflow(dir.path);
 }, 600_000);
-afterAll(() => {
-  if (mlflow?.pid !== undefined) process.kill(-mlflow.pid, "SIGKILL");
+afterAll(async () => {
+  await mlflow?.stop();
   dir.remove();
 });
 
@@ -49,15 +31,8 @@ const record: MlflowRecord = {
   ],
   version: null,
 };
-type Api = Readonly<Record<string, unknown>>;
-const ask = async (path: string, body?: object): Promise<Api> => {
-  const init = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
-  const headers = { "content-type": "application/json" };
-  return (await (await fetch(`${url}/api/2.0/mlflow/${path}`, { ...init, headers })).json()) as Api;
-};
-
 test("a training is one run with parameters, metrics, dataset and a registered version, however often it is recorded", async () => {
-  const config = mlflowSchema.parse({ url, models: { edge: "Edge model" }, alias: "candidate" });
+  const config = mlflowSchema.parse({ url: mlflow.url, models: { edge: "Edge model" }, alias: "candidate" });
   const log = new MlflowLog(config, { clock: systemClock, random: seededRandom(1) });
   const first = await log.record(record, whole);
   const files = new Map([["model.onnx", Buffer.from("onnx")]]);
@@ -72,7 +47,7 @@ test("a training is one run with parameters, metrics, dataset and a registered v
   const second = await log.record(ended, whole);
   expect(await log.record(ended, whole)).toEqual(second);
   expect(second).toEqual({ mlflowRun: first.mlflowRun, modelVersion: "1" });
-  const { run } = await ask(`runs/get?run_id=${first.mlflowRun}`);
+  const { run } = await mlflow.ask(`runs/get?run_id=${first.mlflowRun}`);
   expect(run).toMatchObject({
     info: { status: "FINISHED", run_name: "edge on site=north", end_time: 1_700_000_090_000 },
     data: {
@@ -89,9 +64,10 @@ test("a training is one run with parameters, metrics, dataset and a registered v
       ],
     },
   });
-  const alias = await ask(`registered-models/alias?${new URLSearchParams({ name: "Edge model", alias: "candidate" })}`);
+  const alias = await mlflow.ask(
+    `registered-models/alias?${new URLSearchParams({ name: "Edge model", alias: "candidate" })}`,
+  );
   expect(alias.model_version).toMatchObject({ version: "1", run_id: first.mlflowRun, status: "READY" });
-  const path = (alias.model_version as { source: string }).source.replace("mlflow-artifacts:/", "");
-  const file = await fetch(`${url}/api/2.0/mlflow-artifacts/artifacts/${path}/model.onnx`);
+  const file = await mlflow.artifact((alias.model_version as { source: string }).source, "model.onnx");
   expect(await file.text()).toBe("onnx");
 }, 120_000);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { SampleFrame } from "@tributary/testing";
 import sharp, { type Sharp } from "sharp";
 import { type View, writePool } from "../photos.ts";
+import { CLEAR } from "./story.ts";
 
 /** From daylight to the darkest: what is left of the brightness. */
 const DUSK = [0.85, 0.7, 0.55, 0.45, 0.35];
@@ -11,7 +12,6 @@ const PHOTOS = 1_000;
 /** By how much red exceeds blue in a warm scene, as a share of the full scale. */
 const WARM = 0.05;
 
-export const CLEAR = "clear";
 export const WARM_SCENE = "warm";
 export const WARM_SWAPPED = "warm-channels-swapped";
 /** From the first to the darkest. */
