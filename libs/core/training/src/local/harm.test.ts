@@ -107,20 +107,12 @@ describe("a class", () => {
   test("M4: indirect evidence shows the class that pays for others, and never that there is no harm", () => {
     expect(lineOf(frames(5_000, 1, 1), 1, "replayed").verdict).toBe("allowed");
     const forgotten = [...frames(30, 1, 0), ...frames(500, 1, 1)];
-    const others = forgotten.map(({ before, after }) => ({
-      label: 0,
-      before: 1 - before,
-      after: 1 - after,
-      gained: 0,
-    }));
+    const ofOther = (one: JudgedFrame) => ({ ...one, label: 0, before: 1 - one.before, after: 1 - one.after });
+    const others = forgotten.map(ofOther);
     expect(lineOf([...forgotten, ...others], 1, "replayed").verdict).toBe("allowed"); // All classes alike.
     // A tenth of all changed answers are of this class, and each of them is lost: chance may do that, five photos in two hundred are too many.
     const few = [...frames(5, 1, 0), ...frames(195, 1, 1)];
-    const rest = [...frames(25, 1, 0), ...frames(20, 0, 1), ...frames(1_755, 1, 1)].map((one) => ({
-      label: 0,
-      before: 1 - one.before,
-      after: 1 - one.after,
-    }));
+    const rest = [...frames(25, 1, 0), ...frames(20, 0, 1), ...frames(1_755, 1, 1)].map(ofOther);
     expect(lineOf([...few, ...rest], 1, "replayed").verdict).toBe("harm");
     expect(lineOf([...few.slice(1), ...rest], 1, "replayed").verdict).toBe("allowed");
     const gaining = others.map((one) => ({ ...one, before: one.after, after: one.before }));
