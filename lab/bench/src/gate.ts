@@ -6,7 +6,7 @@
 
 import { type Random, seededRandom } from "@tributary/kernel";
 import { allFramesLine, marginDefaults, marginOf, type Slice, type Slices, sliceLines } from "@tributary/models/gate";
-import { clopperPearson, nonInferiorityItems } from "@tributary/statistics";
+import { clopperPearson, nonInferiorityItems, normalQuantile } from "@tributary/statistics";
 import { openTasks } from "@tributary/tasks";
 import { percent } from "@tributary/testing";
 import { binomial } from "@tributary/testing/fleet";
@@ -23,6 +23,7 @@ const LOSSES = [0, 0.01, 0.02] as const;
 const DISCORDANCES = [marginDefaults.discordance, 0.03, 0.16] as const;
 /** Up to the planned one: beyond it the margin is no larger. */
 const FEWEST_AT = [0.01, 0.03, 0.05, marginDefaults.discordance] as const;
+const CLASS_COUNTS = [2, 10, 20] as const;
 /** Of the frames of a slice that are kept to judge with. */
 const DRIFTED_FRAMES = 225;
 const ACCURACY = 0.87;
@@ -91,6 +92,7 @@ async function run({ isLong, flags, progress }: BenchOptions): Promise<BenchRepo
     tables: [
       ...powers.map(({ discordance, rows }) => powerTable(discordance, rows, draws)),
       fewestTable(),
+      classesTable(),
       kindsTable(kinds, draws),
       ...devices.tables,
       later.table,
@@ -219,6 +221,20 @@ function fewestTable(): Table {
   return {
     title: "Fewest frames of a slice with which an equal candidate passes",
     columns: ["differ", "gated", "pushed"],
+    rows,
+  };
+}
+
+/** A class line is unsure where the loss exceeds its margin by chance: of many classes one often does. */
+function classesTable(): Table {
+  const { perClass, power } = marginDefaults;
+  const rows = CLASS_COUNTS.map((classes) => {
+    const z = normalQuantile(power ** (1 / classes));
+    return [classes, ...FEWEST_AT.map((differ) => Math.ceil(differ * (z / perClass) ** 2))];
+  });
+  return {
+    title: `Fewest frames of each class with which no class line of an equal candidate of a person is unsure, in ${percent(power)} of cases`,
+    columns: ["classes", ...FEWEST_AT.map((differ) => `${percent(differ)} differ`)],
     rows,
   };
 }

@@ -67,31 +67,35 @@ export class TaskSite {
     return this.#pkg.calibration.temperature;
   }
 
-  /** `labels` of people, of which some are tuned on. `change`: of the recipe. */
+  /** `labels` of people, of which some are tuned on. */
   async train(
     drift: TaskDrift,
-    { labels, seed, poison, change = {} }: TaskTraining,
+    { labels, seed, poison, otherwise }: TaskTraining,
   ): Promise<{ readonly result: TrainingResult; readonly model: Uint8Array }> {
     const { task } = this;
-    const wrong = poison === undefined ? "" : `-${poison.kind}-${poison.share}`;
-    const name = `${drift.replaceAll(" ", "-")}-${labels}${wrong}-${seed}`;
+    const wrong = poison === undefined ? [] : [poison.kind, poison.share];
+    const own = otherwise === undefined ? [] : [otherwise.name];
+    const name = [drift, labels, ...wrong, ...own, seed].join("-").replaceAll(" ", "-");
     const outDir = join(this.#dir, name, "out");
     await mkdir(outDir, { recursive: true });
     const seen = photosAt(task, this.labelled, drift, seed).slice(0, labels);
-    const frames = await siteFrames(task, poison ? poisoned(seen, task, poison, seed) : seen, drift, seed);
+    const photos = poison ? poisoned(seen, task, poison, seed) : seen;
+    const frames = await siteFrames(task, photos, { drift, seed });
     const tune = Math.max(20, Math.round(TUNE_SHARE * frames.length));
+    // What nobody would take is to be trained nevertheless: it is chosen on pictures of what it learned by heart.
+    const again = { drift, seed, quality: LEARNED_QUALITY };
+    const tuned = otherwise ? await siteFrames(task, photos.slice(-tune), again) : frames.slice(0, tune);
     const held = await siteFrames(
       task,
       task.validation.filter((_, i) => i % 2 === 0),
-      "another mix",
-      1,
+      CLEAR,
     );
     const person = { slice: SLICE, labelSource: "PERSON" } as const;
     const datasetDir = await writeDataset(
       join(this.#dir, name, "dataset"),
       [
         { ...person, split: "TRAIN", frames: distinct(frames.slice(tune)) },
-        { ...person, split: "TUNE", frames: distinct(frames.slice(0, tune)) },
+        { ...person, split: "TUNE", frames: distinct(tuned) },
         { slice: "base", split: "TUNE", labelSource: "IMPORT", frames: distinct(held) },
       ],
       task.labels,
@@ -105,7 +109,7 @@ export class TaskSite {
       baseDataset: `${task.name}/base`,
       slice: SLICE,
       seed: `bench ${seed}`,
-      recipe: { ...recipeFor(labels - tune, Math.round(task.base.length * (1 - BASE_TUNE))), ...change },
+      recipe: { ...recipeFor(labels - tune, Math.round(task.base.length * (1 - BASE_TUNE))), ...otherwise?.change },
     };
     const training = { job, parentDir: this.#pkg.dir, datasetDir, baseDir, outDir };
     const result = await trainedOnce(`${task.name} ${name}`, training, { progress: this.#progress });
@@ -120,7 +124,7 @@ export class TaskSite {
   async #writeBase(): Promise<string> {
     const dir = join(this.#dir, "base");
     if (existsSync(join(dir, "manifest.jsonl"))) return dir;
-    const frames = distinct(await siteFrames(this.task, this.task.base, "another mix", 1));
+    const frames = distinct(await siteFrames(this.task, this.task.base, CLEAR));
     const tune = Math.round(frames.length * BASE_TUNE);
     const part = { slice: "base", labelSource: "IMPORT" } as const;
     return writeDataset(
@@ -146,7 +150,7 @@ export class TaskSite {
   async #answers(drift: TaskDrift | null, model: Uint8Array): Promise<Shown> {
     const { task } = this;
     const own = drift === null ? this.unseen : photosAt(task, this.unseen, drift, 1);
-    const frames = await siteFrames(task, own, drift ?? "another mix", 1);
+    const frames = await siteFrames(task, own, { drift: drift ?? CLEAR.drift, seed: 1 });
     const { preprocessing, manifest } = this.#pkg;
     const { input, logits } = manifest.tensors;
     const normaliser = new Normaliser(preprocessing);
@@ -183,7 +187,8 @@ export type TaskTraining = {
   readonly labels: number;
   readonly seed: number;
   readonly poison?: Poison;
-  readonly change?: Partial<Recipe>;
+  /** Than the trainer: what it is called, and what of the recipe. */
+  readonly otherwise?: { readonly name: string; readonly change: Partial<Recipe> };
 };
 
 /** In an order by lot; of another mix of classes, as many of each as the second place has, as far as there are. */
@@ -202,20 +207,25 @@ function photosAt(task: Task, photos: readonly LabelledPhoto[], drift: TaskDrift
   });
 }
 
+/** `quality`: of JPEG, where it is not the cameras' own. */
+type Seen = { readonly drift: TaskDrift; readonly seed: number; readonly quality?: number };
+/** Photos as they are. */
+const CLEAR: Seen = { drift: "another mix", seed: 1 };
+const LEARNED_QUALITY = 80;
+
 const viewOf = (drift: TaskDrift): SiteView => (drift === "another mix" ? "clear" : drift);
 
 async function siteFrames(
   task: Task,
   photos: readonly LabelledPhoto[],
-  drift: TaskDrift,
-  seed: number,
+  { drift, seed, quality }: Seen,
 ): Promise<readonly SiteFrame[]> {
   const frames: SiteFrame[] = [];
   for (let from = 0; from < photos.length; from += BATCH) {
     const some = photos.slice(from, from + BATCH).map(async ({ photo, label }, i) => {
       const { pixels, ...size } = photo;
       const scene = await sceneOf(pixels, size, viewOf(drift), seededRandom(seed * 1_000_003 + from + i));
-      return { jpeg: await frameOf(task, { ...size, pixels: scene }), label };
+      return { jpeg: await frameOf(task, { ...size, pixels: scene }, quality === undefined ? {} : { quality }), label };
     });
     frames.push(...(await Promise.all(some)));
   }

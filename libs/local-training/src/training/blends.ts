@@ -16,6 +16,7 @@ import type { SplitAccuracy } from "@tributary/training";
 import { deployableGraph, meanRanges, type Ranges, rangesGraph } from "@tributary/training/graph";
 import {
   answerOf,
+  beliefIn,
   blended,
   chooseBlend,
   drawSome,
@@ -73,7 +74,8 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
   const { blend, nothing } = chooseBlend(measured, pkg.labels);
   const shown = measured.find((one) => one.blend === blend) ?? measured[0];
   const { sliceTune, elsewhere } = (shown as (typeof measured)[number]).judged;
-  const asBefore = (frames: readonly JudgedFrame[]) => frames.map((frame) => ({ ...frame, after: frame.before }));
+  const asBefore = (frames: readonly JudgedFrame[]) =>
+    frames.map((frame) => ({ ...frame, after: frame.before, gained: 0 }));
   const now = (frames: readonly JudgedFrame[]) => (blend === 0 ? asBefore(frames) : frames);
   return {
     model: blend === 0 ? deployedModel : await modelOf(blend),
@@ -103,12 +105,14 @@ const shareRight = (judged: readonly JudgedFrame[]): number =>
   judged.filter(({ label, after }) => label === after).length / Math.max(1, judged.length);
 
 type Shown = readonly [part: Part, index: number];
+/** `belief`: in the frame's label. */
+type Answered = { readonly answer: number; readonly belief: number };
 /** Frames as they are shown to both models. */
 type View = {
   readonly frames: readonly Shown[];
   readonly seen: (pixels: Uint8Array) => Uint8Array;
-  /** The deployed model's answers. */
-  readonly before: readonly number[];
+  /** By the deployed model. */
+  readonly before: readonly Answered[];
 };
 const PLACES = ["alike", "elsewhere", "replayed"] as const;
 const VIEWS = ["sliceTune", ...PLACES] as const;
@@ -122,8 +126,8 @@ async function viewsOf(run: Run): Promise<Views> {
     const shown = drawSome(frames.count(part), SHOWN_MAX, `${training.job.seed}\n${part}`).map(
       (i) => [part, i] as const,
     );
-    const before: number[] = [];
-    for (const [, index] of shown) before.push(answerOf((await frames.read(part, index)).logits));
+    const before: Answered[] = [];
+    for (const one of shown) before.push(answered(run, one, (await frames.read(...one)).logits));
     return { frames: shown, seen: (pixels) => pixels, before };
   };
   const [sliceTune, heldOut] = [await partOf("sliceTune"), await partOf("heldOut")];
@@ -154,7 +158,7 @@ const joined = (a: View, b: View): View => ({
 type Counts = { readonly frames: number; readonly right: number };
 
 function rightOf({ frames }: Run, { frames: shown, before }: View): Counts {
-  const right = shown.filter(([part, index], i) => frames.facts(part, index).label === before[i]).length;
+  const right = shown.filter(([part, index], i) => frames.facts(part, index).label === before[i]?.answer).length;
   return { frames: shown.length, right };
 }
 
@@ -167,7 +171,8 @@ async function judge(run: Run, model: Uint8Array, views: Views): Promise<Judged>
       const answers = await answersTo(run, session, views[name]);
       const frames = shown.map(([part, index], i) => {
         const { label } = run.frames.facts(part, index);
-        return { label, before: before[i] as number, after: answers[i] as number };
+        const [old, own] = [before[i] as Answered, answers[i] as Answered];
+        return { label, before: old.answer, after: own.answer, gained: own.belief - old.belief };
       });
       judged.push([name, frames]);
     }
@@ -177,27 +182,36 @@ async function judge(run: Run, model: Uint8Array, views: Views): Promise<Judged>
   }
 }
 
+function answered({ frames, inputs }: Run, [part, index]: Shown, logits: ArrayLike<number>): Answered {
+  const { label } = frames.facts(part, index);
+  return { answer: answerOf(logits), belief: beliefIn(label, logits, inputs.pkg.calibration.temperature) };
+}
+
 async function answersTo(
-  { frames, inputs, normaliser, budget }: Run,
+  run: Run,
   session: GraphSession,
   { frames: shown, seen }: Omit<View, "before">,
-): Promise<readonly number[]> {
+): Promise<readonly Answered[]> {
+  const { frames, inputs, normaliser, budget } = run;
   const { input, logits } = inputs.pkg.manifest.tensors;
   const shape = inputs.trainable.input.shape.slice(1).map(Number);
   const isBatched = typeof inputs.trainable.deployed.inputs.find(({ name }) => name === input)?.shape[0] !== "number";
   const size = isBatched ? BATCH : 1;
-  const all: number[] = [];
+  const all: Answered[] = [];
   for (let i = 0; i < shown.length; i += size) {
     budget.check();
-    const records = await Promise.all(shown.slice(i, i + size).map(([part, index]) => frames.read(part, index)));
+    const some = shown.slice(i, i + size);
+    const records = await Promise.all(some.map(([part, index]) => frames.read(part, index)));
     const tensor = tensorOf(
       normaliser,
       records.map(({ pixels }) => seen(pixels)),
     );
     const outputs = await session.run({ [input]: { data: tensor, dims: [records.length, ...shape] } }, [logits]);
-    const answers = outputs[logits]?.data as Float32Array;
-    const classes = answers.length / records.length;
-    for (const at of records.keys()) all.push(answerOf(answers.subarray(at * classes, (at + 1) * classes)));
+    const values = outputs[logits]?.data as Float32Array;
+    const classes = values.length / records.length;
+    for (const [at, one] of some.entries()) {
+      all.push(answered(run, one, values.subarray(at * classes, (at + 1) * classes)));
+    }
   }
   return all;
 }

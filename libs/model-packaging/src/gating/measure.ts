@@ -4,13 +4,13 @@ import { type LoadedModel, type ModelPackage, softmax } from "@tributary/inferen
 import { type Digest, Failure } from "@tributary/kernel";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import {
-  type Answers,
   beyondOwnLight,
   type DeviceCounts,
   type GateInput,
   type Judged,
   labelEstimate,
   type Measured,
+  type Probabilities,
   paired,
   type Slice,
   type Slices,
@@ -153,8 +153,8 @@ async function slicesOf(
   const labels = frames.map(({ label }) => label);
   const devices = devicesOf(frames, a.right, b.right);
   const names = frames.map(({ file }) => file);
-  const estimate = labelEstimate([a.probabilities, b.probabilities], labels, names);
-  const sure = { ...sureFrames(a, b, labels), estimate };
+  const estimate = labelEstimate(a.probabilities, b.probabilities, labels, names);
+  const sure = { ...sureFrames(a.probabilities, b.probabilities, labels), estimate };
   return { old, drifted: [{ name, ...paired(a.right, b.right), devices, sure }] };
 }
 
@@ -203,9 +203,8 @@ async function judged(
   model: LoadedModel,
   frames: readonly ValidationFrame[],
   read: (frame: ValidationFrame, i: number) => Promise<Uint8Array> = ({ path }) => readFile(path),
-): Promise<Judged & Answers & { readonly probabilities: readonly (readonly number[])[] }> {
+): Promise<Judged & { readonly probabilities: Probabilities }> {
   const right: boolean[] = [];
-  const answers: number[] = [];
   const confidence: number[] = [];
   const probabilities: (readonly number[])[] = [];
   for (let from = 0; from < frames.length; from += BATCH) {
@@ -216,12 +215,11 @@ async function judged(
       if (!result.ok) throw new Failure(result.code, "ask-a-person", `${frame.path}: ${result.message}`);
       const answer = calibrate(result.inference.logits, model.temperature);
       right.push(answer.labelIndex === frame.label);
-      answers.push(answer.labelIndex);
       confidence.push(answer.confidence);
       probabilities.push([...softmax(result.inference.logits, model.temperature)]);
     }
   }
-  return { right, answers, confidence, probabilities };
+  return { right, confidence, probabilities };
 }
 
 async function timed({ candidate, champion }: Both, frames: readonly ValidationFrame[], slowdown: number) {

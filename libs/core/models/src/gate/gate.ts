@@ -126,7 +126,7 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
   });
   const holds = (line: GateLine) => (input.slices === undefined ? line : noted(line));
   const lines: GateLine[] = [
-    ...(input.slices === undefined ? [allFramesLine(whole, margins)] : linesOfSlices(input.slices, margins)),
+    ...(input.slices === undefined ? [allFramesLine(whole, margins)] : linesOfSlices(input.slices, margins, classes)),
     ...lossLines("class", classLines, margins.perClass, margins.alpha).map(holds),
     calibrationLine(candidate, champion, margins),
     ...robustnessLines(input, whole.champion, margins).map(holds),
@@ -137,9 +137,9 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
   return { passed, lines, untested: input.untested ?? [] };
 }
 
-function linesOfSlices(slices: Slices, margins: Margins): readonly GateLine[] {
+function linesOfSlices(slices: Slices, margins: Margins, classes: readonly string[]): readonly GateLine[] {
   const labels = slices.drifted.flatMap(({ name, sure }) =>
-    sure === undefined ? [] : [labelsLine(name, sure, margins)],
+    sure === undefined ? [] : [labelsLine(name, sure, margins, classes)],
   );
   return [...sliceLines(slices, margins), ...labels];
 }

@@ -1,4 +1,5 @@
 /** Shares of right answers before and after training, over all and by class. */
+import { softmax } from "@tributary/inference";
 import type { SplitAccuracy } from "../job.ts";
 
 export type JudgedFrame = {
@@ -6,6 +7,8 @@ export type JudgedFrame = {
   readonly label: number;
   readonly before: number;
   readonly after: number;
+  /** How much the new model believes its label more than the deployed one: see `beliefIn`. */
+  readonly gained: number;
 };
 
 /** Classes without a frame are left out. */
@@ -35,6 +38,12 @@ export function knowsByHeart(others: Counts, own: Counts): boolean {
 
 type Counts = { readonly frames: number; readonly right: number };
 const Z_95 = 1.645;
+
+/** Probability of a class at half the calibrated temperature. So sharpened it moves only where an answer is about to change, and hardly where a
+ * model that was sure becomes a little less so. */
+export function beliefIn(label: number, logits: ArrayLike<number>, temperature: number): number {
+  return softmax(logits, temperature / 2)[label] as number;
+}
 
 /** The class with the largest logit; the first of equal ones. */
 export function answerOf(logits: ArrayLike<number>): number {

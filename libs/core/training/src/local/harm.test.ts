@@ -1,7 +1,15 @@
 /** A training proves that it does no harm: of blends, only those are taken that lose no class anywhere beside the deployed model. */
 import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { chooseBlend, type HarmLine, harmDefaults, harmLines, type JudgedFrame, type MeasuredBlend } from "./index.ts";
+import {
+  beliefIn,
+  chooseBlend,
+  type HarmLine,
+  harmDefaults,
+  harmLines,
+  type JudgedFrame,
+  type MeasuredBlend,
+} from "./index.ts";
 
 const SEEDS = 200;
 const CLASSES = ["dry", "water"];
@@ -16,7 +24,7 @@ function judgedOf(classes: readonly ClassChange[], random: Random): readonly Jud
       const wrong = (label + 1) % classes.length;
       const before = random() < recall ? label : wrong;
       const isChanged = random() < (before === label ? lost : won);
-      return { label, before, after: isChanged ? (before === label ? wrong : label) : before };
+      return { label, before, after: isChanged ? (before === label ? wrong : label) : before, gained: 0 };
     }),
   );
 }
@@ -88,7 +96,7 @@ describe("a class", () => {
   const lineOf = (judged: readonly JudgedFrame[], label: number, place: HarmLine["place"] = "elsewhere"): HarmLine =>
     harmLines(place, judged, harmDefaults).find((line) => line.label === label) as HarmLine;
   const frames = (count: number, before: number, after: number): JudgedFrame[] =>
-    Array.from({ length: count }, () => ({ label: 1, before, after }));
+    Array.from({ length: count }, () => ({ label: 1, before, after, gained: 0 }));
 
   test("M1: of which no prediction changed is shown from 540 frames on; of 100 the bound is too wide, and it is allowed", () => {
     expect(lineOf(frames(541, 1, 1), 1)).toMatchObject({ verdict: "shown", won: 0, lost: 0 });
@@ -99,15 +107,12 @@ describe("a class", () => {
   test("M4: indirect evidence shows the class that pays for others, and never that there is no harm", () => {
     expect(lineOf(frames(5_000, 1, 1), 1, "replayed").verdict).toBe("allowed");
     const forgotten = [...frames(30, 1, 0), ...frames(500, 1, 1)];
-    const others = forgotten.map(({ before, after }) => ({ label: 0, before: 1 - before, after: 1 - after }));
+    const ofOther = (one: JudgedFrame) => ({ ...one, label: 0, before: 1 - one.before, after: 1 - one.after });
+    const others = forgotten.map(ofOther);
     expect(lineOf([...forgotten, ...others], 1, "replayed").verdict).toBe("allowed"); // All classes alike.
     // A tenth of all changed answers are of this class, and each of them is lost: chance may do that, five photos in two hundred are too many.
     const few = [...frames(5, 1, 0), ...frames(195, 1, 1)];
-    const rest = [...frames(25, 1, 0), ...frames(20, 0, 1), ...frames(1_755, 1, 1)].map((one) => ({
-      label: 0,
-      before: 1 - one.before,
-      after: 1 - one.after,
-    }));
+    const rest = [...frames(25, 1, 0), ...frames(20, 0, 1), ...frames(1_755, 1, 1)].map(ofOther);
     expect(lineOf([...few, ...rest], 1, "replayed").verdict).toBe("harm");
     expect(lineOf([...few.slice(1), ...rest], 1, "replayed").verdict).toBe("allowed");
     const gaining = others.map((one) => ({ ...one, before: one.after, after: one.before }));
@@ -138,7 +143,7 @@ describe("a class", () => {
 
   test("M5: that was answered for all others at the site may lose recall where its F1 rises; elsewhere it may not", () => {
     const of = (label: number, count: number, before: number, after: number): JudgedFrame[] =>
-      Array.from({ length: count }, () => ({ label, before, after }));
+      Array.from({ length: count }, () => ({ label, before, after, gained: 0 }));
     const repaired = [...of(1, 40, 1, 1), ...of(1, 10, 1, 0), ...of(0, 40, 1, 0), ...of(0, 10, 1, 1)];
     expect(lineOf(repaired, 1, "site").verdict).toBe("allowed");
     expect(lineOf(repaired, 1, "alike").verdict).toBe("allowed");
@@ -149,5 +154,50 @@ describe("a class", () => {
       ...[...of(0, 286, 0, 0), ...of(0, 213, 1, 0), ...of(0, 234, 1, 1)],
     ];
     expect(lineOf(shifted, 1, "site").verdict).toBe("harm");
+  });
+
+  test("M6: of 25 frames no answer changed yet: that the label is believed less shows what the class is about to lose", () => {
+    const random = seededRandom(7);
+    const believed = (label: number, count: number, mean: number) =>
+      Array.from({ length: count }, () => ({
+        label,
+        before: label,
+        after: label,
+        gained: mean + 0.1 * (random() - 0.5),
+      }));
+    const others = [0, 2, 3].flatMap((label) => believed(label, 25, 0));
+    const falling = (mean: number) => [...believed(1, 25, mean), ...others];
+    expect(lineOf(falling(-0.05), 1).verdict).toBe("harm");
+    expect(lineOf(falling(-0.05), 1).belief).toBeCloseTo(-0.05, 1);
+    expect(lineOf(falling(-0.05), 1, "replayed").verdict).toBe("harm");
+    expect(lineOf(falling(-0.005), 1).verdict).toBe("allowed");
+    // At the site and on photos that look like it, answers are to change.
+    expect(lineOf(falling(-0.05), 1, "site").verdict).toBe("allowed");
+    expect(lineOf(falling(-0.05), 1, "alike").verdict).toBe("allowed");
+  });
+
+  test("M6: replayed photos that all classes believe less harm none; elsewhere they do", () => {
+    const random = seededRandom(8);
+    const all = Array.from({ length: 400 }, (_, i): JudgedFrame => {
+      const label = i % 4;
+      return { label, before: label, after: label, gained: -0.03 + 0.02 * (random() - 0.5) };
+    });
+    expect(lineOf(all, 1, "replayed").verdict).toBe("allowed");
+    expect(lineOf(all, 1).verdict).toBe("harm");
+  });
+
+  test("M6: a model that is a little less sure of everything harms nothing: a sharpened belief hardly moves", () => {
+    const [sure, lessSure] = [
+      [4, 0],
+      [3.4, 0],
+    ];
+    const [near, beyond] = [
+      [0.3, 0],
+      [-0.1, 0],
+    ];
+    const fall = (before: readonly number[], after: readonly number[]) =>
+      beliefIn(0, before, 1) - beliefIn(0, after, 1);
+    expect(fall(sure as number[], lessSure as number[])).toBeLessThan(0.001);
+    expect(fall(near as number[], beyond as number[])).toBeGreaterThan(0.15);
   });
 });

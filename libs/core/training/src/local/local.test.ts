@@ -239,9 +239,9 @@ describe("base photos that are made to look like the slice", () => {
 
 test("accuracies are by class, without the classes that have no frame", () => {
   const judged = [
-    { label: 0, before: 0, after: 1 },
-    { label: 0, before: 1, after: 0 },
-    { label: 2, before: 1, after: 2 },
+    { label: 0, before: 0, after: 1, gained: 0 },
+    { label: 0, before: 1, after: 0, gained: 0 },
+    { label: 2, before: 1, after: 2, gained: 0 },
   ];
   expect(splitAccuracy("site=north", "TUNE", judged, ["cat", "dog", "owl"])).toEqual({
     slice: "site=north",
