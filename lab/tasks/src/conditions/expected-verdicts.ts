@@ -3,7 +3,7 @@
 import type { Fault } from "./fault.ts";
 
 /** What may be reported of a fault: the cause, and names. Faults that are in no codebook have none. */
-export type ExpectedVerdict = { readonly causes: readonly string[]; readonly names: readonly string[] };
+type ExpectedVerdict = { readonly causes: readonly string[]; readonly names: readonly string[] };
 
 const byCause: Readonly<Record<Fault["cause"], readonly string[]>> = {
   pipeline: ["PREPROCESSING"],

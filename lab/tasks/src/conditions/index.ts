@@ -1,4 +1,4 @@
-export { type ExpectedVerdict, expectedVerdict } from "./expected-verdicts.ts";
+export { expectedVerdict } from "./expected-verdicts.ts";
 export { type Fault, type Moment, worksOn } from "./fault.ts";
 export { faults } from "./faults.ts";
 export type { Picture } from "./picture.ts";

@@ -13,7 +13,7 @@ export type NamedFault = {
 
 /** Answers of a device that has the fault are as near as pixels of another decoder make them: up to so many times the noise that was
  * recorded with it. Models differ by far in what such pixels change, and where they change little, other faults come near. */
-const NOISE_MAX = 2;
+const NOISE_MAX = 1.25;
 /** Other runtimes round otherwise; in units of the spread of the golden logits, as all distances are. */
 const ROUNDING = 0.01;
 /** Packages without noise: pixels that differ by up to 2 of 255 make about .1 (bench drift); of a large deviation so much may remain. */

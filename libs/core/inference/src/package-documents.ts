@@ -73,7 +73,7 @@ export type PipelineExample = {
   readonly name: string;
   /** logits[frame][class] of the golden frames. */
   readonly logits: readonly (readonly number[])[];
-  /** Root mean square by which the logits differ for pixels that differ as those of two decoders do. Earlier packages have none. */
+  /** Root mean square by which the logits differ at most for pixels that differ as those of two decoders do. Earlier packages have none. */
   readonly noise?: number;
 };
 

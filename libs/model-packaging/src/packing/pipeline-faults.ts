@@ -42,10 +42,16 @@ export const areWithinBand = (a: Float32Array, b: Float32Array, units: Units): b
   pixelDifferences(a, b, units).outside <= OUTSIDE_MAX;
 
 export type Pipeline = (jpeg: Uint8Array) => Promise<Float32Array>;
-export type PipelineFault = { readonly name: string; readonly tensorOf: Pipeline };
+export type PipelineFault = {
+  readonly name: string;
+  readonly tensorOf: Pipeline;
+  /** The same in two steps: the picture of the model's size, and what becomes of it. */
+  readonly pictureOf: (jpeg: Uint8Array) => Promise<Picture>;
+  readonly finish: (picture: Picture) => Float32Array;
+};
 
 /** Interleaved 8-bit RGB. */
-type Picture = { readonly pixels: Uint8Array; readonly width: number; readonly height: number };
+export type Picture = { readonly pixels: Uint8Array; readonly width: number; readonly height: number };
 type Side = { readonly width: number; readonly height: number };
 
 /** The right pipeline: what every device makes of a JPEG. Throws the Failure of a picture that cannot be decoded. */
@@ -54,27 +60,23 @@ export const rightPipeline =
   async (jpeg) =>
     tensorOf(await decoded(jpeg, preprocessing), preprocessing);
 
-/** The frame as another decoder and resize might leave it: what a pixel of the model is made of differs by up to `PIXEL_BAND`. */
-export async function noisyFrame(
-  jpeg: Uint8Array,
-  { resize, library }: Preprocessing,
-  random: Random,
-): Promise<Buffer> {
-  const { pixels, width, height } = await decoded(jpeg, { resize: null, library });
-  const side = resize ?? { width, height };
-  const noise = Int8Array.from({ length: 3 * side.width * side.height }, () => {
-    return Math.floor((2 * PIXEL_BAND + 1) * random()) - PIXEL_BAND;
-  });
-  const noisy = Uint8ClampedArray.from(pixels, (value, i) => {
-    const [channel, place] = [i % 3, Math.floor(i / 3)];
-    const row = Math.floor((Math.floor(place / width) * side.height) / height);
-    const column = Math.floor(((place % width) * side.width) / width);
-    return value + (noise[3 * (row * side.width + column) + channel] as number);
-  });
-  const { orientation = 1 } = await sharp(jpeg).metadata();
-  const image = sharp(noisy, { raw: { width, height, channels: 3 } }).withMetadata({ orientation });
-  return image.jpeg({ quality: 100, chromaSubsampling: "4:4:4" }).toBuffer();
+/** The picture as another decoder and resize might leave it: its pixels differ by up to `PIXEL_BAND`. */
+export function noisyPicture({ pixels, ...side }: Picture, { channelOrder }: Preprocessing, random: Random): Picture {
+  const draw = () => Math.floor((2 * PIXEL_BAND + 1) * random()) - PIXEL_BAND;
+  const noisy = new Uint8ClampedArray(pixels.length);
+  let noise = 0;
+  for (let i = 0; i < noisy.length; i++) {
+    if (channelOrder !== "L" || i % 3 === 0) noise = draw(); // grey pictures have one channel, thrice
+    noisy[i] = (pixels[i] as number) + noise;
+  }
+  return { pixels: new Uint8Array(noisy.buffer), ...side };
 }
+
+const faultOf = (
+  name: string,
+  pictureOf: PipelineFault["pictureOf"],
+  finish: PipelineFault["finish"],
+): PipelineFault => ({ name, pictureOf, finish, tensorOf: async (jpeg) => finish(await pictureOf(jpeg)) });
 
 export function pipelineFaults(config: Json): readonly PipelineFault[] {
   const right = parsePreprocessing(config);
@@ -85,8 +87,16 @@ export function pipelineFaults(config: Json): readonly PipelineFault[] {
     ...pixelFaults
       .filter((fault) => isColour || !fault.isOfColour)
       .map(({ name, change }) => pixelFault(name, right, change)),
-    { name: "bytes-taken-as-signed", tensorOf: async (jpeg) => signed(await decoded(jpeg, right), right) },
-    { name: "tensor-not-filled", tensorOf: async (jpeg) => (await rightPipeline(right)(jpeg)).fill(0) },
+    faultOf(
+      "bytes-taken-as-signed",
+      (jpeg) => decoded(jpeg, right),
+      (picture) => signed(picture, right),
+    ),
+    faultOf(
+      "tensor-not-filled",
+      (jpeg) => decoded(jpeg, right),
+      (picture) => tensorOf(picture, right).fill(0),
+    ),
   ];
 }
 
@@ -120,7 +130,13 @@ function normalisationFaults(config: Json, right: Preprocessing): readonly Pipel
     // The picture is the right one: only its numbers differ.
     return other === null || other.scale.length !== right.scale.length
       ? []
-      : [{ name, tensorOf: async (jpeg) => tensorOf(await decoded(jpeg, right), other) }];
+      : [
+          faultOf(
+            name,
+            (jpeg) => decoded(jpeg, right),
+            (picture) => tensorOf(picture, other),
+          ),
+        ];
   });
 }
 
@@ -150,24 +166,24 @@ function pictureFaults(right: Preprocessing): readonly PipelineFault[] {
     ["cropped-to-shape", (picture, side) => cropped(picture, side, 1, resized)],
     ["letterboxed", (picture, side) => letterboxed(picture, side, resized)],
   ];
-  const full = faults.map(([name, change]) => ({
-    name,
-    tensorOf: async (jpeg: Uint8Array) => {
+  const finish = (picture: Picture) => tensorOf(picture, right);
+  const full = faults.map(([name, change]) => {
+    const pictureOf = async (jpeg: Uint8Array) => {
       const picture = await decoded(jpeg, { resize: null, library });
       const side = right.resize ?? picture;
       const isOfShape = Math.abs(picture.width / picture.height - side.width / side.height) < 1e-3;
-      if (isOfShape && OF_OTHER_SHAPES.includes(name)) return rightPipeline(right)(jpeg);
-      return tensorOf(await change(picture, side), right);
-    },
-  }));
+      return isOfShape && OF_OTHER_SHAPES.includes(name) ? decoded(jpeg, right) : change(picture, side);
+    };
+    return faultOf(name, pictureOf, finish);
+  });
   // Devices take pictures as they are stored.
   const turned = async (jpeg: Uint8Array) => {
     const { orientation = 1 } = await sharp(jpeg).metadata();
-    if (orientation === 1) return rightPipeline(right)(jpeg);
+    if (orientation === 1) return decoded(jpeg, right);
     const picture = await pictureOf(sharp(jpeg, { ignoreIcc: library === "pillow" }).autoOrient());
-    return tensorOf(await resized(picture, right.resize ?? picture), right);
+    return resized(picture, right.resize ?? picture);
   };
-  return [...full, { name: "exif-orientation-applied", tensorOf: turned }];
+  return [...full, faultOf("exif-orientation-applied", turned, finish)];
 }
 
 /** Nothing happens to a picture that has the model's shape. */
@@ -217,16 +233,13 @@ const pixelFaults: readonly PixelFault[] = [
 ];
 
 function pixelFault(name: string, right: Preprocessing, change: (rgb: Rgb) => Rgb): PipelineFault {
-  return {
-    name,
-    tensorOf: async (jpeg) => {
-      const picture = await decoded(jpeg, right);
-      const pixels = new Uint8ClampedArray(picture.pixels.length); // Rounds and clamps.
-      for (let i = 0; i < pixels.length; i += 3)
-        pixels.set(change(picture.pixels.subarray(i, i + 3) as unknown as Rgb), i);
-      return tensorOf({ ...picture, pixels: new Uint8Array(pixels.buffer) }, right);
-    },
+  const finish = (picture: Picture) => {
+    const pixels = new Uint8ClampedArray(picture.pixels.length); // Rounds and clamps.
+    for (let i = 0; i < pixels.length; i += 3)
+      pixels.set(change(picture.pixels.subarray(i, i + 3) as unknown as Rgb), i);
+    return tensorOf({ ...picture, pixels: new Uint8Array(pixels.buffer) }, right);
   };
+  return faultOf(name, (jpeg) => decoded(jpeg, right), finish);
 }
 
 /** ITU-R BT.601, full range, as JPEG has it. */
