@@ -57,7 +57,7 @@ export async function waterStory(dir: string, log: (line: string) => void): Prom
     gains: null,
     controls: null,
     isTried: true,
-    bars: { regainedMin: 0.2, unseenMin: 300, cost: null, mayBeHeld: true, runMs: 1_200_000 },
+    bars: { regainedMin: 0.2, unseenMin: 300, cost: null, mayBeHeld: true, runMs: 1_800_000 },
   };
 }
 
