@@ -23,7 +23,7 @@ const DIRTY = "lens-dirt";
 const changed: readonly Group[] = [
   { name: "camera", devices: 1, sites: SHARED_SITES, labels: LENS, fps: 4 },
   { name: "fog", devices: 8, sites: [FOGGY_SITE], labels: LENS },
-  { name: "class-mix", devices: 6, sites: [FLOODED_SITE], labels: LENS, fps: 4 },
+  { name: "class-mix", devices: 6, sites: [FLOODED_SITE], labels: LENS, fps: 2 },
   { name: PIPELINE, devices: 5, sites: SHARED_SITES, labels: LENS },
 ];
 

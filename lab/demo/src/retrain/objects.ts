@@ -14,6 +14,7 @@ export async function objectsStory(dir: string, controls: boolean, log: (line: s
     task: "objects",
     site: "north",
     otherSites: ["south", "east", "harbour"],
+    atSite: 20,
     packages: { edge: edgePackage, cloud: cloudPackage },
     poolDir: await prepareRetrainPool(join(dir, "pool"), sites),
     validationDir: await sites.folder("validation"),

@@ -103,9 +103,9 @@ export async function runRetrain(options: RetrainOptions) {
   }
 }
 
-function fleetOf(devices: number, { site, otherSites }: Story): readonly Member[] {
+function fleetOf(devices: number, { site, otherSites, atSite }: Story): readonly Member[] {
   return Array.from({ length: devices }, (_, i) => {
-    const own = i < settings.atSite ? site : (otherSites[i % otherSites.length] as string);
+    const own = i < atSite ? site : (otherSites[i % otherSites.length] as string);
     return { deviceId: `light-${String(i + 1).padStart(3, "0")}`, site: own };
   });
 }
@@ -275,7 +275,10 @@ async function labelled({ api, pool, options }: World, trainings: TrainingWatch,
   const untilMs = performance.now() + settings.labellingMsMax;
   const isWaiting = () => trainings.phaseOf(runId) === "LABELLING" && performance.now() < untilMs;
   const truths = new Map(pool.map(({ sha256, label }) => [sha256, label]));
-  return labelQueue({ api, runId, truths, isWaiting, log: options.log, signal: options.signal });
+  const queue = await labelQueue({ api, runId, truths, isWaiting, log: options.log, signal: options.signal });
+  if (trainings.phaseOf(runId) !== "LABELLING") return queue;
+  const why = `the training still waits for labels after ${settings.labellingMsMax / 1_000} s, ${queue.labels} of the queue among them`;
+  throw new Failure("demo-late", "ask-a-person", why);
 }
 
 async function trainedUntilGate({ options }: World, trainings: TrainingWatch, runId: string): Promise<void> {

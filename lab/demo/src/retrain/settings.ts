@@ -2,9 +2,7 @@
 import type { Difference } from "../rollout/settings.ts";
 
 export const settings = {
-  /** Devices, of them at the site that grows dark. */
   devices: 40,
-  atSite: 20,
   lightProcesses: 3,
   /** Of topics that are keyed by device. */
   partitions: 8,
@@ -44,7 +42,7 @@ export const settings = {
   registrySpeedup: 20,
   /** Of each step of the loop. */
   verdictMsMax: 240_000,
-  labellingMsMax: 180_000,
+  labellingMsMax: 300_000,
   trainingMsMax: 1_200_000,
   runMs: 3_000_000,
 } as const;

@@ -10,6 +10,8 @@ export type Story = {
   /** Where it grows dark. */
   readonly site: string;
   readonly otherSites: readonly string[];
+  /** Devices there. */
+  readonly atSite: number;
   /** Folders: the devices' first model, and what routing is learned against. */
   readonly packages: { readonly edge: string; readonly cloud: string };
   readonly poolDir: string;

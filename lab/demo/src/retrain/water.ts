@@ -44,18 +44,20 @@ export async function waterStory(dir: string, log: (line: string) => void): Prom
     task: task.name,
     site: SITE,
     otherSites: OTHER_SITES,
+    // More than the 20 whose equal shares would have to be filled to the last frame.
+    atSite: 24,
     packages,
     poolDir,
     validationDir,
     baseDir,
     sceneOf: (site, view) => ({ view, mix: mixes.get(site) }),
     // There are 640 photos that cameras may see, and no two labelled frames may look alike.
-    trainer: { labels: { wanted: 440, trainMin: 280, gateMin: 100 } },
+    trainer: { labels: { wanted: 480 } },
     unseen: (view) => framesOf(task, of(true), view === "elsewhere" ? CLEAR : DUSK),
     gains: null,
     controls: null,
     isTried: true,
-    bars: { regainedMin: 0.2, unseenMin: 300, cost: null, mayBeHeld: true, runMs: 1_200_000 },
+    bars: { regainedMin: 0.2, unseenMin: 300, cost: null, mayBeHeld: true, runMs: 1_800_000 },
   };
 }
 
