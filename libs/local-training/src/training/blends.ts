@@ -98,7 +98,10 @@ const isListed = ({ label, verdict }: HarmLine): boolean => label === null || ve
 function linesOf(run: Run, judged: Judged): readonly HarmLine[] {
   const { harm } = run.training.job.recipe;
   const { sliceTune, ...others } = judged;
-  return [...harmLines("site", sliceTune, harm), ...PLACES.flatMap((place) => harmLines(place, others[place], harm))];
+  return [
+    ...harmLines("site", sliceTune, harm),
+    ...PLACES.flatMap((place) => harmLines(place, others[place], harm, place === "replayed" ? others.elsewhere : [])),
+  ];
 }
 
 const shareRight = (judged: readonly JudgedFrame[]): number =>

@@ -184,6 +184,11 @@ describe("a class", () => {
     });
     expect(lineOf(all, 1, "replayed").verdict).toBe("allowed");
     expect(lineOf(all, 1).verdict).toBe("harm");
+    // One class more than others: by half a point where few frames elsewhere judge it, else by two points.
+    const more = all.map((one) => (one.label === 1 ? { ...one, gained: one.gained - 0.02 } : one));
+    const beside = (count: number) =>
+      harmLines("replayed", more, harmDefaults, frames(count, 1, 1)).find(({ label }) => label === 1)?.verdict;
+    expect([beside(20), beside(100)]).toEqual(["harm", "allowed"]);
   });
 
   test("M6: a model that is a little less sure of everything harms nothing: a sharpened belief hardly moves", () => {

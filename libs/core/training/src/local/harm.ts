@@ -20,7 +20,8 @@
  * M6. Twenty frames of a class do not show a loss of five points by answers that changed, but those that did not change yet say more: how much less the
  *     new model believes their label (`beliefIn`). A class elsewhere, or of replayed photos, of which this belief falls by more than `lossMax` is
  *     harmed (Student's t over its frames, at the level `chance` shared by the classes of a place), unless its answers show that it is not (M1). Replayed
- *     photos that all classes believe less are no harm (M4): there the fall of all classes together is allowed as well.
+ *     photos that all classes believe less are no harm (M4): there the fall of all classes together is allowed as well, and where
+ *     enough frames elsewhere judge the class itself, `TRADED_MAX` beyond that.
  */
 import { binomialCdf, holmAdjusted, momentsOf, studentTail, tangoLower } from "@tributary/statistics";
 import type { JudgedFrame } from "./accuracy.ts";
@@ -71,11 +72,13 @@ const netLoss = ({
   readonly lost: number;
 }): number => (frames < TRADED_FRAMES_MIN ? 0 : (lost - won) / frames);
 
-/** One line of all frames of the place, and one of each class that has some. `judged`: by both models. */
+/** One line of all frames of the place, and one of each class that has some. `judged`: by both models; `elsewhere`: the frames of elsewhere, beside
+ * which replayed photos are read. */
 export function harmLines(
   place: HarmLine["place"],
   judged: readonly JudgedFrame[],
   { lossMax, alpha, chance }: HarmLimits,
+  elsewhere: readonly JudgedFrame[] = [],
 ): readonly HarmLine[] {
   const lineOf = (label: number | null) => {
     const { items, won, lost } = countsOf(judged, label);
@@ -86,10 +89,15 @@ export function harmLines(
   const labels = [...new Set(judged.map(({ label }) => label))].sort((a, b) => a - b);
   const classes = labels.map(lineOf);
   const all = lineOf(null);
-  const floor = -lossMax + (place === "replayed" ? Math.min(0, all.belief) : 0); // M6
+  const shared = place === "replayed" ? Math.min(0, all.belief) : 0; // M6
+  const isJudged = (label: number | null) =>
+    elsewhere.filter((frame) => frame.label === label).length >= TRADED_FRAMES_MIN;
+  const allowedFall = (label: number | null) => (isJudged(label) ? Math.max(TRADED_MAX, lossMax) : lossMax);
   const usual = INDIRECT.has(place) ? Math.max(0.5, all.lost / Math.max(1, all.won + all.lost)) : 0.5; // M4
   const chances = holmAdjusted(classes.map(({ won, lost }) => lossP(won, lost, usual)));
-  const falls = holmAdjusted(classes.map(({ label }) => (AT_SITE.has(place) ? 1 : fallP(judged, label, floor))));
+  const falls = holmAdjusted(
+    classes.map(({ label }) => (AT_SITE.has(place) ? 1 : fallP(judged, label, shared - allowedFall(label)))),
+  );
   const isEven = INDIRECT.has(place) || all.won >= all.lost; // M3, M4
   return [
     { ...all, verdict: isShown(all) ? "shown" : isEven ? "allowed" : "harm" },
