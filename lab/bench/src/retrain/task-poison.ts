@@ -7,12 +7,13 @@
 
 import { softmax } from "@tributary/inference";
 import { labelsLine, marginDefaults, type Probabilities, paired, sliceLines, sureFrames } from "@tributary/models/gate";
+import type { Task } from "@tributary/tasks";
 import type { Recipe } from "@tributary/training";
 import { drawSome } from "@tributary/training/local";
 import type { Gate, Table } from "../bench.ts";
 import { percent, placeFigures, points, rightOf } from "./figures.ts";
 import { ALPHA } from "./proven.ts";
-import { type Poison, poisoned, type Shown, type TaskDrift, type TaskSite } from "./task-site.ts";
+import { isSlow, type Poison, poisoned, type Shown, type TaskDrift, type TaskSite } from "./task-site.ts";
 
 /** Of the labels, people's errors are studied with so many; the gate has as many frames as a training's GATE. */
 const LABELS = 200;
@@ -45,8 +46,9 @@ const WAYS = {
 export type PoisonPlan = { readonly poison: Poison; readonly way: keyof typeof WAYS };
 
 /** By default a share or two of each task, in turn. */
-export function poisonPlans(place: number, classes: number, isLong: boolean): readonly PoisonPlan[] {
-  const kinds = classes === 2 ? (["random"] as const) : (["random", "swapped"] as const);
+export function poisonPlans(place: number, task: Task, isLong: boolean): readonly PoisonPlan[] {
+  if (isSlow(task) && !isLong) return [];
+  const kinds = task.labels.length === 2 ? (["random"] as const) : (["random", "swapped"] as const);
   if (!isLong) {
     return kinds.map((kind, i) => ({
       poison: { kind, share: SHARES[(place + 2 * i) % SHARES.length] as number },
