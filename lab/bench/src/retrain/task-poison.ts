@@ -159,12 +159,8 @@ export function poisonGates(trials: readonly PoisonTrial[]): readonly Gate[] {
   const elsewhereMost = most(elsewhere, ({ passed }) => passed);
   const clean = trials.filter(({ poison }) => poison === null);
   const sum = (of: (one: PoisonTrial) => number) => clean.reduce((total, one) => total + of(one), 0);
-  const kept =
-    sum(({ passedByLabels }) => passedByLabels) /
-    Math.max(
-      1e-9,
-      sum(({ passedBySlice }) => passedBySlice),
-    );
+  const withoutLine = sum(({ passedBySlice }) => passedBySlice);
+  const kept = sum(({ passedByLabels }) => passedByLabels) / Math.max(1e-9, withoutLine);
   return [
     {
       name: `nothing that is worse at the site passes, of ${DRAWS} draws each`,
@@ -172,14 +168,14 @@ export function poisonGates(trials: readonly PoisonTrial[]): readonly Gate[] {
       measured: `${atSite.length} are worse; at most ${percent(atSiteMost)} pass`,
     },
     {
-      name: `nothing that is ${points(marginDefaults.sliceMax)} points worse elsewhere passes`,
+      name: `nothing that is ${percent(marginDefaults.sliceMax)} worse elsewhere passes`,
       passed: elsewhereMost === 0,
       measured: `${elsewhere.length} are worse; at most ${percent(elsewhereMost)} pass`,
     },
     {
       name: `of right labels, the line of labels lets ${percent(KEPT_MIN)} pass of what would without it`,
-      passed: sum(({ passedBySlice }) => passedBySlice) === 0 || kept >= KEPT_MIN,
-      measured: percent(Math.min(1, kept)),
+      passed: withoutLine === 0 || kept >= KEPT_MIN,
+      measured: withoutLine === 0 ? "none would" : percent(Math.min(1, kept)),
     },
   ];
 }
