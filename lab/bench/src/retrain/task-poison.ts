@@ -7,12 +7,13 @@
 
 import { softmax } from "@tributary/inference";
 import { labelsLine, marginDefaults, type Probabilities, paired, sliceLines, sureFrames } from "@tributary/models/gate";
+import type { Task } from "@tributary/tasks";
 import type { Recipe } from "@tributary/training";
 import { drawSome } from "@tributary/training/local";
 import type { Gate, Table } from "../bench.ts";
 import { percent, placeFigures, points, rightOf } from "./figures.ts";
 import { ALPHA } from "./proven.ts";
-import { type Poison, poisoned, type Shown, type TaskDrift, type TaskSite } from "./task-site.ts";
+import { isSlow, type Poison, poisoned, type Shown, type TaskDrift, type TaskSite } from "./task-site.ts";
 
 /** Of the labels, people's errors are studied with so many; the gate has as many frames as a training's GATE. */
 const LABELS = 200;
@@ -45,8 +46,9 @@ const WAYS = {
 export type PoisonPlan = { readonly poison: Poison; readonly way: keyof typeof WAYS };
 
 /** By default a share or two of each task, in turn. */
-export function poisonPlans(place: number, classes: number, isLong: boolean): readonly PoisonPlan[] {
-  const kinds = classes === 2 ? (["random"] as const) : (["random", "swapped"] as const);
+export function poisonPlans(place: number, task: Task, isLong: boolean): readonly PoisonPlan[] {
+  if (isSlow(task) && !isLong) return [];
+  const kinds = task.labels.length === 2 ? (["random"] as const) : (["random", "swapped"] as const);
   if (!isLong) {
     return kinds.map((kind, i) => ({
       poison: { kind, share: SHARES[(place + 2 * i) % SHARES.length] as number },
@@ -157,12 +159,8 @@ export function poisonGates(trials: readonly PoisonTrial[]): readonly Gate[] {
   const elsewhereMost = most(elsewhere, ({ passed }) => passed);
   const clean = trials.filter(({ poison }) => poison === null);
   const sum = (of: (one: PoisonTrial) => number) => clean.reduce((total, one) => total + of(one), 0);
-  const kept =
-    sum(({ passedByLabels }) => passedByLabels) /
-    Math.max(
-      1e-9,
-      sum(({ passedBySlice }) => passedBySlice),
-    );
+  const withoutLine = sum(({ passedBySlice }) => passedBySlice);
+  const kept = sum(({ passedByLabels }) => passedByLabels) / Math.max(1e-9, withoutLine);
   return [
     {
       name: `nothing that is worse at the site passes, of ${DRAWS} draws each`,
@@ -170,14 +168,14 @@ export function poisonGates(trials: readonly PoisonTrial[]): readonly Gate[] {
       measured: `${atSite.length} are worse; at most ${percent(atSiteMost)} pass`,
     },
     {
-      name: `nothing that is ${points(marginDefaults.sliceMax)} points worse elsewhere passes`,
+      name: `nothing that is ${percent(marginDefaults.sliceMax)} worse elsewhere passes`,
       passed: elsewhereMost === 0,
       measured: `${elsewhere.length} are worse; at most ${percent(elsewhereMost)} pass`,
     },
     {
       name: `of right labels, the line of labels lets ${percent(KEPT_MIN)} pass of what would without it`,
-      passed: sum(({ passedBySlice }) => passedBySlice) === 0 || kept >= KEPT_MIN,
-      measured: percent(Math.min(1, kept)),
+      passed: withoutLine === 0 || kept >= KEPT_MIN,
+      measured: withoutLine === 0 ? "none would" : percent(Math.min(1, kept)),
     },
   ];
 }

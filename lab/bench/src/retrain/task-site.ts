@@ -28,6 +28,9 @@ const BATCH = 50;
 export const taskDrifts = ["dusk", "defocus", "another mix"] as const;
 export type TaskDrift = (typeof taskDrifts)[number];
 
+/** A step of a model of so large frames takes tens of times as long as of the others. */
+export const isSlow = ({ frameSide }: Pick<Task, "frameSide">): boolean => frameSide > 256;
+
 /** How labellers err. */
 export type Poison = { readonly kind: "random" | "swapped"; readonly share: number };
 

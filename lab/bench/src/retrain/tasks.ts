@@ -11,7 +11,7 @@ import type { BenchReport, Gate, Table } from "../bench.ts";
 import { type PlaceFigures, percent, placeFigures, points, worstOf } from "./figures.ts";
 import { ALPHA, type Counted, changeOf, harmOf, LOSS_MAX, lowerOf } from "./proven.ts";
 import { cleanTrial, type PoisonTrial, poisonGates, poisonPlans, poisonTable, poisonTrial } from "./task-poison.ts";
-import { type TaskDrift, TaskSite, taskDrifts } from "./task-site.ts";
+import { isSlow, type TaskDrift, TaskSite, taskDrifts } from "./task-site.ts";
 
 const LABELS = [100, 200, 400] as const;
 /** Below it a site lost too little for a share of it to mean anything. */
@@ -56,7 +56,7 @@ export async function benchTasks({ choice, isLong, dir, progress }: TasksOptions
     return `${trial.task}, ${trial.drift}, ${trial.labels} labels: ${outcomeWords(trial)}`;
   });
   const wrong = sites.flatMap((site, place) =>
-    poisonPlans(place, site.task.labels.length, isLong).map((plan) => async () => {
+    poisonPlans(place, site.task, isLong).map((plan) => async () => {
       const trial = await poisonTrial(site, plan);
       gated.push(trial);
       const { kind, share } = plan.poison;
@@ -80,9 +80,8 @@ export async function benchTasks({ choice, isLong, dir, progress }: TasksOptions
 
 /** By default each task at dusk with a number of labels, in turn; a few tasks are given all numbers. */
 function plannedTrials(sites: readonly TaskSite[], isLong: boolean): readonly Planned[] {
-  const drifts = isLong ? taskDrifts : (["dusk"] as const);
   return sites.flatMap((site, place) =>
-    drifts.flatMap((drift) =>
+    (isLong && !isSlow(site.task) ? taskDrifts : (["dusk"] as const)).flatMap((drift) =>
       labelsOf(site.task, place, isLong || sites.length <= 2).map((labels) => ({ site, drift, labels })),
     ),
   );

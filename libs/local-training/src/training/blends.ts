@@ -16,8 +16,8 @@ import type { SplitAccuracy } from "@tributary/training";
 import { deployableGraph, meanRanges, type Ranges, rangesGraph } from "@tributary/training/graph";
 import {
   answerOf,
-  beliefIn,
   blended,
+  certaintyOf,
   chooseBlend,
   drawSome,
   type HarmLine,
@@ -98,15 +98,18 @@ const isListed = ({ label, verdict }: HarmLine): boolean => label === null || ve
 function linesOf(run: Run, judged: Judged): readonly HarmLine[] {
   const { harm } = run.training.job.recipe;
   const { sliceTune, ...others } = judged;
-  return [...harmLines("site", sliceTune, harm), ...PLACES.flatMap((place) => harmLines(place, others[place], harm))];
+  return [
+    ...harmLines("site", sliceTune, harm),
+    ...PLACES.flatMap((place) => harmLines(place, others[place], harm, place === "replayed" ? others.elsewhere : [])),
+  ];
 }
 
 const shareRight = (judged: readonly JudgedFrame[]): number =>
   judged.filter(({ label, after }) => label === after).length / Math.max(1, judged.length);
 
 type Shown = readonly [part: Part, index: number];
-/** `belief`: in the frame's label. */
-type Answered = { readonly answer: number; readonly belief: number };
+/** `certainty`: of the frame's label. */
+type Answered = { readonly answer: number; readonly certainty: number };
 /** Frames as they are shown to both models. */
 type View = {
   readonly frames: readonly Shown[];
@@ -172,7 +175,7 @@ async function judge(run: Run, model: Uint8Array, views: Views): Promise<Judged>
       const frames = shown.map(([part, index], i) => {
         const { label } = run.frames.facts(part, index);
         const [old, own] = [before[i] as Answered, answers[i] as Answered];
-        return { label, before: old.answer, after: own.answer, gained: own.belief - old.belief };
+        return { label, before: old.answer, after: own.answer, gained: own.certainty - old.certainty };
       });
       judged.push([name, frames]);
     }
@@ -184,7 +187,7 @@ async function judge(run: Run, model: Uint8Array, views: Views): Promise<Judged>
 
 function answered({ frames, inputs }: Run, [part, index]: Shown, logits: ArrayLike<number>): Answered {
   const { label } = frames.facts(part, index);
-  return { answer: answerOf(logits), belief: beliefIn(label, logits, inputs.pkg.calibration.temperature) };
+  return { answer: answerOf(logits), certainty: certaintyOf(label, logits, inputs.pkg.calibration.temperature) };
 }
 
 async function answersTo(

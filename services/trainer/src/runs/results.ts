@@ -21,7 +21,7 @@ const harmLine = z.object({
   won: frames,
   lost: frames,
   lower: z.number().min(-1).max(1),
-  belief: z.number().min(-1).max(1),
+  certainty: z.number().min(-1).max(1),
   verdict: z.enum(["shown", "allowed", "harm"]),
 });
 const resultSchema = z.object({

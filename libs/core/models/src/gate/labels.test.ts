@@ -87,7 +87,7 @@ describe("labels of a drifted slice", () => {
     });
   });
 
-  test("two of ten classes that are taken for each other wait for a person, who is told which", () => {
+  test("two of ten classes that are taken for each other wait for a person, and are named", () => {
     const site = { errs: 0.05, corrects: 0, wrongLabels: 0 };
     expect(verdicts({ ...site, swapped: 0.3 }).passed).toBeLessThan(0.2);
     expect(verdicts({ ...site, swapped: 0.45 }).passed).toBeLessThan(0.01);

@@ -7,7 +7,7 @@ export type JudgedFrame = {
   readonly label: number;
   readonly before: number;
   readonly after: number;
-  /** How much the new model believes its label more than the deployed one: see `beliefIn`. */
+  /** How much more certain of its label the new model is than the deployed one: see `certaintyOf`. */
   readonly gained: number;
 };
 
@@ -41,7 +41,7 @@ const Z_95 = 1.645;
 
 /** Probability of a class at half the calibrated temperature. So sharpened it moves only where an answer is about to change, and hardly where a
  * model that was sure becomes a little less so. */
-export function beliefIn(label: number, logits: ArrayLike<number>, temperature: number): number {
+export function certaintyOf(label: number, logits: ArrayLike<number>, temperature: number): number {
   return softmax(logits, temperature / 2)[label] as number;
 }
 

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
 import {
-  beliefIn,
+  certaintyOf,
   chooseBlend,
   type HarmLine,
   harmDefaults,
@@ -156,19 +156,19 @@ describe("a class", () => {
     expect(lineOf(shifted, 1, "site").verdict).toBe("harm");
   });
 
-  test("M6: of 25 frames no answer changed yet: that the label is believed less shows what the class is about to lose", () => {
+  test("M6: of 25 frames no answer changed yet: that the label is less certain shows what the class is about to lose", () => {
     const random = seededRandom(7);
-    const believed = (label: number, count: number, mean: number) =>
+    const changed = (label: number, count: number, mean: number) =>
       Array.from({ length: count }, () => ({
         label,
         before: label,
         after: label,
         gained: mean + 0.1 * (random() - 0.5),
       }));
-    const others = [0, 2, 3].flatMap((label) => believed(label, 25, 0));
-    const falling = (mean: number) => [...believed(1, 25, mean), ...others];
+    const others = [0, 2, 3].flatMap((label) => changed(label, 25, 0));
+    const falling = (mean: number) => [...changed(1, 25, mean), ...others];
     expect(lineOf(falling(-0.05), 1).verdict).toBe("harm");
-    expect(lineOf(falling(-0.05), 1).belief).toBeCloseTo(-0.05, 1);
+    expect(lineOf(falling(-0.05), 1).certainty).toBeCloseTo(-0.05, 1);
     expect(lineOf(falling(-0.05), 1, "replayed").verdict).toBe("harm");
     expect(lineOf(falling(-0.005), 1).verdict).toBe("allowed");
     // At the site and on photos that look like it, answers are to change.
@@ -176,7 +176,7 @@ describe("a class", () => {
     expect(lineOf(falling(-0.05), 1, "alike").verdict).toBe("allowed");
   });
 
-  test("M6: replayed photos that all classes believe less harm none; elsewhere they do", () => {
+  test("M6: replayed photos of which all classes are less certain harm none; elsewhere they do", () => {
     const random = seededRandom(8);
     const all = Array.from({ length: 400 }, (_, i): JudgedFrame => {
       const label = i % 4;
@@ -184,9 +184,14 @@ describe("a class", () => {
     });
     expect(lineOf(all, 1, "replayed").verdict).toBe("allowed");
     expect(lineOf(all, 1).verdict).toBe("harm");
+    // One class more than others: by half a point where few frames elsewhere judge it, else by two points.
+    const more = all.map((one) => (one.label === 1 ? { ...one, gained: one.gained - 0.02 } : one));
+    const beside = (count: number) =>
+      harmLines("replayed", more, harmDefaults, frames(count, 1, 1)).find(({ label }) => label === 1)?.verdict;
+    expect([beside(20), beside(100)]).toEqual(["harm", "allowed"]);
   });
 
-  test("M6: a model that is a little less sure of everything harms nothing: a sharpened belief hardly moves", () => {
+  test("M6: a model that is a little less sure of everything harms nothing: a sharpened certainty hardly moves", () => {
     const [sure, lessSure] = [
       [4, 0],
       [3.4, 0],
@@ -196,7 +201,7 @@ describe("a class", () => {
       [-0.1, 0],
     ];
     const fall = (before: readonly number[], after: readonly number[]) =>
-      beliefIn(0, before, 1) - beliefIn(0, after, 1);
+      certaintyOf(0, before, 1) - certaintyOf(0, after, 1);
     expect(fall(sure as number[], lessSure as number[])).toBeLessThan(0.001);
     expect(fall(near as number[], beyond as number[])).toBeGreaterThan(0.15);
   });

@@ -17,10 +17,11 @@
  * M5. Drift makes a model answer one class for many others: it then recalls this class well, for nothing, and whatever repairs the others costs it
  *     recall. So at the site such a loss is harm only if the class's F1, which counts wrong answers by it as well, does not rise. Elsewhere
  *     nothing is to be repaired, and recall alone counts.
- * M6. Twenty frames of a class do not show a loss of five points by answers that changed, but those that did not change yet say more: how much less the
- *     new model believes their label (`beliefIn`). A class elsewhere, or of replayed photos, of which this belief falls by more than `lossMax` is
+ * M6. Twenty frames of a class do not show a loss of five points by answers that changed, but those that did not change yet say more: how much less
+ *     certain the new model is of their label (`certaintyOf`). A class elsewhere, or of replayed photos, of which this certainty falls by more than `lossMax` is
  *     harmed (Student's t over its frames, at the level `chance` shared by the classes of a place), unless its answers show that it is not (M1). Replayed
- *     photos that all classes believe less are no harm (M4): there the fall of all classes together is allowed as well.
+ *     photos of which all classes are less certain are no harm (M4): there the fall of all classes together is allowed as well, and where
+ *     enough frames elsewhere judge the class itself, `TRADED_MAX` beyond that.
  */
 import { binomialCdf, holmAdjusted, momentsOf, studentTail, tangoLower } from "@tributary/statistics";
 import type { JudgedFrame } from "./accuracy.ts";
@@ -47,8 +48,8 @@ export type HarmLine = {
   readonly lost: number;
   /** One-sided lower bound of the change of recall. */
   readonly lower: number;
-  /** M6. Mean change of the belief in the label. */
-  readonly belief: number;
+  /** M6. Mean change of the certainty of the label. */
+  readonly certainty: number;
   /** `allowed`: not shown, and no harm by what so few frames can show (M2, M3). */
   readonly verdict: "shown" | "allowed" | "harm";
 };
@@ -71,25 +72,32 @@ const netLoss = ({
   readonly lost: number;
 }): number => (frames < TRADED_FRAMES_MIN ? 0 : (lost - won) / frames);
 
-/** One line of all frames of the place, and one of each class that has some. `judged`: by both models. */
+/** One line of all frames of the place, and one of each class that has some. `judged`: by both models; `elsewhere`: the frames of elsewhere, beside
+ * which replayed photos are read. */
 export function harmLines(
   place: HarmLine["place"],
   judged: readonly JudgedFrame[],
   { lossMax, alpha, chance }: HarmLimits,
+  elsewhere: readonly JudgedFrame[] = [],
 ): readonly HarmLine[] {
   const lineOf = (label: number | null) => {
     const { items, won, lost } = countsOf(judged, label);
-    const { mean: belief } = beliefs(judged, label);
-    return { place, label, frames: items, won, lost, lower: tangoLower({ items, won, lost }, alpha), belief };
+    const { mean: certainty } = certainties(judged, label);
+    return { place, label, frames: items, won, lost, lower: tangoLower({ items, won, lost }, alpha), certainty };
   };
   const isShown = ({ lower }: { readonly lower: number }) => !INDIRECT.has(place) && lower > -lossMax; // M1, M4
   const labels = [...new Set(judged.map(({ label }) => label))].sort((a, b) => a - b);
   const classes = labels.map(lineOf);
   const all = lineOf(null);
-  const floor = -lossMax + (place === "replayed" ? Math.min(0, all.belief) : 0); // M6
+  const shared = place === "replayed" ? Math.min(0, all.certainty) : 0; // M6
+  const isJudged = (label: number | null) =>
+    elsewhere.filter((frame) => frame.label === label).length >= TRADED_FRAMES_MIN;
+  const allowedFall = (label: number | null) => (isJudged(label) ? Math.max(TRADED_MAX, lossMax) : lossMax);
   const usual = INDIRECT.has(place) ? Math.max(0.5, all.lost / Math.max(1, all.won + all.lost)) : 0.5; // M4
   const chances = holmAdjusted(classes.map(({ won, lost }) => lossP(won, lost, usual)));
-  const falls = holmAdjusted(classes.map(({ label }) => (AT_SITE.has(place) ? 1 : fallP(judged, label, floor))));
+  const falls = holmAdjusted(
+    classes.map(({ label }) => (AT_SITE.has(place) ? 1 : fallP(judged, label, shared - allowedFall(label)))),
+  );
   const isEven = INDIRECT.has(place) || all.won >= all.lost; // M3, M4
   return [
     { ...all, verdict: isShown(all) ? "shown" : isEven ? "allowed" : "harm" },
@@ -122,14 +130,14 @@ function isF1Rising(judged: readonly JudgedFrame[], of: number): boolean {
 const lossP = (won: number, lost: number, usual: number): number =>
   lost === 0 ? 1 : binomialCdf(won, won + lost, 1 - usual);
 
-/** M6. How likely a belief that falls to `floor` falls as far as that of this class. */
+/** M6. How likely a certainty that falls to `floor` falls as far as that of this class. */
 function fallP(judged: readonly JudgedFrame[], of: number | null, floor: number): number {
-  const { n, mean, squares } = beliefs(judged, of);
+  const { n, mean, squares } = certainties(judged, of);
   if (n < 2 || mean >= floor) return 1;
   return studentTail((floor - mean) / Math.sqrt(squares / (n - 1) / n), n - 1);
 }
 
-const beliefs = (judged: readonly JudgedFrame[], of: number | null) =>
+const certainties = (judged: readonly JudgedFrame[], of: number | null) =>
   momentsOf(judged.flatMap((frame) => (of === null || frame.label === of ? [frame.gained] : [])));
 
 function countsOf(judged: readonly JudgedFrame[], of: number | null) {
@@ -157,10 +165,10 @@ export function harmWords(lines: readonly HarmLine[], classes: readonly string[]
   if (harmful.length === 0) return null;
   return harmful
     .slice(0, NAMED_MAX)
-    .map(({ place, label, frames, won, lost, belief }) => {
+    .map(({ place, label, frames, won, lost, certainty }) => {
       const who = label === null ? "all classes together" : (classes[label] ?? `class ${label}`);
-      const believed = belief < 0 ? `, their label believed ${(-100 * belief).toFixed(1)} points less` : "";
-      return `${who} ${WORDS[place]}: ${lost} lost and ${won} won of ${frames} frames${believed}`;
+      const fallen = certainty < 0 ? `, ${(-100 * certainty).toFixed(1)} points less certain` : "";
+      return `${who} ${WORDS[place]}: ${lost} lost and ${won} won of ${frames} frames${fallen}`;
     })
     .join("; ");
 }
