@@ -11,7 +11,7 @@
 import type { CameraDays } from "./findings.ts";
 import type { DriftingCamera, ModelLook } from "./fleet-view.ts";
 import type { Place } from "./place.ts";
-import { matesOf, medianOf } from "./site-factor.ts";
+import { medianOf } from "./site-factor.ts";
 
 /** A change that days do not make: at least so much, and so many standard deviations of days more. */
 const OWN = { allowed: 0.08, deviations: 4 } as const;
@@ -31,33 +31,92 @@ const ITSELF = 0.5;
 /** A change that is known already is one as long as it has this part of the size. */
 const KNOWN = 0.6;
 
-/** A camera's last day; NaN of streams of which it is not known. */
+/** By stream, a camera's last day, or what is compared with it; NaN of streams of which it is not known. */
 type Day = ArrayLike<number>;
 
 /** Of the drifting cameras those that changed by more than days do. `known`: places of open verdicts. */
 export function beyondDays(look: ModelLook, known: readonly Place[]): readonly DriftingCamera[] {
   if (look.drifting.every(({ camera }) => camera.days === undefined)) return look.drifting;
-  const usual = usualDifferences(look);
+  const streams = look.reference?.streams.length ?? 0;
+  const sites = new Map(
+    [...look.bySite].map(([site, cameras]) => [
+      site,
+      new SiteDays(
+        cameras.flatMap(({ days }) => days ?? []),
+        streams,
+      ),
+    ]),
+  );
+  const usual = usualDifferences([...sites.values()], streams);
   const isOpen = (key: string, value: string) => known.some((one) => one.key === key && one.value === value);
   return look.drifting.flatMap((camera) => {
     const { days, cameraId } = camera.camera;
     if (days === undefined) return [camera];
     if (days.last === null) return []; // B3
+    const site = sites.get(camera.attributes.site ?? "") ?? new SiteDays([days], streams);
     const isOwnOpen = isOpen("camera", `${camera.deviceId}/${cameraId}`);
-    const mates = matesOf(camera, look).flatMap((mate) => mate.days ?? []);
-    const common = medianDay(daysOf(mates), days.last.length);
-    const own = Float32Array.from(days.last, (shift, i) => shift - (common[i] as number));
-    if (exceeds(own, days.last, ownLimits(daysOf(mates), common, usual), isOwnOpen))
-      return [withShifts(camera, own, false)]; // B1
-    const site = medianDay([days.last, ...daysOf(mates)], days.last.length);
+    const { change, limits } = site.own(days.last, usual);
+    if (exceeds(change, days.last, limits, isOwnOpen)) return [withShifts(camera, change, false)]; // B1
     const isSiteOpen = isOwnOpen || isOpen("site", camera.attributes.site ?? "");
-    if (!exceeds(site, days.last, siteLimits([days, ...mates]), isSiteOpen)) return [];
-    return [withShifts(camera, site, mates.length > 0)]; // B2
+    if (!exceeds(site.common, days.last, site.limits, isSiteOpen)) return [];
+    return [withShifts(camera, site.common, site.cameras > 1)]; // B2
   });
 }
 
-const daysOf = (cameras: readonly CameraDays[]): readonly Day[] =>
-  cameras.flatMap(({ last }) => (last === null ? [] : [last]));
+/** The last days of a site's cameras. */
+class SiteDays {
+  readonly cameras: number;
+  /** What they have in common. */
+  readonly common: Day;
+  /** B2: what weather makes of a day, as of the median camera. */
+  readonly limits: Day;
+  /** By stream, in order: the days, and how far each is from the median. */
+  readonly #days: readonly Float64Array[];
+  readonly #away: readonly Float64Array[];
+
+  constructor(cameras: readonly CameraDays[], streams: number) {
+    const known = cameras.flatMap(({ last }) => (last === null ? [] : [last]));
+    this.cameras = known.length;
+    const byStream = Array.from({ length: streams }, (_, i) => i);
+    this.#days = byStream.map((i) =>
+      Float64Array.from(known.map((day) => day[i] as number).filter((shift) => !Number.isNaN(shift))).sort(),
+    );
+    this.common = this.#days.map(medianOf);
+    this.#away = this.#days.map((days, i) => days.map((shift) => Math.abs(shift - (this.common[i] as number))).sort());
+    this.limits = byStream.map(
+      (i) => SITE.allowed + SITE.deviations * medianOf(cameras.map(({ deviations }) => deviations[i] as number)),
+    );
+  }
+
+  /** B1: the change of one of the cameras that the others do not share, and what cameras of the fleet differ by, and those of this site, which
+   * may respond differently to what they have in common. */
+  own(day: Day, usual: Day): { readonly change: Day; readonly limits: Day } {
+    const others = this.#days.map((days, i) => medianWithout(days, day[i] as number));
+    const limits = others.map((common, i) => {
+      const away = this.#away[i] as Float64Array;
+      const known = Math.max(0, away.length - 2);
+      const spread = medianWithout(away, Math.abs((day[i] as number) - (this.common[i] as number)));
+      const ofSite = known === 0 ? 0 : known * (SD_OF_MEDIAN * spread) ** 2;
+      const variance = (SITE_PRIOR * (usual[i] as number) ** 2 + ofSite) / (SITE_PRIOR + known);
+      return OWN.allowed + OWN.deviations * Math.sqrt(variance) + RESPONSE * Math.abs(common);
+    });
+    return { change: others.map((common, i) => (day[i] as number) - common), limits };
+  }
+
+  /** How far each camera is from the median of the others. */
+  differences(stream: number): readonly number[] {
+    const days = this.#days[stream] as Float64Array;
+    return days.length < 2 ? [] : Array.from(days, (shift) => Math.abs(shift - medianWithout(days, shift)));
+  }
+}
+
+/** Median of the sorted values but one of those that equal `value`. */
+function medianWithout(sorted: Float64Array, value: number): number {
+  const left = sorted.length - 1;
+  const at = (i: number) => sorted[(sorted[i] as number) < value ? i : i + 1] as number;
+  if (left < 1) return Number.NaN;
+  return left % 2 === 1 ? at(left >> 1) : (at(left >> 1) + at((left >> 1) - 1)) / 2;
+}
 
 /** Whether a stream changed by more than its limit, and its own day by half of that. */
 function exceeds(change: Day, own: Day, limits: Day, isOpen: boolean): boolean {
@@ -66,25 +125,6 @@ function exceeds(change: Day, own: Day, limits: Day, isOpen: boolean): boolean {
     if (size >= (isOpen ? KNOWN : 1) * (limits[i] as number) && ownSize >= ITSELF * size) return true;
   }
   return false;
-}
-
-/** B1, by stream: what cameras of the fleet differ by, and those of this site, which may respond differently to what they have in common. */
-function ownLimits(mates: readonly Day[], common: Day, usual: Day): Day {
-  return Float64Array.from(common, (shift, i) => {
-    const away = mates.flatMap((day) => (Number.isNaN(day[i]) ? [] : Math.abs((day[i] as number) - shift)));
-    const known = Math.max(0, away.length - 1);
-    const ofSite = known === 0 ? 0 : known * (SD_OF_MEDIAN * medianOf(away)) ** 2;
-    const variance = (SITE_PRIOR * (usual[i] as number) ** 2 + ofSite) / (SITE_PRIOR + known);
-    return OWN.allowed + OWN.deviations * Math.sqrt(variance) + RESPONSE * Math.abs(shift);
-  });
-}
-
-/** B2, by stream: what weather makes of a day, as of the median camera. */
-function siteLimits(cameras: readonly CameraDays[]): Day {
-  return Float64Array.from((cameras[0] as CameraDays).deviations, (_, i) => {
-    const deviation = medianOf(cameras.map(({ deviations }) => deviations[i] as number));
-    return SITE.allowed + SITE.deviations * deviation;
-  });
 }
 
 function withShifts(camera: DriftingCamera, change: Day, isOfSite: boolean): DriftingCamera {
@@ -96,12 +136,9 @@ function withShifts(camera: DriftingCamera, change: Day, isOfSite: boolean): Dri
 }
 
 /** By stream, how far a camera's last day usually is from the median of its neighbours'. */
-function usualDifferences({ bySite, reference }: ModelLook): Day {
-  const sites = [...bySite.values()].map((cameras) => daysOf(cameras.flatMap(({ days }) => days ?? [])));
-  return Float64Array.from(reference?.streams ?? [], (_, stream) => {
-    const differences = sites
-      .flatMap((days) => [...differencesOf(days.map((day) => day[stream] as number))])
-      .sort((a, b) => a - b);
+function usualDifferences(sites: readonly SiteDays[], streams: number): Day {
+  return Float64Array.from({ length: streams }, (_, stream) => {
+    const differences = Float64Array.from(sites.flatMap((site) => site.differences(stream))).sort();
     const usualMax = USUAL_MEDIANS * (differences[differences.length >> 1] ?? 0);
     let [squares, cameras] = [OWN_PRIOR * OWN_SD ** 2, OWN_PRIOR];
     for (const difference of differences) {
@@ -112,22 +149,3 @@ function usualDifferences({ bySite, reference }: ModelLook): Day {
     return Math.sqrt(squares / cameras);
   });
 }
-
-/** Of each, how far it is from the median of the others. */
-function differencesOf(shifts: readonly number[]): readonly number[] {
-  const sorted = Float64Array.from(shifts.filter((shift) => !Number.isNaN(shift))).sort();
-  const others = sorted.length - 1;
-  if (others < 1) return [];
-  const without = (i: number, removed: number) => sorted[i < removed ? i : i + 1] as number;
-  return Array.from(sorted, (shift, i) => {
-    const upper = without(others >> 1, i);
-    const median = others % 2 === 1 ? upper : (upper + without((others >> 1) - 1, i)) / 2;
-    return Math.abs(shift - median);
-  });
-}
-
-/** By stream, the median of the days of which it is known. */
-const medianDay = (days: readonly Day[], streams: number): Day =>
-  Float32Array.from({ length: streams }, (_, i) =>
-    medianOf(days.map((day) => day[i] as number).filter((shift) => !Number.isNaN(shift))),
-  );
