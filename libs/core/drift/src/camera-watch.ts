@@ -8,6 +8,7 @@ import type { Instant } from "@tributary/kernel";
 import { AppearanceWatch, type WindowAppearance } from "./appearance-watch.ts";
 import {
   type DetectorSettings,
+  dayDeviation,
   dayPart,
   detectorDefaults,
   isAlarmed,
@@ -16,7 +17,8 @@ import {
   stepStream,
   streamFloats,
 } from "./detector.ts";
-import type { CameraDrift, CameraFindings, StreamAlarm } from "./findings.ts";
+import type { CameraDays, CameraDrift, CameraFindings, StreamAlarm } from "./findings.ts";
+import { LastDay } from "./last-day.ts";
 import { ShiftHistory } from "./shift-history.ts";
 import { invalid, type StateReader, type StateWriter } from "./state-bytes.ts";
 
@@ -45,7 +47,7 @@ const NOW_WINDOWS = 64;
 /** What the cameras of a site have in common is seen in so many windows. */
 const RECENT_WINDOWS = 16;
 
-type Alarm = { readonly alarmedAt: Instant; readonly counts: Float64Array };
+type Alarm = { readonly since: Instant; readonly alarmedAt: Instant; readonly counts: Float64Array };
 
 export class CameraWatch {
   readonly cameraId: string;
@@ -61,6 +63,8 @@ export class CameraWatch {
   #streams = 0;
   #detectors = new Float32Array(0);
   #history = new ShiftHistory(0);
+  /** Null with one baseline for the whole day. */
+  #lastDay: LastDay | null = null;
   #appearance = new AppearanceWatch();
   readonly #alarms = new Map<number, Alarm>();
 
@@ -94,10 +98,11 @@ export class CameraWatch {
     const deviations = window.values.map((x, stream) =>
       x >= 0 ? stepStream(this.#detectors, stream * floats, x, step, bar, settings) : Number.NaN,
     );
-    for (let stream = 0; stream < this.#streams; stream++) this.#noteAlarm(stream, floats, window);
+    for (let stream = 0; stream < this.#streams; stream++) this.#noteAlarm(stream, floats, window, settings);
     this.#appearance.add(window.appearance, this.#alarms.size > 0);
     if (deviations.some((deviation) => !Number.isNaN(deviation))) {
       this.#history.add(endedAt - windowMs, deviations, this.#alarms.size > 0);
+      this.#lastDay?.add(endedAt, step.part, deviations);
     }
   }
 
@@ -113,6 +118,7 @@ export class CameraWatch {
       endedAt: this.#endedAt,
       isCompared,
       recent: isCompared ? this.#history.recent(RECENT_WINDOWS) : null,
+      days: this.#lastDay === null ? undefined : this.#days(this.#lastDay, settings),
     };
     return { ...base, drift: this.#alarms.size === 0 ? null : this.#drift(settings) };
   }
@@ -130,10 +136,12 @@ export class CameraWatch {
     to.u16(this.#streams);
     to.f32s(this.#detectors);
     this.#history.write(to);
+    this.#lastDay?.write(to);
     this.#appearance.write(to);
     to.u16(this.#alarms.size);
-    for (const [stream, { alarmedAt, counts }] of this.#alarms) {
+    for (const [stream, { since, alarmedAt, counts }] of this.#alarms) {
       to.u16(stream);
+      to.f64(since);
       to.f64(alarmedAt);
       to.u8(counts.length);
       for (const count of counts) to.f64(count);
@@ -154,13 +162,15 @@ export class CameraWatch {
     const settings = { ...detectorDefaults, dayParts: camera.#dayParts };
     camera.#detectors = from.f32s(camera.#streams * streamFloats(settings));
     camera.#history = ShiftHistory.read(from, camera.#streams);
+    camera.#lastDay = camera.#dayParts > 1 ? LastDay.read(from, camera.#streams, camera.#dayParts) : null;
     camera.#appearance = AppearanceWatch.read(from);
     for (let left = from.u16(camera.#streams); left > 0; left--) {
       const stream = from.u16(camera.#streams - 1);
+      const since = from.f64();
       const alarmedAt = from.f64();
       const bins = from.u8(BINS);
       if (bins !== 0 && bins !== BINS) throw invalid(`an alarm has ${bins} bins`);
-      camera.#alarms.set(stream, { alarmedAt, counts: Float64Array.from({ length: bins }, () => from.f64()) });
+      camera.#alarms.set(stream, { since, alarmedAt, counts: Float64Array.from({ length: bins }, () => from.f64()) });
     }
     return camera;
   }
@@ -185,32 +195,53 @@ export class CameraWatch {
     this.#streams = window.values.length;
     this.#detectors = new Float32Array(this.#streams * streamFloats(settings));
     this.#history = new ShiftHistory(this.#streams);
+    this.#lastDay = this.#dayParts > 1 ? new LastDay(this.#streams, this.#dayParts) : null;
     this.#appearance = new AppearanceWatch();
     this.#alarms.clear();
   }
 
-  #noteAlarm(stream: number, floats: number, window: CameraWindow): void {
-    if (!isAlarmed(this.#detectors, stream * floats)) {
+  /** A camera that is compared by parts of the day may look as before in some of them: its alarm is over when its whole day does. */
+  #noteAlarm(stream: number, floats: number, window: CameraWindow, settings: DetectorSettings): void {
+    const known = this.#alarms.get(stream);
+    if (
+      !isAlarmed(this.#detectors, stream * floats) &&
+      !(known !== undefined && this.#isDayShifted(stream, settings))
+    ) {
       this.#alarms.delete(stream);
       return;
     }
     const ofWindow = window.counts[stream];
-    const counts = ofWindow === undefined ? NO_COUNTS : new Float64Array(BINS);
-    const alarm = this.#alarms.get(stream) ?? { alarmedAt: window.endedAt, counts };
-    this.#alarms.set(stream, alarm);
+    const counts = known?.counts ?? (ofWindow === undefined ? NO_COUNTS : new Float64Array(BINS));
+    const alarmedAt = known?.alarmedAt ?? window.endedAt;
+    const since = known?.since ?? Math.min(alarmedAt, this.#onsetOf(stream, settings));
+    this.#alarms.set(stream, { since, alarmedAt, counts });
     if (ofWindow === undefined) return;
-    for (let bin = 0; bin < alarm.counts.length; bin++) {
-      alarm.counts[bin] = (alarm.counts[bin] as number) + Number(ofWindow[bin]);
+    for (let bin = 0; bin < counts.length; bin++) {
+      counts[bin] = (counts[bin] as number) + Number(ofWindow[bin]);
     }
+  }
+
+  #onsetOf(stream: number, settings: DetectorSettings): Instant {
+    const { onset } = readStream(this.#detectors, stream * streamFloats(settings), settings);
+    return Math.round(this.#startedAt + (onset ?? 0) * 1_000 - this.#windowMs);
+  }
+
+  #isDayShifted(stream: number, { delta, width }: DetectorSettings): boolean {
+    return Math.abs(this.#lastDay?.shift(stream) ?? 0) > delta * width;
+  }
+
+  #days(lastDay: LastDay, settings: DetectorSettings): CameraDays {
+    const floats = streamFloats(settings);
+    const deviations = range(this.#streams).map((stream) => dayDeviation(this.#detectors, stream * floats, settings));
+    return { last: lastDay.shifts(), deviations };
   }
 
   #drift(settings: DetectorSettings): CameraDrift {
     const floats = streamFloats(settings);
     const readings = range(this.#streams).map((stream) => readStream(this.#detectors, stream * floats, settings));
-    const alarms = [...this.#alarms].map(([stream, { alarmedAt, counts }]): StreamAlarm => {
-      const reading = readings[stream] as (typeof readings)[number];
-      const since = Math.round(this.#startedAt + (reading.onset ?? 0) * 1_000 - this.#windowMs);
-      return { stream, since: Math.min(since, alarmedAt), alarmedAt, logEvidence: reading.logEvidence, counts };
+    const alarms = [...this.#alarms].map(([stream, alarm]): StreamAlarm => {
+      const { logEvidence } = readings[stream] as (typeof readings)[number];
+      return { stream, ...alarm, logEvidence };
     });
     const since = Math.min(...alarms.map((alarm) => alarm.since));
     const spans = this.#history.spans();

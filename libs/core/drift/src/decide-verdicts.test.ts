@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { DeviceReported, DriftVerdict } from "@tributary/contracts";
 import { appearanceOf, GRID_SUMS, pictureChange } from "@tributary/inference";
+import type { CameraDays } from "./findings.ts";
 import {
   type CameraDrift,
   type DeviceFindings,
@@ -164,6 +165,7 @@ class Scene {
     shifts: Readonly<Record<string, number>>,
     ageMs = HOUR,
     within: readonly number[] | null = null,
+    days: CameraDays | undefined = undefined,
   ): void {
     const since = this.now - ageMs;
     const drift: CameraDrift = {
@@ -179,7 +181,7 @@ class Scene {
         within: { shifts: within, frames: 1_000 },
       },
     };
-    this.clean(i, { drift });
+    this.clean(i, { drift, days });
   }
 
   /** All other devices go on as before. */
@@ -211,6 +213,39 @@ function mixShift(more: number): Readonly<Record<string, number>> {
     }),
   );
 }
+
+describe("days make no verdict of cameras that are compared by parts of the day (beyond-days.ts)", () => {
+  const north = at("north");
+  const daysOf = (last: Readonly<Record<string, number>>, part = 1): CameraDays => ({
+    last: reference.streams.map(({ name }) => part * (last[name] ?? 0)),
+    deviations: reference.streams.map(() => 0.05),
+  });
+  /** All of the north are alarmed; the first one's last day is its own. */
+  const verdictsOf = (first: CameraDays, others: CameraDays) => {
+    const scene = new Scene();
+    for (const i of north) scene.drift(i, cameraFaults.dark, HOUR, null, i === north[0] ? first : others);
+    return scene.look();
+  };
+
+  test("a site's weather is none, unless it is more than its days differ by (B2)", () => {
+    expect(verdictsOf(daysOf(cameraFaults.dark, 0.3), daysOf(cameraFaults.dark, 0.3))).toEqual([]);
+    expect(verdictsOf(daysOf(cameraFaults.dark), daysOf(cameraFaults.dark))).toEqual(["WORLD dark site north"]);
+  });
+
+  test("a camera whose day differs from its neighbours' has changed by itself, by what they do not share (B1)", () => {
+    const glare: Readonly<Record<string, number>> = cameraFaults.glare;
+    const dark: Readonly<Record<string, number>> = cameraFaults.dark;
+    const both = Object.fromEntries(
+      reference.streams.map(({ name }) => [name, (dark[name] ?? 0) + 0.1 * (glare[name] ?? 0)]),
+    );
+    expect(verdictsOf(daysOf(both), daysOf(glare, 0.1))).toEqual(["CAMERA dark camera cam-00/front"]);
+    expect(verdictsOf(daysOf(dark, 0.2), daysOf({}))).toEqual([]);
+  });
+
+  test("nor is anything known before a whole day was compared (B3)", () => {
+    expect(verdictsOf({ ...daysOf({}), last: null }, daysOf({}))).toEqual([]);
+  });
+});
 
 describe("causes compete", () => {
   test("a mix of classes is refuted by pictures of the same predicted class that changed", () => {

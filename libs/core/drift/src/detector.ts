@@ -76,8 +76,6 @@ const NOT_USUAL = -1e6;
 /** How far days differ before anything is known of it, and as of how many visits that counts. */
 const DAYS_SD = 0.06;
 const DAYS_PRIOR = 4;
-/** Standard deviations of days that the tolerance contains. */
-const DAY_DEVIATIONS = 2.5;
 const CAP = 1e30;
 /** Standard errors of the baseline that the tolerance contains. */
 const STANDARD_ERRORS = 3;
@@ -124,7 +122,7 @@ export function stepStream(
     commit(state, part);
     return Number.NaN;
   }
-  const { mean, tolerance, betMax } = baselineOf(state, offset, part, settings);
+  const { mean, tolerance, betMax } = baselineOf(state, part, settings);
   const clip = settings.width * Math.max(1, Math.sqrt(FRAMES_FULL / window.frames));
   const deviation = x - mean;
   const clipped = Math.max(-clip, Math.min(clip, deviation));
@@ -189,6 +187,16 @@ export function readStream(
   };
 }
 
+/** Standard deviation of how far a visit to a part of the day is from what was learned of it before. */
+export function dayDeviation(state: Float32Array, offset: number, settings: DetectorSettings): number {
+  let learned = Number.POSITIVE_INFINITY;
+  for (let part = 0; part < settings.dayParts; part++) {
+    const place = offset + PARTS + part * PART_FLOATS;
+    if (at(state, place + READY) === 1) learned = Math.min(learned, at(state, place + VISITS));
+  }
+  return Math.sqrt(dayVariance(state, offset) * (1 + 1 / learned));
+}
+
 const runOf = (offset: number, sign: number): number => offset + RUNS + (sign > 0 ? 0 : RUN_FLOATS);
 
 /** A part of several a day is compared once it was seen to its end on some days: its first hour is not like its last, and one day's
@@ -248,14 +256,12 @@ function learn(state: Float32Array, part: number, x: number): void {
 
 type Baseline = { readonly mean: number; readonly tolerance: number; readonly betMax: number };
 
-function baselineOf(state: Float32Array, offset: number, part: number, settings: DetectorSettings): Baseline {
+function baselineOf(state: Float32Array, part: number, settings: DetectorSettings): Baseline {
   const { variance, longRun } = variancesOf(state, part);
   const allowed = settings.delta * settings.width;
-  const ofDays = settings.dayParts === 1 ? 0 : dayVariance(state, offset) * (1 + 1 / at(state, part + VISITS));
   return {
     mean: at(state, part + MEAN),
-    tolerance:
-      allowed + STANDARD_ERRORS * Math.sqrt(longRun / at(state, part + COUNT)) + DAY_DEVIATIONS * Math.sqrt(ofDays),
+    tolerance: allowed + STANDARD_ERRORS * Math.sqrt(longRun / at(state, part + COUNT)),
     // E of a product of factors 1 + b (y - allowed) is about exp(n (b² (longRun - variance) / 2 - b allowed)).
     betMax: allowed / Math.max(1e-9, longRun - variance),
   };

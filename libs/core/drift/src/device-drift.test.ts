@@ -200,6 +200,25 @@ describe("a stored state", () => {
     expect(again.encode()).toEqual(device.encode());
   });
 
+  test("continues as if nothing had happened, in the middle of a day of several parts (camera-watch.ts K2)", () => {
+    const settings = { ...foldSettings, detector: { ...foldSettings.detector, baselineWindows: 8, dayParts: 2 } };
+    const simulated = new SimulatedDevice(0, 1);
+    const device = new DeviceDrift(deviceId(0));
+    const windowMs = DAY / 24;
+    const sendTo = (devices: readonly DeviceDrift[], window: number) => {
+      const record = simulated.sketch(window < 110 ? {} : { fault: "dark" }, { windowMs });
+      const endedAt = START + window * windowMs;
+      for (const one of devices) expect(one.sketch(record, endedAt, endedAt, reference, settings)).toBe("folded");
+    };
+    for (let window = 1; window <= 200; window++) sendTo([device], window);
+    const again = DeviceDrift.decode(device.deviceId, device.encode());
+    for (let window = 201; window <= 215; window++) sendTo([device, again], window);
+    expect(again.encode()).toEqual(device.encode());
+    const [camera] = again.findings().cameras;
+    expect([camera, camera?.days?.last?.[3]]).toEqual([device.findings().cameras[0], expect.closeTo(-0.3, 1)]);
+    expect(camera?.drift).not.toBeNull();
+  });
+
   test("that is cut off, longer, of another format or damaged is refused, or is a state", () => {
     const bytes = drifting().device.encode();
     const decode = (of: Uint8Array) => () => DeviceDrift.decode(deviceId(0), of);

@@ -27,7 +27,7 @@ export type FoldSettings = {
   readonly reviews?: DriftReviews;
 };
 
-const FORMAT = 2;
+const FORMAT = 3;
 const CAMERAS_MAX = 64;
 const DAY_MS = 86_400_000;
 const WINDOW_AGE_MS_MAX = 7 * DAY_MS;

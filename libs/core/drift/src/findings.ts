@@ -22,10 +22,19 @@ export type CameraFindings = {
   readonly isCompared: boolean;
   /** Of each stream, how far the last 16 windows are from the baseline; null without one. */
   readonly recent: ArrayLike<number> | null;
+  /** Of a camera whose day has several baselines. */
+  readonly days?: CameraDays | undefined;
   /** Null unless a stream is alarmed. */
   readonly drift: CameraDrift | null;
   /** The review that its baseline contains; none by default. */
   readonly applied?: AppliedReview | undefined;
+};
+
+export type CameraDays = {
+  /** Of each stream, how far its last whole day is from the baselines; null while too little of a day is known. */
+  readonly last: ArrayLike<number> | null;
+  /** Of each stream, how far its days usually are from each other: standard deviations of a part's mean. */
+  readonly deviations: ArrayLike<number>;
 };
 
 export type CameraDrift = {

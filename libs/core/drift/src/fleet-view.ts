@@ -7,17 +7,23 @@ import type { DeviceRegistration, DeviceReported } from "@tributary/contracts";
 import { PERCEPTION } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import type { DriftReference } from "./drift-reference.ts";
-import type { CameraDrift, CameraFindings, DeviceFindings, LabelledDraw } from "./findings.ts";
+import type { CameraDays, CameraDrift, CameraFindings, DeviceFindings, LabelledDraw } from "./findings.ts";
 import { type GoldenJudgement, type GoldenOutcome, judgeGolden } from "./golden.ts";
 import { type Attributes, Population } from "./population.ts";
 import type { DriftReviews } from "./reviews/drift-reviews.ts";
 
 export type SeenDevice = { readonly deviceId: string; readonly attributes: Attributes };
-export type DriftingCamera = SeenDevice & { readonly camera: CameraFindings; readonly drift: CameraDrift };
+export type DriftingCamera = SeenDevice & {
+  readonly camera: CameraFindings;
+  readonly drift: CameraDrift;
+  /** Whether its site changed, or it alone; null where days are not compared (beyond-days.ts). */
+  readonly isOfSite: boolean | null;
+};
 export type SeenCamera = {
   readonly deviceId: string;
   readonly cameraId: string;
   readonly recent: ArrayLike<number>;
+  readonly days: CameraDays | undefined;
 };
 export type FailedGolden = SeenDevice & { readonly golden: GoldenJudgement; readonly isCompared: boolean };
 export type DrawnDevice = SeenDevice & { readonly draws: readonly LabelledDraw[]; readonly isCompared: boolean };
@@ -162,10 +168,11 @@ export class FleetView {
       isCompared = true;
       if (camera.recent !== null && device.attributes.site !== undefined) {
         const ofSite = look.bySite.get(device.attributes.site) ?? [];
-        ofSite.push({ deviceId: device.deviceId, cameraId: camera.cameraId, recent: camera.recent });
+        const { cameraId, recent, days } = camera;
+        ofSite.push({ deviceId: device.deviceId, cameraId, recent, days });
         look.bySite.set(device.attributes.site, ofSite);
       }
-      if (camera.drift !== null) look.drifting.push({ ...device, camera, drift: camera.drift });
+      if (camera.drift !== null) look.drifting.push({ ...device, camera, drift: camera.drift, isOfSite: null });
     }
     return isCompared;
   }

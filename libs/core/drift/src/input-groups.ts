@@ -6,6 +6,7 @@
  *     a camera has explains them.
  * I2. A camera that is alarmed alone is of its site if the others there changed as it did, alarmed or not. */
 
+import { beyondDays } from "./beyond-days.ts";
 import type { Where } from "./camera-faults.ts";
 import { causeOf, type PlaceKind } from "./cause.ts";
 import { type Cluster, clustersOf, cosine, meanShift } from "./clusters.ts";
@@ -36,12 +37,13 @@ export function inputGroups(
 ): readonly Group[] {
   const { reference } = look;
   if (reference === undefined) return [];
+  const known = previous.places(look.modelDigest, inputCauses);
   const options = {
     population: comparedWithout(look, explained),
     model: hasOtherModels ? modelName(look) : null,
-    known: previous.places(look.modelDigest, inputCauses),
+    known,
   };
-  const left = new Set(look.drifting.filter(({ deviceId }) => !explained.has(deviceId)));
+  const left = new Set(beyondDays(look, known).filter(({ deviceId }) => !explained.has(deviceId)));
   const take = (cameras: Cluster) => {
     for (const camera of cameras) left.delete(camera);
     return cameras;
@@ -51,7 +53,7 @@ export function inputGroups(
   for (const cluster of clustersOf([...left]).sort((a, b) => b.length - a.length)) {
     const cameras = take(cluster.filter((camera) => left.has(camera)));
     if (cameras.length === 0) continue;
-    for (const placed of withSites(placeCluster(cameras, reference, options), look, options.known)) {
+    for (const placed of withSites(placeCluster(cameras, reference, options), look, known)) {
       const joining = take(joiningOf(placed, left, reference)); // I1
       groups.push(groupOf(look, placed.scope, [...placed.cameras, ...joining], cameras, previous));
     }
@@ -89,7 +91,7 @@ function withSites(
       if (site === undefined) return true;
       const ofCamera = isOpen("camera", `${camera.deviceId}/${camera.camera.cameraId}`);
       const open = isOpen("site", site) ? "site" : ofCamera ? "camera" : "none";
-      if (!changedWithSite(camera, look, open)) return true;
+      if (!(camera.isOfSite ?? changedWithSite(camera, look, open))) return true;
       bySite.set(site, [...(bySite.get(site) ?? []), camera]);
       return false;
     });

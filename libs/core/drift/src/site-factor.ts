@@ -36,9 +36,10 @@ export function changedWithSite(camera: DriftingCamera, look: ModelLook, open: k
   return both >= cosine * Math.sqrt(own * common) && common >= size ** 2 * own && both > 0;
 }
 
-function medianOf(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
+/** NaN of none. */
+export function medianOf(values: ArrayLike<number>): number {
+  const sorted = Float64Array.from(values).sort();
   const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] as number;
+  const upper = sorted[middle] ?? Number.NaN;
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] as number)) / 2;
 }

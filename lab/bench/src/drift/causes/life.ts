@@ -150,8 +150,10 @@ export type LifeResult = {
   readonly opened: readonly { readonly day: number; readonly verdict: string }[];
   readonly alarms: number;
   readonly trainings: number;
-  /** Hours from the fault until an alarm, for each camera that has one; null: no alarm. */
+  /** Hours from the fault until a verdict names the camera, for each that has one; null: none does. */
   readonly delays: readonly (number | null)[];
+  /** Cameras without a fault that a verdict names. */
+  readonly innocent: number;
 };
 
 const hash = (text: string): string => {
@@ -182,15 +184,15 @@ export function liveMonth(task: LifeTask): LifeResult {
   const verdicts = new Map<string, DriftVerdict>();
   const opened: { day: number; verdict: string }[] = [];
   const retrain = new Set<string>();
-  const alarmed = new Map<string, number>();
+  const alarmed = new Set<string>();
+  const named = new Map<string, number>();
   for (let minute = 1; minute <= days * 1_440; minute++) {
     for (const life of lives) life.minute(minute, settings);
     if (minute % 30 !== 0) continue;
     const now = START + minute * MINUTE;
     for (const { device } of lives) {
       const findings = device.findings();
-      const isAlarmed = findings.cameras.some(({ drift }) => drift !== null);
-      if (isAlarmed && !alarmed.has(device.deviceId)) alarmed.set(device.deviceId, minute);
+      if (findings.cameras.some(({ drift }) => drift !== null)) alarmed.add(device.deviceId);
       view.found(device.deviceId, findings);
     }
     for (const verdict of decideVerdicts(view, verdicts, now, verdictDefaults, hash)) {
@@ -201,16 +203,19 @@ export function liveMonth(task: LifeTask): LifeResult {
         });
       }
       if (verdict.retrain) retrain.add(verdict.verdictId);
+      for (const { deviceId } of verdict.state === "OPEN" ? verdict.devices : []) {
+        if (!named.has(deviceId)) named.set(deviceId, minute);
+      }
       verdicts.set(verdict.verdictId, verdict);
     }
   }
-  const delays = lives
-    .filter(({ isFaulty }) => isFaulty)
-    .map(({ device }) => {
-      const minute = alarmed.get(device.deviceId);
-      return minute === undefined ? null : minute / 60 - 24 * (task.faultDay ?? 0);
-    });
-  return { cameraDays: cameras * days, opened, alarms: alarmed.size, trainings: retrain.size, delays };
+  const faulty = lives.filter(({ isFaulty }) => isFaulty);
+  const delays = faulty.map(({ device }) => {
+    const minute = named.get(device.deviceId);
+    return minute === undefined ? null : minute / 60 - 24 * (task.faultDay ?? 0);
+  });
+  const innocent = lives.filter(({ isFaulty, device }) => !isFaulty && named.has(device.deviceId)).length;
+  return { cameraDays: cameras * days, opened, alarms: alarmed.size, trainings: retrain.size, delays, innocent };
 }
 
 class CameraLife {

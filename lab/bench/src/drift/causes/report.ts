@@ -129,6 +129,7 @@ export async function lifeSection(
       alarmed: clean.reduce((sum, one) => sum + one.alarms, 0),
       trainings: own.reduce((sum, one) => sum + one.trainings, 0),
       faulty: delays.length,
+      innocent: own.filter((one) => one.delays.length > 0).reduce((sum, one) => sum + one.innocent, 0),
       found: found.length,
       hours: found[Math.floor(found.length / 2)] ?? null,
     };
@@ -141,10 +142,21 @@ export async function lifeSection(
     tables: [
       {
         title: `Clean life: own mixes, days and nights, weather, scenes, 1 to 30 frames a minute; and from half of the time on a third of the cameras a third darker`,
-        columns: ["task", "camera days", "verdicts", "cameras alarmed", "trainings", "darker", "found", "median hours"],
+        columns: [
+          "task",
+          "camera days",
+          "verdicts",
+          "cameras alarmed",
+          "trainings",
+          "darker",
+          "found",
+          "median hours",
+          "innocent beside",
+        ],
         rows: rows.map((row) => [
           ...[row.name, row.cameraDays, row.opened.length, row.alarmed, row.trainings, row.faulty, row.found],
           row.hours === null ? "-" : row.hours.toFixed(0),
+          row.innocent,
         ]),
       },
       {
