@@ -47,6 +47,7 @@ export async function benchTasks({ choice, isLong, dir, progress }: TasksOptions
   const tasks = await openTasks(choice);
   const startedAt = performance.now();
   const sites = await atOnce(tasks, (task) => TaskSite.open(task, dir, progress));
+  const openedAt = performance.now();
   const trials: Trial[] = [];
   const gated: PoisonTrial[] = [];
   const trainings = plannedTrials(sites, isLong).map((planned) => async () => {
@@ -68,7 +69,7 @@ export async function benchTasks({ choice, isLong, dir, progress }: TasksOptions
   await atOnce(all, async (work) => {
     const line = await work();
     done += 1;
-    const minutes = ((performance.now() - startedAt) / done) * ((all.length - done) / 60_000);
+    const minutes = ((performance.now() - openedAt) / done) * ((all.length - done) / 60_000);
     progress(`${done} of ${all.length}, about ${minutes.toFixed(1)} min left: ${line}`);
   });
   const minutes = (performance.now() - startedAt) / 60_000;
