@@ -58,6 +58,11 @@ export async function pipelineLogits(
     const key = JSON.stringify(logits);
     if (seen.has(key)) continue;
     seen.add(key);
+    // Agents that know no Pillow know no noise either: a package that is made for them has none.
+    if (preprocessing.library !== "pillow") {
+      pipeline.push({ name, logits });
+      continue;
+    }
     let noise = 0;
     for (let draw = 0; draw < NOISE_DRAWS; draw++) {
       const noisy = pictures.map((picture, i) => {
