@@ -164,7 +164,7 @@ export function poisonGates(trials: readonly PoisonTrial[]): readonly Gate[] {
   return [
     {
       name: `nothing that is worse at the site passes, of ${DRAWS} draws each`,
-      passed: atSiteMost === 0,
+      passed: atSite.length > 0 && atSiteMost === 0, // Without one that is worse nothing was asked.
       measured: `${atSite.length} are worse; at most ${percent(atSiteMost)} pass`,
     },
     {
