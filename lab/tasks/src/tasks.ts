@@ -99,22 +99,15 @@ export async function pictureOf({ frameSide }: Pick<Task, "frameSide">, { pixels
 }
 
 /** A camera's JPEG of a picture. */
-export async function jpegOf(
-  { data, ...raw }: Picture,
-  { quality = 90 }: { readonly quality?: number } = {},
-): Promise<Buffer> {
+export async function jpegOf({ data, ...raw }: Picture): Promise<Buffer> {
   const image = sharp(data, { raw });
   const coloured = raw.channels === 1 ? image.toColourspace("b-w") : image;
-  return coloured.jpeg({ quality, chromaSubsampling: "4:2:0" }).toBuffer();
+  return coloured.jpeg({ quality: 90, chromaSubsampling: "4:2:0" }).toBuffer();
 }
 
 /** A camera's JPEG of a photo. */
-export async function frameOf(
-  task: Pick<Task, "frameSide">,
-  photo: Photo,
-  options: { readonly quality?: number } = {},
-): Promise<Buffer> {
-  return jpegOf(await pictureOf(task, photo), options);
+export async function frameOf(task: Pick<Task, "frameSide">, photo: Photo): Promise<Buffer> {
+  return jpegOf(await pictureOf(task, photo));
 }
 
 /** Of a task's edge or cloud folder: what `tributary models pack` takes. */

@@ -7,8 +7,11 @@ import type { Shown } from "./task-site.ts";
 export type PlaceFigures = Counted & {
   readonly before: number;
   readonly after: number;
-  readonly classes: readonly Counted[];
+  readonly classes: readonly ClassFigures[];
 };
+
+/** `f1`: its change. */
+export type ClassFigures = Counted & { readonly f1: number };
 
 export function placeFigures(before: Shown, after: Shown): PlaceFigures {
   const [old, own] = [rightOf(before), rightOf(after)];
@@ -25,8 +28,18 @@ export function placeFigures(before: Shown, after: Shown): PlaceFigures {
   return {
     ...countOf(all),
     ...{ before: share(old), after: share(own) },
-    classes: Array.from({ length: classes }, (_, label) => countOf(all.filter((i) => before.labels[i] === label))),
+    classes: Array.from({ length: classes }, (_, label) => ({
+      ...countOf(all.filter((i) => before.labels[i] === label)),
+      f1: f1Of(after, label) - f1Of(before, label),
+    })),
   };
+}
+
+function f1Of({ labels, logits }: Shown, of: number): number {
+  const answers = logits.map(answerOf);
+  const right = answers.filter((answer, i) => answer === of && labels[i] === of).length;
+  const count = (all: readonly number[]) => all.filter((one) => one === of).length;
+  return (2 * right) / Math.max(1, count(answers) + count(labels));
 }
 
 /** `labels`: by default the true ones. */

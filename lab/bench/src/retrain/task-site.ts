@@ -5,11 +5,12 @@
  *   seen        a third is labelled at the site; the others, unseen, judge at the site and elsewhere */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type SiteFrame, type SiteView, sceneOf, trainedOnce, writeDataset } from "@tributary/demo/retrain";
 import { type ModelPackage, packageFiles } from "@tributary/inference";
 import { hashOf, seededRandom } from "@tributary/kernel";
+import { type LocalTraining, train, type trainLocally } from "@tributary/local-training";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { decodePicture, Normaliser, PIXELS_MAX } from "@tributary/onnx";
 import { openGraph } from "@tributary/onnx/graph-session";
@@ -31,6 +32,9 @@ export type TaskDrift = (typeof taskDrifts)[number];
 /** A step of a model of so large frames takes tens of times as long as of the others. */
 export const isSlow = ({ frameSide }: Pick<Task, "frameSide">): boolean => frameSide > 256;
 
+/** Unseen photos at the site, or as cameras elsewhere see them; and those that a blend is chosen by, and packing's temperature. */
+export type View = TaskDrift | "elsewhere" | "held out";
+
 /** How labellers err. */
 export type Poison = { readonly kind: "random" | "swapped"; readonly share: number };
 
@@ -43,7 +47,7 @@ export class TaskSite {
   readonly #pkg: ModelPackage;
   readonly #progress: (line: string) => void;
   #baseDir: Promise<string> | undefined;
-  readonly #shown = new Map<string, Promise<Shown>>();
+  readonly #shown = new Map<View, Promise<Shown>>();
 
   private constructor(task: Task, dir: string, pkg: ModelPackage, progress: (line: string) => void) {
     this.task = task;
@@ -70,11 +74,33 @@ export class TaskSite {
     return this.#pkg.calibration.temperature;
   }
 
-  /** `labels` of people, of which some are tuned on. */
+  /** What the trainer makes of `labels` of people, of which some are tuned on. */
   async train(
     drift: TaskDrift,
-    { labels, seed, poison, otherwise }: TaskTraining,
+    training: TaskTraining,
   ): Promise<{ readonly result: TrainingResult; readonly model: Uint8Array }> {
+    const prepared = await this.#prepared(drift, training);
+    const result = await trainedOnce(nameOf(prepared), prepared, { progress: this.#progress });
+    return { result, model: await readFile(join(prepared.outDir, RESULT_MODEL)) };
+  }
+
+  /** Every blend of a training as it would be deployed, also those that the trainer would not take. */
+  async trainBlends(
+    drift: TaskDrift,
+    training: TaskTraining,
+  ): Promise<readonly { readonly blend: number; readonly model: Uint8Array }[]> {
+    const prepared = await this.#prepared(drift, training);
+    await trainedOnce(nameOf(prepared), prepared, { progress: this.#progress, train: keepingBlends });
+    const { blends } = prepared.job.recipe;
+    return Promise.all(
+      blends.map(async (blend) => ({ blend, model: await readFile(join(prepared.outDir, blendFile(blend))) })),
+    );
+  }
+
+  async #prepared(
+    drift: TaskDrift,
+    { labels, seed, poison, otherwise }: TaskTraining,
+  ): Promise<Omit<LocalTraining, "limits">> {
     const { task } = this;
     const wrong = poison === undefined ? [] : [poison.kind, poison.share];
     const own = otherwise === undefined ? [] : [otherwise.name];
@@ -85,25 +111,17 @@ export class TaskSite {
     const photos = poison ? poisoned(seen, task, poison, seed) : seen;
     const frames = await siteFrames(task, photos, { drift, seed });
     const tune = Math.max(20, Math.round(TUNE_SHARE * frames.length));
-    // What nobody would take is to be trained nevertheless: it is chosen on pictures of what it learned by heart.
-    const again = { drift, seed, quality: LEARNED_QUALITY };
-    const tuned = otherwise ? await siteFrames(task, photos.slice(-tune), again) : frames.slice(0, tune);
-    const held = await siteFrames(
-      task,
-      task.validation.filter((_, i) => i % 2 === 0),
-      CLEAR,
-    );
+    const held = await siteFrames(task, heldOutOf(task), CLEAR);
     const person = { slice: SLICE, labelSource: "PERSON" } as const;
     const datasetDir = await writeDataset(
       join(this.#dir, name, "dataset"),
       [
         { ...person, split: "TRAIN", frames: distinct(frames.slice(tune)) },
-        { ...person, split: "TUNE", frames: distinct(tuned) },
+        { ...person, split: "TUNE", frames: distinct(frames.slice(0, tune)) },
         { slice: "base", split: "TUNE", labelSource: "IMPORT", frames: distinct(held) },
       ],
       task.labels,
     );
-    const baseDir = await this.#base();
     const job = {
       runId: name,
       model: task.name,
@@ -114,9 +132,7 @@ export class TaskSite {
       seed: `bench ${seed}`,
       recipe: { ...recipeFor(labels - tune, Math.round(task.base.length * (1 - BASE_TUNE))), ...otherwise?.change },
     };
-    const training = { job, parentDir: this.#pkg.dir, datasetDir, baseDir, outDir };
-    const result = await trainedOnce(`${task.name} ${name}`, training, { progress: this.#progress });
-    return { result, model: await readFile(join(outDir, RESULT_MODEL)) };
+    return { job, parentDir: this.#pkg.dir, datasetDir, baseDir: await this.#base(), outDir };
   }
 
   #base(): Promise<string> {
@@ -140,19 +156,20 @@ export class TaskSite {
     );
   }
 
-  /** Of the model, or the deployed one. `photos`: as cameras see them, at the site (its drift) or elsewhere (null). */
-  async shown(drift: TaskDrift | null, model?: Uint8Array): Promise<Shown> {
-    if (model !== undefined) return this.#answers(drift, model);
-    const key = `${drift}`;
+  /** Of the model, or the deployed one. */
+  async shown(where: View, model?: Uint8Array): Promise<Shown> {
+    if (model !== undefined) return this.#answers(where, model);
     const known =
-      this.#shown.get(key) ?? readPackageFile(this.#pkg, packageFiles.model).then((own) => this.#answers(drift, own));
-    this.#shown.set(key, known);
+      this.#shown.get(where) ?? readPackageFile(this.#pkg, packageFiles.model).then((own) => this.#answers(where, own));
+    this.#shown.set(where, known);
     return known;
   }
 
-  async #answers(drift: TaskDrift | null, model: Uint8Array): Promise<Shown> {
+  async #answers(where: View, model: Uint8Array): Promise<Shown> {
     const { task } = this;
-    const own = drift === null ? this.unseen : photosAt(task, this.unseen, drift, 1);
+    const drift = where === "elsewhere" || where === "held out" ? null : where;
+    const own =
+      where === "held out" ? heldOutOf(task) : drift === null ? this.unseen : photosAt(task, this.unseen, drift, 1);
     const frames = await siteFrames(task, own, { drift: drift ?? CLEAR.drift, seed: 1 });
     const { preprocessing, manifest } = this.#pkg;
     const { input, logits } = manifest.tensors;
@@ -194,6 +211,20 @@ export type TaskTraining = {
   readonly otherwise?: { readonly name: string; readonly change: Partial<Recipe> };
 };
 
+const heldOutOf = ({ validation }: Task): readonly LabelledPhoto[] => validation.filter((_, i) => i % 2 === 0);
+
+const nameOf = ({ job }: Pick<LocalTraining, "job">): string => `${job.model} ${job.runId}`;
+
+const blendFile = (blend: number): string => `blend-${blend}.onnx`;
+
+/** In this process, which may look on. */
+const keepingBlends: typeof trainLocally = (training, { onProgress } = {}) =>
+  train(training, {
+    assertOwned: async () => {},
+    report: (at) => onProgress?.(at),
+    onBlend: (blend, model) => writeFile(join(training.outDir, blendFile(blend)), model),
+  });
+
 /** In an order by lot; of another mix of classes, as many of each as the second place has, as far as there are. */
 function photosAt(task: Task, photos: readonly LabelledPhoto[], drift: TaskDrift, seed: number) {
   const order = drawSome(photos.length, photos.length, `${task.name} ${seed}`).map((i) => photos[i] as LabelledPhoto);
@@ -210,25 +241,23 @@ function photosAt(task: Task, photos: readonly LabelledPhoto[], drift: TaskDrift
   });
 }
 
-/** `quality`: of JPEG, where it is not the cameras' own. */
-type Seen = { readonly drift: TaskDrift; readonly seed: number; readonly quality?: number };
+type Seen = { readonly drift: TaskDrift; readonly seed: number };
 /** Photos as they are. */
 const CLEAR: Seen = { drift: "another mix", seed: 1 };
-const LEARNED_QUALITY = 80;
 
 const viewOf = (drift: TaskDrift): SiteView => (drift === "another mix" ? "clear" : drift);
 
 async function siteFrames(
   task: Task,
   photos: readonly LabelledPhoto[],
-  { drift, seed, quality }: Seen,
+  { drift, seed }: Seen,
 ): Promise<readonly SiteFrame[]> {
   const frames: SiteFrame[] = [];
   for (let from = 0; from < photos.length; from += BATCH) {
     const some = photos.slice(from, from + BATCH).map(async ({ photo, label }, i) => {
       const { pixels, ...size } = photo;
       const scene = await sceneOf(pixels, size, viewOf(drift), seededRandom(seed * 1_000_003 + from + i));
-      return { jpeg: await frameOf(task, { ...size, pixels: scene }, quality === undefined ? {} : { quality }), label };
+      return { jpeg: await frameOf(task, { ...size, pixels: scene }), label };
     });
     frames.push(...(await Promise.all(some)));
   }

@@ -10,8 +10,8 @@ import { type Forecast, forecastRegained } from "@tributary/training";
 import type { BenchReport, Gate, Table } from "../bench.ts";
 import { type PlaceFigures, percent, placeFigures, points, worstOf } from "./figures.ts";
 import { ALPHA, type Counted, changeOf, harmOf, LOSS_MAX, lowerOf } from "./proven.ts";
-import { cleanTrial, type PoisonTrial, poisonGates, poisonPlans, poisonTable, poisonTrial } from "./task-poison.ts";
-import { isSlow, type TaskDrift, TaskSite, taskDrifts } from "./task-site.ts";
+import { cleanTrial, type PoisonTrial, poisonGates, poisonPlans, poisonTable, poisonTrials } from "./task-poison.ts";
+import { isSlow, type TaskDrift, TaskSite, taskDrifts, type View } from "./task-site.ts";
 
 const LABELS = [100, 200, 400] as const;
 /** Below it a site lost too little for a share of it to mean anything. */
@@ -56,12 +56,16 @@ export async function benchTasks({ choice, isLong, dir, progress }: TasksOptions
     if (trial.nothing === null && trial.drift === "dusk") gated.push(await cleanTrial(planned.site, model));
     return `${trial.task}, ${trial.drift}, ${trial.labels} labels: ${outcomeWords(trial)}`;
   });
+  const extent = { isAll: isLong || isFew(sites), isLong };
   const wrong = sites.flatMap((site, place) =>
-    poisonPlans(place, site.task, isLong).map((plan) => async () => {
-      const trial = await poisonTrial(site, plan);
-      gated.push(trial);
+    poisonPlans(place, site.task, extent).map((plan) => async () => {
+      const both = await poisonTrials(site, plan);
+      gated.push(...both);
       const { kind, share } = plan.poison;
-      return `${trial.task}, ${percent(share)} ${kind}: site ${points(trial.site)}, passes ${percent(trial.passedByLabels)}`;
+      const each = both.map(
+        (one) => `blend ${one.blend} site ${points(one.site)}, passes ${percent(one.passedByLabels)}`,
+      );
+      return `${site.task.name}, ${percent(share)} ${kind}: ${each.join("; ")}`;
     }),
   );
   const all = [...trainings, ...wrong];
@@ -83,10 +87,12 @@ export async function benchTasks({ choice, isLong, dir, progress }: TasksOptions
 function plannedTrials(sites: readonly TaskSite[], isLong: boolean): readonly Planned[] {
   return sites.flatMap((site, place) =>
     (isLong && !isSlow(site.task) ? taskDrifts : (["dusk"] as const)).flatMap((drift) =>
-      labelsOf(site.task, place, isLong || sites.length <= 2).map((labels) => ({ site, drift, labels })),
+      labelsOf(site.task, place, isLong || isFew(sites)).map((labels) => ({ site, drift, labels })),
     ),
   );
 }
+
+const isFew = (sites: readonly TaskSite[]): boolean => sites.length <= 2;
 
 function labelsOf({ frameSide }: Task, place: number, isAll: boolean): readonly number[] {
   if (isAll) return LABELS;
@@ -110,8 +116,8 @@ async function trialOf({
   labels,
 }: Planned): Promise<{ readonly trial: Trial; readonly model: Uint8Array }> {
   const { result, model } = await site.train(drift, { labels, seed: 1 });
-  const at = async (where: TaskDrift | null) => placeFigures(await site.shown(where), await site.shown(where, model));
-  const [own, elsewhere] = [await at(drift), await at(null)];
+  const at = async (where: View) => placeFigures(await site.shown(where), await site.shown(where, model));
+  const [own, elsewhere] = [await at(drift), await at("elsewhere")];
   const lost = elsewhere.before - own.before;
   const trial = {
     ...{ task: site.task.name, drift, labels, blend: result.blend ?? 1, nothing: result.nothing ?? null },

@@ -75,11 +75,15 @@ export type Trained = {
   readonly labels: number;
 };
 
-/** What an earlier run made of the same job and frames by the same code, or a new one. */
+/** What an earlier run made of the same job and frames by the same code, or a new one, by `train`. */
 export async function trainedOnce(
   name: string,
   training: Omit<LocalTraining, "limits">,
-  { progress, signal }: Pick<TrainerOptions, "progress" | "signal">,
+  {
+    progress,
+    signal,
+    train = trainLocally,
+  }: Pick<TrainerOptions, "progress" | "signal"> & { readonly train?: typeof trainLocally },
 ): Promise<TrainingResult> {
   const { job, datasetDir, baseDir, outDir } = training;
   const key = createHash("sha256").update(JSON.stringify(job));
@@ -99,7 +103,7 @@ export async function trainedOnce(
   };
   await rm(keyFile, { force: true });
   const options = { onProgress, ...(signal !== undefined && { signal }) };
-  const result = await trainLocally({ ...training, limits: LIMITS }, options);
+  const result = await train({ ...training, limits: LIMITS }, options);
   await writeFile(keyFile, made);
   return result;
 }

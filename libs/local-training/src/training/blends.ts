@@ -65,7 +65,9 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
   const measured: (MeasuredBlend & { readonly judged: Judged })[] = [];
   const startedAt = performance.now();
   for (const [i, blend] of shares.entries()) {
-    const judged = await judge(run, await modelOf(blend), views);
+    const model = await modelOf(blend);
+    await run.onBlend?.(blend, model);
+    const judged = await judge(run, model, views);
     const [slice, base] = [judged.sliceTune, judged.elsewhere].map(shareRight) as [number, number];
     measured.push({ blend, slice, base, lines: linesOf(run, judged), judged });
     const etaMs = ((performance.now() - startedAt) / (i + 1)) * (shares.length - i - 1);

@@ -1,5 +1,5 @@
 /**
- * One training, in its own process: from the deployed package and frames to `model.onnx` and `result.json`.
+ * One training, in the caller's process (train-locally.ts gives it one of its own): from the deployed package and frames to `model.onnx` and `result.json`.
  *
  * R1. Whatever the process is killed in, the folder has what the next one resumes from, and `result.json` only beside its whole model.
  * R2. Blends are chosen on frames of TUNE, and the gate's frames are not read (inputs.ts I1). */
@@ -19,7 +19,7 @@ import { trainSteps } from "./steps.ts";
 
 export async function train(
   training: LocalTraining,
-  { assertOwned, report }: Pick<Run, "assertOwned" | "report">,
+  { assertOwned, report, onBlend }: Pick<Run, "assertOwned" | "report" | "onBlend">,
 ): Promise<TrainingResult> {
   const { outDir, limits, job } = training;
   await mkdir(outDir, { recursive: true });
@@ -40,7 +40,8 @@ export async function train(
   try {
     const notes = [...frames.notes];
     const normaliser = new Normaliser(inputs.pkg.preprocessing);
-    const run: Run = { training, inputs, frames, normaliser, budget, notes, assertOwned, report };
+    const shared = { training, inputs, frames, normaliser, budget, notes };
+    const run: Run = { ...shared, assertOwned, report, ...(onBlend && { onBlend }) };
     const trained = await trainSteps(run);
     const { model, blend, nothing, blends, accuracies } = await chooseCandidate(run, trained.parameters);
     const { steps, loss } = trained;
