@@ -74,10 +74,7 @@ export type PoisonTrial = Answers & {
 };
 
 /** Of both blends. */
-export async function poisonTrials(
-  site: TaskSite,
-  { poison, way }: PoisonPlan,
-): Promise<readonly PoisonTrial[]> {
+export async function poisonTrials(site: TaskSite, { poison, way }: PoisonPlan): Promise<readonly PoisonTrial[]> {
   const { drift, change } = WAYS[way];
   const models = await site.trainBlends(drift, { labels: LABELS, seed: 1, poison, otherwise: { name: way, change } });
   const trials: PoisonTrial[] = [];

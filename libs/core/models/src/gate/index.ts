@@ -11,7 +11,7 @@ export {
   reliability,
   type Untested,
 } from "./gate.ts";
-export { labelEstimate, labelsLine, type Probabilities, sureFrames } from "./labels.ts";
+export { labelEstimate, type Probabilities, sureFrames } from "./labels.ts";
 export { paired } from "./paired.ts";
 export { beyondOwnLight, type Light } from "./robustness.ts";
 export { type DeviceCounts, marginOf, type Slice, type Slices, sliceLines } from "./slices.ts";
