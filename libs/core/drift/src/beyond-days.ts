@@ -7,10 +7,12 @@
  *     that its neighbours do not share.
  * B2. A site changed if the median of its cameras' last days is further from their past than weather explains. A camera without neighbours is
  *     a site of its own.
- * B3. Until a whole day was compared, days make everything. */
+ * B3. Until a whole day was compared, days make everything.
+ * B4. A change that has a verdict is over when evidence against it is as strong as it had to be for it: when the last day is so many standard
+ *     deviations within the limit as it had to be beyond what is allowed. */
 import type { CameraDays } from "./findings.ts";
 import type { DriftingCamera, ModelLook } from "./fleet-view.ts";
-import type { Place } from "./place.ts";
+import type { Previous } from "./previous.ts";
 import { medianOf } from "./site-factor.ts";
 
 /** A change that days do not make: at least so much, and so many standard deviations of days more. */
@@ -28,14 +30,15 @@ const SD_OF_MEDIAN = 1.48;
 const RESPONSE = 0.8;
 /** Of the change of its day, a camera must show so much itself, not only its neighbours. */
 const ITSELF = 0.5;
-/** A change that is known already is one as long as it has this part of the size. */
-const KNOWN = 0.6;
+
+/** Scopes of verdicts of cameras that changed by themselves. */
+const OF_CAMERAS: readonly string[] = ["camera", "device", "devices"];
 
 /** By stream, a camera's last day, or what is compared with it; NaN of streams of which it is not known. */
 type Day = ArrayLike<number>;
 
-/** Of the drifting cameras those that changed by more than days do. `known`: places of open verdicts. */
-export function beyondDays(look: ModelLook, known: readonly Place[]): readonly DriftingCamera[] {
+/** Of the drifting cameras those that changed by more than days do. */
+export function beyondDays(look: ModelLook, previous: Previous): readonly DriftingCamera[] {
   if (look.drifting.every(({ camera }) => camera.days === undefined)) return look.drifting;
   const streams = look.reference?.streams.length ?? 0;
   const sites = new Map(
@@ -48,18 +51,19 @@ export function beyondDays(look: ModelLook, known: readonly Place[]): readonly D
     ]),
   );
   const usual = usualDifferences([...sites.values()], streams);
-  const isOpen = (key: string, value: string) => known.some((one) => one.key === key && one.value === value);
   return look.drifting.flatMap((camera) => {
     const { days, cameraId } = camera.camera;
     if (days === undefined) return [camera];
     if (days.last === null) return []; // B3
     const site = sites.get(camera.attributes.site ?? "") ?? new SiteDays([days], streams);
-    const isOwnOpen = isOpen("camera", `${camera.deviceId}/${cameraId}`);
+    const scopes = previous.scopesOf(look.modelDigest, camera.deviceId, cameraId);
+    const isOwnKnown = [...scopes].some((key) => key !== "site"); // B4
     const { change, limits } = site.own(days.last, usual);
-    if (exceeds(change, days.last, limits, isOwnOpen)) return [withShifts(camera, change, false)]; // B1
-    const isSiteOpen = isOwnOpen || isOpen("site", camera.attributes.site ?? "");
-    if (!exceeds(site.common, days.last, site.limits, isSiteOpen)) return [];
-    return [withShifts(camera, site.common, site.cameras > 1)]; // B2
+    const own = strengthOf(change, days.last, limits, isOwnKnown ? OWN.allowed : null);
+    if (own !== null) return [changed(camera, change, own, false)]; // B1
+    const isSiteKnown = [...scopes].some((key) => site.cameras === 1 || !OF_CAMERAS.includes(key));
+    const common = strengthOf(site.common, days.last, site.limits, isSiteKnown ? SITE.allowed : null);
+    return common === null ? [] : [changed(camera, site.common, common, site.cameras > 1)]; // B2
   });
 }
 
@@ -118,21 +122,29 @@ function medianWithout(sorted: Float64Array, value: number): number {
   return left % 2 === 1 ? at(left >> 1) : (at(left >> 1) + at((left >> 1) - 1)) / 2;
 }
 
+/** Of a change: whether it opens a verdict, or keeps one that is known already, down to `allowed`; null: neither. */
+type Strength = "opens" | "keeps" | null;
+
+function strengthOf(change: Day, own: Day, limits: Day, allowed: number | null): Strength {
+  if (exceeds(change, own, (stream) => limits[stream] as number)) return "opens";
+  return allowed !== null && exceeds(change, own, () => allowed) ? "keeps" : null;
+}
+
 /** Whether a stream changed by more than its limit, and its own day by half of that. */
-function exceeds(change: Day, own: Day, limits: Day, isOpen: boolean): boolean {
+function exceeds(change: Day, own: Day, limitOf: (stream: number) => number): boolean {
   for (let i = 0; i < change.length; i++) {
     const [size, ownSize] = [Math.abs(change[i] as number), (own[i] as number) * Math.sign(change[i] as number)];
-    if (size >= (isOpen ? KNOWN : 1) * (limits[i] as number) && ownSize >= ITSELF * size) return true;
+    if (size >= limitOf(i) && ownSize >= ITSELF * size) return true;
   }
   return false;
 }
 
-function withShifts(camera: DriftingCamera, change: Day, isOfSite: boolean): DriftingCamera {
+function changed(camera: DriftingCamera, change: Day, strength: Strength, isOfSite: boolean): DriftingCamera {
   const shifts = Float32Array.from(camera.drift.shifts, (shift, i) => {
     const [changed, last] = [change[i] as number, camera.camera.days?.last?.[i] as number];
     return Number.isNaN(changed) ? (Number.isNaN(last) ? shift : last) : changed;
   });
-  return { ...camera, drift: { ...camera.drift, shifts }, isOfSite };
+  return { ...camera, drift: { ...camera.drift, shifts }, isOfSite, opens: strength === "opens" };
 }
 
 /** By stream, how far a camera's last day usually is from the median of its neighbours'. */

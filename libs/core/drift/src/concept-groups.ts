@@ -84,7 +84,7 @@ function groupOf(
       isCause: true,
     },
   ];
-  return { cause: "CONCEPT", fault: null, scope, look, members, joinedAt: since, mix: null, loss, steps };
+  return { cause: "CONCEPT", fault: null, scope, look, members, joinedAt: since, opens: true, mix: null, loss, steps };
 }
 
 /** The moment since which the excess of losses is largest; where there is none any more, that of before. */

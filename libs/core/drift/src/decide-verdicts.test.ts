@@ -245,6 +245,30 @@ describe("days make no verdict of cameras that are compared by parts of the day 
   test("nor is anything known before a whole day was compared (B3)", () => {
     expect(verdictsOf({ ...daysOf({}), last: null }, daysOf({}))).toEqual([]);
   });
+
+  test("what opened stays, at its place, until the last day is nearly as before, and opens again for no less than it did (B4)", () => {
+    const scene = new Scene();
+    const seen = [0.3, 1, 0.3, 0.05, 0.3].map((part) => {
+      for (const i of north) {
+        scene.drift(i, cameraFaults.dark, HOUR, null, daysOf(i === north[0] ? cameraFaults.dark : {}, part));
+      }
+      return scene.look();
+    });
+    const ofFirst = ["CAMERA dark camera cam-00/front"];
+    expect(seen).toEqual([[], ofFirst, ofFirst, [], []]);
+  });
+
+  test("a camera that has a verdict keeps it beside others that change alike later (I3)", () => {
+    const scene = new Scene();
+    const show = (devices: readonly number[]) => {
+      scene.others(devices);
+      for (const i of devices) scene.drift(i, cameraFaults.dark, HOUR, null, daysOf(cameraFaults.dark));
+      return scene.look();
+    };
+    const [first] = show([0]);
+    expect(show([0, 13, 26, 33])).toContain(first);
+    expect(scene.writer.open.map(({ devicesAffected }) => devicesAffected).sort()).toEqual([1, 3]);
+  });
 });
 
 describe("causes compete", () => {

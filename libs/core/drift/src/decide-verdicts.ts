@@ -4,7 +4,7 @@
  * D1. Verdicts depend on the view, on the open verdicts and on the time: not on the order in which devices are seen or on who looked
  *     before. Open verdicts only decide what is otherwise a hair's breadth.
  * D2. A cause explains its devices: later questions are asked of the others.
- * D3. A verdict opens when its group has settled. Until then an open verdict of the same devices stays as it is.
+ * D3. A verdict opens when its group has settled and is evidence enough. Until then an open verdict of the same devices stays as it is.
  * D4. A verdict closes when nothing is left of its evidence, or when its devices are in other verdicts.
  * D5. For `holdMs` after it opened a verdict is provisional: no training starts from it. It does not close for inputs that look as before for a
  *     moment, and no other cause takes its place, unless golden frames show it.
@@ -46,7 +46,8 @@ export function decideVerdicts(
   const current = new Map<string, Group>();
   for (const [id, group] of groups) {
     const before = verdicts.get(id);
-    const isWaiting = !hasSettled(group, now, settings) || isHeldOff(id, group, groups, previous, now, settings);
+    const isWaiting =
+      !group.opens || !hasSettled(group, now, settings) || isHeldOff(id, group, groups, previous, now, settings);
     if (before?.state !== "OPEN" && isWaiting) {
       for (const { deviceId } of group.members) unsettled.add(deviceId); // D3, D5
       continue;
@@ -120,7 +121,14 @@ function merged(a: Group, b: Group): Group {
   }
   const sorted = [...members.values()].sort((x, y) => (x.deviceId < y.deviceId ? -1 : 1));
   const scope = { ...a.scope, pValue: minOf(a.scope.pValue, b.scope.pValue) };
-  return { ...a, scope, members: sorted, joinedAt: Math.max(a.joinedAt, b.joinedAt), loss: null };
+  return {
+    ...a,
+    scope,
+    members: sorted,
+    joinedAt: Math.max(a.joinedAt, b.joinedAt),
+    opens: a.opens || b.opens,
+    loss: null,
+  };
 }
 
 const minOf = (a: number | null, b: number | null): number | null =>

@@ -18,6 +18,8 @@ export type DriftingCamera = SeenDevice & {
   readonly drift: CameraDrift;
   /** Whether its site changed, or it alone; null where days are not compared (beyond-days.ts). */
   readonly isOfSite: boolean | null;
+  /** Whether it is evidence enough for a verdict, or only keeps one. */
+  readonly opens: boolean;
 };
 export type SeenCamera = {
   readonly deviceId: string;
@@ -172,7 +174,8 @@ export class FleetView {
         ofSite.push({ deviceId: device.deviceId, cameraId, recent, days });
         look.bySite.set(device.attributes.site, ofSite);
       }
-      if (camera.drift !== null) look.drifting.push({ ...device, camera, drift: camera.drift, isOfSite: null });
+      if (camera.drift !== null)
+        look.drifting.push({ ...device, camera, drift: camera.drift, isOfSite: null, opens: true });
     }
     return isCompared;
   }

@@ -47,6 +47,8 @@ export type Group = {
   readonly members: readonly Member[];
   /** When the last camera joined that changed in the same way, whether or not it is a member. */
   readonly joinedAt: Instant;
+  /** Whether it is evidence enough for a verdict, or only keeps one (beyond-days.ts B4). */
+  readonly opens: boolean;
   readonly mix: MixChange | null;
   /** Null until it is judged. */
   readonly loss: LossVerdict | null;

@@ -4,7 +4,9 @@
  *
  * I1. Cameras at a place that changed as a whole belong to it even if they changed somewhat differently, unless a fault that only
  *     a camera has explains them.
- * I2. A camera that is alarmed alone is of its site if the others there changed as it did, alarmed or not. */
+ * I2. A camera that is alarmed alone is of its site if the others there changed as it did, alarmed or not.
+ * I3. A camera that is compared by days and has a verdict of its own keeps it beside others that changed alike, days after or before: its shifts
+ *     are its last day's, and their directions come and go. */
 
 import { beyondDays } from "./beyond-days.ts";
 import type { Where } from "./camera-faults.ts";
@@ -43,7 +45,7 @@ export function inputGroups(
     model: hasOtherModels ? modelName(look) : null,
     known,
   };
-  const left = new Set(beyondDays(look, known).filter(({ deviceId }) => !explained.has(deviceId)));
+  const left = new Set(beyondDays(look, previous).filter(({ deviceId }) => !explained.has(deviceId)));
   const take = (cameras: Cluster) => {
     for (const camera of cameras) left.delete(camera);
     return cameras;
@@ -95,9 +97,15 @@ function withSites(
       bySite.set(site, [...(bySite.get(site) ?? []), camera]);
       return false;
     });
-    const [member, ...more] = membersOf(own);
-    if (member === undefined) return [];
-    return [{ scope: more.length === 0 ? scopeOfOne(member) : scope, cameras: own }];
+    // I3.
+    const keepsOwn = ({ isOfSite, deviceId, camera }: DriftingCamera) =>
+      isOfSite === false && isOpen("camera", `${deviceId}/${camera.cameraId}`);
+    const alone = own.filter(keepsOwn).map((camera) => [camera]);
+    return [...alone, own.filter((camera) => !keepsOwn(camera))].flatMap((together) => {
+      const [member, ...more] = membersOf(together);
+      if (member === undefined) return [];
+      return [{ scope: more.length === 0 ? scopeOfOne(member) : scope, cameras: together }];
+    });
   });
   const ofSites = [...bySite].map(([value, cameras]) => {
     const scope = { key: "site", value, pValue: null, devices: look.compared.with("site", value) };
@@ -114,7 +122,8 @@ function groupOf(look: ModelLook, scope: Scope, cameras: Cluster, cluster: Clust
   const fault = faultOf(cameras, reference, where);
   const before = previous.at(look.modelDigest, scope, inputCauses);
   const joinedAt = latest(cluster.map(({ drift }) => drift.alarmedAt));
-  return { ...causeOf(look, scope, kind, members, fault, before), scope, look, members, joinedAt, loss: null };
+  const opens = cameras.some((camera) => camera.opens);
+  return { ...causeOf(look, scope, kind, members, fault, before), scope, look, members, joinedAt, opens, loss: null };
 }
 
 function kindOf({ key }: Scope, cameras: Cluster, look: ModelLook): PlaceKind {

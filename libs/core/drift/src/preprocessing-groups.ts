@@ -41,6 +41,7 @@ export function preprocessingGroups(look: ModelLook, previous: Previous, hasOthe
         look,
         members: placed,
         joinedAt,
+        opens: true,
         mix: null,
         loss: null,
         steps,

@@ -3,22 +3,36 @@ import type { DriftCause, DriftVerdict } from "@tributary/contracts";
 import type { Instant } from "@tributary/kernel";
 import type { Place } from "./place.ts";
 
+const NONE: ReadonlySet<string> = new Set();
+
 export class Previous {
   readonly open: readonly DriftVerdict[];
   readonly #failingSince = new Map<string, Instant>();
+  readonly #scopes = new Map<string, Set<string>>();
 
   constructor(verdicts: ReadonlyMap<string, DriftVerdict>) {
     const open = [...verdicts.values()].filter(({ state }) => state === "OPEN");
     this.open = open.sort((a, b) => (a.verdictId < b.verdictId ? -1 : 1));
-    for (const { cause, devices, modelDigest } of open) {
-      if (cause !== "PREPROCESSING") continue;
-      for (const { deviceId, since } of devices) this.#failingSince.set(`${modelDigest} ${deviceId}`, since);
+    for (const { cause, devices, modelDigest, scopeKey } of open) {
+      for (const { deviceId, cameras, since } of devices) {
+        if (cause === "PREPROCESSING") this.#failingSince.set(`${modelDigest} ${deviceId}`, since);
+        if (cause === "CONCEPT") continue;
+        for (const cameraId of cameras) {
+          const camera = `${modelDigest} ${deviceId}/${cameraId}`;
+          this.#scopes.set(camera, (this.#scopes.get(camera) ?? new Set()).add(scopeKey));
+        }
+      }
     }
   }
 
   /** Since when the device does not reproduce its golden frames, as published; Infinity if it did. */
   failingSince(deviceId: string, modelDigest: string): Instant {
     return this.#failingSince.get(`${modelDigest} ${deviceId}`) ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Keys of the scopes of verdicts that say that the camera's inputs changed. */
+  scopesOf(modelDigest: string, deviceId: string, cameraId: string): ReadonlySet<string> {
+    return this.#scopes.get(`${modelDigest} ${deviceId}/${cameraId}`) ?? NONE;
   }
 
   places(modelDigest: string, causes: readonly DriftCause[]): readonly Place[] {

@@ -62,7 +62,7 @@ export class Verdicts implements OnApplicationBootstrap, OnApplicationShutdown {
     telemetry.gauge(
       {
         name: "tributary_drift_cameras",
-        help: "Cameras that are compared with their past, and those with an alarm; of the instance that decides verdicts",
+        help: "Cameras that are compared with their past, and those with an alarm, which with detector.dayParts above 1 weather raises too; of the instance that decides verdicts",
         labels: ["state"],
       },
       () => {
