@@ -1,5 +1,5 @@
 export * from "./conditions/index.ts";
-export { packTask, writeFrames } from "./pack.ts";
+export { packEdge, packTask, writeFrames } from "./pack.ts";
 export {
   frameOf,
   heldOutTasks,

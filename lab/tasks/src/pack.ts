@@ -16,32 +16,54 @@ export async function writeFrames(task: Task, photos: readonly LabelledPhoto[], 
   await writeFile(join(dir, LABELS_FILE), JSON.stringify(named));
 }
 
+type Progress = (line: string) => void;
+
 /** Writes the packages `edge` and `cloud` below `dir`, made with the validation photos. */
 export async function packTask(
   task: Task,
   dir: string,
-  progress: (line: string) => void,
+  progress: Progress,
 ): Promise<{ readonly edge: string; readonly cloud: string }> {
+  const validation = await writeValidation(task, dir);
+  const cloud = await packRole(task, "cloud", { dir, validation }, progress);
+  const edge = await packRole(task, "edge", { dir, validation, cloud }, progress);
+  await rm(validation, { recursive: true });
+  return { edge, cloud };
+}
+
+/** The package `edge` alone, which then has no routing policy. */
+export async function packEdge(task: Task, dir: string, progress: Progress): Promise<string> {
+  const validation = await writeValidation(task, dir);
+  const edge = await packRole(task, "edge", { dir, validation }, progress);
+  await rm(validation, { recursive: true });
+  return edge;
+}
+
+async function writeValidation(task: Task, dir: string): Promise<string> {
   const validation = join(dir, "validation");
   await writeFrames(task, task.validation, validation);
-  const pack = async (role: "edge" | "cloud", beside?: string) => {
-    const out = join(dir, role);
-    const options = {
-      ...modelFiles(task[role]),
-      validation,
-      name: `${task.name}-${role}`,
-      version: "1.0.0",
-      preprocessedBy: "jpeg",
-      hardwareClass: "generic",
-      latencyBudgetMs: 1_000,
-      threads: 1,
-      ...(beside !== undefined && { cloud: beside }),
-    } as const;
-    await packModel(out, options, progress);
-    return out;
-  };
-  const cloud = await pack("cloud");
-  const packed = { edge: await pack("edge", cloud), cloud };
-  await rm(validation, { recursive: true });
-  return packed;
+  return validation;
+}
+
+type Places = { readonly dir: string; readonly validation: string; readonly cloud?: string };
+
+async function packRole(
+  task: Task,
+  role: "edge" | "cloud",
+  { dir, ...places }: Places,
+  progress: Progress,
+): Promise<string> {
+  const out = join(dir, role);
+  const options = {
+    ...modelFiles(task[role]),
+    ...places,
+    name: `${task.name}-${role}`,
+    version: "1.0.0",
+    preprocessedBy: "jpeg",
+    hardwareClass: "generic",
+    latencyBudgetMs: 1_000,
+    threads: 1,
+  } as const;
+  await packModel(out, options, progress);
+  return out;
 }

@@ -7,13 +7,13 @@
 
 import { softmax } from "@tributary/inference";
 import { judgeGate, marginDefaults, type Probabilities, paired, sureFrames } from "@tributary/models/gate";
-import { fitTemperature } from "@tributary/statistics";
+import { fitTemperature, mcNemarP } from "@tributary/statistics";
 import type { Task } from "@tributary/tasks";
 import type { Recipe } from "@tributary/training";
 import { drawSome } from "@tributary/training/local";
 import type { Gate, Table } from "../bench.ts";
 import { type PlaceFigures, percent, placeFigures, points, rightOf } from "./figures.ts";
-import { changeOf, harmOf } from "./proven.ts";
+import { ALPHA, changeOf, harmOf } from "./proven.ts";
 import { isSlow, type Poison, poisoned, type TaskDrift, type TaskSite, type View } from "./task-site.ts";
 
 /** Of the labels, people's errors are studied with so many; the gate has as many frames as a training's GATE. */
@@ -65,6 +65,7 @@ export type PoisonTrial = Answers & {
   /** Changes of accuracy by true labels. */
   readonly site: number;
   readonly elsewhere: number;
+  readonly isProvenWorseAtSite: boolean;
   /** Classes that are proven to lose, by true labels. */
   readonly classesLost: number;
   /** Passes, were its old slice proven: that has few photos. */
@@ -131,6 +132,7 @@ async function gateDraws(site: TaskSite, { drift, model, poison }: Drawn) {
   return {
     ...{ task: task.name, ...counts, passedByLabels, passedBySlice },
     ...{ site: changeOf(atSite), elsewhere: changeOf(elsewhere), classesLost: classesLost(atSite, elsewhere) },
+    isProvenWorseAtSite: mcNemarP(atSite.lost, atSite.won) <= ALPHA,
   };
 }
 
@@ -202,7 +204,7 @@ const isWorse = ({ site, elsewhere, classesLost: lost }: PoisonTrial): boolean =
 export function poisonGates(trials: readonly PoisonTrial[]): readonly Gate[] {
   const wrong = trials.filter(({ poison }) => poison !== null);
   const worse = wrong.filter(isWorse);
-  const atSite = worse.filter(({ site }) => site < 0);
+  const atSite = wrong.filter(({ isProvenWorseAtSite }) => isProvenWorseAtSite);
   const tasks = [...new Set(wrong.map(({ task }) => task))];
   const without = tasks.filter((name) => !worse.some(({ task }) => task === name));
   const most = (of: readonly PoisonTrial[], share: (one: PoisonTrial) => number) => Math.max(0, ...of.map(share));
@@ -225,7 +227,7 @@ export function poisonGates(trials: readonly PoisonTrial[]): readonly Gate[] {
       measured: passing(worse, ({ passed }) => passed),
     },
     {
-      name: "nothing that is worse at the site passes, were the old slice proven",
+      name: "nothing that is proven worse at the site passes, were the old slice proven",
       passed: most(atSite, ({ passedByLabels }) => passedByLabels) === 0,
       measured: `${passing(atSite, ({ passedByLabels }) => passedByLabels)}; without the line of labels in ${percent(withoutLabels)}`,
     },

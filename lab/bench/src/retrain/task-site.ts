@@ -14,7 +14,7 @@ import { type LocalTraining, train, type trainLocally } from "@tributary/local-t
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { decodePicture, Normaliser, PIXELS_MAX } from "@tributary/onnx";
 import { openGraph } from "@tributary/onnx/graph-session";
-import { frameOf, type LabelledPhoto, packTask, type Task } from "@tributary/tasks";
+import { frameOf, type LabelledPhoto, packEdge, type Task } from "@tributary/tasks";
 import { RESULT_MODEL, type Recipe, recipeFor, type TrainingResult } from "@tributary/training";
 import { drawSome } from "@tributary/training/local";
 
@@ -48,6 +48,7 @@ export class TaskSite {
   readonly #progress: (line: string) => void;
   #baseDir: Promise<string> | undefined;
   readonly #shown = new Map<View, Promise<Shown>>();
+  readonly #seen = new Map<View, Promise<Pictures>>();
 
   private constructor(task: Task, dir: string, pkg: ModelPackage, progress: (line: string) => void) {
     this.task = task;
@@ -58,7 +59,7 @@ export class TaskSite {
 
   static async open(task: Task, dir: string, progress: (line: string) => void): Promise<TaskSite> {
     const packages = join(dir, task.name, "packages");
-    if (!existsSync(join(packages, "edge", packageFiles.manifest))) await packTask(task, packages, progress);
+    if (!existsSync(join(packages, "edge", packageFiles.manifest))) await packEdge(task, packages, progress);
     return new TaskSite(task, join(dir, task.name), await loadPackage(join(packages, "edge")), progress);
   }
 
@@ -166,42 +167,64 @@ export class TaskSite {
   }
 
   async #answers(where: View, model: Uint8Array): Promise<Shown> {
+    const { labels, pixels, shape } = await this.#pictures(where);
+    const { input, logits } = this.#pkg.manifest.tensors;
+    const normaliser = new Normaliser(this.#pkg.preprocessing);
+    const length = shape.reduce((product, side) => product * side, 1);
+    const session = await openGraph(model, { threads: 1 });
+    const all: number[][] = [];
+    try {
+      for (let from = 0; from < pixels.length; from += BATCH) {
+        const some = pixels.slice(from, from + BATCH);
+        const data = new Float32Array(some.length * length);
+        for (const [i, own] of some.entries()) normaliser.write(own, data, i * length);
+        const outputs = await session.run({ [input]: { data, dims: [some.length, ...shape] } }, [logits]);
+        const values = Array.from((outputs[logits]?.data ?? []) as Float32Array);
+        const classes = values.length / some.length;
+        for (const i of some.keys()) all.push(values.slice(i * classes, (i + 1) * classes));
+      }
+    } finally {
+      await session.close();
+    }
+    return { labels, logits: all };
+  }
+
+  /** Each view is decoded once, for all models. */
+  #pictures(where: View): Promise<Pictures> {
+    const known = this.#seen.get(where) ?? this.#decoded(where);
+    this.#seen.set(where, known);
+    return known;
+  }
+
+  async #decoded(where: View): Promise<Pictures> {
     const { task } = this;
     const drift = where === "elsewhere" || where === "held out" ? null : where;
     const own =
       where === "held out" ? heldOutOf(task) : drift === null ? this.unseen : photosAt(task, this.unseen, drift, 1);
     const frames = await siteFrames(task, own, { drift: drift ?? CLEAR.drift, seed: 1 });
-    const { preprocessing, manifest } = this.#pkg;
-    const { input, logits } = manifest.tensors;
+    const { preprocessing } = this.#pkg;
     const normaliser = new Normaliser(preprocessing);
-    const session = await openGraph(model, { threads: 1 });
-    const all: number[][] = [];
-    try {
-      for (let from = 0; from < frames.length; from += BATCH) {
-        const pictures = await Promise.all(
-          frames.slice(from, from + BATCH).map(async ({ jpeg }) => {
-            const picture = await decodePicture(jpeg, preprocessing, PIXELS_MAX);
-            if (!picture.ok) throw new Error(picture.message);
-            return { ...picture, pixels: normaliser.channels(picture.pixels) };
-          }),
-        );
-        const { width = 0, height = 0, pixels } = pictures[0] ?? {};
-        const length = pixels?.length ?? 0;
-        const channels = length / (width * height);
-        const data = new Float32Array(pictures.length * length);
-        for (const [i, picture] of pictures.entries()) normaliser.write(picture.pixels, data, i * length);
-        const shape = preprocessing.layout === "channels_first" ? [channels, height, width] : [height, width, channels];
-        const outputs = await session.run({ [input]: { data, dims: [pictures.length, ...shape] } }, [logits]);
-        const values = Array.from((outputs[logits]?.data ?? []) as Float32Array);
-        const classes = values.length / pictures.length;
-        for (const i of pictures.keys()) all.push(values.slice(i * classes, (i + 1) * classes));
-      }
-    } finally {
-      await session.close();
+    const pixels: Uint8Array[] = [];
+    let shape: readonly number[] = [];
+    for (const { jpeg } of frames) {
+      const picture = await decodePicture(jpeg, preprocessing, PIXELS_MAX);
+      if (!picture.ok) throw new Error(picture.message);
+      const { width, height } = picture;
+      const read = normaliser.channels(picture.pixels);
+      const channels = read.length / (width * height);
+      shape = preprocessing.layout === "channels_first" ? [channels, height, width] : [height, width, channels];
+      pixels.push(read);
     }
-    return { labels: own.map(({ label }) => label), logits: all };
+    return { labels: own.map(({ label }) => label), pixels, shape };
   }
 }
+
+/** As the model's preprocessing reads them; `shape` is that of a tensor. */
+type Pictures = {
+  readonly labels: readonly number[];
+  readonly pixels: readonly Uint8Array[];
+  readonly shape: readonly number[];
+};
 
 export type TaskTraining = {
   readonly labels: number;

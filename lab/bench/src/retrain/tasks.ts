@@ -44,7 +44,8 @@ export type TasksOptions = {
 };
 
 export async function benchTasks({ choice, isLong, dir, progress }: TasksOptions): Promise<BenchReport> {
-  const tasks = await openTasks(choice);
+  const chosen = await openTasks(choice);
+  const tasks = isLong || isFew(chosen) ? chosen : chosen.filter((task) => !isSlow(task));
   const startedAt = performance.now();
   const sites = await atOnce(tasks, (task) => TaskSite.open(task, dir, progress));
   const openedAt = performance.now();
@@ -92,7 +93,7 @@ function plannedTrials(sites: readonly TaskSite[], isLong: boolean): readonly Pl
   );
 }
 
-const isFew = (sites: readonly TaskSite[]): boolean => sites.length <= 2;
+const isFew = (tasks: readonly unknown[]): boolean => tasks.length <= 2;
 
 function labelsOf({ frameSide }: Task, place: number, isAll: boolean): readonly number[] {
   if (isAll) return LABELS;
