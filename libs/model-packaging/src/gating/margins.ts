@@ -8,6 +8,7 @@ export const marginsSchema = z.strictObject({
   accuracy: share.default(marginDefaults.accuracy),
   perClass: share.default(marginDefaults.perClass),
   perCorruption: share.default(marginDefaults.perCorruption),
+  chance: share.default(marginDefaults.chance),
   calibrationError: share.default(marginDefaults.calibrationError),
   latency: z.number().min(1).max(1_000).default(marginDefaults.latency),
   megabytes: z.number().positive().default(marginDefaults.megabytes),

@@ -66,18 +66,20 @@ describe("the validation gate", () => {
     expect(report.passed).toBe(true);
   });
 
-  test("gate.ts V7: of a candidate judged by slices, what is not proven of a class or damage is noted; what is proven fails", () => {
+  test("gate.ts V7: of a candidate judged by slices, a loss that chance explains is noted, what it hardly does waits, what is proven fails", () => {
     const input = drawn(1, () => 0.85);
-    const losing = (lost: number) => {
-      const champion = Array.from({ length: 100 }, () => true);
-      const corruptions = [{ name: "glare", champion, candidate: champion.map((_, i) => i >= lost) }];
+    const changing = (lost: number, won: number) => {
+      const champion = Array.from({ length: 100 }, (_, i) => i >= won);
+      const candidate = champion.map((_, i) => i < 100 - lost);
+      const corruptions = [{ name: "glare", champion, candidate }];
       const of = (slices?: GateInput["slices"]) =>
         judgeGate({ ...input, corruptions, ...(slices && { slices }) }).lines.find(({ name }) => name === "glare");
       return [of(), of({ old: [], drifted: [] })];
     };
     const noted = { verdict: "passed", found: expect.stringContaining("for people to note") };
-    expect(losing(3)).toMatchObject([{ verdict: "unsure" }, noted]);
-    expect(losing(20)).toMatchObject([{ verdict: "failed" }, { verdict: "failed" }]);
+    expect(changing(9, 6)).toMatchObject([{ verdict: "unsure" }, noted]);
+    expect(changing(3, 0)).toMatchObject([{ verdict: "unsure" }, { verdict: "unsure" }]);
+    expect(changing(20, 0)).toMatchObject([{ verdict: "failed" }, { verdict: "failed" }]);
   });
 
   test("a class too rare to fail is reported so, and one without frames has its line; neither fails the gate", () => {

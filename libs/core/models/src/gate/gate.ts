@@ -12,10 +12,10 @@
  *     that the champion breaks in the same round is the machine's fault: then a candidate fails by being slower than it.
  * V6. Damage under which the champion itself loses half of what it knows above the most frequent class does not
  *     distinguish models: a loss there is unsure.
- * V7. Of a candidate that is judged by slices, a loss of a class or under damage that is not proven is noted and does not make it
- *     unsure: its slices are proven not worse, and of some fifteen such lines one exceeds its margin by chance in many equal
+ * V7. Of a candidate that is judged by slices, a loss of a class or under damage that chance explains (p above `chance`) is noted and does not
+ *     make it unsure: its slices are proven not worse, and of some fifteen such lines one exceeds its margin by chance in many equal
  *     candidates. A class without a frame remains unsure. */
-import { binomialCdf, clopperPearson, expectedCalibrationError, mcNemarP } from "@tributary/statistics";
+import { binomialCdf, clopperPearson, expectedCalibrationError, holmAdjusted, mcNemarP } from "@tributary/statistics";
 import { type LabelMargins, labelsLine } from "./labels.ts";
 import { type Pair, paired, percent } from "./paired.ts";
 import { type SliceEvidence, type SliceMargins, type Slices, sliceLines } from "./slices.ts";
@@ -62,6 +62,8 @@ export type Margins = SliceMargins &
     /** Losses of accuracy that are acceptable, as shares. */
     readonly perClass: number;
     readonly perCorruption: number;
+    /** Level at which the losses of one kind are explained (V7). */
+    readonly chance: number;
     /** ECE may be at most this, or at most the champion's and a third of this. */
     readonly calibrationError: number;
     /** Without an SLA: the candidate's p99 may be so many times the champion's. */
@@ -73,6 +75,7 @@ export const marginDefaults: Margins = {
   accuracy: 0.005,
   perClass: 0.03,
   perCorruption: 0.02,
+  chance: 0.2,
   calibrationError: 0.03,
   latency: 1.5,
   megabytes: 200,
@@ -124,12 +127,11 @@ export function judgeGate(input: GateInput, margins: Margins = marginDefaults): 
     const right = (model: Judged) => at.map((i) => model.right[i] === true);
     return { name, pair: paired(right(candidate), right(champion)) };
   });
-  const holds = (line: GateLine) => (input.slices === undefined ? line : noted(line));
   const lines: GateLine[] = [
     ...(input.slices === undefined ? [allFramesLine(whole, margins)] : linesOfSlices(input.slices, margins, classes)),
-    ...lossLines("class", classLines, margins.perClass, margins.alpha).map(holds),
+    ...lossLines("class", classLines, { margin: margins.perClass, ...levelsOf(input, margins) }),
     calibrationLine(candidate, champion, margins),
-    ...robustnessLines(input, whole.champion, margins).map(holds),
+    ...robustnessLines(input, whole.champion, margins),
     ...speedLines(input, margins),
     goldenLine(input),
   ];
@@ -144,26 +146,37 @@ function linesOfSlices(slices: Slices, margins: Margins, classes: readonly strin
   return [...sliceLines(slices, margins), ...labels];
 }
 
+type Levels = { readonly alpha: number; readonly noted: number };
+
 /** V7 */
-function noted(line: GateLine): GateLine {
-  if (line.verdict !== "unsure" || line.candidate === null) return line;
-  return { ...line, verdict: "passed", found: `${line.found}; not proven: for people to note` };
-}
+const levelsOf = ({ slices }: GateInput, { alpha, chance }: Margins): Levels => ({
+  alpha,
+  noted: slices === undefined ? Number.POSITIVE_INFINITY : chance,
+});
+
+const noted = (line: GateLine): GateLine => ({
+  ...line,
+  verdict: "passed",
+  found: `${line.found}; not proven: for people to note`,
+});
 
 /** Of a candidate that a person made: fails if it is proven worse. */
 export function allFramesLine(pair: Pair, { accuracy, alpha }: Margins): GateLine {
-  return lossLines("accuracy", [{ name: "all frames", pair }], accuracy, alpha)[0] as GateLine;
+  const limits = { margin: accuracy, alpha, noted: Number.POSITIVE_INFINITY };
+  return lossLines("accuracy", [{ name: "all frames", pair }], limits)[0] as GateLine;
 }
 
-function robustnessLines(input: GateInput, accuracy: number, { perCorruption, alpha }: Margins): readonly GateLine[] {
+function robustnessLines(input: GateInput, accuracy: number, margins: Margins): readonly GateLine[] {
   const named = input.corruptions.map(({ name, ...both }) => ({ name, pair: paired(both.candidate, both.champion) }));
   const counts = input.classes.map((_, label) => input.labels.filter((one) => one === label).length);
   const majority = Math.min(accuracy, Math.max(...counts) / Math.max(1, input.labels.length));
   const broken = (majority + accuracy) / 2;
-  return lossLines("robustness", named, perCorruption, alpha).map((line): GateLine => {
+  const limits = { margin: margins.perCorruption, ...levelsOf(input, margins) };
+  return lossLines("robustness", named, limits).map((line): GateLine => {
     if (line.verdict === "passed" || line.champion === null || line.champion > broken) return line;
     const found = `${line.found}; the champion, right on ${percent(accuracy)} of undamaged frames, breaks as well`;
-    return { ...line, verdict: "unsure", found };
+    const unsure = { ...line, verdict: "unsure", found } as const;
+    return input.slices === undefined ? unsure : noted(unsure);
   });
 }
 
@@ -177,29 +190,32 @@ function framesNeeded(level: number): number {
 function lossLines(
   kind: LineKind,
   named: readonly { readonly name: string; readonly pair: Pair }[],
-  margin: number,
-  alpha: number,
+  { margin, alpha, noted: notedAbove }: Levels & { readonly margin: number },
 ): readonly GateLine[] {
-  const ps = named.map(({ pair }) => mcNemarP(pair.lost, pair.won));
-  const tested = named.flatMap(({ pair }, i) => (pair.frames === 0 ? [] : [i]));
-  const order = tested.sort((a, b) => (ps[a] as number) - (ps[b] as number));
-  const needed = framesNeeded(alpha / order.length);
-  const isUnlikely = new Set<number>();
-  for (const [rank, i] of order.entries()) {
-    if ((ps[i] as number) > alpha / (order.length - rank)) break;
-    isUnlikely.add(i);
-  }
-  return named.map(({ name, pair }, i) => {
+  const tested = named.filter(({ pair }) => pair.frames > 0);
+  const together = holmAdjusted(tested.map(({ pair }) => mcNemarP(pair.lost, pair.won)));
+  const needed = framesNeeded(alpha / tested.length);
+  return named.map(({ name, pair }): GateLine => {
     if (pair.frames === 0) {
       return { kind, name, verdict: "unsure", candidate: null, champion: null, bound: margin, found: "no frames" };
     }
+    const p = together[tested.findIndex((one) => one.pair === pair)] as number;
     const loss = pair.champion - pair.candidate;
-    const verdict = loss <= margin ? "passed" : isUnlikely.has(i) ? "failed" : "unsure";
+    const verdict = loss <= margin ? "passed" : p <= alpha ? "failed" : "unsure";
     const change = `${percent(pair.candidate)} against ${percent(pair.champion)} on ${pair.frames} frames`;
     const isTooSmall = verdict !== "failed" && pair.frames < needed;
     const tooFew = isTooSmall ? `; too few frames to fail: ${pair.frames}, needs ${needed}` : "";
-    const found = `${change}; won ${pair.won}, lost ${pair.lost}, p ${(ps[i] as number).toPrecision(2)}${tooFew}`;
-    return { kind, name, verdict, candidate: pair.candidate, champion: pair.champion, bound: margin, found };
+    const found = `${change}; won ${pair.won}, lost ${pair.lost}, p ${mcNemarP(pair.lost, pair.won).toPrecision(2)}${tooFew}`;
+    const line = {
+      kind,
+      name,
+      verdict,
+      candidate: pair.candidate,
+      champion: pair.champion,
+      bound: margin,
+      found,
+    } as const;
+    return verdict === "unsure" && p > notedAbove ? noted(line) : line;
   });
 }
 
