@@ -1,5 +1,5 @@
-/** Measures every blend as it would be deployed, quantised where the deployed model is, on TUNE frames, and makes the file of the
- * chosen one.
+/** Measures every blend as it would be deployed, quantised where the deployed model is and its last bias corrected, on TUNE frames, and makes the
+ * file of the chosen one.
  *
  * Each is compared with the deployed model on the same frames (harm.ts of the core):
  *
@@ -13,9 +13,10 @@
 import { encodeGraph } from "@tributary/onnx";
 import { type GraphSession, openGraph } from "@tributary/onnx/graph-session";
 import type { SplitAccuracy } from "@tributary/training";
-import { deployableGraph, meanRanges, type Ranges, rangesGraph } from "@tributary/training/graph";
+import { deployableGraph, lastBias, meanRanges, type Ranges, rangesGraph } from "@tributary/training/graph";
 import {
   answerOf,
+  biasCorrection,
   blended,
   certaintyOf,
   chooseBlend,
@@ -39,6 +40,8 @@ const CALIBRATION_BATCH = 100;
 const BATCH = 64;
 /** Of each part, and of those that are made to look like the slice. */
 const SHOWN_MAX = 2_500;
+/** Base photos that the last bias is corrected by. */
+const CORRECTED_BY = 1_500;
 /** Of a blend, in the result. */
 const LINES_MAX = 100;
 
@@ -55,36 +58,44 @@ export async function chooseCandidate(run: Run, trained: Parameters): Promise<Ca
   const { trainable, pkg, model: deployedModel } = run.inputs;
   const { recipe } = run.training.job;
   const deployed = deployedParameters(trainable);
-  const modelOf = async (blend: number) => {
-    const values = blended(deployed, trained, blend);
+  const fileOf = async (values: Parameters) => {
     const ranges = trainable.isQuantised ? await calibrated(run, values) : {};
     return encodeGraph(deployableGraph(trainable, Object.fromEntries(values), ranges));
   };
   const views = await viewsOf(run);
+  const modelOf = async (blend: number) => {
+    const values = blended(deployed, trained, blend);
+    const bias = lastBias(trainable);
+    if (bias === null) return fileOf(values);
+    const correction = await correctionOf(run, await fileOf(values), views);
+    const corrected = (values.get(bias) as Float32Array).map((own, c) => own + (correction[c] as number));
+    return fileOf(new Map([...values, [bias, corrected]]));
+  };
   const shares = [...new Set(recipe.blends)].sort((a, b) => a - b);
-  const measured: (MeasuredBlend & { readonly judged: Judged })[] = [];
+  const measured: (MeasuredBlend & { readonly model: Uint8Array; readonly judged: Judged })[] = [];
   const startedAt = performance.now();
   for (const [i, blend] of shares.entries()) {
     const model = await modelOf(blend);
     await run.onBlend?.(blend, model);
     const judged = await judge(run, model, views);
     const [slice, base] = [judged.sliceTune, judged.elsewhere].map(shareRight) as [number, number];
-    measured.push({ blend, slice, base, lines: linesOf(run, judged), judged });
+    measured.push({ blend, slice, base, lines: linesOf(run, judged), model, judged });
     const etaMs = ((performance.now() - startedAt) / (i + 1)) * (shares.length - i - 1);
     run.report({ phase: "blends", done: i + 1, all: shares.length, loss: null, etaMs });
   }
   const { blend, nothing } = chooseBlend(measured, pkg.labels);
   const shown = measured.find((one) => one.blend === blend) ?? measured[0];
-  const { sliceTune, elsewhere } = (shown as (typeof measured)[number]).judged;
+  const { model, judged } = shown as (typeof measured)[number];
+  const { sliceTune, elsewhere } = judged;
   const asBefore = (frames: readonly JudgedFrame[]) =>
     frames.map((frame) => ({ ...frame, after: frame.before, gained: 0 }));
   const now = (frames: readonly JudgedFrame[]) => (blend === 0 ? asBefore(frames) : frames);
   return {
-    model: blend === 0 ? deployedModel : await modelOf(blend),
+    model: blend === 0 ? deployedModel : model,
     blend,
     nothing,
-    blends: measured.map(({ judged: _, lines, ...one }) => ({
-      ...one,
+    blends: measured.map(({ blend, slice, base, lines }) => ({
+      ...{ blend, slice, base },
       lines: lines.filter(isListed).slice(0, LINES_MAX),
     })),
     accuracies: [
@@ -160,6 +171,26 @@ const joined = (a: View, b: View): View => ({
   before: [...a.before, ...b.before],
 });
 
+/** What base photos say of a model's last bias. */
+async function correctionOf(run: Run, model: Uint8Array, { replayed }: Views): Promise<Float32Array> {
+  const { frames, inputs, training } = run;
+  const drawn = drawSome(replayed.frames.length, CORRECTED_BY, `${training.job.seed}\ncorrection`);
+  const shown = drawn.map((i) => replayed.frames[i] as Shown);
+  const session = await openGraph(model, { threads: training.limits.threads });
+  try {
+    const logits = await logitsOf(run, session, { ...replayed, frames: shown });
+    const seen = shown.map(([part, index], i) => ({
+      label: frames.facts(part, index).label,
+      certainty: (replayed.before[drawn[i] as number] as Answered).certainty,
+      logits: logits[i] as Float32Array,
+    }));
+    const { classes } = inputs.trainable;
+    return biasCorrection(seen, { classes, temperature: inputs.pkg.calibration.temperature });
+  } finally {
+    await session.close();
+  }
+}
+
 type Counts = { readonly frames: number; readonly right: number };
 
 function rightOf({ frames }: Run, { frames: shown, before }: View): Counts {
@@ -192,17 +223,22 @@ function answered({ frames, inputs }: Run, [part, index]: Shown, logits: ArrayLi
   return { answer: answerOf(logits), certainty: certaintyOf(label, logits, inputs.pkg.calibration.temperature) };
 }
 
-async function answersTo(
+async function answersTo(run: Run, session: GraphSession, view: Omit<View, "before">): Promise<readonly Answered[]> {
+  const logits = await logitsOf(run, session, view);
+  return view.frames.map((one, i) => answered(run, one, logits[i] as Float32Array));
+}
+
+async function logitsOf(
   run: Run,
   session: GraphSession,
   { frames: shown, seen }: Omit<View, "before">,
-): Promise<readonly Answered[]> {
+): Promise<readonly Float32Array[]> {
   const { frames, inputs, normaliser, budget } = run;
   const { input, logits } = inputs.pkg.manifest.tensors;
   const shape = inputs.trainable.input.shape.slice(1).map(Number);
   const isBatched = typeof inputs.trainable.deployed.inputs.find(({ name }) => name === input)?.shape[0] !== "number";
   const size = isBatched ? BATCH : 1;
-  const all: Answered[] = [];
+  const all: Float32Array[] = [];
   for (let i = 0; i < shown.length; i += size) {
     budget.check();
     const some = shown.slice(i, i + size);
@@ -214,9 +250,7 @@ async function answersTo(
     const outputs = await session.run({ [input]: { data: tensor, dims: [records.length, ...shape] } }, [logits]);
     const values = outputs[logits]?.data as Float32Array;
     const classes = values.length / records.length;
-    for (const [at, one] of some.entries()) {
-      all.push(answered(run, one, values.subarray(at * classes, (at + 1) * classes)));
-    }
+    for (const at of some.keys()) all.push(values.slice(at * classes, (at + 1) * classes));
   }
   return all;
 }

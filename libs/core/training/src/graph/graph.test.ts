@@ -6,6 +6,7 @@ import {
   type GraphNode,
   gradientGraph,
   inferenceGraph,
+  lastBias,
   lastLayer,
   meanRanges,
   type OnnxGraph,
@@ -109,6 +110,7 @@ test("a file whose batch is fixed at one is trained with a free batch", () => {
   expect(trainable.input.shape).toEqual(["N", 1, 4, 4]);
   expect(trainable.parameters.map(({ name }) => name)).toEqual(["w", "b"]);
   expect(lastLayer(trainable)).toEqual(["w", "b"]);
+  expect(lastBias(trainable)).toBe("b");
   expect(gradientGraph(trainable, ["b"]).outputs.map(({ name }) => name)).toEqual(["loss", "logits", "gradient:b"]);
 });
 

@@ -1,6 +1,7 @@
 export { deployableGraph, deployedRanges, meanRanges, type Ranges } from "./deployable.ts";
 export type { AttributeValue, GraphNode, OnnxGraph, Tensor, TensorInfo, TensorType } from "./graph.ts";
 export {
+  lastBias,
   lastLayer,
   type ParameterValues,
   type Trainable,

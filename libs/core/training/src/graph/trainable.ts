@@ -101,6 +101,15 @@ export function lastLayer({ lowered }: Trainable): readonly string[] {
   return lowered.parameters.filter((name) => read.has(name));
 }
 
+/** Name of the last layer's bias, one number per class; null: it has none. */
+export function lastBias(trainable: Trainable): string | null {
+  const last = lastLayer(trainable);
+  const bias = trainable.parameters.find(
+    ({ name, dims, data }) => last.includes(name) && dims.length === 1 && data.length === trainable.classes,
+  );
+  return bias?.name ?? null;
+}
+
 function inputOf({ inputs, initializers }: OnnxGraph, name: string): TensorInfo {
   const stored = new Set(initializers.map((tensor) => tensor.name));
   const real = inputs.filter((input) => !stored.has(input.name));

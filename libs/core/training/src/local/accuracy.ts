@@ -39,10 +39,12 @@ export function knowsByHeart(others: Counts, own: Counts): boolean {
 type Counts = { readonly frames: number; readonly right: number };
 const Z_95 = 1.645;
 
+export const SHARPENED = 0.5;
+
 /** Probability of a class at half the calibrated temperature. So sharpened it moves only where an answer is about to change, and hardly where a
  * model that was sure becomes a little less so. */
 export function certaintyOf(label: number, logits: ArrayLike<number>, temperature: number): number {
-  return softmax(logits, temperature / 2)[label] as number;
+  return softmax(logits, temperature * SHARPENED)[label] as number;
 }
 
 /** The class with the largest logit; the first of equal ones. */
