@@ -38,12 +38,13 @@ const WAYS = {
 
 export type PoisonPlan = { readonly poison: Poison; readonly way: keyof typeof WAYS };
 
-/** `isAll`: by default a share or two of each task, in turn. */
+/** `isAll`: by default a share and a kind of each task, in turn. */
 export function poisonPlans(place: number, task: Task, { isAll, isLong }: PoisonExtent): readonly PoisonPlan[] {
   if (isSlow(task) && !isLong) return [];
   const kinds = task.labels.length === 2 ? (["random"] as const) : (["random", "swapped"] as const);
+  const turn = place % kinds.length;
   return kinds.flatMap((kind, i) =>
-    SHARES.filter((share) => isAll || share === SHARES[(place + 2 * i) % SHARES.length]).flatMap((share) =>
+    SHARES.filter((share) => isAll || (i === turn && share === SHARES[(place + 1) % SHARES.length])).flatMap((share) =>
       (["labels alone", "as trained"] as const)
         .filter((way) => way === "labels alone" || (isLong && share === 0.3))
         .map((way) => ({ poison: { kind, share }, way })),

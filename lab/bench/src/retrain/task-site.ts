@@ -196,12 +196,24 @@ export class TaskSite {
     return known;
   }
 
+  /** Unseen photos as cameras elsewhere see them, in another order. */
+  async #drawn(photos: readonly LabelledPhoto[]): Promise<Pictures> {
+    const { pixels, shape } = await this.#pictures("elsewhere");
+    const places = new Map(this.unseen.map((photo, i) => [photo, i]));
+    return {
+      labels: photos.map(({ label }) => label),
+      pixels: photos.map((photo) => pixels[places.get(photo) as number] as Uint8Array),
+      shape,
+    };
+  }
+
   async #decoded(where: View): Promise<Pictures> {
     const { task } = this;
-    const drift = where === "elsewhere" || where === "held out" ? null : where;
+    if (where === "another mix") return this.#drawn(photosAt(task, this.unseen, where, 1));
+    const drift = where === "dusk" || where === "defocus" ? where : null;
     const own =
       where === "held out" ? heldOutOf(task) : drift === null ? this.unseen : photosAt(task, this.unseen, drift, 1);
-    const frames = await siteFrames(task, own, { drift: drift ?? CLEAR.drift, seed: 1 });
+    const frames = await siteFrames(task, own, drift === null ? CLEAR : { drift, seed: 1 });
     const { preprocessing } = this.#pkg;
     const normaliser = new Normaliser(preprocessing);
     const pixels: Uint8Array[] = [];
