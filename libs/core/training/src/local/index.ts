@@ -3,7 +3,7 @@ export { type AdamState, adamStep, learningRateAt, type Parameters, startAdam } 
 export { type AppearanceMatch, appearanceMatch, appearanceOf, matchAppearance } from "./appearance.ts";
 export { augment, type PictureSize } from "./augment.ts";
 export { type BatchFrame, batchPlan, drawSome } from "./batches.ts";
-export { biasCorrection, type CorrectedFrame } from "./bias-correction.ts";
+export { biasCorrection } from "./bias-correction.ts";
 export { blended, chooseBlend, type MeasuredBlend } from "./blend.ts";
 export { missingFrames } from "./enough.ts";
 export { type HarmLine, harmDefaults, harmLines } from "./harm.ts";
