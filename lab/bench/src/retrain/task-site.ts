@@ -231,7 +231,7 @@ export class TaskSite {
   }
 }
 
-/** As the model's preprocessing reads them; `shape` is that of a tensor. */
+/** Photos of a view as the model's preprocessing reads them; `shape` is that of a tensor of one. */
 type Pictures = {
   readonly labels: readonly number[];
   readonly pixels: readonly Uint8Array[];
