@@ -8,9 +8,9 @@ import { openTask } from "./tasks.ts";
 const dir = tempDir("tasks");
 afterAll(() => dir.remove());
 
-test.each(["digits", "fashion"])("%s", async (name) => {
-  const task = await openTask(name);
-  const packed = await packTask(task, `${dir.path}/${name}`, () => {});
+test("of two classes, nine to one", async () => {
+  const task = await openTask("water");
+  const packed = await packTask(task, dir.path, () => {});
   const [edge, cloud] = [await loadPackage(packed.edge), await loadPackage(packed.cloud)];
   expect(edge.labels).toEqual(task.labels);
   const accuracy = edge.manifest.metrics.accuracy ?? 0;
