@@ -192,20 +192,21 @@ function lossLines(
   named: readonly { readonly name: string; readonly pair: Pair }[],
   { margin, alpha, noted: notedAbove }: Levels & { readonly margin: number },
 ): readonly GateLine[] {
-  const tested = named.filter(({ pair }) => pair.frames > 0);
-  const together = holmAdjusted(tested.map(({ pair }) => mcNemarP(pair.lost, pair.won)));
-  const needed = framesNeeded(alpha / tested.length);
-  return named.map(({ name, pair }): GateLine => {
+  const tested = named.filter(({ pair }) => pair.frames > 0).length;
+  const ps = named.map(({ pair }) => mcNemarP(pair.lost, pair.won));
+  const together = holmAdjusted(ps, tested);
+  const needed = framesNeeded(alpha / tested);
+  return named.map(({ name, pair }, i): GateLine => {
     if (pair.frames === 0) {
       return { kind, name, verdict: "unsure", candidate: null, champion: null, bound: margin, found: "no frames" };
     }
-    const p = together[tested.findIndex((one) => one.pair === pair)] as number;
+    const p = together[i] as number;
     const loss = pair.champion - pair.candidate;
     const verdict = loss <= margin ? "passed" : p <= alpha ? "failed" : "unsure";
     const change = `${percent(pair.candidate)} against ${percent(pair.champion)} on ${pair.frames} frames`;
     const isTooSmall = verdict !== "failed" && pair.frames < needed;
     const tooFew = isTooSmall ? `; too few frames to fail: ${pair.frames}, needs ${needed}` : "";
-    const found = `${change}; won ${pair.won}, lost ${pair.lost}, p ${mcNemarP(pair.lost, pair.won).toPrecision(2)}${tooFew}`;
+    const found = `${change}; won ${pair.won}, lost ${pair.lost}, p ${(ps[i] as number).toPrecision(2)}${tooFew}`;
     const line = {
       kind,
       name,
