@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { type SiteFrame, type SiteView, sceneOf, trainedOnce, writeDataset } from "@tributary/demo/retrain";
 import { type ModelPackage, packageFiles } from "@tributary/inference";
 import { hashOf, seededRandom } from "@tributary/kernel";
-import { type LocalTraining, train, type trainLocally } from "@tributary/local-training";
+import { blendFiles, type LocalTraining, train, type trainLocally } from "@tributary/local-training";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { decodePicture, Normaliser, PIXELS_MAX } from "@tributary/onnx";
 import { openGraph } from "@tributary/onnx/graph-session";
@@ -252,12 +252,12 @@ const nameOf = ({ job }: Pick<LocalTraining, "job">): string => `${job.model} ${
 
 const blendFile = (blend: number): string => `blend-${blend}.onnx`;
 
-/** In this process, which may look on. */
+/** In this process, and none of them is chosen. */
 const keepingBlends: typeof trainLocally = (training, { onProgress } = {}) =>
-  train(training, {
-    assertOwned: async () => {},
-    report: (at) => onProgress?.(at),
-    onBlend: (blend, model) => writeFile(join(training.outDir, blendFile(blend)), model),
+  train(training, { assertOwned: async () => {}, report: (at) => onProgress?.(at) }, async (run, trained) => {
+    for await (const { blend, model } of blendFiles(run, trained))
+      await writeFile(join(training.outDir, blendFile(blend)), model);
+    return { model: run.inputs.model, blend: 0, nothing: "none was chosen", blends: [], accuracies: [] };
   });
 
 /** In an order by lot; of another mix of classes, as many of each as the second place has, as far as there are. */

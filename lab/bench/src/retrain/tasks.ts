@@ -10,7 +10,15 @@ import { type Forecast, forecastRegained } from "@tributary/training";
 import type { BenchReport, Gate, Table } from "../bench.ts";
 import { type PlaceFigures, percent, placeFigures, points, worstOf } from "./figures.ts";
 import { ALPHA, type Counted, changeOf, harmOf, LOSS_MAX, lowerOf } from "./proven.ts";
-import { cleanTrial, type PoisonTrial, poisonGates, poisonPlans, poisonTable, poisonTrials } from "./task-poison.ts";
+import {
+  cleanTrial,
+  type Extent,
+  type PoisonTrial,
+  poisonGates,
+  poisonPlans,
+  poisonTable,
+  poisonTrials,
+} from "./task-poison.ts";
 import { isSlow, type TaskDrift, TaskSite, taskDrifts, type View } from "./task-site.ts";
 
 const LABELS = [100, 200, 400] as const;
@@ -19,6 +27,8 @@ const LOST_MIN = 0.02;
 /** A step of models of larger frames takes several times as long: by default these get the fewest labels. */
 const SMALL_SIDE = 160;
 const FORECASTS_MIN = 0.8;
+/** So many are given all numbers of labels, and all shares of wrong ones. */
+const FEW_TASKS = 2;
 
 type Planned = { readonly site: TaskSite; readonly drift: TaskDrift; readonly labels: number };
 
@@ -45,19 +55,20 @@ export type TasksOptions = {
 
 export async function benchTasks({ choice, isLong, dir, progress }: TasksOptions): Promise<BenchReport> {
   const chosen = await openTasks(choice);
-  const tasks = isLong || isFew(chosen) ? chosen : chosen.filter((task) => !isSlow(task));
+  const isAll = isLong || chosen.length <= FEW_TASKS;
+  const tasks = isAll ? chosen : chosen.filter((task) => !isSlow(task));
+  const extent = { isAll, isLong };
   const startedAt = performance.now();
   const sites = await atOnce(tasks, (task) => TaskSite.open(task, dir, progress));
   const openedAt = performance.now();
   const trials: Trial[] = [];
   const gated: PoisonTrial[] = [];
-  const trainings = plannedTrials(sites, isLong).map((planned) => async () => {
+  const trainings = plannedTrials(sites, extent).map((planned) => async () => {
     const { trial, model } = await trialOf(planned);
     trials.push(trial);
     if (trial.nothing === null && trial.drift === "dusk") gated.push(await cleanTrial(planned.site, model));
     return `${trial.task}, ${trial.drift}, ${trial.labels} labels: ${outcomeWords(trial)}`;
   });
-  const extent = { isAll: isLong || isFew(sites), isLong };
   const wrong = sites.flatMap((site, place) =>
     poisonPlans(place, site.task, extent).map((plan) => async () => {
       const both = await poisonTrials(site, plan);
@@ -85,15 +96,13 @@ export async function benchTasks({ choice, isLong, dir, progress }: TasksOptions
 }
 
 /** By default each task at dusk with a number of labels, in turn; a few tasks are given all numbers. */
-function plannedTrials(sites: readonly TaskSite[], isLong: boolean): readonly Planned[] {
+function plannedTrials(sites: readonly TaskSite[], { isAll, isLong }: Extent): readonly Planned[] {
   return sites.flatMap((site, place) =>
     (isLong && !isSlow(site.task) ? taskDrifts : (["dusk"] as const)).flatMap((drift) =>
-      labelsOf(site.task, place, isLong || isFew(sites)).map((labels) => ({ site, drift, labels })),
+      labelsOf(site.task, place, isAll).map((labels) => ({ site, drift, labels })),
     ),
   );
 }
-
-const isFew = (tasks: readonly unknown[]): boolean => tasks.length <= 2;
 
 function labelsOf({ frameSide }: Task, place: number, isAll: boolean): readonly number[] {
   if (isAll) return LABELS;

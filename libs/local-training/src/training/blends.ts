@@ -1,5 +1,5 @@
-/** Measures every blend as it would be deployed, quantised where the deployed model is and its last bias corrected, on TUNE frames, and makes the
- * file of the chosen one.
+/** Measures every blend as it would be deployed, quantised where the deployed model is and the bias of its logits corrected, on TUNE frames, and
+ * makes the file of the chosen one.
  *
  * Each is compared with the deployed model on the same frames (harm.ts of the core):
  *
@@ -13,7 +13,14 @@
 import { encodeGraph } from "@tributary/onnx";
 import { type GraphSession, openGraph } from "@tributary/onnx/graph-session";
 import type { SplitAccuracy } from "@tributary/training";
-import { deployableGraph, lastBias, meanRanges, type Ranges, rangesGraph } from "@tributary/training/graph";
+import {
+  deployableGraph,
+  logitsBias,
+  meanRanges,
+  type Ranges,
+  rangesGraph,
+  shiftedRanges,
+} from "@tributary/training/graph";
 import {
   answerOf,
   biasCorrection,
@@ -40,7 +47,7 @@ const CALIBRATION_BATCH = 100;
 const BATCH = 64;
 /** Of each part, and of those that are made to look like the slice. */
 const SHOWN_MAX = 2_500;
-/** Base photos that the last bias is corrected by. */
+/** Base photos that the bias of the logits is corrected by. */
 const CORRECTED_BY = 1_500;
 /** Of a blend, in the result. */
 const LINES_MAX = 100;
@@ -55,54 +62,70 @@ export type Candidate = {
 };
 
 export async function chooseCandidate(run: Run, trained: Parameters): Promise<Candidate> {
-  const { trainable, pkg, model: deployedModel } = run.inputs;
-  const { recipe } = run.training.job;
-  const deployed = deployedParameters(trainable);
-  const fileOf = async (values: Parameters) => {
-    const ranges = trainable.isQuantised ? await calibrated(run, values) : {};
-    return encodeGraph(deployableGraph(trainable, Object.fromEntries(values), ranges));
-  };
+  const { pkg, model: deployedModel } = run.inputs;
   const views = await viewsOf(run);
-  const modelOf = async (blend: number) => {
-    const values = blended(deployed, trained, blend);
-    const bias = lastBias(trainable);
-    if (bias === null) return fileOf(values);
-    const correction = await correctionOf(run, await fileOf(values), views);
-    const corrected = (values.get(bias) as Float32Array).map((own, c) => own + (correction[c] as number));
-    return fileOf(new Map([...values, [bias, corrected]]));
-  };
-  const shares = [...new Set(recipe.blends)].sort((a, b) => a - b);
-  const measured: (MeasuredBlend & { readonly model: Uint8Array; readonly judged: Judged })[] = [];
+  const all = sharesOf(run).length;
+  const measured: (MeasuredBlend & { readonly judged: Judged; readonly again: BlendFile["again"] })[] = [];
   const startedAt = performance.now();
-  for (const [i, blend] of shares.entries()) {
-    const model = await modelOf(blend);
-    await run.onBlend?.(blend, model);
+  for await (const { blend, model, again } of blendFiles(run, trained)) {
     const judged = await judge(run, model, views);
     const [slice, base] = [judged.sliceTune, judged.elsewhere].map(shareRight) as [number, number];
-    measured.push({ blend, slice, base, lines: linesOf(run, judged), model, judged });
-    const etaMs = ((performance.now() - startedAt) / (i + 1)) * (shares.length - i - 1);
-    run.report({ phase: "blends", done: i + 1, all: shares.length, loss: null, etaMs });
+    measured.push({ blend, slice, base, lines: linesOf(run, judged), judged, again });
+    const done = measured.length;
+    const etaMs = ((performance.now() - startedAt) / done) * (all - done);
+    run.report({ phase: "blends", done, all, loss: null, etaMs });
   }
   const { blend, nothing } = chooseBlend(measured, pkg.labels);
-  const shown = measured.find((one) => one.blend === blend) ?? measured[0];
-  const { model, judged } = shown as (typeof measured)[number];
-  const { sliceTune, elsewhere } = judged;
+  const { judged, again } = (measured.find((one) => one.blend === blend) ?? measured[0]) as (typeof measured)[number];
   const asBefore = (frames: readonly JudgedFrame[]) =>
     frames.map((frame) => ({ ...frame, after: frame.before, gained: 0 }));
   const now = (frames: readonly JudgedFrame[]) => (blend === 0 ? asBefore(frames) : frames);
   return {
-    model: blend === 0 ? deployedModel : model,
+    model: blend === 0 ? deployedModel : again(),
     blend,
     nothing,
-    blends: measured.map(({ blend, slice, base, lines }) => ({
-      ...{ blend, slice, base },
+    blends: measured.map(({ judged: _, again: __, lines, ...one }) => ({
+      ...one,
       lines: lines.filter(isListed).slice(0, LINES_MAX),
     })),
     accuracies: [
-      splitAccuracy(run.training.job.slice, "TUNE", now(sliceTune), pkg.labels),
-      splitAccuracy("base", "TUNE", now(elsewhere), pkg.labels),
+      splitAccuracy(run.training.job.slice, "TUNE", now(judged.sliceTune), pkg.labels),
+      splitAccuracy("base", "TUNE", now(judged.elsewhere), pkg.labels),
     ],
   };
+}
+
+export type BlendFile = {
+  readonly blend: number;
+  readonly model: Uint8Array;
+  /** The same file once more: all of them at once may be too large to be kept. */
+  readonly again: () => Uint8Array;
+};
+
+const sharesOf = ({ training }: Run): readonly number[] =>
+  [...new Set(training.job.recipe.blends)].sort((a, b) => a - b);
+
+/** The file of each blend, as it would be deployed: calibrated, and the bias of its logits corrected. */
+export async function* blendFiles(run: Run, trained: Parameters): AsyncGenerator<BlendFile> {
+  const { trainable } = run.inputs;
+  const deployed = deployedParameters(trainable);
+  const bias = logitsBias(trainable);
+  if (bias === null) run.notes.push("no bias is added to the logits alone, so none is corrected");
+  const learned = await partOf(run, "baseTrain", CORRECTED_BY);
+  for (const blend of sharesOf(run)) {
+    const ranges = trainable.isQuantised ? await calibrated(run, blended(deployed, trained, blend)) : {};
+    const fileOf = (correction: Float32Array) => {
+      const values = Object.fromEntries(blended(deployed, trained, blend));
+      if (bias === null) return encodeGraph(deployableGraph(trainable, values, ranges));
+      const corrected = values[bias.name]?.map((own, c) => own + (correction[c] as number)) as Float32Array;
+      const shifted = shiftedRanges(ranges, bias, correction);
+      return encodeGraph(deployableGraph(trainable, { ...values, [bias.name]: corrected }, shifted));
+    };
+    const none = new Float32Array(trainable.classes);
+    const correction = bias === null ? none : await correctionOf(run, fileOf(none), learned);
+    const again = () => fileOf(correction);
+    yield { blend, model: again(), again };
+  }
 }
 
 /** Of a thousand classes the record of a run has no room for all lines. */
@@ -135,19 +158,23 @@ const VIEWS = ["sliceTune", ...PLACES] as const;
 type Views = Readonly<Record<(typeof VIEWS)[number], View>>;
 type Judged = Readonly<Record<(typeof VIEWS)[number], readonly JudgedFrame[]>>;
 
+/** At most so many frames of a part, drawn. */
+async function partOf(run: Run, part: Part, shownMax: number): Promise<View> {
+  const { frames, training } = run;
+  const drawn = drawSome(frames.count(part), shownMax, `${training.job.seed}\n${part}`);
+  const shown = drawn.map((i) => [part, i] as const);
+  const before: Answered[] = [];
+  for (const one of shown) before.push(answered(run, one, (await frames.read(...one)).logits));
+  return { frames: shown, seen: (pixels) => pixels, before };
+}
+
 async function viewsOf(run: Run): Promise<Views> {
   const { frames, inputs, training } = run;
   const match = await matchOf(run);
-  const partOf = async (part: Part): Promise<View> => {
-    const shown = drawSome(frames.count(part), SHOWN_MAX, `${training.job.seed}\n${part}`).map(
-      (i) => [part, i] as const,
-    );
-    const before: Answered[] = [];
-    for (const one of shown) before.push(answered(run, one, (await frames.read(...one)).logits));
-    return { frames: shown, seen: (pixels) => pixels, before };
-  };
-  const [sliceTune, heldOut] = [await partOf("sliceTune"), await partOf("heldOut")];
-  const [baseTune, baseTrain] = [await partOf("baseTune"), await partOf("baseTrain")];
+  const parts = ["sliceTune", "heldOut", "baseTune", "baseTrain"] as const;
+  const views: View[] = [];
+  for (const part of parts) views.push(await partOf(run, part, SHOWN_MAX));
+  const [sliceTune, heldOut, baseTune, baseTrain] = views as [View, View, View, View];
   const isByHeart = knowsByHeart(rightOf(run, heldOut), rightOf(run, joined(baseTune, baseTrain)));
   if (isByHeart) run.notes.push("the deployed model knows base photos by heart: what it loses of them is not counted");
   const elsewhere = isByHeart ? heldOut : joined(heldOut, baseTune);
@@ -171,21 +198,19 @@ const joined = (a: View, b: View): View => ({
   before: [...a.before, ...b.before],
 });
 
-/** What base photos say of a model's last bias. */
-async function correctionOf(run: Run, model: Uint8Array, { replayed }: Views): Promise<Float32Array> {
+/** What base photos that were trained on say of the bias of the logits; frames that show whether a class elsewhere is harmed judge it. */
+async function correctionOf(run: Run, model: Uint8Array, learned: View): Promise<Float32Array> {
   const { frames, inputs, training } = run;
-  const drawn = drawSome(replayed.frames.length, CORRECTED_BY, `${training.job.seed}\ncorrection`);
-  const shown = drawn.map((i) => replayed.frames[i] as Shown);
   const session = await openGraph(model, { threads: training.limits.threads });
   try {
-    const logits = await logitsOf(run, session, { ...replayed, frames: shown });
-    const seen = shown.map(([part, index], i) => ({
+    const logits = await logitsOf(run, session, learned);
+    const shown = learned.frames.map(([part, index], i) => ({
       label: frames.facts(part, index).label,
-      certainty: (replayed.before[drawn[i] as number] as Answered).certainty,
+      certainty: (learned.before[i] as Answered).certainty,
       logits: logits[i] as Float32Array,
     }));
     const { classes } = inputs.trainable;
-    return biasCorrection(seen, { classes, temperature: inputs.pkg.calibration.temperature });
+    return biasCorrection(shown, { classes, temperature: inputs.pkg.calibration.temperature });
   } finally {
     await session.close();
   }

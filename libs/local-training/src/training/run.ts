@@ -15,6 +15,4 @@ export type Run = {
   /** Throws where another process took the training over. */
   assertOwned(): Promise<void>;
   report(progress: LocalTrainingProgress): void;
-  /** The file of each blend, as it would be deployed, before one is chosen. */
-  onBlend?(blend: number, model: Uint8Array): Promise<void>;
 };

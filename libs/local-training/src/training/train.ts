@@ -19,7 +19,8 @@ import { trainSteps } from "./steps.ts";
 
 export async function train(
   training: LocalTraining,
-  { assertOwned, report, onBlend }: Pick<Run, "assertOwned" | "report" | "onBlend">,
+  { assertOwned, report }: Pick<Run, "assertOwned" | "report">,
+  candidateOf: typeof chooseCandidate = chooseCandidate,
 ): Promise<TrainingResult> {
   const { outDir, limits, job } = training;
   await mkdir(outDir, { recursive: true });
@@ -40,10 +41,9 @@ export async function train(
   try {
     const notes = [...frames.notes];
     const normaliser = new Normaliser(inputs.pkg.preprocessing);
-    const shared = { training, inputs, frames, normaliser, budget, notes };
-    const run: Run = { ...shared, assertOwned, report, ...(onBlend && { onBlend }) };
+    const run: Run = { training, inputs, frames, normaliser, budget, notes, assertOwned, report };
     const trained = await trainSteps(run);
-    const { model, blend, nothing, blends, accuracies } = await chooseCandidate(run, trained.parameters);
+    const { model, blend, nothing, blends, accuracies } = await candidateOf(run, trained.parameters);
     const { steps, loss } = trained;
     const result: TrainingResult = {
       formatVersion: 1,

@@ -11,7 +11,7 @@ import { invariant } from "@tributary/kernel";
 import type { GraphNode, OnnxGraph, Tensor } from "./graph.ts";
 import { channelsOf, isQuantising, type Quantiser, type Storage } from "./quantised.ts";
 import { numbersOf } from "./reading.ts";
-import type { ParameterValues, Trainable } from "./trainable.ts";
+import type { LogitsBias, ParameterValues, Trainable } from "./trainable.ts";
 
 /** Of each quantised activation, by the name of its tensor in the ranges graph. */
 export type Ranges = Readonly<Record<string, { readonly min: number; readonly max: number }>>;
@@ -46,6 +46,17 @@ export function deployedRanges({ deployed, quantisers }: Trainable): Ranges {
     return tensors.map((tensor) => [tensor, { min: (least - zero) * step, max: (most - zero) * step }] as const);
   });
   return Object.fromEntries(ranges);
+}
+
+/** Where these numbers are added to the classes' logits. */
+export function shiftedRanges(ranges: Ranges, { tensors }: LogitsBias, correction: Float32Array): Ranges {
+  const shifted = tensors.flatMap((tensor) => {
+    const range = ranges[tensor];
+    return range === undefined
+      ? []
+      : [[tensor, { min: range.min + Math.min(...correction), max: range.max + Math.max(...correction) }] as const];
+  });
+  return { ...ranges, ...Object.fromEntries(shifted) };
 }
 
 /** The deployed file with new numbers; `ranges` of a float model are empty. */

@@ -6,11 +6,12 @@ import {
   type GraphNode,
   gradientGraph,
   inferenceGraph,
-  lastBias,
   lastLayer,
+  logitsBias,
   meanRanges,
   type OnnxGraph,
   rangesGraph,
+  shiftedRanges,
   type Tensor,
   trainableOf,
 } from "./index.ts";
@@ -110,7 +111,7 @@ test("a file whose batch is fixed at one is trained with a free batch", () => {
   expect(trainable.input.shape).toEqual(["N", 1, 4, 4]);
   expect(trainable.parameters.map(({ name }) => name)).toEqual(["w", "b"]);
   expect(lastLayer(trainable)).toEqual(["w", "b"]);
-  expect(lastBias(trainable)).toBe("b");
+  expect(logitsBias(trainable)).toEqual({ name: "b", tensors: ["y"] });
   expect(gradientGraph(trainable, ["b"]).outputs.map(({ name }) => name)).toEqual(["loss", "logits", "gradient:b"]);
 });
 
@@ -174,6 +175,37 @@ test.each([
   // A Clip's range is what it is; nothing of it is measured.
   const measured = rangesGraph(trainable).outputs.map(({ name }) => name);
   expect(measured.some((name) => name.startsWith("max:c"))).toBe(max !== 6);
+});
+
+test("the logits' bias is found, and what is added to it shifts the range of the logits", () => {
+  const trainable = trainableOf(quantised(4), tensors);
+  const bias = logitsBias(trainable);
+  expect(bias).toEqual({ name: "b", tensors: [trainable.logits] });
+  const ranges = deployedRanges(trainable);
+  const { [trainable.logits]: before, ...others } = ranges;
+  const { [trainable.logits]: after, ...same } = shiftedRanges(
+    ranges,
+    bias ?? { name: "", tensors: [] },
+    Float32Array.of(0.5, 0.25),
+  );
+  expect(after?.min).toBeCloseTo((before?.min as number) + 0.25, 6);
+  expect(after?.max).toBeCloseTo((before?.max as number) + 0.5, 6);
+  expect(same).toEqual(others);
+});
+
+test("a bias that a convolution adds before a mean over places moves the logits as much", () => {
+  const nodes = [
+    node("Conv", ["x", "k", "b"], "c"),
+    node("GlobalAveragePool", ["c"], "p"),
+    node("Flatten", ["p"], "y"),
+  ];
+  const trainable = trainableOf(graphOf(nodes, [floats("k", [2, 1, 3, 3], 5), floats("b", [2], 6)]), tensors);
+  expect(logitsBias(trainable)?.name).toBe("b");
+});
+
+test("a bias that is scaled after it is added is not that of the logits", () => {
+  const nodes = [node("Flatten", ["x"], "f"), node("Gemm", ["f", "w", "b"], "g"), node("Mul", ["g", "s"], "y")];
+  expect(logitsBias(trainableOf(graphOf(nodes, [...head, floats("s", [], 20)]), tensors))).toBeNull();
 });
 
 test("deployed numbers and ranges make the deployed file again", () => {

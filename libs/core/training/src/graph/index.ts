@@ -1,8 +1,8 @@
-export { deployableGraph, deployedRanges, meanRanges, type Ranges } from "./deployable.ts";
+export { deployableGraph, deployedRanges, meanRanges, type Ranges, shiftedRanges } from "./deployable.ts";
 export type { AttributeValue, GraphNode, OnnxGraph, Tensor, TensorInfo, TensorType } from "./graph.ts";
 export {
-  lastBias,
   lastLayer,
+  logitsBias,
   type ParameterValues,
   type Trainable,
   trainableOf,

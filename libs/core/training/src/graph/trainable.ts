@@ -101,13 +101,30 @@ export function lastLayer({ lowered }: Trainable): readonly string[] {
   return lowered.parameters.filter((name) => read.has(name));
 }
 
-/** Name of the last layer's bias, one number per class; null: it has none. */
-export function lastBias(trainable: Trainable): string | null {
-  const last = lastLayer(trainable);
-  const bias = trainable.parameters.find(
-    ({ name, dims, data }) => last.includes(name) && dims.length === 1 && data.length === trainable.classes,
-  );
-  return bias?.name ?? null;
+export type LogitsBias = {
+  readonly name: string;
+  /** Tensors that what is added to it moves by as much. */
+  readonly tensors: readonly string[];
+};
+
+/** What hands on to the logits, as much moved, what was added to all numbers of a class. */
+const HANDS_ON = new Set(["Reshape", "ReduceMean"]);
+
+/** The parameter that is added to the logits, one number per class; null: there is none, or something else reads it as well. */
+export function logitsBias({ lowered, logits, parameters, classes }: Trainable): LogitsBias | null {
+  const tensors = [logits];
+  const writer = (tensor: string) => lowered.nodes.find(({ outputs }) => outputs.includes(tensor));
+  let node = writer(logits);
+  while (node !== undefined && HANDS_ON.has(node.operator)) {
+    const [from = ""] = node.inputs;
+    tensors.push(from);
+    node = writer(from);
+  }
+  const added =
+    node?.operator === "Add" ? node.inputs : WEIGHTED.has(node?.operator ?? "") ? node?.inputs.slice(2) : [];
+  const bias = parameters.find(({ name, data }) => added?.includes(name) && data.length === classes);
+  const readers = lowered.nodes.filter(({ inputs }) => bias !== undefined && inputs.includes(bias.name));
+  return bias !== undefined && readers.length === 1 ? { name: bias.name, tensors } : null;
 }
 
 function inputOf({ inputs, initializers }: OnnxGraph, name: string): TensorInfo {

@@ -2,12 +2,16 @@
  * were there before). Pure.
  *
  * Frames of a slice move the boundaries between classes, mostly to the loss of the classes that resemble others: elsewhere such a class loses recall,
- * and another wins what it did not have. One number per class, added to its logit, gives that back. It is found on base photos: where each class has become
- * as much more, or less, certain as all of them together.
+ * and another wins what it did not have. One number per class, added to its logit, undoes that. It is found on base photos.
  *
- * B1. Few photos of a class show its change badly. Of its difference from all classes the part that chance explains stays, by the variance of photos
- *     within classes (the positive-part estimate of James & Stein 1961, class by class).
- * B2. Newton's method on each class by itself, damped: the corrections hardly depend on one another. */
+ * B1. A class pays if it became less certain, and less than all classes together. Its logit is raised until it does not, by as little as that takes:
+ *     a correction is never negative, and is 0 where no class pays. What others gained otherwise stays.
+ * B2. Few photos of a class show its change badly. Of its fall the part that chance explains stays, by the variance of photos within classes (in the
+ *     manner of the positive-part estimate of James & Stein 1961, class by class). Below `PHOTOS_MIN` all of it stays: a single photo decides it.
+ * B3. Newton's method on each class by itself, damped and projected. A class whose step overshoots goes on with half of it: the others lose by what it
+ *     wins, so its own slope may be the smaller part.
+ * B4. A class that pays still where its logit is raised by `RAISED_MAX` is not raised at all, and the others are corrected without it: two classes
+ *     that only lost each other would rise together until they flip all others. */
 import { softmax } from "@tributary/inference";
 import { SHARPENED } from "./accuracy.ts";
 
@@ -18,63 +22,84 @@ type CorrectedFrame = {
   readonly logits: ArrayLike<number>;
 };
 
-const ROUNDS_MAX = 60;
-const DAMPING = 0.5;
-/** In one round. */
-const STEP_MAX = 0.3;
+/** Of logits, here in units of the sharpened temperature. */
+const STEP_MAX = 0.5;
+const RAISED_MAX = 3;
 /** A correction that moves less has been found. */
 const SETTLED = 1e-3;
 /** A class that is sure of all its photos has hardly a slope. */
 const SLOPE_MIN = 0.01;
+const ROUNDS_MAX = 60;
+const DAMPING = 0.5;
+const PHOTOS_MIN = 10;
 
-/** One number per class, on average 0; a class without photos has none of its own. `temperature`: calibrated. */
+/** One number per class; 0 for a class without photos. Photos of which a number is none are left out. `temperature`: calibrated. */
 export function biasCorrection(
   frames: readonly CorrectedFrame[],
   { classes, temperature }: { readonly classes: number; readonly temperature: number },
 ): Float32Array {
-  const sharpened = temperature * SHARPENED;
-  let correction = new Float32Array(classes);
-  const first = changesOf(frames, correction, sharpened);
-  const kept = first.map(({ gap, error }) => (gap === 0 ? 0 : gap * Math.min(1, (error / gap) ** 2))); // B1
-  for (let round = 0; round < ROUNDS_MAX; round++) {
-    const changes = changesOf(frames, correction, sharpened);
-    const next = correction.map((own, c) => {
-      const { gap, slope } = changes[c] as ClassChange;
-      const step = (DAMPING * (gap - (kept[c] as number))) / Math.max(SLOPE_MIN, slope); // B2
-      return own - Math.max(-STEP_MAX, Math.min(STEP_MAX, step));
-    });
-    const mean = next.reduce((sum, own) => sum + own, 0) / classes;
-    const moved = Math.max(...next.map((own, c) => Math.abs(own - (correction[c] as number))));
-    correction = next.map((own) => own - mean);
-    if (moved < SETTLED) break;
+  const unit = temperature * SHARPENED;
+  const shown = frames.filter(({ certainty, logits }) => [certainty, ...Array.from(logits)].every(Number.isFinite));
+  const hopeless = new Set<number>(); // B4
+  for (;;) {
+    const raised = raisedBy(shown, { classes, unit, hopeless });
+    const beyond = [...raised.keys()].filter((c) => (raised[c] as number) >= RAISED_MAX);
+    if (beyond.length === 0) return raised.map((own) => own * unit);
+    for (const c of beyond) hopeless.add(c);
   }
-  return correction;
 }
 
-/** `gap`: how much more certain than all classes together a class became; `error`: the standard error of its mean; `slope`: of its certainty by its logit. */
-type ClassChange = { readonly gap: number; readonly error: number; readonly slope: number };
+type Raising = { readonly classes: number; readonly unit: number; readonly hopeless: ReadonlySet<number> };
 
-function changesOf(
-  frames: readonly CorrectedFrame[],
-  correction: Float32Array,
-  temperature: number,
-): readonly ClassChange[] {
-  const sums = Array.from(correction, () => ({ n: 0, gained: 0, squares: 0, slope: 0 }));
+function raisedBy(frames: readonly CorrectedFrame[], { classes, unit, hopeless }: Raising): Float32Array {
+  let raised = new Float32Array(classes);
+  let changes = changesOf(frames, raised, unit);
+  const allowed = changes.map(({ n, fall, error }, c) => {
+    if (n < PHOTOS_MIN || hopeless.has(c)) return Number.POSITIVE_INFINITY;
+    return fall > error ? error ** 2 / fall : error; // B2
+  });
+  const rates = new Float32Array(classes).fill(DAMPING);
+  let before = new Float32Array(classes);
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const left = Float32Array.from(changes, ({ fall }, c) => fall - (allowed[c] as number));
+    const next = raised.map((own, c) => {
+      const [by, slope] = [left[c] as number, (changes[c] as ClassChange).slope];
+      if (by * (before[c] as number) < 0) rates[c] = (rates[c] as number) / 2; // B3
+      const step = ((rates[c] as number) * by) / Math.max(SLOPE_MIN, slope);
+      return Math.min(RAISED_MAX, Math.max(0, own + Math.max(-STEP_MAX, Math.min(STEP_MAX, step)))); // B1
+    });
+    const moved = Math.max(...next.map((own, c) => Math.abs(own - (raised[c] as number))));
+    [raised, before] = [next, left];
+    if (moved < SETTLED) break;
+    changes = changesOf(frames, raised, unit);
+  }
+  return raised;
+}
+
+/** Of the `n` photos of a class. `fall`: how much less certain it became, beyond what all classes together did; `error`: the standard error of its mean;
+ * `slope`: of its certainty by its logit. */
+type ClassChange = { readonly n: number; readonly fall: number; readonly error: number; readonly slope: number };
+
+function changesOf(frames: readonly CorrectedFrame[], raised: Float32Array, unit: number): readonly ClassChange[] {
+  const sums = Array.from(raised, () => ({ n: 0, gained: 0, squares: 0, slope: 0 }));
+  const corrected = new Float32Array(raised.length);
   for (const { label, certainty, logits } of frames) {
-    const corrected = Float32Array.from(correction, (own, c) => own + (logits[c] as number));
-    const p = softmax(corrected, temperature)[label] as number;
+    for (let c = 0; c < corrected.length; c++) corrected[c] = (logits[c] as number) / unit + (raised[c] as number);
+    const p = softmax(corrected, 1)[label] as number;
     const own = sums[label] as (typeof sums)[number];
     own.n += 1;
     own.gained += p - certainty;
     own.squares += (p - certainty) ** 2;
-    own.slope += (p * (1 - p)) / temperature;
+    own.slope += p * (1 - p);
   }
-  const together = sums.reduce((sum, { gained }) => sum + gained, 0) / Math.max(1, frames.length);
-  const within = sums.reduce((sum, { n, gained, squares }) => sum + (n === 0 ? 0 : squares - gained ** 2 / n), 0);
-  const variance = Math.max(0, within) / Math.max(1, frames.length - correction.length);
+  const shown = sums.filter(({ n }) => n > 0);
+  const together = shown.reduce((sum, { gained }) => sum + gained, 0) / Math.max(1, frames.length);
+  const within = shown.reduce((sum, { n, gained, squares }) => sum + squares - gained ** 2 / n, 0);
+  const freedom = frames.length - shown.length;
+  const variance = freedom > 0 ? Math.max(0, within) / freedom : Number.POSITIVE_INFINITY; // One photo a class shows nothing.
   return sums.map(({ n, gained, slope }) =>
     n === 0
-      ? { gap: 0, error: 0, slope: 0 }
-      : { gap: gained / n - together, error: Math.sqrt(variance / n), slope: slope / n },
+      ? { n, fall: 0, error: 0, slope: 0 }
+      : { n, fall: Math.min(0, together) - gained / n, error: Math.sqrt(variance / n), slope: slope / n },
   );
 }

@@ -141,6 +141,16 @@ describe("a class", () => {
     expect(harmed).toBeLessThan(harmDefaults.chance);
   });
 
+  test("M3: all classes together may lose half a point of what cannot be shown, and elsewhere half a point of certainty", () => {
+    const together = (judged: readonly JudgedFrame[], place: HarmLine["place"] = "elsewhere") =>
+      harmLines(place, judged, harmDefaults).find(({ label }) => label === null)?.verdict;
+    const lost = (of1000: number) => [...frames(of1000, 1, 0), ...frames(1_000 - of1000, 1, 1)];
+    expect([together(lost(0)), together(lost(4)), together(lost(6))]).toEqual(["shown", "allowed", "harm"]);
+    const unsure = (by: number) => frames(100, 1, 1).map((one, i) => ({ ...one, gained: by + (i % 2 ? 0.01 : -0.01) }));
+    expect([together(unsure(-0.004)), together(unsure(-0.01))]).toEqual(["allowed", "harm"]);
+    expect(together(unsure(-0.01), "site")).toBe("allowed");
+  });
+
   test("M5: that was answered for all others at the site may lose recall where its F1 rises; elsewhere it may not", () => {
     const of = (label: number, count: number, before: number, after: number): JudgedFrame[] =>
       Array.from({ length: count }, () => ({ label, before, after, gained: 0 }));

@@ -8,8 +8,8 @@
  * M1. A group is `shown` if the one-sided lower bound of its change (Tango 1998) is above `-lossMax`.
  * M2. What too few frames can show is not taken for shown: of a class the observed loss must be one that chance explains, at the level
  *     `chance` shared by the classes of a place (Holm 1979); a class that lost no more than it won always is.
- * M3. All frames of a place together may not have lost more than they won, unless the bound is shown (M1). So what M2 lets pass in one class is
- *     not lost in sum.
+ * M3. All frames of a place together may not have lost more than `lossMax`, nor elsewhere become less certain by it (M6, at `alpha`), unless the bound is shown (M1). So what M2 lets pass
+ *     in one class is not lost in sum.
  * M4. Indirect evidence, of photos that only stand for a place, never shows that there is no harm, and a loss of all classes alike is not harm
  *     there: photos that the deployed model knows by heart are forgotten first when weights move, which no frame of the fleet notices. It shows
  *     a class that pays for the others: that lost more of its changed answers than all classes together, beyond chance (M2), or, of replayed
@@ -98,9 +98,10 @@ export function harmLines(
   const falls = holmAdjusted(
     classes.map(({ label }) => (AT_SITE.has(place) ? 1 : fallP(judged, label, shared - allowedFall(label)))),
   );
-  const isEven = INDIRECT.has(place) || all.won >= all.lost; // M3, M4
+  const isSumKept =
+    all.lost - all.won <= lossMax * all.frames && (AT_SITE.has(place) || fallP(judged, null, -lossMax) > alpha); // M3
   return [
-    { ...all, verdict: isShown(all) ? "shown" : isEven ? "allowed" : "harm" },
+    { ...all, verdict: isShown(all) ? "shown" : INDIRECT.has(place) || isSumKept ? "allowed" : "harm" }, // M4
     ...classes.map((line, i): HarmLine => {
       const isChance = line.lost <= line.won || (chances[i] as number) > chance; // M2
       const isTraded = place === "replayed" && netLoss(line) - netLoss(all) > Math.max(TRADED_MAX, lossMax); // M4
