@@ -14,6 +14,7 @@ test("of two classes, nine to one", async () => {
   const [edge, cloud] = [await loadPackage(packed.edge), await loadPackage(packed.cloud)];
   expect(edge.labels).toEqual(task.labels);
   const accuracy = edge.manifest.metrics.accuracy ?? 0;
-  expect(accuracy).toBeGreaterThan(0.75);
+  // Better than the larger class as the only answer.
+  expect(accuracy).toBeGreaterThan(task.validation.filter(({ label }) => label === 0).length / task.validation.length);
   expect(cloud.manifest.metrics.accuracy).toBeGreaterThan(accuracy);
 });

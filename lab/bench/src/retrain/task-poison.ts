@@ -24,9 +24,9 @@ const OLD_FRAMES = 800;
 const DRAWS = 200;
 const SHARES = [0.1, 0.2, 0.3, 0.45] as const;
 const BLENDS = [0.5, 1] as const;
-/** Of right labels, the line of labels is to let so many pass that would without it. A champion that is mostly wrong at the site contradicts them, and
- * nothing that it says distinguishes them from wrong ones. */
+/** The line of labels is to let so large a share of right labels pass that would without it. */
 const KEPT_MIN = 0.75;
+/** A champion that is right on less of a site contradicts right labels as it does wrong ones. */
 const MOSTLY_RIGHT = 0.5;
 type Way = { readonly drift: TaskDrift; readonly change: Partial<Recipe> };
 /** As the trainer learns, and as nobody would. */

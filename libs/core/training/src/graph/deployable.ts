@@ -48,7 +48,7 @@ export function deployedRanges({ deployed, quantisers }: Trainable): Ranges {
   return Object.fromEntries(ranges);
 }
 
-/** Where these numbers are added to the classes' logits. */
+/** The ranges of a model to whose logits these numbers are added. */
 export function shiftedRanges(ranges: Ranges, { tensors }: LogitsBias, correction: Float32Array): Ranges {
   const shifted = tensors.flatMap((tensor) => {
     const range = ranges[tensor];

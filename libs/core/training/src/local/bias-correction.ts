@@ -22,7 +22,7 @@ type CorrectedFrame = {
   readonly logits: ArrayLike<number>;
 };
 
-/** Of logits, here in units of the sharpened temperature. */
+/** How far a logit is raised, in a round and in all, in units of the sharpened temperature. */
 const STEP_MAX = 0.5;
 const RAISED_MAX = 3;
 /** A correction that moves less has been found. */
@@ -76,7 +76,7 @@ function raisedBy(frames: readonly CorrectedFrame[], { classes, unit, hopeless }
   return raised;
 }
 
-/** Of the `n` photos of a class. `fall`: how much less certain it became, beyond what all classes together did; `error`: the standard error of its mean;
+/** What `n` photos show of a class. `fall`: how much less certain it became, beyond what all classes together did; `error`: the standard error of its mean;
  * `slope`: of its certainty by its logit. */
 type ClassChange = { readonly n: number; readonly fall: number; readonly error: number; readonly slope: number };
 

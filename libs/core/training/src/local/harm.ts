@@ -8,8 +8,8 @@
  * M1. A group is `shown` if the one-sided lower bound of its change (Tango 1998) is above `-lossMax`.
  * M2. What too few frames can show is not taken for shown: of a class the observed loss must be one that chance explains, at the level
  *     `chance` shared by the classes of a place (Holm 1979); a class that lost no more than it won always is.
- * M3. All frames of a place together may not have lost more than `lossMax`, nor elsewhere become less certain by it (M6, at `alpha`), unless the bound is shown (M1). So what M2 lets pass
- *     in one class is not lost in sum.
+ * M3. All frames of a place together may not have lost more than `lossMax`, nor elsewhere become less certain by it (M6, at `alpha`), unless the
+ *     bound is shown (M1). So what M2 lets pass in one class is not lost in sum.
  * M4. Indirect evidence, of photos that only stand for a place, never shows that there is no harm, and a loss of all classes alike is not harm
  *     there: photos that the deployed model knows by heart are forgotten first when weights move, which no frame of the fleet notices. It shows
  *     a class that pays for the others: that lost more of its changed answers than all classes together, beyond chance (M2), or, of replayed
