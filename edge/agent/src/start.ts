@@ -1,7 +1,7 @@
 /** The agent's process: configuration, start, signals. */
 import "./small-heap.ts"; // First: it must precede the allocations of the other modules.
 import { configOrExit } from "@tributary/config";
-import { reasonOf } from "@tributary/kernel";
+import { endProcess, reasonOf } from "@tributary/kernel";
 import { createTelemetry } from "@tributary/telemetry";
 import { checkAgent } from "./check.ts";
 import { agentConfig } from "./config.ts";
@@ -30,7 +30,7 @@ try {
       () => {
         void telemetry.stopTracing().then(() => {
           telemetry.close();
-          process.exit(0);
+          endProcess(0);
         });
       },
       (error: unknown) => fail(error),
@@ -46,5 +46,5 @@ try {
 function fail(error: unknown): never {
   process.stderr.write(`tributary-agent: ${reasonOf(error)}\n`);
   telemetry.close();
-  process.exit(1);
+  endProcess(1);
 }

@@ -1,4 +1,5 @@
 export { type Backoff, backoffMs } from "./backoff.ts";
+export { endProcess } from "./end-process.ts";
 export { exitFlagAtRunTime, exitFlags } from "./exit-flags.ts";
 export { Failure, type FailureAdvice, invariant, reasonOf } from "./failure.ts";
 export { hashOf } from "./hash.ts";

@@ -8,8 +8,8 @@
  *
  * P1. A wrong configuration ends it with 2 before anything else starts.
  * P2. It prints its one `ready` line when every health check passes for the first time.
- * P3. SIGTERM or SIGINT: consumers drain, connections close, exit 0; a second signal, or a stop that takes longer than
- *     `STOP_MS_MAX`, exits 1.
+ * P3. SIGTERM or SIGINT: consumers drain, connections close, exit 0, whatever threads are doing then; a second signal, or a stop
+ *     that takes longer than `STOP_MS_MAX`, exits 1.
  * P4. A consumer whose handler throws, an unhandled error, or a start that fails: exit 1; a supervisor restarts it.
  * P5. It first waits for the ids of a schema registry that is not ours, then, however long, for Kafka and the topics that it needs.
  *     Only health and metrics answer until its own HTTP does: live, and not ready with the reason.
@@ -25,7 +25,7 @@ import type { NestMicroservice } from "@nestjs/microservices";
 import type { NestExpressApplication } from "@nestjs/platform-express";
 import { configOrExit } from "@tributary/config";
 import { codeOf, KafkaClock, KafkaReader } from "@tributary/kafka";
-import { systemClock as clock, reasonOf } from "@tributary/kernel";
+import { systemClock as clock, endProcess, reasonOf } from "@tributary/kernel";
 import { ExternalSchemaRegistry } from "@tributary/schema-registry";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
 import { Door, type DoorPolicy, serveMetrics } from "@tributary/telemetry/http";
@@ -229,7 +229,7 @@ class ServiceProcess<C extends ServiceConfig> {
   async #end(cause: string, code: 0 | 1): Promise<void> {
     const telemetry = this.#telemetry;
     if (this.#isStopping) {
-      if (code === 0) process.exit(1); // P3: a second signal
+      if (code === 0) endProcess(1); // P3: a second signal
       return;
     }
     this.#stop.abort();
@@ -237,23 +237,24 @@ class ServiceProcess<C extends ServiceConfig> {
     telemetry.emit(serviceStopping, { cause });
     const late = setTimeout(() => {
       telemetry.emit(serviceFailed, { code: "stop-late", reason: "stopping took too long" });
-      process.exit(1);
+      endProcess(1);
     }, STOP_MS_MAX);
     this.#schemaRegistry?.close();
     const watchClosed = this.#clockWatch.close();
     this.#metricsServer?.close();
     this.#metricsServer?.closeAllConnections();
+    let exitCode = code;
     try {
       await this.#app?.close();
     } catch (error) {
       telemetry.emit(serviceFailed, { code: codeOf(error), reason: reasonOf(error) });
-      process.exitCode = 1;
+      exitCode = 1;
     }
     await watchClosed;
     await telemetry.stopTracing();
     clearTimeout(late);
     telemetry.close();
-    process.exit(process.exitCode === 1 ? 1 : code);
+    endProcess(exitCode);
   }
 }
 
