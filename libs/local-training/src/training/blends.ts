@@ -47,7 +47,7 @@ const CALIBRATION_BATCH = 100;
 const BATCH = 64;
 /** Of each part, and of those that are made to look like the slice. */
 const SHOWN_MAX = 2_500;
-/** Base photos that the bias of the logits is corrected by. */
+/** Base photos that the bias of the logits is corrected by, beside held-out frames. */
 const CORRECTED_BY = 1_500;
 /** Of a blend, in the result. */
 const LINES_MAX = 100;
@@ -63,11 +63,12 @@ export type Candidate = {
 
 export async function chooseCandidate(run: Run, trained: Parameters): Promise<Candidate> {
   const { pkg, model: deployedModel } = run.inputs;
-  const views = await viewsOf(run);
+  const parts = await partsOf(run);
+  const views = await viewsOf(run, parts);
   const all = sharesOf(run).length;
   const measured: (MeasuredBlend & { readonly judged: Judged; readonly again: BlendFile["again"] })[] = [];
   const startedAt = performance.now();
-  for await (const { blend, model, again } of blendFiles(run, trained)) {
+  for await (const { blend, model, again } of blendFiles(run, trained, parts)) {
     const judged = await judge(run, model, views);
     const [slice, base] = [judged.sliceTune, judged.elsewhere].map(shareRight) as [number, number];
     measured.push({ blend, slice, base, lines: linesOf(run, judged), judged, again });
@@ -106,12 +107,12 @@ const sharesOf = ({ training }: Run): readonly number[] =>
   [...new Set(training.job.recipe.blends)].sort((a, b) => a - b);
 
 /** The file of each blend, as it would be deployed: calibrated, and the bias of its logits corrected. */
-export async function* blendFiles(run: Run, trained: Parameters): AsyncGenerator<BlendFile> {
+export async function* blendFiles(run: Run, trained: Parameters, parts?: Parts): AsyncGenerator<BlendFile> {
   const { trainable } = run.inputs;
+  const shown = correctedBy(parts ?? (await partsOf(run)));
   const deployed = deployedParameters(trainable);
   const bias = logitsBias(trainable);
   if (bias === null) run.notes.push("no bias is added to the logits alone, so none is corrected");
-  const learned = await partOf(run, "baseTrain", CORRECTED_BY);
   for (const blend of sharesOf(run)) {
     const ranges = trainable.isQuantised ? await calibrated(run, blended(deployed, trained, blend)) : {};
     const fileOf = (correction: Float32Array) => {
@@ -122,7 +123,7 @@ export async function* blendFiles(run: Run, trained: Parameters): AsyncGenerator
       return encodeGraph(deployableGraph(trainable, { ...values, [bias.name]: corrected }, shifted));
     };
     const none = new Float32Array(trainable.classes);
-    const correction = bias === null ? none : await correctionOf(run, fileOf(none), learned);
+    const correction = bias === null ? none : await correctionOf(run, fileOf(none), shown);
     const again = () => fileOf(correction);
     yield { blend, model: again(), again };
   }
@@ -158,25 +159,37 @@ const VIEWS = ["sliceTune", ...PLACES] as const;
 type Views = Readonly<Record<(typeof VIEWS)[number], View>>;
 type Judged = Readonly<Record<(typeof VIEWS)[number], readonly JudgedFrame[]>>;
 
-/** At most so many frames of a part, drawn. */
-async function partOf(run: Run, part: Part, shownMax: number): Promise<View> {
+/** Frames of a part, drawn. */
+async function partOf(run: Run, part: Part): Promise<View> {
   const { frames, training } = run;
-  const drawn = drawSome(frames.count(part), shownMax, `${training.job.seed}\n${part}`);
+  const drawn = drawSome(frames.count(part), SHOWN_MAX, `${training.job.seed}\n${part}`);
   const shown = drawn.map((i) => [part, i] as const);
   const before: Answered[] = [];
   for (const one of shown) before.push(answered(run, one, (await frames.read(...one)).logits));
   return { frames: shown, seen: (pixels) => pixels, before };
 }
 
-async function viewsOf(run: Run): Promise<Views> {
-  const { frames, inputs, training } = run;
-  const match = await matchOf(run);
-  const parts = ["sliceTune", "heldOut", "baseTune", "baseTrain"] as const;
-  const views: View[] = [];
-  for (const part of parts) views.push(await partOf(run, part, SHOWN_MAX));
-  const [sliceTune, heldOut, baseTune, baseTrain] = views as [View, View, View, View];
+type Parts = Readonly<Record<"sliceTune" | "heldOut" | "baseTune" | "baseTrain", View>> & {
+  readonly isByHeart: boolean;
+};
+
+async function partsOf(run: Run): Promise<Parts> {
+  const [sliceTune, heldOut] = [await partOf(run, "sliceTune"), await partOf(run, "heldOut")];
+  const [baseTune, baseTrain] = [await partOf(run, "baseTune"), await partOf(run, "baseTrain")];
   const isByHeart = knowsByHeart(rightOf(run, heldOut), rightOf(run, joined(baseTune, baseTrain)));
   if (isByHeart) run.notes.push("the deployed model knows base photos by heart: what it loses of them is not counted");
+  return { sliceTune, heldOut, baseTune, baseTrain, isByHeart };
+}
+
+/** A model that knows base photos by heart loses less on them than elsewhere, and of few held-out frames of a class chance decides: both together. */
+function correctedBy({ heldOut, baseTrain }: Parts): View {
+  const { frames, before, ...learned } = baseTrain;
+  return joined(heldOut, { ...learned, frames: frames.slice(0, CORRECTED_BY), before: before.slice(0, CORRECTED_BY) });
+}
+
+async function viewsOf(run: Run, { sliceTune, heldOut, baseTune, baseTrain, isByHeart }: Parts): Promise<Views> {
+  const { frames, inputs, training } = run;
+  const match = await matchOf(run);
   const elsewhere = isByHeart ? heldOut : joined(heldOut, baseTune);
   const replayed = joined(baseTune, baseTrain);
   const all = joined(heldOut, replayed).frames;
@@ -198,15 +211,14 @@ const joined = (a: View, b: View): View => ({
   before: [...a.before, ...b.before],
 });
 
-/** What base photos that were trained on say of the bias of the logits; frames that show whether a class elsewhere is harmed judge it. */
-async function correctionOf(run: Run, model: Uint8Array, learned: View): Promise<Float32Array> {
+async function correctionOf(run: Run, model: Uint8Array, view: View): Promise<Float32Array> {
   const { frames, inputs, training } = run;
   const session = await openGraph(model, { threads: training.limits.threads });
   try {
-    const logits = await logitsOf(run, session, learned);
-    const shown = learned.frames.map(([part, index], i) => ({
+    const logits = await logitsOf(run, session, view);
+    const shown = view.frames.map(([part, index], i) => ({
       label: frames.facts(part, index).label,
-      certainty: (learned.before[i] as Answered).certainty,
+      certainty: (view.before[i] as Answered).certainty,
       logits: logits[i] as Float32Array,
     }));
     const { classes } = inputs.trainable;

@@ -2,7 +2,7 @@
  * were there before). Pure.
  *
  * Frames of a slice move the boundaries between classes, mostly to the loss of the classes that resemble others: elsewhere such a class loses recall,
- * and another wins what it did not have. One number per class, added to its logit, undoes that. It is found on base photos.
+ * and another wins what it did not have. One number per class, added to its logit, undoes that. It is found on photos of elsewhere.
  *
  * B1. A class pays if it became less certain, and less than all classes together. Its logit is raised until it does not, by as little as that takes:
  *     a correction is never negative, and is 0 where no class pays. What others gained otherwise stays.
