@@ -5,7 +5,7 @@
  * It lives as long as its channel: it exits with the agent, however that ends.
  */
 import { setPriority } from "node:os";
-import { systemClock } from "@tributary/kernel";
+import { endProcess, systemClock } from "@tributary/kernel";
 import { type FetchOptions, fetchPackage } from "@tributary/model-store/fetch";
 import { moveThisThread } from "@tributary/onnx";
 import type { Done, Progress } from "@tributary/updates";
@@ -30,7 +30,7 @@ const PROGRESS_MS = 200;
 
 process.once("message", (job: FetchJob) => {
   const stop = new AbortController();
-  process.once("disconnect", () => process.exit(0));
+  process.once("disconnect", () => endProcess(0));
   process.on("SIGINT", () => undefined); // A terminal's; the agent decides.
   setPriority(NICE);
   if (job.backgroundCore !== undefined) moveThisThread(job.backgroundCore);
@@ -56,5 +56,5 @@ async function run(job: FetchJob, signal: AbortSignal): Promise<void> {
 }
 
 function end(done: Done): void {
-  process.send?.({ kind: "done", done } satisfies FromFetch, () => process.exit(0));
+  process.send?.({ kind: "done", done } satisfies FromFetch, () => endProcess(0));
 }

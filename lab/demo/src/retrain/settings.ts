@@ -43,7 +43,7 @@ export const settings = {
   /** Of each step of the loop. */
   verdictMsMax: 240_000,
   labellingMsMax: 300_000,
-  trainingMsMax: 1_200_000,
+  trainingMsMax: 1_800_000,
   runMs: 3_000_000,
 } as const;
 

@@ -4,7 +4,8 @@
  * Each is compared with the deployed model on the same frames (harm.ts of the core):
  *
  *   site       frames of the slice
- *   elsewhere  frames that neither this training nor those of the deployed model learned (`heldOut`), and base photos of TUNE
+ *   elsewhere  frames that neither this training nor those of the deployed model learned (`heldOut`), and base photos of TUNE; the bias of the
+ *              logits is found on the former as well, one number per class (ADR 76)
  *   alike      frames of elsewhere that are made to look like the slice, which have labels where the slice has few
  *   replayed   base photos, most of which were trained on
  *
@@ -181,7 +182,8 @@ async function partsOf(run: Run): Promise<Parts> {
   return { sliceTune, heldOut, baseTune, baseTrain, isByHeart };
 }
 
-/** A model that knows base photos by heart loses less on them than elsewhere, and of few held-out frames of a class chance decides: both together. */
+/** On base photos, which it replays, the trained model loses less than on frames that nobody learned, and of few held-out frames of a class chance
+ * decides: both together. */
 function correctedBy({ heldOut, baseTrain }: Parts): View {
   const { frames, before, ...learned } = baseTrain;
   return joined(heldOut, { ...learned, frames: frames.slice(0, CORRECTED_BY), before: before.slice(0, CORRECTED_BY) });

@@ -201,7 +201,7 @@ function history(events: readonly TrainingEvent[]): Html {
 
 const EXPLANATION = html`<section class="notes"><h2>How to read this</h2>
 <p>A training learns the frames of one slice together with base photos, from labels by people. Gradients come from training frames, the
-blend is chosen on tuning frames, and the gate alone reads the frames held out for it; near-duplicates never are in two of these. The
+blend is chosen, and the bias of the logits found, on tuning frames, and the gate alone reads the frames held out for it; near-duplicates never are in two of these. The
 trainer only pushes the model: gate and canary decide whether devices run it.</p></section>`;
 
 const countsOf = (counts: Readonly<Record<string, number>>): string =>
