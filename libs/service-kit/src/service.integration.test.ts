@@ -148,17 +148,19 @@ test("a clock that is off against Kafka's: not ready, by how much, and in the me
   const env = { ...program.env, TRIBUTARY_CLOCK_OFFSET_MS: `${2 * 3_600_000}` };
   const nodeArgs = sabotaged("wrong-clock");
   const service = spawnProcess({ ...program, config: { ...config, http }, nodeArgs, env });
-  const answer = (path: string) => fetch(`http://127.0.0.1:${port}/${path}`).catch(() => undefined);
+  // Between the server that answers while it waits and its own, nobody listens for a moment.
+  const answer = (path: string) =>
+    waitFor(() => fetch(`http://127.0.0.1:${port}/${path}`).catch(() => undefined), { what: `an answer of ${path}` });
   await waitFor(() => service.events().some(({ event }) => event === "clock_off"), {
     what: "the clock to be found off",
   });
-  await waitFor(async () => (await answer("health/live"))?.ok, { what: "the process to be live" });
+  await waitFor(async () => (await answer("health/live")).ok, { what: "the process to be live" });
   const ready = await answer("health/ready");
-  expect(ready?.status).toBe(503);
-  expect(await ready?.json()).toMatchObject({
+  expect(ready.status).toBe(503);
+  expect(await ready.json()).toMatchObject({
     problems: { clock: expect.stringMatching(/^7(199|200)\.\d s ahead of Kafka's; at most 5 s is allowed/) },
   });
-  expect(await (await answer("metrics"))?.text()).toMatch(/tributary_clock_offset_seconds (7199\.\d+|7200(\.\d+)?)\n/);
+  expect(await (await answer("metrics")).text()).toMatch(/tributary_clock_offset_seconds (7199\.\d+|7200(\.\d+)?)\n/);
   expect(await service.stop()).toEqual({ code: 0, signal: null });
 });
 
