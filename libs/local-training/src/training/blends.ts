@@ -37,6 +37,7 @@ import {
   matchAppearance,
   type Parameters,
   splitAccuracy,
+  weighedAsAtSite,
 } from "@tributary/training/local";
 import { tensorOf } from "./frame-file.ts";
 import type { Part } from "./inputs.ts";
@@ -147,13 +148,15 @@ const shareRight = (judged: readonly JudgedFrame[]): number =>
 
 type Shown = readonly [part: Part, index: number];
 /** `certainty`: of the frame's label. */
-type Answered = { readonly answer: number; readonly certainty: number };
+type Answered = { readonly label: number; readonly answer: number; readonly certainty: number };
 /** Frames as they are shown to both models. */
 type View = {
   readonly frames: readonly Shown[];
   readonly seen: (pixels: Uint8Array) => Uint8Array;
   /** By the deployed model. */
   readonly before: readonly Answered[];
+  /** Of frames that stand for others. */
+  readonly weights?: readonly number[];
 };
 const PLACES = ["alike", "elsewhere", "replayed"] as const;
 const VIEWS = ["sliceTune", ...PLACES] as const;
@@ -177,7 +180,7 @@ type Parts = Readonly<Record<"sliceTune" | "heldOut" | "baseTune" | "baseTrain",
 async function partsOf(run: Run): Promise<Parts> {
   const [sliceTune, heldOut] = [await partOf(run, "sliceTune"), await partOf(run, "heldOut")];
   const [baseTune, baseTrain] = [await partOf(run, "baseTune"), await partOf(run, "baseTrain")];
-  const isByHeart = knowsByHeart(rightOf(run, heldOut), rightOf(run, joined(baseTune, baseTrain)));
+  const isByHeart = knowsByHeart(rightOf(heldOut), rightOf(joined(baseTune, baseTrain)));
   if (isByHeart) run.notes.push("the deployed model knows base photos by heart: what it loses of them is not counted");
   return { sliceTune, heldOut, baseTune, baseTrain, isByHeart };
 }
@@ -199,9 +202,12 @@ async function viewsOf(run: Run, { sliceTune, heldOut, baseTune, baseTrain, isBy
     frames: drawSome(all.length, SHOWN_MAX, `${training.job.seed}\nalike`).map((i) => all[i] as Shown),
     seen: (pixels: Uint8Array) => matchAppearance(pixels, frames.size, match),
   };
+  const atSite = joined(sliceTune, await partOf(run, "sliceTrain"));
   const deployed = await openGraph(inputs.model, { threads: training.limits.threads });
   try {
-    return { sliceTune, elsewhere, replayed, alike: { ...drawn, before: await answersTo(run, deployed, drawn) } };
+    const before = await answersTo(run, deployed, drawn);
+    const weights = weighedAsAtSite(before, atSite.before);
+    return { sliceTune, elsewhere, replayed, alike: { ...drawn, before, weights } };
   } finally {
     await deployed.close();
   }
@@ -214,15 +220,11 @@ const joined = (a: View, b: View): View => ({
 });
 
 async function correctionOf(run: Run, model: Uint8Array, view: View): Promise<Float32Array> {
-  const { frames, inputs, training } = run;
+  const { inputs, training } = run;
   const session = await openGraph(model, { threads: training.limits.threads });
   try {
     const logits = await logitsOf(run, session, view);
-    const shown = view.frames.map(([part, index], i) => ({
-      label: frames.facts(part, index).label,
-      certainty: (view.before[i] as Answered).certainty,
-      logits: logits[i] as Float32Array,
-    }));
+    const shown = view.before.map((before, i) => ({ ...before, logits: logits[i] as Float32Array }));
     const { classes } = inputs.trainable;
     return biasCorrection(shown, { classes, temperature: inputs.pkg.calibration.temperature });
   } finally {
@@ -232,22 +234,21 @@ async function correctionOf(run: Run, model: Uint8Array, view: View): Promise<Fl
 
 type Counts = { readonly frames: number; readonly right: number };
 
-function rightOf({ frames }: Run, { frames: shown, before }: View): Counts {
-  const right = shown.filter(([part, index], i) => frames.facts(part, index).label === before[i]?.answer).length;
-  return { frames: shown.length, right };
-}
+const rightOf = ({ before }: View): Counts => ({
+  frames: before.length,
+  right: before.filter(({ label, answer }) => label === answer).length,
+});
 
 async function judge(run: Run, model: Uint8Array, views: Views): Promise<Judged> {
   const session = await openGraph(model, { threads: run.training.limits.threads });
   try {
     const judged: [string, readonly JudgedFrame[]][] = [];
     for (const name of VIEWS) {
-      const { frames: shown, before } = views[name];
+      const { before, weights } = views[name];
       const answers = await answersTo(run, session, views[name]);
-      const frames = shown.map(([part, index], i) => {
-        const { label } = run.frames.facts(part, index);
-        const [old, own] = [before[i] as Answered, answers[i] as Answered];
-        return { label, before: old.answer, after: own.answer, gained: own.certainty - old.certainty };
+      const frames = answers.map(({ label, answer: after, certainty }, i) => {
+        const { answer, certainty: old } = before[i] as Answered;
+        return { label, before: answer, after, gained: certainty - old, weight: weights?.[i] ?? 1 };
       });
       judged.push([name, frames]);
     }
@@ -259,7 +260,11 @@ async function judge(run: Run, model: Uint8Array, views: Views): Promise<Judged>
 
 function answered({ frames, inputs }: Run, [part, index]: Shown, logits: ArrayLike<number>): Answered {
   const { label } = frames.facts(part, index);
-  return { answer: answerOf(logits), certainty: certaintyOf(label, logits, inputs.pkg.calibration.temperature) };
+  return {
+    label,
+    answer: answerOf(logits),
+    certainty: certaintyOf(label, logits, inputs.pkg.calibration.temperature),
+  };
 }
 
 async function answersTo(run: Run, session: GraphSession, view: Omit<View, "before">): Promise<readonly Answered[]> {

@@ -9,6 +9,8 @@ export type JudgedFrame = {
   readonly after: number;
   /** How much more certain of its label the new model is than the deployed one: see `certaintyOf`. */
   readonly gained: number;
+  /** Of a photo that stands for others; 1 without. */
+  readonly weight?: number;
 };
 
 /** Classes without a frame are left out. */
@@ -35,6 +37,35 @@ export function knowsByHeart(others: Counts, own: Counts): boolean {
   const error = Math.sqrt(all * (1 - all) * (1 / others.frames + 1 / own.frames));
   return shareOf(own) - shareOf(others) > Z_95 * error;
 }
+
+/** Weights of photos that are made to look like the site, by which the deployed model is as often right on each class as on labelled frames of the site
+ * (post-stratification). Both lists are of its answers; of a class with few frames at the site its photos decide. */
+export function weighedAsAtSite(photos: readonly Answer[], site: readonly Answer[]): readonly number[] {
+  const rightOf = (answers: readonly Answer[]) => answers.filter(({ label, answer }) => label === answer).length;
+  const [ofPhotos, ofSite] = [photos, site].map((answers) => Map.groupBy(answers, ({ label }) => label)) as [
+    Map<number, Answer[]>,
+    Map<number, Answer[]>,
+  ];
+  const weights = new Map(
+    [...ofPhotos].map(([label, own]) => {
+      const there = ofSite.get(label) ?? [];
+      const share = rightOf(own) / own.length;
+      const wanted = (rightOf(there) + PHOTOS_AS_FRAMES * share) / (there.length + PHOTOS_AS_FRAMES);
+      return [label, { right: wanted / share, wrong: (1 - wanted) / (1 - share) }];
+    }),
+  );
+  return photos.map(({ label, answer }) => {
+    const { right, wrong } = weights.get(label) as { right: number; wrong: number };
+    return Math.min(WEIGHT_MAX, label === answer ? right : wrong);
+  });
+}
+
+/** Numbers of classes. */
+type Answer = { readonly label: number; readonly answer: number };
+/** A class's photos count as so many frames of the site. */
+const PHOTOS_AS_FRAMES = 10;
+/** Else of a class that is nearly always right a single photo would decide. */
+const WEIGHT_MAX = 4;
 
 type Counts = { readonly frames: number; readonly right: number };
 const Z_95 = 1.645;

@@ -9,6 +9,7 @@ import {
   harmLines,
   type JudgedFrame,
   type MeasuredBlend,
+  weighedAsAtSite,
 } from "./index.ts";
 
 const SEEDS = 200;
@@ -164,6 +165,41 @@ describe("a class", () => {
       ...[...of(0, 286, 0, 0), ...of(0, 213, 1, 0), ...of(0, 234, 1, 1)],
     ];
     expect(lineOf(shifted, 1, "site").verdict).toBe("harm");
+  });
+
+  test("M5: photos that are easier than the site hide what is repaired there; weighed as hard, they show it", () => {
+    const of = (label: number, count: number, before: number, after: number): JudgedFrame[] =>
+      Array.from({ length: count }, () => ({ label, before, after, gained: 0 }));
+    const water = (lost: number) => [...of(1, 106 - lost, 1, 1), ...of(1, lost, 1, 0), ...of(1, 92, 0, 0)];
+    const dry = (won: number) => [...of(0, 99 - won, 1, 1), ...of(0, won, 1, 0), ...of(0, 1_700, 0, 0)];
+    const answers = (frames: readonly JudgedFrame[]) => frames.map(({ label, before: answer }) => ({ label, answer }));
+    // At the site dry land is taken for water twice as often.
+    const site = answers([...of(0, 38, 1, 1), ...of(0, 322, 0, 0), ...of(1, 17, 1, 1), ...of(1, 23, 0, 0)]);
+    const weighed = (frames: readonly JudgedFrame[]) => {
+      const weights = weighedAsAtSite(answers(frames), site);
+      return frames.map((frame, i) => ({ ...frame, weight: weights[i] as number }));
+    };
+    const repair = [...water(19), ...dry(25)];
+    expect(lineOf(repair, 1, "alike").verdict).toBe("harm");
+    expect(lineOf(weighed(repair), 1, "alike").verdict).toBe("allowed");
+    expect(lineOf(weighed([...water(19), ...dry(5)]), 1, "alike").verdict).toBe("harm");
+    expect(lineOf(weighed([...water(60), ...dry(60)]), 1, "alike").verdict).toBe("harm");
+  });
+
+  test("photos are weighed by the site's frames, those of a class without any not at all", () => {
+    const of = (label: number, right: number, wrong: number) => [
+      ...Array.from({ length: right }, () => ({ label, answer: label })),
+      ...Array.from({ length: wrong }, () => ({ label, answer: 1 - label })),
+    ];
+    const photos = [...of(0, 90, 10), ...of(1, 50, 50)];
+    const weights = weighedAsAtSite(photos, of(0, 800, 200));
+    const share = photos.reduce(
+      (sum, { label, answer }, i) => sum + (label === 0 && answer === 0 ? (weights[i] as number) : 0),
+      0,
+    );
+    expect(share).toBeCloseTo(80, 0);
+    expect(new Set(weights.slice(100))).toEqual(new Set([1]));
+    expect(Math.max(...weighedAsAtSite(of(0, 999, 1), of(0, 0, 1_000)))).toBe(4);
   });
 
   test("M6: of 25 frames no answer changed yet: that the label is less certain shows what the class is about to lose", () => {

@@ -15,15 +15,17 @@
  *     a class that pays for the others: that lost more of its changed answers than all classes together, beyond chance (M2), or, of replayed
  *     photos, `TRADED_MAX` of its photos more than all classes did: held-out frames of one class are often too few to show even that.
  * M5. Drift makes a model answer one class for many others: it then recalls this class well, for nothing, and whatever repairs the others costs it
- *     recall. So at the site such a loss is harm only if the class's F1, which counts wrong answers by it as well, does not rise. Elsewhere
- *     nothing is to be repaired, and recall alone counts.
+ *     recall. So at the site such a loss is harm only if the class's F1, which counts wrong answers by it as well, does not rise; on photos that
+ *     only look like the site, if it falls beyond chance (at `alpha`, by its linearisation: Woodruff 1971). These photos are weighed to be as hard
+ *     for the deployed model as the site is (`weighedAsAtSite`): of photos that are easier, fewer errors are left to repair, and a repair looks
+ *     like a loss. Elsewhere nothing is to be repaired, and recall alone counts.
  * M6. Twenty frames of a class do not show a loss of five points by answers that changed, but those that did not change yet say more: how much less
  *     certain the new model is of their label (`certaintyOf`). A class elsewhere, or of replayed photos, of which this certainty falls by more than `lossMax` is
  *     harmed (Student's t over its frames, at the level `chance` shared by the classes of a place), unless its answers show that it is not (M1). Replayed
  *     photos of which all classes are less certain are no harm (M4): there the fall of all classes together is allowed as well, and where
  *     enough frames elsewhere judge the class itself, `TRADED_MAX` beyond that.
  */
-import { binomialCdf, holmAdjusted, momentsOf, studentTail, tangoLower } from "@tributary/statistics";
+import { binomialCdf, holmAdjusted, momentsOf, normalCdf, studentTail, tangoLower } from "@tributary/statistics";
 import type { JudgedFrame } from "./accuracy.ts";
 
 export type HarmLimits = {
@@ -98,6 +100,11 @@ export function harmLines(
   const falls = holmAdjusted(
     classes.map(({ label }) => (AT_SITE.has(place) ? 1 : fallP(judged, label, shared - allowedFall(label)))),
   );
+  /** M5. */
+  const isRepair = (label: number) => {
+    const { change, error } = f1Change(judged, label);
+    return change > 0 || (INDIRECT.has(place) && normalCdf(change / error) > alpha);
+  };
   const isSumKept =
     all.lost - all.won <= lossMax * all.frames && (AT_SITE.has(place) || fallP(judged, null, -lossMax) > alpha); // M3
   return [
@@ -106,25 +113,33 @@ export function harmLines(
       const isChance = line.lost <= line.won || (chances[i] as number) > chance; // M2
       const isTraded = place === "replayed" && netLoss(line) - netLoss(all) > Math.max(TRADED_MAX, lossMax); // M4
       const isFalling = (falls[i] as number) <= chance; // M6
-      const isAllowed =
-        (isChance && !isTraded && !isFalling) || (AT_SITE.has(place) && isF1Rising(judged, line.label as number)); // M5
+      const isAllowed = (isChance && !isTraded && !isFalling) || (AT_SITE.has(place) && isRepair(line.label as number)); // M5
       const verdict = isShown(line) ? "shown" : isAllowed ? "allowed" : "harm";
       return { ...line, verdict };
     }),
   ];
 }
 
-function isF1Rising(judged: readonly JudgedFrame[], of: number): boolean {
-  const f1 = (which: "before" | "after") => {
-    let [right, answered, there] = [0, 0, 0];
-    for (const frame of judged) {
-      if (frame[which] === of) answered += 1;
-      if (frame.label === of) there += 1;
-      if (frame[which] === of && frame.label === of) right += 1;
-    }
-    return (2 * right) / Math.max(1, answered + there);
+/** `error`: the standard one, by how far each frame moves the change. */
+function f1Change(judged: readonly JudgedFrame[], of: number): { readonly change: number; readonly error: number } {
+  const counted = (which: "before" | "after") => {
+    const frames = judged.map((frame) => ({
+      weight: frame.weight ?? 1,
+      right: Number(frame[which] === of && frame.label === of),
+      there: Number(frame[which] === of) + Number(frame.label === of),
+    }));
+    const sum = (value: (frame: (typeof frames)[number]) => number) =>
+      frames.reduce((total, frame) => total + frame.weight * value(frame), 0);
+    const all = Math.max(
+      1,
+      sum(({ there }) => there),
+    );
+    const f1 = (2 * sum(({ right }) => right)) / all;
+    return { f1, parts: frames.map(({ weight, right, there }) => (weight * (2 * right - f1 * there)) / all) };
   };
-  return f1("after") > f1("before");
+  const [before, after] = [counted("before"), counted("after")];
+  const squares = after.parts.map((part, i) => (part - (before.parts[i] as number)) ** 2);
+  return { change: after.f1 - before.f1, error: Math.sqrt(squares.reduce((sum, square) => sum + square, 0)) };
 }
 
 /** How likely so many of the changed answers are losses, where this share of them usually is. */

@@ -1,4 +1,11 @@
-export { answerOf, certaintyOf, type JudgedFrame, knowsByHeart, splitAccuracy } from "./accuracy.ts";
+export {
+  answerOf,
+  certaintyOf,
+  type JudgedFrame,
+  knowsByHeart,
+  splitAccuracy,
+  weighedAsAtSite,
+} from "./accuracy.ts";
 export { type AdamState, adamStep, learningRateAt, type Parameters, startAdam } from "./adam.ts";
 export { type AppearanceMatch, appearanceMatch, appearanceOf, matchAppearance } from "./appearance.ts";
 export { augment, type PictureSize } from "./augment.ts";
