@@ -184,6 +184,13 @@ describe("a class", () => {
     expect(lineOf(weighed(repair), 1, "alike").verdict).toBe("allowed");
     expect(lineOf(weighed([...water(19), ...dry(5)]), 1, "alike").verdict).toBe("harm");
     expect(lineOf(weighed([...water(60), ...dry(60)]), 1, "alike").verdict).toBe("harm");
+    // Where more is lost than won nothing is repaired, and F1 need not fall beyond chance.
+    const traded = (lostOfThird: number) => [
+      ...[...water(8), ...dry(9), ...of(2, lostOfThird, 2, 0)],
+      ...of(2, 100 - lostOfThird, 2, 2),
+    ];
+    expect(lineOf(traded(0), 1, "alike").verdict).toBe("allowed");
+    expect(lineOf(traded(4), 1, "alike").verdict).toBe("harm");
   });
 
   test("photos are weighed by the site's frames, those of a class without any not at all", () => {

@@ -16,9 +16,9 @@
  *     photos, `TRADED_MAX` of its photos more than all classes did: held-out frames of one class are often too few to show even that.
  * M5. Drift makes a model answer one class for many others: it then recalls this class well, for nothing, and whatever repairs the others costs it
  *     recall. So at the site such a loss is harm only if the class's F1, which counts wrong answers by it as well, does not rise; on photos that
- *     only look like the site, if it falls beyond chance (at `alpha`, by its linearisation: Woodruff 1971). These photos are weighed to be as hard
- *     for the deployed model as the site is (`weighedAsAtSite`): of photos that are easier, fewer errors are left to repair, and a repair looks
- *     like a loss. Elsewhere nothing is to be repaired, and recall alone counts.
+ *     only look like the site, and of which all classes together win more than they lose, if it falls beyond chance (at `alpha`, by its
+ *     linearisation: Woodruff 1971). These photos are weighed to be as hard for the deployed model as the site is (`weighedAsAtSite`): of photos that
+ *     are easier, fewer errors are left to repair, and a repair looks like a loss. Elsewhere nothing is to be repaired, and recall alone counts.
  * M6. Twenty frames of a class do not show a loss of five points by answers that changed, but those that did not change yet say more: how much less
  *     certain the new model is of their label (`certaintyOf`). A class elsewhere, or of replayed photos, of which this certainty falls by more than `lossMax` is
  *     harmed (Student's t over its frames, at the level `chance` shared by the classes of a place), unless its answers show that it is not (M1). Replayed
@@ -100,10 +100,11 @@ export function harmLines(
   const falls = holmAdjusted(
     classes.map(({ label }) => (AT_SITE.has(place) ? 1 : fallP(judged, label, shared - allowedFall(label)))),
   );
+  const isRepaired = judged.reduce((sum, frame) => sum + (frame.weight ?? 1) * gainOf(frame), 0) > 0;
   /** M5. */
   const isRepair = (label: number) => {
     const { change, error } = f1Change(judged, label);
-    return change > 0 || (INDIRECT.has(place) && normalCdf(change / error) > alpha);
+    return change > 0 || (INDIRECT.has(place) && isRepaired && normalCdf(change / error) > alpha);
   };
   const isSumKept =
     all.lost - all.won <= lossMax * all.frames && (AT_SITE.has(place) || fallP(judged, null, -lossMax) > alpha); // M3
@@ -156,13 +157,16 @@ function fallP(judged: readonly JudgedFrame[], of: number | null, floor: number)
 const certainties = (judged: readonly JudgedFrame[], of: number | null) =>
   momentsOf(judged.flatMap((frame) => (of === null || frame.label === of ? [frame.gained] : [])));
 
+const gainOf = ({ label, before, after }: JudgedFrame): number => Number(after === label) - Number(before === label);
+
 function countsOf(judged: readonly JudgedFrame[], of: number | null) {
   let [items, won, lost] = [0, 0, 0];
-  for (const { label, before, after } of judged) {
-    if (of !== null && label !== of) continue;
+  for (const frame of judged) {
+    if (of !== null && frame.label !== of) continue;
     items += 1;
-    if (after === label && before !== label) won += 1;
-    if (before === label && after !== label) lost += 1;
+    const gain = gainOf(frame);
+    if (gain > 0) won += 1;
+    if (gain < 0) lost += 1;
   }
   return { items, won, lost };
 }
