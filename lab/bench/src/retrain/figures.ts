@@ -31,7 +31,7 @@ export function placeFigures(before: Shown, after: Shown): PlaceFigures {
   };
 }
 
-/** Of each photo: 1 where only the new model is right, -1 where only the old one is. */
+/** A photo's gain is 1 where only the new model is right, and -1 where only the old one is. */
 export function gainsOf(before: Shown, after: Shown): readonly number[] {
   const old = rightOf(before);
   return rightOf(after).map((isRight, i) => Number(isRight) - Number(old[i]));

@@ -22,7 +22,7 @@ import {
 import { isSlow, type TaskDrift, TaskSite, taskDrifts, type View } from "./task-site.ts";
 
 const LABELS = [100, 200, 400] as const;
-/** Of another mix of classes, which costs a site next to nothing: there only what the training harms is asked. */
+/** Another mix of classes costs a site next to nothing, so one number of labels shows what a training harms there. */
 const MIX_LABELS = 200;
 /** Below it a site lost too little for a share of it to mean anything. */
 const LOST_MIN = 0.02;
@@ -188,7 +188,7 @@ function trialTable(trials: readonly Trial[]): Table {
   };
 }
 
-/** Of each task, what all its trainings do to its photos elsewhere. */
+/** A task's trainings are summed: how many of them answer each photo of elsewhere better, less those that answer it worse. */
 function netsByTask(trials: readonly Trial[]): readonly Photos[] {
   const nets = new Map<string, Photos>();
   for (const { task, photos } of trials) {

@@ -155,7 +155,7 @@ type View = {
   readonly seen: (pixels: Uint8Array) => Uint8Array;
   /** By the deployed model. */
   readonly before: readonly Answered[];
-  /** Of frames that stand for others. */
+  /** A frame that stands for others counts as so many. */
   readonly weights?: readonly number[];
 };
 const PLACES = ["alike", "elsewhere", "replayed"] as const;

@@ -9,7 +9,7 @@ export type JudgedFrame = {
   readonly after: number;
   /** How much more certain of its label the new model is than the deployed one: see `certaintyOf`. */
   readonly gained: number;
-  /** Of a photo that stands for others; 1 without. */
+  /** A photo that stands for others counts as so many; without, as one. */
   readonly weight?: number;
 };
 

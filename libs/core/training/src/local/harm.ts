@@ -101,8 +101,8 @@ export function harmLines(
     classes.map(({ label }) => (AT_SITE.has(place) ? 1 : fallP(judged, label, shared - allowedFall(label)))),
   );
   const isRepaired = judged.reduce((sum, frame) => sum + (frame.weight ?? 1) * gainOf(frame), 0) > 0;
-  /** M5. */
-  const isRepair = (label: number) => {
+  /** A loss that M5 excuses. */
+  const isExcused = (label: number) => {
     const { change, error } = f1Change(judged, label);
     return change > 0 || (INDIRECT.has(place) && isRepaired && normalCdf(change / error) > alpha);
   };
@@ -114,7 +114,8 @@ export function harmLines(
       const isChance = line.lost <= line.won || (chances[i] as number) > chance; // M2
       const isTraded = place === "replayed" && netLoss(line) - netLoss(all) > Math.max(TRADED_MAX, lossMax); // M4
       const isFalling = (falls[i] as number) <= chance; // M6
-      const isAllowed = (isChance && !isTraded && !isFalling) || (AT_SITE.has(place) && isRepair(line.label as number)); // M5
+      const isAllowed =
+        (isChance && !isTraded && !isFalling) || (AT_SITE.has(place) && isExcused(line.label as number)); // M5
       const verdict = isShown(line) ? "shown" : isAllowed ? "allowed" : "harm";
       return { ...line, verdict };
     }),
