@@ -1,10 +1,10 @@
 /** What the figures of many trainings prove. Each has a place with tens of classes, so that some class of some training looks harmed at 5 % by
  * chance: what is called proven holds for all of them together (Holm 1979). That alone would be blind to many small losses, so it is asked as well
- * whether more classes look harmed than chance explains. Pure.
+ * whether more classes look harmed, by more than is allowed, than chance explains. Pure.
  *
  * The trainings of a task are judged by the same photos, and go wrong on the same ones: what chance draws is a photo, not an answer. So a photo counts
  * once, by its net: of how many more trainings the new model is right on it where the deployed one was wrong, than the other way round. */
-import { binomialCdf, holmAdjusted, mcNemarP, tangoLower, weightedSignTest } from "@tributary/statistics";
+import { binomialCdf, holmAdjusted, mcNemarP, tangoLower } from "@tributary/statistics";
 
 /** Photos of a group; of those that only one of two models is right on, `won` are the new one's. */
 export type Counted = { readonly frames: number; readonly won: number; readonly lost: number };
@@ -32,12 +32,17 @@ export function provenLosses(groups: readonly Counted[]): readonly number[] {
 /** Groups of photos that look harmed by themselves; chance makes `expected` of them, and as many as this with the probability `p`. */
 export type Seeming = { readonly seeming: number; readonly expected: number; readonly p: number };
 
-/** `groups`: the nets of each one's photos. */
-export function seemingHarm(groups: readonly (readonly number[])[]): Seeming {
-  const seeming = groups.filter((nets) => lossP(-sum(nets), nets) <= ALPHA).length;
-  const levels = groups.map(attainableLevel).filter((level) => level > 0);
-  const expected = sum(levels);
-  const p = seeming === 0 ? 1 : 1 - binomialCdf(seeming - 1, levels.length, expected / levels.length);
+/** Photos of a group, each answered by so many trainings, and each one's net. */
+export type Netted = { readonly nets: readonly number[]; readonly trainings: number };
+
+export function seemingHarm(groups: readonly Netted[]): Seeming {
+  const tails = groups.map((group) => ({ lost: -sum(group.nets), tail: lostTail(group) }));
+  const seeming = tails.filter(({ lost, tail }) => (tail.get(lost) as number) <= ALPHA).length;
+  // Nets are whole: the largest p-value below 5 % is smaller.
+  const levels = tails.map(({ tail }) => Math.max(0, ...[...tail.values()].filter((p) => p <= ALPHA)));
+  const able = levels.filter((level) => level > 0);
+  const expected = sum(able);
+  const p = seeming === 0 ? 1 : 1 - binomialCdf(seeming - 1, able.length, expected / able.length);
   return { seeming, expected, p };
 }
 
@@ -47,22 +52,24 @@ export const lowerOfNets = (nets: readonly number[], answers: number): number =>
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-/** How likely photos with such nets lose so much, when each is as likely to win. */
-const lossP = (lost: number, nets: readonly number[]): number =>
-  weightedSignTest(
-    lost,
-    nets.flatMap((net) => (net === 0 ? [] : [{ weight: Math.abs(net), count: 1 }])),
-  );
-
-/** How often the test says 5 % by chance: less, since nets are whole. */
-function attainableLevel(nets: readonly number[]): number {
-  const all = sum(nets.map(Math.abs));
-  let [low, high] = [0, all];
-  if (all === 0 || lossP(all, nets) > ALPHA) return 0;
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (lossP(middle, nets) <= ALPHA) high = middle;
-    else low = middle;
+/** How likely photos with such nets lose at least so much, when on average they lose what a group may: a sign test of weighted pairs, exact. */
+function lostTail({ nets, trainings }: Netted): ReadonlyMap<number, number> {
+  const weights = nets.map(Math.abs).filter((weight) => weight > 0);
+  const isLost = Math.min(1, 0.5 + (LOSS_MAX * nets.length * trainings) / (2 * sum(weights)));
+  let chances = new Map([[0, 1]]);
+  for (const weight of weights) {
+    const next = new Map<number, number>();
+    for (const [lost, chance] of chances) {
+      next.set(lost + weight, (next.get(lost + weight) ?? 0) + isLost * chance);
+      next.set(lost - weight, (next.get(lost - weight) ?? 0) + (1 - isLost) * chance);
+    }
+    chances = next;
   }
-  return lossP(high, nets);
+  let above = 0;
+  const tail = new Map<number, number>();
+  for (const [lost, chance] of [...chances].sort(([a], [b]) => b - a)) {
+    above += chance;
+    tail.set(lost, above);
+  }
+  return tail;
 }

@@ -131,7 +131,11 @@ export class TaskSite {
       baseDataset: `${task.name}/base`,
       slice: SLICE,
       seed: `bench ${seed}`,
-      recipe: { ...recipeFor(labels - tune, Math.round(task.base.length * (1 - BASE_TUNE))), ...otherwise?.change },
+      recipe: changedRecipe(
+        recipeFor(labels - tune, Math.round(task.base.length * (1 - BASE_TUNE))),
+        otherwise,
+        frames.length - tune,
+      ),
     };
     return { job, parentDir: this.#pkg.dir, datasetDir, baseDir: await this.#base(), outDir };
   }
@@ -242,9 +246,19 @@ export type TaskTraining = {
   readonly labels: number;
   readonly seed: number;
   readonly poison?: Poison;
-  /** Than the trainer: what it is called, and what of the recipe. */
-  readonly otherwise?: { readonly name: string; readonly change: Partial<Recipe> };
+  readonly otherwise?: Otherwise;
 };
+
+/** Than the trainer: what it is called, what of the recipe, and how many steps at least. */
+type Otherwise = { readonly name: string; readonly change: Partial<Recipe>; readonly stepsMin: number };
+
+/** Few photos are passed over as often as so many steps take. */
+function changedRecipe(recipe: Recipe, otherwise: Otherwise | undefined, frames: number): Recipe {
+  if (otherwise === undefined) return recipe;
+  const changed = { ...recipe, ...otherwise.change };
+  const epochsMin = Math.ceil((otherwise.stepsMin * changed.sliceFramesPerBatch) / frames);
+  return { ...changed, epochs: Math.max(changed.epochs, epochsMin) };
+}
 
 const heldOutOf = ({ validation }: Task): readonly LabelledPhoto[] => validation.filter((_, i) => i % 2 === 0);
 

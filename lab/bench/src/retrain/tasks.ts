@@ -161,7 +161,7 @@ function reportOf(trials: readonly Trial[], gated: readonly PoisonTrial[], minut
     gates: [...trialGates(trials), ...poisonGates(gated)],
     figures: { trials: trials.map(({ photos: _, ...trial }) => trial), gated },
     notes: [
-      `Bounds are one-sided at 95 %. Of a class of 100 photos no bound is above ${percent(-LOSS_MAX)}, whatever is deployed: the gates ask for the bound of all trainings together, for proven harm of a class, and whether more classes look harmed than chance explains.`,
+      `Bounds are one-sided at 95 %. Of a class of 100 photos no bound is above ${percent(-LOSS_MAX)}, whatever is deployed: the gates ask for the bound of all trainings together, for proven harm of a class, and whether more classes look to lose more than that than chance explains.`,
       `${minutes.toFixed(1)} minutes on ${availableParallelism()} processors.`,
     ],
   };
@@ -189,11 +189,15 @@ function trialTable(trials: readonly Trial[]): Table {
 }
 
 /** A task's trainings are summed: how many of them answer each photo of elsewhere better, less those that answer it worse. */
-function netsByTask(trials: readonly Trial[]): readonly Photos[] {
-  const nets = new Map<string, Photos>();
+function netsByTask(trials: readonly Trial[]): readonly (Photos & { readonly trainings: number })[] {
+  const nets = new Map<string, Photos & { readonly trainings: number }>();
   for (const { task, photos } of trials) {
-    const known = nets.get(task)?.gains ?? photos.gains.map(() => 0);
-    nets.set(task, { labels: photos.labels, gains: photos.gains.map((gain, i) => gain + (known[i] as number)) });
+    const { gains, trainings } = nets.get(task) ?? { gains: photos.gains.map(() => 0), trainings: 0 };
+    nets.set(task, {
+      labels: photos.labels,
+      gains: photos.gains.map((gain, i) => gain + (gains[i] as number)),
+      trainings: trainings + 1,
+    });
   }
   return [...nets.values()];
 }
@@ -209,8 +213,8 @@ function trialGates(trials: readonly Trial[]): readonly Gate[] {
   const whole = provenLosses(places);
   const classes = provenLosses(places.flatMap((place) => place.classes));
   const seeming = seemingHarm(
-    nets.flatMap(({ labels, gains }) =>
-      [...new Set(labels)].map((label) => gains.filter((_, i) => labels[i] === label)),
+    nets.flatMap(({ labels, gains, trainings }) =>
+      [...new Set(labels)].map((label) => ({ nets: gains.filter((_, i) => labels[i] === label), trainings })),
     ),
   );
   const known = trials.flatMap(({ regained, forecast }) => (regained === null ? [] : [{ regained, forecast }]));
@@ -234,7 +238,7 @@ function trialGates(trials: readonly Trial[]): readonly Gate[] {
       measured: `${classes.length}`,
     },
     {
-      name: "no more classes look harmed elsewhere, by all trainings of a task, than chance explains",
+      name: `no more classes look to lose more than ${percent(LOSS_MAX)} elsewhere, by all trainings of a task, than chance explains`,
       passed: seeming.p > ALPHA,
       measured: `${seeming.seeming}, by chance ${seeming.expected.toFixed(1)}`,
     },
