@@ -249,15 +249,16 @@ export type TaskTraining = {
   readonly otherwise?: Otherwise;
 };
 
-/** Than the trainer: what it is called, what of the recipe, and how many steps at least. */
-type Otherwise = { readonly name: string; readonly change: Partial<Recipe>; readonly stepsMin: number };
+/** Than the trainer: what it is called, what of the recipe, and how many steps however many photos there are. */
+type Otherwise = { readonly name: string; readonly change: Partial<Recipe>; readonly steps?: number };
 
-/** Few photos are passed over as often as so many steps take. */
 function changedRecipe(recipe: Recipe, otherwise: Otherwise | undefined, frames: number): Recipe {
   if (otherwise === undefined) return recipe;
-  const changed = { ...recipe, ...otherwise.change };
-  const epochsMin = Math.ceil((otherwise.stepsMin * changed.sliceFramesPerBatch) / frames);
-  return { ...changed, epochs: Math.max(changed.epochs, epochsMin) };
+  const { change, steps } = otherwise;
+  const changed = { ...recipe, ...change };
+  return steps === undefined
+    ? changed
+    : { ...changed, epochs: Math.ceil((steps * changed.sliceFramesPerBatch) / frames) };
 }
 
 const heldOutOf = ({ validation }: Task): readonly LabelledPhoto[] => validation.filter((_, i) => i % 2 === 0);
