@@ -32,7 +32,7 @@ export function provenLosses(groups: readonly Counted[]): readonly number[] {
 /** Groups of photos that look harmed by themselves; chance makes `expected` of them, and as many as this with the probability `p`. */
 export type Seeming = { readonly seeming: number; readonly expected: number; readonly p: number };
 
-/** Photos of a group, each answered by so many trainings, and each one's net. */
+/** A group's photos by their nets, and how many trainings answered each of them. */
 export type Netted = { readonly nets: readonly number[]; readonly trainings: number };
 
 export function seemingHarm(groups: readonly Netted[]): Seeming {
@@ -52,7 +52,8 @@ export const lowerOfNets = (nets: readonly number[], answers: number): number =>
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
-/** How likely photos with such nets lose at least so much, when on average they lose what a group may: a sign test of weighted pairs, exact. */
+/** How likely photos with such nets lose at least so much, when on average they lose what a group may: an exact sign test of weighted pairs, of which
+ * one that differs is lost a little more often than won. Photos that do not differ say nothing. */
 function lostTail({ nets, trainings }: Netted): ReadonlyMap<number, number> {
   const weights = nets.map(Math.abs).filter((weight) => weight > 0);
   const isLost = Math.min(1, 0.5 + (LOSS_MAX * nets.length * trainings) / (2 * sum(weights)));

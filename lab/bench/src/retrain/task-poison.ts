@@ -28,14 +28,15 @@ const BLENDS = [0.5, 1] as const;
 const KEPT_MIN = 0.75;
 /** A champion that is right on less of a site contradicts right labels as it does wrong ones. */
 const MOSTLY_RIGHT = 0.5;
+
 type Way = { readonly drift: TaskDrift; readonly change: Partial<Recipe>; readonly steps?: number };
-/** As the trainer learns, and as nobody would. */
+/** A candidate is trained as the trainer does it, or as nobody would. */
 const WAYS = {
   "as trained": { drift: "dusk", change: { blends: BLENDS } },
   "labels alone": {
     drift: "another mix",
     change: { blends: BLENDS, matchedFramesPerBatch: 0, sliceFramesPerBatch: 112, distillation: 0 },
-    // A model hardly moves in as many passes as are usual over 50 photos.
+    // In the usual number of passes over 50 photos a model hardly moves.
     steps: 100,
   },
 } as const satisfies Readonly<Record<string, Way>>;

@@ -249,7 +249,8 @@ export type TaskTraining = {
   readonly otherwise?: Otherwise;
 };
 
-/** Than the trainer: what it is called, what of the recipe, and how many steps however many photos there are. */
+/** What a training does otherwise than the trainer would: its name, changes of the recipe, and a number of steps that does not depend on how many
+ * photos there are. */
 type Otherwise = { readonly name: string; readonly change: Partial<Recipe>; readonly steps?: number };
 
 function changedRecipe(recipe: Recipe, otherwise: Otherwise | undefined, frames: number): Recipe {
