@@ -39,11 +39,9 @@ export class Holdings<O> {
     while (this.#most > 0 && !this.#byCount.has(this.#most)) this.#most -= 1;
   }
 
-  /** The owner that holds the most, `preferred` if it is one of them. */
-  largest(preferred?: O): O | undefined {
-    const owners = this.#byCount.get(this.#most);
-    if (owners === undefined) return undefined;
-    return preferred !== undefined && owners.has(preferred) ? preferred : owners.values().next().value;
+  /** The owner that holds the most; of several, the one that has held so much for the longest. */
+  largest(): O | undefined {
+    return this.#byCount.get(this.#most)?.values().next().value;
   }
 
   #leave(owner: O, count: number): void {
@@ -104,17 +102,4 @@ export class OwnedOldest<K, O = string> {
     if (key !== undefined) this.delete(key);
     return key;
   }
-}
-
-/** The level of max-min fairness: with at most so many of each count, and no more than `total` altogether, as much as possible is
- * served. A whole number: the rest of the division stays unserved. */
-export function waterLevel(counts: readonly number[], total: number): number {
-  let left = Math.max(0, total);
-  const ascending = [...counts].sort((a, b) => a - b);
-  for (const [i, count] of ascending.entries()) {
-    const level = Math.floor(left / (ascending.length - i));
-    if (count > level) return level;
-    left -= count;
-  }
-  return ascending.at(-1) ?? 0;
 }
