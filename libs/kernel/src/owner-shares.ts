@@ -69,8 +69,13 @@ export class OwnedOldest<K, O = string> {
 
   /** The newest of its owner from now on. */
   add(key: K, owner: O): void {
-    this.delete(key);
     let owned = this.#owners.get(owner);
+    if (owned?.keys.delete(key)) {
+      owned.keys.add(key);
+      owned.oldest.beyond(Number.POSITIVE_INFINITY);
+      return;
+    }
+    this.delete(key);
     if (owned === undefined) {
       const keys = new Set<K>();
       owned = { keys, oldest: new Oldest(keys) };
