@@ -1,6 +1,5 @@
 /**
- * Breaks admission.ts F5: the router takes degraded devices for such without an answer of their own, whose FALLBACK frames the fleet's
- * budget pays, before everything else.
+ * Breaks admission.ts F5: the router takes FALLBACK frames for PRIORITY, which the fleet's budget pays before everything else.
  */
 import { replaceExport } from "./replace-export.mjs";
 
@@ -10,7 +9,7 @@ await replaceExport(
   (Admission) =>
     class extends Admission {
       decide(frame, now) {
-        return super.decide({ ...frame, hasAnswer: false }, now);
+        return super.decide({ ...frame, reason: frame.reason === "FALLBACK" ? "PRIORITY" : frame.reason }, now);
       }
     },
 );

@@ -14,6 +14,7 @@ export {
   parseFrameId,
 } from "./ids.ts";
 export { Oldest } from "./oldest.ts";
+export { Holdings, OwnedOldest } from "./owner-shares.ts";
 export { type Random, seededRandom } from "./random.ts";
 export { linkedSignal } from "./signals.ts";
 export { sourceOf } from "./source.ts";

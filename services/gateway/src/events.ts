@@ -64,6 +64,17 @@ export const labelRefused = defineEvent<{ code: string; frameId: string }>({
   },
 });
 
+export const entryForgotten = defineEvent<{ table: string; deviceId: string }>({
+  name: "entry_forgotten",
+  level: "debug",
+  message: (e) => `${e.table} is full: ${e.deviceId}, which has the most in it, lost its oldest entry`,
+  counter: {
+    name: "tributary_gateway_entries_forgotten_total",
+    help: "What a full table that devices share forgot of the device that had the most in it",
+    labels: ["table"],
+  },
+});
+
 export const verdictReviewed = defineEvent<{
   verdictId: string;
   kind: string;

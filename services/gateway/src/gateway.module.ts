@@ -30,7 +30,7 @@ import { DriftController } from "./drift/drift.controller.ts";
 import { ProfileReader } from "./drift/profile-reader.ts";
 import { Reviews } from "./drift/reviews.ts";
 import { VERDICT_SUBSCRIBERS, type VerdictSubscribers, VerdictTable, verdictStream } from "./drift/verdict-table.ts";
-import { clientDropped } from "./events.ts";
+import { clientDropped, entryForgotten } from "./events.ts";
 import { ExperimentTable } from "./experiments/experiment-table.ts";
 import { ExperimentsController } from "./experiments/experiments.controller.ts";
 import { Upstream } from "./forwarding/upstream.ts";
@@ -72,6 +72,10 @@ const subscribersOf =
   ({ events }: GatewayConfig, telemetry: Telemetry) =>
     new Subscribers(format, events, ({ reason }) => telemetry.emit(clientDropped, { reason }));
 
+/** For a table that devices share: what its bound made it forget is counted. */
+const counting = (telemetry: Telemetry, table: string) => (deviceId: string) =>
+  telemetry.emit(entryForgotten, { table, deviceId });
+
 const tables = [
   PolicyTable,
   ModelTable,
@@ -79,8 +83,9 @@ const tables = [
   DeviceTable,
   {
     provide: AnswerRing,
-    useFactory: ({ answers }: GatewayConfig) => new AnswerRing(answers.recentMax),
-    inject: [CONFIG],
+    useFactory: ({ answers }: GatewayConfig, telemetry: Telemetry) =>
+      new AnswerRing(answers.recentMax, counting(telemetry, "recent-answers")),
+    inject: [CONFIG, TELEMETRY],
   },
   {
     provide: RolloutTable,
@@ -135,13 +140,15 @@ const tables = [
   },
   {
     provide: ArchivedFrames,
-    useFactory: ({ labels }: GatewayConfig) => new ArchivedFrames(labels.archivedMax),
-    inject: [CONFIG],
+    useFactory: ({ labels }: GatewayConfig, telemetry: Telemetry) =>
+      new ArchivedFrames(labels.archivedMax, counting(telemetry, "archived-frames")),
+    inject: [CONFIG, TELEMETRY],
   },
   {
     provide: LabelCandidates,
-    useFactory: ({ labels }: GatewayConfig) => new LabelCandidates(labels.candidatesMax),
-    inject: [CONFIG],
+    useFactory: ({ labels }: GatewayConfig, telemetry: Telemetry) =>
+      new LabelCandidates(labels.candidatesMax, counting(telemetry, "label-candidates")),
+    inject: [CONFIG, TELEMETRY],
   },
   {
     provide: LabelTable,
@@ -151,9 +158,14 @@ const tables = [
   },
   {
     provide: FrameIndex,
-    useFactory: ({ scan, labels }: GatewayConfig, reader: KafkaReader) =>
-      new FrameIndex({ reader, recordsMax: scan.recordsMax, rangesMax: labels.rangesMax }),
-    inject: [CONFIG, KafkaReader],
+    useFactory: ({ scan, labels }: GatewayConfig, reader: KafkaReader, telemetry: Telemetry) =>
+      new FrameIndex({
+        reader,
+        recordsMax: scan.recordsMax,
+        rangesMax: labels.rangesMax,
+        onForgotten: counting(telemetry, "frame-index"),
+      }),
+    inject: [CONFIG, KafkaReader, TELEMETRY],
   },
 ];
 

@@ -163,6 +163,25 @@ describe("evidence", () => {
     expect([ledger.drawn, ledger.labels]).toEqual([0, 0]);
   });
 
+  test("a device that draws without end, and invents cameras, leaves the others their frames", () => {
+    const limits = { ...evidenceLimits, drawnMax: 100, answersWaitingMax: 10, camerasMax: 20 };
+    const ledger = new EvidenceLedger(limits);
+    const rogue = (frameSeq: bigint, cameraId: string) =>
+      ledger.predictions({ ...batch([{ frameSeq, cameraId }]), deviceId: "rogue" }, 0);
+    ledger.result(answer(9n)); // it comes before its prediction
+    for (let seq = 1n; seq <= 5n; seq++) ledger.predictions(batch([{ frameSeq: seq }]), 0);
+    for (let seq = 1n; seq <= 5n; seq++) ledger.result(answer(seq));
+    for (let i = 1n; i <= 500n; i++) {
+      rogue(i, `cam-${i}`);
+      ledger.result({ ...answer(1_000n + i), deviceId: "rogue" });
+    }
+    ledger.predictions(batch([{ frameSeq: 9n }]), 0);
+    expect(ledger.drawn).toBe(100);
+    for (const seq of [1n, 5n, 9n]) ledger.label(truth(seq, "class-2"), 600);
+    expect(ledger.judge([policy]).changed.map(({ outcome }) => outcome)).toEqual(["used", "used", "used"]);
+    expect(ledger.seek()).toEqual(new Set());
+  });
+
   test("frames are remembered as ranges, in whatever order they come", () => {
     const seen = new SeenFrames(2);
     for (const n of [5n, 3n, 4n, 9n, 1n, 4n, 8n]) seen.add("a", n);

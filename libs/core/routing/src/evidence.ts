@@ -6,11 +6,11 @@
  * E2. The order of arrival does not matter: a label may come before its frame, an answer before its prediction.
  * E3. Of several labels of one frame the last one holds; one without a class takes the frame out.
  * E4. Everything kept is bounded (G9): labels with their frames, the newest drawn frames without one, answers that wait
- *     for their prediction. A label whose frame may have been dropped is `frame-sought`: the reader of the logs reads
+ *     for their prediction; of the latter two the device with the most loses its oldest (G13). A label whose frame may have been dropped is `frame-sought`: the reader of the logs reads
  *     them again for it. So what becomes evidence depends on the logs and not on what was in memory when (G10).
  */
 import type { CloudResult, EdgePrediction, EdgePredictions, GroundTruth, RoutingPolicy } from "@tributary/contracts";
-import { formatFrameId, type Instant, Oldest } from "@tributary/kernel";
+import { formatFrameId, type Instant, OwnedOldest } from "@tributary/kernel";
 import { type Calibrated, logitMarginOf } from "./calibrate.ts";
 import { type Evidence, halfOf } from "./relearn.ts";
 import { SeenFrames } from "./seen-frames.ts";
@@ -67,15 +67,57 @@ type LabelEntry = {
   sought: boolean;
 };
 
+/** By frame; at most `max`, beyond which the device with the most loses its oldest. */
+class SharedByDevices<V> {
+  readonly #max: number;
+  readonly #entries = new Map<string, V>();
+  readonly #shares = new OwnedOldest<string>();
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  has(frameId: string): boolean {
+    return this.#entries.has(frameId);
+  }
+
+  get(frameId: string): V | undefined {
+    return this.#entries.get(frameId);
+  }
+
+  /** How many had to go. */
+  set(frameId: string, value: V): number {
+    this.#entries.set(frameId, value);
+    this.#shares.add(frameId, deviceOf(frameId));
+    let gone = 0;
+    for (let key = this.#shares.beyond(this.#max); key !== undefined; key = this.#shares.beyond(this.#max)) {
+      this.#entries.delete(key);
+      gone += 1;
+    }
+    return gone;
+  }
+
+  delete(frameId: string): void {
+    this.#entries.delete(frameId);
+    this.#shares.delete(frameId);
+  }
+
+  [Symbol.iterator](): Iterator<[string, V]> {
+    return this.#entries[Symbol.iterator]();
+  }
+}
+
 export class EvidenceLedger {
   readonly #limits: EvidenceLimits;
   readonly #seen: SeenFrames;
-  /** Without a label, oldest first. */
-  readonly #drawn = new Map<string, Drawn>();
-  readonly #oldestDrawn = new Oldest(this.#drawn);
+  /** Without a label. */
+  readonly #drawn: SharedByDevices<Drawn>;
   /** Of frames not seen yet. */
-  readonly #waiting = new Map<string, readonly (readonly [target: string, label: string])[]>();
-  readonly #oldestWaiting = new Oldest(this.#waiting);
+  readonly #waiting: SharedByDevices<readonly (readonly [target: string, label: string])[]>;
   readonly #labels = new Map<string, LabelEntry>();
   /** Whether a drawn frame was let go: then the logs hold more than memory. */
   #isPartial = false;
@@ -83,6 +125,8 @@ export class EvidenceLedger {
   constructor(limits: EvidenceLimits = evidenceLimits) {
     this.#limits = limits;
     this.#seen = new SeenFrames(limits.camerasMax);
+    this.#drawn = new SharedByDevices(limits.drawnMax);
+    this.#waiting = new SharedByDevices(limits.answersWaitingMax);
   }
 
   get labels(): number {
@@ -107,8 +151,7 @@ export class EvidenceLedger {
       const drawn = { modelDigest: batch.modelDigest, prediction, at, answers };
       if (entry !== undefined) entry.drawn = drawn;
       else {
-        this.#drawn.set(frameId, drawn);
-        if (this.#oldestDrawn.trim(this.#limits.drawnMax) > 0) this.#isPartial = true;
+        if (this.#drawn.set(frameId, drawn) > 0) this.#isPartial = true;
       }
     }
   }
@@ -120,9 +163,7 @@ export class EvidenceLedger {
     if (drawn !== undefined) drawn.answers.set(result.target, result.label);
     else if (!this.#seen.has(cameraOf(result), result.frameSeq)) {
       const waiting = [...(this.#waiting.get(frameId) ?? []), [result.target, result.label] as const];
-      this.#waiting.delete(frameId);
       this.#waiting.set(frameId, waiting.slice(-8));
-      this.#oldestWaiting.trim(this.#limits.answersWaitingMax);
     }
   }
 
@@ -136,7 +177,6 @@ export class EvidenceLedger {
     if (truth.label === null) {
       if (drawn === null) return;
       this.#drawn.set(frameId, drawn);
-      this.#oldestDrawn.trim(this.#limits.drawnMax);
       return;
     }
     const outcome = known?.label === truth.label ? known.outcome : null;
@@ -247,3 +287,5 @@ export const calibratedOf = (
 
 const cameraOf = (frame: { readonly deviceId: string; readonly bootId: bigint; readonly cameraId: string }): string =>
   `${frame.deviceId}:${frame.bootId}:${frame.cameraId}`;
+
+const deviceOf = (frameId: string): string => frameId.slice(0, frameId.indexOf(":"));

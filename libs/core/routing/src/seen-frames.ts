@@ -1,5 +1,6 @@
-/** Which frames were ever predicted, as ranges of numbers per camera and boot: numbers run, so it stays small. */
-import { Oldest } from "@tributary/kernel";
+/** Which frames were ever predicted, as ranges of numbers per camera and boot: numbers run, so it stays small. Of more than
+ * `camerasMax` the device with the most loses the one that was extended longest ago. */
+import { OwnedOldest } from "@tributary/kernel";
 
 const RANGES_MAX = 1_024;
 
@@ -7,9 +8,9 @@ type Range = { from: bigint; to: bigint };
 
 export class SeenFrames {
   readonly #camerasMax: number;
-  /** By `deviceId:bootId:cameraId`, least recently extended first; ranges by rising number. */
+  /** By `deviceId:bootId:cameraId`; ranges by rising number. */
   readonly #cameras = new Map<string, Range[]>();
-  readonly #oldest = new Oldest(this.#cameras);
+  readonly #shares = new OwnedOldest<string>();
 
   constructor(camerasMax: number) {
     this.#camerasMax = camerasMax;
@@ -17,9 +18,10 @@ export class SeenFrames {
 
   add(camera: string, frameSeq: bigint): void {
     const ranges = this.#cameras.get(camera) ?? [];
-    this.#cameras.delete(camera);
     this.#cameras.set(camera, ranges);
-    this.#oldest.trim(this.#camerasMax);
+    this.#shares.add(camera, camera.slice(0, camera.indexOf(":")));
+    const forgotten = this.#shares.beyond(this.#camerasMax);
+    if (forgotten !== undefined) this.#cameras.delete(forgotten);
     const at = positionOf(ranges, frameSeq);
     const [below, above] = [ranges[at - 1], ranges[at]];
     if (below !== undefined && frameSeq <= below.to) return;

@@ -42,6 +42,15 @@ describe("packages", () => {
     expect(fetches).toEqual([digest(1)]);
   });
 
+  test("digests that a device invents displace no package (P3)", async () => {
+    const { packages, listed, fetches } = rig(async (of) => referenceOf(of), 3);
+    listed.add(digest(1)).add(digest(2));
+    await packages.fetched([digest(1), digest(2)]);
+    for (let n = 100; n < 200; n++) await packages.fetched([digest(n)]);
+    expect([packages.get(digest(1)), packages.get(digest(2))]).toEqual([referenceOf(digest(1)), referenceOf(digest(2))]);
+    expect([fetches.length, packages.missing]).toEqual([2, 1]);
+  });
+
   test("one that nothing lists is set aside, and fetched when it is listed (P1)", async () => {
     const { packages, listed, fetches, later } = rig(async (of) => referenceOf(of));
     await packages.fetched([digest(1), "no digest"]);

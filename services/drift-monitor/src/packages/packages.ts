@@ -7,7 +7,7 @@
  * P2. `fetched` waits for the first attempt only: a model registry that is away delays no other package's records for longer.
  *     Later attempts run beside, with backoff.
  * P3. (G9) The number of packages in memory is bounded; the one that was not asked for the longest goes, and is fetched again
- *     when it is. Those of configured folders and those that a configured NAME@ALIAS names now stay.
+ *     when it is. Digests that nothing lists go first: a device can invent them (G13). Those of configured folders and those that a configured NAME@ALIAS names now stay.
  */
 import type { DriftReference } from "@tributary/drift";
 import { codeOf } from "@tributary/kafka";
@@ -145,10 +145,12 @@ export class Packages {
 
   /** P3 */
   #trim(): void {
-    for (const [digest, entry] of this.#entries) {
-      if (this.#entries.size <= this.#options.packagesMax) return;
-      if (entry.kind === "fetching" || (entry.kind === "loaded" && entry.isPinned) || this.#held.has(digest)) continue;
-      this.#entries.delete(digest);
+    for (const goes of [({ kind }: Entry) => kind === "unlisted", () => true]) {
+      for (const [digest, entry] of this.#entries) {
+        if (this.#entries.size <= this.#options.packagesMax) return;
+        const stays = entry.kind === "fetching" || (entry.kind === "loaded" && entry.isPinned) || this.#held.has(digest);
+        if (!stays && goes(entry)) this.#entries.delete(digest);
+      }
     }
   }
 }

@@ -3,8 +3,8 @@ import { someAnswer, someBootId } from "@tributary/testing";
 import { answersOf } from "./answer.ts";
 import { AnswerRing } from "./ring.ts";
 
-const answer = (frameSeq: bigint, label: string, offset: bigint) => {
-  const record = { deviceId: "d", bootId: someBootId, answers: [someAnswer({ frameSeq, label })] };
+const answer = (frameSeq: bigint, label: string, offset: bigint, deviceId = "d") => {
+  const record = { deviceId, bootId: someBootId, answers: [someAnswer({ frameSeq, label })] };
   const [made] = answersOf(record, { partition: 0, offset, timestamp: 1_700_000_000_000 });
   if (made === undefined) throw new Error("no answer");
   return made;
@@ -20,4 +20,13 @@ test("the first answer of a frame stays, the oldest frames leave", () => {
   expect(ring.recent({}, 10).map((a) => a.label)).toEqual(["frog", "ship"]);
   expect(ring.recent({}, 1)).toHaveLength(1);
   expect(ring.recent({ source: "CLOUD" }, 10)).toEqual([]);
+});
+
+test("a device that answers often leaves the others their answers", () => {
+  const ring = new AnswerRing(20);
+  for (let i = 1n; i <= 5n; i++) ring.add(answer(i, "cat", i, "modest"));
+  for (let i = 1n; i <= 500n; i++) ring.add(answer(i, "dog", 5n + i, "rogue"));
+  expect(ring.size).toBe(20);
+  expect(ring.recent({ deviceId: "modest" }, 10)).toHaveLength(5);
+  expect(ring.recent({ deviceId: "rogue" }, 1)[0]?.frameSeq).toBe("500");
 });

@@ -1,12 +1,12 @@
 /**
  * The newest frames of the frame archive, as the label queue needs them: their pictures stay after Kafka deleted theirs.
  *
- * Of one frame the newest record holds. At most `framesMax` are remembered (G9); those that were received first are
- * forgotten first, and those whose picture expired are not listed.
+ * Of one frame the newest record holds. At most `framesMax` are remembered (G9): beyond them the device with the most loses those
+ * that were archived first (G13). Those whose picture expired are not listed.
  */
 import { type ArchivedFrame, topics } from "@tributary/contracts";
 import { type FollowContext, type Following, follow } from "@tributary/kafka";
-import { formatFrameId, type Instant, Oldest } from "@tributary/kernel";
+import { formatFrameId, type Instant, OwnedOldest } from "@tributary/kernel";
 
 /** Partitions are filled unevenly, so of each one more than its share is read back at the start. */
 const SHARE_OF_PARTITION = 1 / 8;
@@ -14,10 +14,12 @@ const SHARE_OF_PARTITION = 1 / 8;
 export class ArchivedFrames {
   readonly #framesMax: number;
   readonly #frames = new Map<string, ArchivedFrame>();
-  readonly #oldest = new Oldest(this.#frames);
+  readonly #shares = new OwnedOldest<string>();
+  readonly #onForgotten: (deviceId: string) => void;
 
-  constructor(framesMax: number) {
+  constructor(framesMax: number, onForgotten: (deviceId: string) => void = () => {}) {
     this.#framesMax = framesMax;
+    this.#onForgotten = onForgotten;
   }
 
   get count(): number {
@@ -33,7 +35,11 @@ export class ArchivedFrames {
     const frameId = formatFrameId(frame);
     this.#frames.delete(frameId);
     this.#frames.set(frameId, frame);
-    this.#oldest.trim(this.#framesMax);
+    this.#shares.add(frameId, frame.deviceId);
+    const forgotten = this.#shares.beyond(this.#framesMax);
+    if (forgotten === undefined) return;
+    this.#onForgotten(this.#frames.get(forgotten)?.deviceId ?? "");
+    this.#frames.delete(forgotten);
   }
 
   get(frameId: string): ArchivedFrame | undefined {

@@ -2,49 +2,66 @@
  * Frames that are worth a person's label whether or not a training waits for them, newest first within each kind.
  *
  * Drawn samples come first: their draw does not depend on what a model answers, so their labels count for all frames. Then
- * come frames of which edge and cloud disagree. At most `framesMax` of each kind are kept; the oldest leave first (G9), as
- * Kafka's retention removes their pictures anyway.
+ * come frames of which edge and cloud disagree. At most `framesMax` of each kind are kept (G9), as Kafka's retention removes their
+ * pictures anyway: beyond them the device with the most loses its oldest. While others wait, a device has at most 5 % of the places of
+ * a list, or an equal part of it (G13): people's time is what is shared.
  */
 import type { Answer, NextLabel } from "@tributary/api";
-import { Oldest } from "@tributary/kernel";
+import { OwnedOldest } from "@tributary/kernel";
+import { fairPlaces } from "./fair-places.ts";
 
 type Why = Exclude<NextLabel["why"], "TRAINING">;
 export type Candidate = { readonly why: Why; readonly answer: Answer };
 
+const WHYS = ["SAMPLE", "DISAGREEMENT"] as const;
+
+type Kind = { readonly frames: Map<string, Answer>; readonly shares: OwnedOldest<string> };
+const emptyKind = (): Kind => ({ frames: new Map(), shares: new OwnedOldest() });
+
 export class LabelCandidates {
   readonly #framesMax: number;
-  readonly #kinds: Readonly<Record<Why, Map<string, Answer>>> = { SAMPLE: new Map(), DISAGREEMENT: new Map() };
-  readonly #oldest = { SAMPLE: new Oldest(this.#kinds.SAMPLE), DISAGREEMENT: new Oldest(this.#kinds.DISAGREEMENT) };
+  readonly #onForgotten: (deviceId: string) => void;
+  readonly #kinds: Readonly<Record<Why, Kind>> = { SAMPLE: emptyKind(), DISAGREEMENT: emptyKind() };
 
-  constructor(framesMax: number) {
+  constructor(framesMax: number, onForgotten: (deviceId: string) => void = () => {}) {
     this.#framesMax = framesMax;
+    this.#onForgotten = onForgotten;
   }
 
   get count(): number {
-    return this.#kinds.SAMPLE.size + this.#kinds.DISAGREEMENT.size;
+    return this.#kinds.SAMPLE.frames.size + this.#kinds.DISAGREEMENT.frames.size;
   }
 
   /** A frame's final answer. */
   offer(answer: Answer): void {
     const why = whyOf(answer);
     if (why === undefined) return;
-    this.#kinds[why].set(answer.frameId, answer);
-    this.#oldest[why].trim(this.#framesMax);
+    const { frames, shares } = this.#kinds[why];
+    frames.set(answer.frameId, answer);
+    shares.add(answer.frameId, answer.deviceId);
+    const forgotten = shares.beyond(this.#framesMax);
+    if (forgotten === undefined) return;
+    this.#onForgotten(frames.get(forgotten)?.deviceId ?? "");
+    frames.delete(forgotten);
   }
 
   /** It has its label. */
   drop(frameId: string): void {
-    for (const kind of Object.values(this.#kinds)) kind.delete(frameId);
+    for (const { frames, shares } of Object.values(this.#kinds)) {
+      frames.delete(frameId);
+      shares.delete(frameId);
+    }
   }
 
   next(filter: { readonly deviceId?: string | undefined; readonly why?: Why | undefined }, limit: number): Candidate[] {
     const found: Candidate[] = [];
-    for (const why of ["SAMPLE", "DISAGREEMENT"] as const) {
+    const taken = new Map<string, number>();
+    for (const why of WHYS) {
       if (filter.why !== undefined && filter.why !== why) continue;
-      for (const answer of [...this.#kinds[why].values()].reverse()) {
-        if (found.length >= limit) return found;
-        if (filter.deviceId === undefined || answer.deviceId === filter.deviceId) found.push({ why, answer });
-      }
+      const answers = [...this.#kinds[why].frames.values()].reverse();
+      const wanted = answers.filter(({ deviceId }) => filter.deviceId === undefined || filter.deviceId === deviceId);
+      const listed = fairPlaces(wanted, ({ deviceId }) => deviceId, { left: limit - found.length, all: limit, taken });
+      found.push(...listed.map((answer) => ({ why, answer })));
     }
     return found;
   }

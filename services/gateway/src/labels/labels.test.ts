@@ -53,6 +53,26 @@ test("frames worth a label: samples before disagreements, newest first, bounded,
   expect(candidates.next({ why: "DISAGREEMENT", deviceId: "cam-02" }, 9)).toEqual([]);
 });
 
+test("a device that always disagrees leaves the others their candidates and their places", () => {
+  const candidates = new LabelCandidates(100);
+  const offer = (deviceId: string, frameSeq: number, change: Partial<FinalAnswer>) => {
+    const answers = [someAnswer({ frameSeq: BigInt(frameSeq), ...change })];
+    const at = { partition: 0, offset: 1n, timestamp: 1e12 };
+    candidates.offer(answersOf({ deviceId, bootId: someBootId, answers }, at)[0] as Answer);
+  };
+  const disagrees = { edgeLabel: "cat", cloudLabel: "dog" };
+  for (let i = 0; i < 8; i++) offer(`cam-${i}`, 1, disagrees);
+  offer("cam-0", 2, { sampleDrawn: true });
+  for (let i = 0; i < 1_000; i++) offer("rogue", i, disagrees);
+  expect(candidates.count).toBe(101);
+  const next = candidates.next({}, 20);
+  const of = (deviceId: string) => next.filter(({ answer }) => answer.deviceId === deviceId);
+  expect(next[0]).toMatchObject({ why: "SAMPLE", answer: { deviceId: "cam-0" } });
+  expect(next.map(({ answer }) => answer.deviceId)).toEqual(expect.arrayContaining(["cam-1", "cam-7"]));
+  expect([next.length, of("cam-0").length, of("rogue").length]).toEqual([20, 2, 11]);
+  expect(candidates.next({}, 5).filter(({ answer }) => answer.deviceId === "rogue")).toHaveLength(1);
+});
+
 test.each([1, 2, 3, 4])("seed %i: ranges keep for every number the tag that was added first", (seed) => {
   const random = seededRandom(seed);
   const tags = [{ tag: "a" }, { tag: "b" }];
@@ -116,11 +136,47 @@ describe("the index of frames", () => {
     expect(await kinds(short, log, id("d", 99), id("d", 3))).toEqual(["found", "bounded"]);
   });
 
-  test("forgets the cameras seen longest ago, and then returns nothing as absent", async () => {
+  test("of devices with equal parts, the one forgets whose part is the oldest", async () => {
     const log = new Log({ now: () => NOW });
     for (let i = 0; i < 20; i++) log.append(`d${i}`, 1, 2);
     const index = new FrameIndex({ reader: log, recordsMax: 100, rangesMax: 5 });
     expect(await kinds(index, log, id("d19", 2), id("d0", 2))).toEqual(["found", "bounded"]);
     expect(index.rangeCount).toBe(5);
+  });
+
+  test("a device that invents cameras, or numbers with gaps, forgets its own and nobody else's", async () => {
+    const log = new Log({ now: () => NOW });
+    const forgotten = new Set<string>();
+    const onForgotten = (deviceId: string) => forgotten.add(deviceId);
+    const rogue = (answers: Partial<FinalAnswer>[]) =>
+      log.put(topics.classifications, "rogue", {
+        deviceId: "rogue",
+        bootId: someBootId,
+        answers: answers.map((one) => someAnswer(one)),
+      });
+    for (let i = 0; i < 10; i++) log.append(`d${i}`, 1, 2);
+    for (let i = 0; i < 50; i++) rogue([{ cameraId: `cam-${i}a` }, { cameraId: `cam-${i}b`, frameSeq: 7n }]);
+    for (let i = 0; i < 10; i++) log.append(`d${i}`, 9, 2);
+    for (let i = 0; i < 200; i++) rogue([{ cameraId: "cam-49b", frameSeq: BigInt(10 + 2 * i) }]);
+    const index = new FrameIndex({ reader: log, recordsMax: 1_000, rangesMax: 40, onForgotten });
+    for (let i = 0; i < 10; i++) {
+      const sought = await kinds(index, log, id(`d${i}`, 1), id(`d${i}`, 10), id(`d${i}`, 5));
+      expect(sought).toEqual(["found", "found", "absent"]);
+    }
+    expect(await kinds(index, log, { ...id("rogue", 1), cameraId: "cam-0a" })).toEqual(["bounded"]);
+    expect(await kinds(index, log, { ...id("rogue", 408), cameraId: "cam-49b" })).toEqual(["found"]);
+    expect([...forgotten]).toEqual(["rogue"]);
+    expect(index.rangeCount).toBeGreaterThan(25); // of its only camera it forgets half at a time
+    expect(index.rangeCount).toBeLessThanOrEqual(40);
+  });
+
+  test("records that are older than the first search read are read by the next ones", async () => {
+    const log = new Log({ now: () => NOW });
+    log.append("d", 1, 1);
+    for (let i = 0; i < 25; i++) log.append("rogue", i, 1);
+    const index = new FrameIndex({ reader: log, recordsMax: 10, rangesMax: 100 });
+    expect(await kinds(index, log, id("d", 1), id("d", 2))).toEqual(["bounded", "bounded"]);
+    expect(await kinds(index, log, id("d", 1), id("d", 2))).toEqual(["found", "absent"]);
+    expect(log.readCount).toBe(26);
   });
 });

@@ -30,6 +30,11 @@ export class SeqRanges<T> {
     return range !== undefined && seq <= range.to ? range.tag : undefined;
   }
 
+  /** Forgets the ranges with the lowest numbers. */
+  dropLowest(count: number): void {
+    this.#ranges.splice(0, count);
+  }
+
   /** Index of the first range that begins behind `seq`. */
   #behind(seq: bigint): number {
     const last = this.#ranges.at(-1);

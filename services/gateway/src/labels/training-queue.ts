@@ -8,6 +8,7 @@
  */
 import type { ArchivedFrame, TrainingRun } from "@tributary/contracts";
 import { hashOf } from "@tributary/kernel";
+import { fairPlaces } from "./fair-places.ts";
 import type { KnownLabel } from "./label-table.ts";
 
 export type SliceOfRun = Pick<TrainingRun, "slice" | "devices" | "since">;
@@ -77,7 +78,8 @@ const CLOUD_SURE = 0.9;
 
 /**
  * Frames that one person labelled and `by` did not, for a second look: those whose label the cloud contradicts, of which the wrong ones are then
- * left out of the dataset as contradictory; and one in twenty by lot, which show how often two people differ.
+ * left out of the dataset as contradictory; and one in twenty by lot, which show how often two people differ. Devices share the places
+ * (fair-places.ts): a cloud that contradicts one device's labels all the time leaves the others' their look.
  */
 export function framesToRepeat(
   frames: readonly Entry[],
@@ -95,7 +97,9 @@ export function framesToRepeat(
   };
   const ranked = frames.map((entry) => ({ entry, rank: rankOf(entry) })).filter(({ rank }) => rank >= 0);
   ranked.sort((a, b) => a.rank - b.rank || byDigest(a.entry, b.entry));
-  return ranked.slice(0, Math.floor(REPEATED_SHARE_MAX * limit)).map(({ entry }) => entry);
+  const all = Math.floor(REPEATED_SHARE_MAX * limit);
+  const entries = ranked.map(({ entry }) => entry);
+  return fairPlaces(entries, ([, { deviceId }]) => deviceId, { left: all, all, taken: new Map() });
 }
 
 const byDigest = ([, a]: Entry, [, b]: Entry): number => (a.digest < b.digest ? -1 : a.digest > b.digest ? 1 : 0);

@@ -12,9 +12,10 @@
  * F4. Arms share the budget in proportion to their weights: every frame of the fleet earns each of them its part, so no arm
  *     spends another's. Price, latency and health are each arm's own, as each may have a backend of its own. Frames of an
  *     arm that is not configured are the first one's.
- * F5. FALLBACK frames of degraded devices, which have an answer of their own, are paid from a budget of their own, each device at a bounded
- *     rate. A site whose devices are hot takes nothing from the others, and raises nobody's price. Those of a device without an answer are
- *     all that it has: they are PRIORITY's. */
+ * F5. FALLBACK frames are paid from a budget of their own, which their devices share by max-min fairness (fallback-budget.ts), each at a
+ *     bounded rate: a site whose devices are hot takes nothing from the others and raises nobody's price, and who asks for
+ *     more than an equal part takes nothing from who asks for less. A device that has no answer of its own (`hasAnswer`) pays in the same
+ *     way; beyond its part there it gets idle tokens of the fleet's budget, within its rate, as who is over a share does (shares.ts). */
 import type { CloudOutcome, EscalationReason } from "@tributary/contracts";
 import { invariant, Oldest } from "@tributary/kernel";
 import { type Arm, noExperiment, sharesOf } from "../arms.ts";
@@ -64,7 +65,7 @@ export type AdmissionRequest = {
 };
 
 /** Why a device got less than it asked for: it is over its fair share of this. */
-export type Unfair = "budget" | "priority" | "draws" | "draws-unverified" | "fallback";
+export type Unfair = "budget" | "priority" | "draws" | "draws-unverified" | "fallback" | "fallback-share";
 
 export type AdmissionDecision = Pick<RouterDecision, "send" | "settledBy"> & {
   readonly facts: RouterDecision["facts"] | null;
@@ -84,20 +85,24 @@ export class Admission {
   readonly #oldestCalls = new Oldest(this.#calls);
   readonly #rate = new FrameRate();
   readonly #shares: DeviceShares;
-  readonly #fallback: FallbackRates;
+  readonly #rates: FallbackRates;
 
   constructor(settings: AdmissionSettings = admissionDefaults) {
     this.#settings = settings;
     this.#shares = new DeviceShares(settings.shares, settings.budget);
     const arms = sharesOf(settings.arms).map(({ name, share }) => {
       const budget = { ...settings.budget, share: settings.budget.share * share };
-      const fallbackBudget = { ...settings.budget, share: settings.fallback.fleetShareMax * share };
+      const fallbackBudget = {
+        share: settings.fallback.fleetShareMax * share,
+        burstMs: settings.budget.burstMs,
+        devicesMax: settings.shares.devicesMax,
+      };
       return [name, new ArmAdmission({ ...settings, budget, fallbackBudget })] as const;
     });
     invariant(arms[0] !== undefined, "there is at least one arm");
     this.#arms = new Map(arms);
     this.#first = arms[0][1];
-    this.#fallback = new FallbackRates(settings.fallback, settings.shares.devicesMax);
+    this.#rates = new FallbackRates(settings.fallback, settings.shares.devicesMax);
   }
 
   get arms(): readonly string[] {
@@ -134,17 +139,23 @@ export class Admission {
     if (frame.sampleDrawn && room === "none") unfair.push(frame.isDrawVerified ? "draws" : "draws-unverified");
     const sampleDrawn = room !== "none";
     if (frame.isSettled && !sampleDrawn) return { send: null, settledBy: null, facts: null, sampleDrawn, unfair };
-    const isDegraded = frame.reason === "FALLBACK" && frame.hasAnswer && !sampleDrawn;
-    if (isDegraded && !this.#fallback.take(deviceId, now)) {
-      mine.kept(frameTimeMs ?? now, false);
-      return { send: null, settledBy: "FLEET_BUDGET", facts: null, sampleDrawn, unfair: [...unfair, "fallback"] };
+    const paying = this.#payingOf(frame, sampleDrawn, mine, now);
+    if (paying.why !== null) unfair.push(paying.why);
+    if (paying.by === "nobody") {
+      if (frameTimeMs !== null) mine.kept(frameTimeMs, false);
+      return { send: null, settledBy: "FLEET_BUDGET", facts: null, sampleDrawn, unfair };
     }
-    const standing = isDegraded ? ALONE : this.#shares.standing(deviceId);
+    const isFallback = paying.by === "fallback";
+    const own = this.#shares.standing(deviceId);
+    const standing = isFallback ? ALONE : paying.by === "idle" ? { ...own, isOver: true, countsForPrice: false } : own;
     const score = Math.max(-1, Math.min(1, frame.score)); // what a score can be
-    const weighed = { ...frame, score, sampleDrawn, drawIdle: room === "idle", standing, isDegraded };
+    const payer = isFallback ? deviceId : null;
+    const weighed = { ...frame, score, sampleDrawn, drawIdle: room === "idle", standing, payer };
     const { send, settledBy, facts, wanted } = mine.decide(weighed, now, frameTimeMs);
-    const isPaidByShare = !isDegraded && room !== "free";
-    this.#shares.decided(deviceId, isDegraded ? 0 : wanted, send !== null && isPaidByShare);
+    const isPaidByShare = !isFallback && room !== "free";
+    this.#shares.decided(deviceId, paying.by === "share" ? wanted : 0, send !== null && isPaidByShare);
+    if (isFallback && settledBy === "FLEET_BUDGET") unfair.push("fallback-share");
+    if (paying.by !== "share") return { send, settledBy, facts, sampleDrawn, unfair };
     const isOutbid = (settledBy === "FLEET_BUDGET" && wanted === 1) || settledBy === "DEADLINE_UNREACHABLE";
     if (isOutbid && standing.isOver) unfair.push("budget");
     const isUrgent = frame.reason === "PRIORITY" || frame.reason === "FALLBACK";
@@ -200,6 +211,19 @@ export class Admission {
       arm.failed(now);
     }
     return lost;
+  }
+
+  /** From what a frame is paid, and of which share of FALLBACK its device is over (F5). */
+  #payingOf(
+    { deviceId, reason, hasAnswer }: AdmissionRequest,
+    sampleDrawn: boolean,
+    arm: ArmAdmission,
+    now: number,
+  ): { readonly by: "share" | "fallback" | "idle" | "nobody"; readonly why: Unfair | null } {
+    if (reason !== "FALLBACK" || sampleDrawn) return { by: "share", why: null };
+    if (!this.#rates.take(deviceId, now)) return { by: "nobody", why: "fallback" };
+    if (hasAnswer || arm.hasFallbackToken(deviceId, now)) return { by: "fallback", why: null };
+    return { by: "idle", why: "fallback-share" };
   }
 
   #arm(name: string | undefined): ArmAdmission {

@@ -12,20 +12,21 @@ import {
   type Standing,
 } from "../router.ts";
 import { CloudHealth, type CloudHealthSettings } from "./cloud-health.ts";
+import { FallbackBudget, type FallbackBudgetSettings } from "./fallback-budget.ts";
 
 export type ArmSettings = {
   /** With the arm's part of the fleet's share. */
   readonly budget: AdmissionBudgetSettings;
-  /** The same, for FALLBACK frames of degraded devices (admission.ts F5). */
-  readonly fallbackBudget: AdmissionBudgetSettings;
+  /** The same, for FALLBACK frames (admission.ts F5). */
+  readonly fallbackBudget: FallbackBudgetSettings;
   readonly health: CloudHealthSettings;
   readonly latencyHalfLifeMs: number;
 };
 
 export type WeighedFrame = Pick<RouterFrame, "reason" | "score" | "sampleDrawn" | "drawIdle" | "remainingMs"> & {
   readonly standing: Standing;
-  /** Paid from the budget of degraded devices. */
-  readonly isDegraded: boolean;
+  /** Paid from this device's account of the FALLBACK budget; null: from the fleet's budget. */
+  readonly payer: string | null;
 };
 
 function resized(budget: AdmissionBudget, intervalMs: number, settings: AdmissionBudgetSettings): AdmissionBudget {
@@ -40,14 +41,14 @@ export class ArmAdmission {
   readonly #health: CloudHealth;
   #latency: LatencySketch;
   #budget: AdmissionBudget;
-  #fallbackBudget: AdmissionBudget;
+  readonly #fallback: FallbackBudget;
 
   constructor(settings: ArmSettings) {
     this.#settings = settings;
     this.#health = new CloudHealth(settings.health);
     this.#latency = this.#noLatencies();
     this.#budget = admissionBudgetInit(settings.budget);
-    this.#fallbackBudget = admissionBudgetInit(settings.fallbackBudget);
+    this.#fallback = new FallbackBudget(settings.fallbackBudget);
   }
 
   get lambda(): number {
@@ -62,36 +63,56 @@ export class ArmAdmission {
     return this.#latency.quantile(quantile, now);
   }
 
+  /** Whether the device has a token for a FALLBACK frame. */
+  hasFallbackToken(deviceId: string, now: number): boolean {
+    return this.#fallback.tokensOf(deviceId, now) >= 1;
+  }
+
   /** No `frameTimeMs`: the frame earns nothing. */
   decide(frame: WeighedFrame, now: number, frameTimeMs: number | null): RouterDecision {
+    const { payer } = frame;
+    if (payer !== null) {
+      if (frameTimeMs !== null) this.#kept(frameTimeMs, frame.standing.countsForPrice);
+      return this.#decideFallback(frame, payer, now);
+    }
     const decision = decideInRouter({
-      ...frame,
-      targetHealthy: this.#health.admit(now),
-      // While answers grow slow, who is over its share is shed first, as long as the others still reach theirs.
-      reach: this.#latency.within(frame.standing.isOver ? frame.remainingMs / 2 : frame.remainingMs, now),
-      budget: frame.isDegraded ? this.#fallbackBudget : this.#budget,
-      settings: frame.isDegraded ? this.#settings.fallbackBudget : this.#settings.budget,
+      ...this.#weighed(frame, now),
+      budget: this.#budget,
+      settings: this.#settings.budget,
       nowMs: frameTimeMs,
     });
-    if (frame.isDegraded) this.#fallbackBudget = decision.budget;
-    else this.#budget = decision.budget;
-    // It is a frame of the fleet for the other budget as well.
-    if (frameTimeMs !== null)
-      this.#earn(frameTimeMs, frame.standing.countsForPrice, frame.isDegraded ? "budget" : "fallback");
+    this.#budget = decision.budget;
+    if (frameTimeMs !== null) this.#fallback.earn(); // It is a frame of the fleet for the other budget as well.
     return decision;
   }
 
   /** A frame of the fleet that this arm does not send. */
   kept(frameTimeMs: number, countsForPrice: boolean): void {
-    this.#earn(frameTimeMs, countsForPrice, "budget");
-    this.#earn(frameTimeMs, countsForPrice, "fallback");
+    this.#fallback.earn();
+    this.#kept(frameTimeMs, countsForPrice);
   }
 
-  #earn(frameTimeMs: number, countsForPrice: boolean, which: "budget" | "fallback"): void {
-    if (which === "fallback") {
-      this.#fallbackBudget = admissionBudgetKept(this.#fallbackBudget, frameTimeMs, this.#settings.fallbackBudget);
-      return;
-    }
+  /** The device's tokens are all that the decision sees of the budget. */
+  #decideFallback(frame: WeighedFrame, payer: string, now: number): RouterDecision {
+    const tokens = this.#fallback.tokensOf(payer, now);
+    const { bucket } = this.#budget;
+    const decision = decideInRouter({
+      ...this.#weighed(frame, now),
+      budget: { lambda: 0, bucket: { ...bucket, tokens } },
+      settings: { ...this.#settings.budget, reserve: 0 },
+      nowMs: null,
+    });
+    if (decision.send !== null) this.#fallback.take(payer);
+    return decision;
+  }
+
+  #weighed(frame: WeighedFrame, now: number) {
+    // While answers grow slow, who is over its share is shed first, as long as the others still reach theirs.
+    const withinMs = frame.standing.isOver ? frame.remainingMs / 2 : frame.remainingMs;
+    return { ...frame, targetHealthy: this.#health.admit(now), reach: this.#latency.within(withinMs, now) };
+  }
+
+  #kept(frameTimeMs: number, countsForPrice: boolean): void {
     const kept = admissionBudgetKept(this.#budget, frameTimeMs, this.#settings.budget);
     this.#budget = countsForPrice ? kept : { ...kept, lambda: this.#budget.lambda };
   }
@@ -100,7 +121,7 @@ export class ArmAdmission {
   resize(intervalMs: number): void {
     if (intervalMs === this.#budget.bucket.intervalMs) return;
     this.#budget = resized(this.#budget, intervalMs, this.#settings.budget);
-    this.#fallbackBudget = resized(this.#fallbackBudget, intervalMs, this.#settings.fallbackBudget);
+    this.#fallback.resize(intervalMs);
   }
 
   answered(now: number): void {

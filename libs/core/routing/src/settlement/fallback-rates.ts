@@ -1,5 +1,6 @@
 /** How often each degraded device may ask for the cloud. What a device claims of itself is not proven, so its rate is bounded here too. */
 import { Oldest } from "@tributary/kernel";
+import { BURST } from "./fallback-budget.ts";
 
 export type FallbackSettings = {
   /** Of the fleet's frames, those that degraded devices may send beside the budget. */
@@ -9,9 +10,6 @@ export type FallbackSettings = {
 
 /** Devices send two a second; a connection that stutters brings some of them closer together. */
 export const fallbackDefaults: FallbackSettings = { fleetShareMax: 0.1, perSecondMax: 2.5 };
-
-/** Frames of one device at once: what a lost connection held back. */
-const BURST = 4;
 
 export class FallbackRates {
   readonly #settings: FallbackSettings;
