@@ -110,7 +110,20 @@ describe("a start", () => {
 describe("values from elsewhere", () => {
   test("no id of a server is a path (template.ts T2)", async () => {
     const answered = (id: unknown) => serve(({ method }) => ({ status: method === "GET" ? 404 : 200, body: { id } }));
-    for (const id of [".", "..", "../admin", "a/b", "a\\b", "%2e%2e", "a?b", "a#b", "a\nb", "", {}, "x".repeat(1_025)]) {
+    for (const id of [
+      ".",
+      "..",
+      "../admin",
+      "a/b",
+      "a\\b",
+      "%2e%2e",
+      "a?b",
+      "a#b",
+      "a\nb",
+      "",
+      {},
+      "x".repeat(1_025),
+    ]) {
       const { url } = await answered(id);
       const error = await rejection(opened(job(url)).start(someJob(), 1, somePlaces(), whole));
       expect([id, error]).toEqual([id, expect.objectContaining({ code: "server-malformed", advice: "ask-a-person" })]);

@@ -60,7 +60,9 @@ export function filledUrl(text: string, variables: Variables): string {
   const url = filled(text, variables, encodeURIComponent);
   const [path = ""] = url.split(/[?#]/);
   if (!path.split("/").some((segment) => DOTS.test(segment))) return url;
-  const values = [...text.matchAll(PLACE)].map(([place, name = ""]) => `${place} is ${JSON.stringify(variables.get(name))}`);
+  const values = [...text.matchAll(PLACE)].map(
+    ([place, name = ""]) => `${place} is ${JSON.stringify(variables.get(name))}`,
+  );
   const message = `"${text}" would be another path: ${values.join(", ")}`;
   throw new Failure("training-template-value-refused", "ask-a-person", message.slice(0, 1_000));
 }
