@@ -15,7 +15,8 @@ export const configSchema = z.strictObject({
   ...sharedBlocks,
   auth: z
     .strictObject({
-      /** Bearer tokens; any of them opens lists and pictures. Empty: open, on loopback only. */
+      /** Bearer tokens; any of them opens lists and pictures. Empty: open, on loopback only, and only if http names no other
+       * hosts or origins. */
       tokens: z
         .array(z.string().regex(/^\S{16,512}$/, "expected 16 to 512 characters without spaces"))
         .max(100)
