@@ -63,6 +63,7 @@ function world() {
     probeEveryMs: 60_000,
     frozenFrames: 0,
     silentMs: 600_000,
+    label: { ageMsMax: 2_000, whenOlder: "unknown" },
   };
   const cameras = [{ id: "front", kind: "sheet", fps: 10, deadlineMs: 600_000 }];
   const driver = new Driver({ cameras, driving } as unknown as ConstructorParameters<typeof Driver>[0], {
@@ -70,6 +71,8 @@ function world() {
     lite: slotOf(keeperOf(new FakeModel())),
     onChange: (change) => changes.push(change),
     onMissed: () => undefined,
+    onStampRefused: () => undefined,
+    onLoad: () => undefined,
   });
   drivers.push(driver);
   driver.start();
