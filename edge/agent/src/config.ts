@@ -116,6 +116,14 @@ const driving = z
     frozenFrames: whole(0, 10_000).default(3),
     /** Without a frame for so long a camera counts as silent; one with `fps` at the earliest after three periods. */
     silentMs: whole(50, 600_000).default(1_000),
+    /** A label that is repeated, since the capture of its own frame. An older one is no answer: the answer's label is UNKNOWN, and with `safe` SAFE is signalled at the
+     * first such frame. */
+    label: z
+      .strictObject({
+        ageMsMax: whole(10, 600_000).default(2_000),
+        whenOlder: z.enum(["unknown", "safe"]).default("unknown"),
+      })
+      .prefault({}),
     /** A program that is started at each change of the level, with TRIBUTARY_LEVEL and others in its environment. No shell. */
     hook: z.array(z.string()).min(1).optional(),
   })

@@ -376,6 +376,45 @@ export const frameMissed = defineEvent<{ cameraId: string; cause: string }>({
   },
 });
 
+export const stampRefused = defineEvent<{ cameraId: string; code: string }>({
+  name: "stamp_refused",
+  level: "debug",
+  message: (e) => `${e.cameraId}: ${e.code}; the frame is dated by its arrival`,
+  counter: {
+    name: "tributary_agent_stamps_refused_total",
+    help: "Timestamps of cameras that were not used, so that a frame was dated by its arrival",
+    labels: ["cameraId", "code"],
+  },
+});
+
+type LoadEvent = {
+  p99Ms: number;
+  longestMs: number;
+  lateMsMax: number;
+  cpuPressure: number | null;
+  runQueueShare: number | null;
+};
+
+const percent = (share: number | null) => (share === null ? "unknown" : `${(100 * share).toFixed(1)} %`);
+const loadText = (e: LoadEvent) =>
+  `this process was late by ${e.longestMs.toFixed(1)} ms at most, ${e.p99Ms.toFixed(1)} ms at the 99th percentile, of ${e.lateMsMax.toFixed(1)} ms allowed; waiting for a processor: tasks of this machine ${percent(e.cpuPressure)}, this thread ${percent(e.runQueueShare)} of the time`;
+
+export const loadExceeded = defineEvent<LoadEvent>({
+  name: "load_exceeded",
+  level: "warn",
+  message: (e) => `the machine's load is above that of the safety case, SAFE may be signalled late: ${loadText(e)}`,
+  counter: {
+    name: "tributary_agent_load_exceeded_total",
+    help: "Times the machine's load came above that up to which SAFE is signalled within the deadline",
+  },
+});
+
+export const loadWithin = defineEvent<LoadEvent>({
+  name: "load_within",
+  level: "info",
+  message: (e) => `the machine's load is that of the safety case again: ${loadText(e)}`,
+});
+
 export const sensorRefused = defineEvent<{ sensor: string; reason: string }>({
   name: "sensor_refused",
   level: "warn",

@@ -1,6 +1,17 @@
+export {
+  absentIn,
+  type CaptureTimes,
+  captureNext,
+  captureSettingsOf,
+  noCaptures,
+  periodOf,
+  type Stall,
+} from "./capture-times.ts";
 export { type FirmTask, isBroken, noMisses, withFrame } from "./firm.ts";
 export type { Reading } from "./heat.ts";
+export { labelToRepeat } from "./labels.ts";
 export {
+  hasAnswerer,
   isDegraded,
   type Ladder,
   type LadderEvent,
