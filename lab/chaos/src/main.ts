@@ -55,7 +55,8 @@ for (const scenario of scenarios) {
 }
 for (const drill of drills) {
   const command = program.command(drill.name).description(drill.summary);
-  for (const { name, about, value } of drill.options) command.option(`--${name} <N>`, value === 0 ? about : `${about} (${value})`, whole);
+  for (const { name, about, value } of drill.options)
+    command.option(`--${name} <N>`, value === 0 ? about : `${about} (${value})`, whole);
   for (const { name, about, among } of drill.choices ?? []) {
     command.option(`--${name} <NAMES>`, `${about}: some of ${among.join(",")}`, someOf(among));
   }
@@ -94,7 +95,9 @@ function runDrill(drill: Drill, flags: DrillFlags): Promise<void> {
   );
   const switched = Object.fromEntries((drill.flags ?? []).map(({ name }) => [name, flags[name] === true]));
   const settings = { ...options, ...choices, ...switched };
-  return reported(drill.name, flags, settings, (dir, log) => drill.run({ options, choices, flags: switched, dir, log }));
+  return reported(drill.name, flags, settings, (dir, log) =>
+    drill.run({ options, choices, flags: switched, dir, log }),
+  );
 }
 
 async function reported(

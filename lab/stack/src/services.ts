@@ -98,7 +98,12 @@ export class Services {
       mqtt: await makeBridges(launcher, { ...shared(), ...bridge }, options.mqtt),
       routers: await several("router", mains.router, routers, { target: TARGET, ...packagesOfDevices, ...router }),
       classifiers: await several("cloud-classifier", mains.classifier, classifiers, cloud),
-      gateway: await launcher.service("gateway", mains.gateway, () => ({ ...shared(), ...urls, ...gateway }), gatewayPort),
+      gateway: await launcher.service(
+        "gateway",
+        mains.gateway,
+        () => ({ ...shared(), ...urls, ...gateway }),
+        gatewayPort,
+      ),
       rollouts,
       monitors: await several("drift-monitor", mains.driftMonitor, monitors, monitorBlocks),
       training,

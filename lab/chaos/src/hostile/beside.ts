@@ -29,7 +29,7 @@ const SENT_SECONDS = 2;
 const SILENCE_MS = 20_000;
 
 export async function beside(way: Way, stage: Stage, count: number): Promise<Findings> {
-  const { stack, benign, people, reader, log } = stage;
+  const { benign, people, reader, log } = stage;
   const title = `${way.name}${way.rogues === undefined ? "" : `, ${count} devices`}: ${way.summary}`;
   log(title);
   const rogueIds = Array.from({ length: count }, (_, i) =>

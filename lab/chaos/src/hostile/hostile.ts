@@ -7,13 +7,13 @@
  * everything, during the attack. The rogue is a separate process, and it and the cloud's model have the lowest priority: in a
  * deployment they have their own processors, and the measurement is about what devices share.
  *
- * Attacks of one world share a stack. A control has one of its own, from which the protection was removed (control.ts).
+ * Attacks of one world share a stack. A control has one of its own, from which the protection was removed (../control.ts).
  */
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
+import { controlFindings, missingModules } from "../control.ts";
 import type { Drill, Findings } from "../scenario.ts";
 import { beside } from "./beside.ts";
-import { controlFindings, missingModules } from "./control.ts";
 import { openStage, type Stage, type StageOptions } from "./stage.ts";
 import type { Way } from "./way.ts";
 import { ways } from "./ways.ts";
@@ -50,7 +50,7 @@ ${ways.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join("\n")}
 async function controls(chosen: readonly Way[], settings: Omit<StageOptions, "world">): Promise<readonly Findings[]> {
   const findings: Findings[] = [];
   for (const way of chosen) {
-    const missing = missingModules(way);
+    const missing = missingModules(way.control.sabotage);
     const [{ world, control, name }, dir] = [way, join(settings.dir, way.name)];
     settings.log(`control of ${name}${missing.length > 0 ? `: there is no ${missing.join(", ")}` : ""}`);
     const found: Findings[] = [];
@@ -59,7 +59,7 @@ async function controls(chosen: readonly Way[], settings: Omit<StageOptions, "wo
         found.push(...(await attacked(way, stage)));
       });
     }
-    findings.push(...controlFindings(way, found, missing));
+    findings.push(...controlFindings(name, found, missing));
   }
   return findings;
 }

@@ -4,7 +4,7 @@ import type { Talker } from "../talker.ts";
 import { paddedJpeg } from "./padded-jpeg.ts";
 import { flood, inBursts, pause } from "./rates.ts";
 import type { Progress, Way } from "./way.ts";
-import { heated, people, scarce, smallDisk, standard } from "./worlds.ts";
+import { disputed, heated, people, scarce, smallDisk, standard } from "./worlds.ts";
 
 const PREDICTIONS = 1_000;
 const SIZES = [PREDICTIONS, PREDICTIONS, 1_024, 300, PREDICTIONS, 1];
@@ -46,7 +46,7 @@ async function cameras(rogue: Talker, progress: Progress): Promise<void> {
     await rogue.batch(predictions);
     stored += size;
     progress({ cameras: stored });
-    if (stored > CAMERAS) await pause(200);
+    if (stored > CAMERAS) await pause(4_000);
   }, WINDOW);
 }
 
@@ -147,7 +147,7 @@ export const validWays: readonly Way[] = [
   {
     name: "disagree",
     summary: "plausible frames that always have another label than the cloud's",
-    world: people,
+    world: disputed,
     named: [],
     isOfQueue: true,
     control: { sabotage: { gateway: "candidates-without-shares" } },

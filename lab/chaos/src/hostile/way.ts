@@ -1,4 +1,5 @@
 /** What an attack is: who sends what, beside whom, and what is removed in its control. */
+import type { Sabotage } from "../control.ts";
 import type { Talker } from "../talker.ts";
 import type { World } from "./worlds.ts";
 
@@ -25,6 +26,6 @@ export type Way = {
 
 /** How the protection is removed: by modules of lab/sabotage, by the process's name, or by more configuration. */
 export type Control = {
-  readonly sabotage?: { readonly [process: string]: string };
+  readonly sabotage?: Sabotage;
   readonly bridge?: object;
 };

@@ -23,9 +23,16 @@ export const standard: World = { devices: 20, shown: () => usual, partitions: 8 
 /** Answers in memory are fewer than the frames that people have still to label, and the bound of the frames that are known is a fiftieth. */
 export const people: World = {
   devices: 20,
-  shown: () => ({ ...usual, disagreesEvery: 3 }),
+  shown: () => usual,
   partitions: 4,
   services: { gateway: { answers: { recentMax: 200 }, labels: { rangesMax: 10_000 } } },
+};
+
+/** The devices are honestly wrong now and then. */
+export const disputed: World = {
+  devices: 20,
+  shown: () => ({ ...usual, disagreesEvery: 2 }),
+  partitions: 8,
 };
 
 /** The devices want all of the cloud's budget. */
