@@ -33,6 +33,8 @@ export type TopicSettings = {
   readonly replicationFactor?: number;
   /** Disk of one broker, which the topics share. */
   readonly diskBytes?: number;
+  /** Of a partition of each topic that devices write to, in place of its part of the disk: for drills. */
+  readonly retentionBytes?: number;
 };
 
 /** The largest record a topic takes, headers and framing included. */
@@ -107,7 +109,9 @@ function specOf(topic: Topic, settings: TopicSettings): TopicSpec {
       : {
           "cleanup.policy": "delete",
           "retention.ms": retentionOf(topic),
-          ...bytesOf(topic.diskShare, partitions, settings),
+          ...(isUplink(topic) && settings.retentionBytes !== undefined
+            ? keptBytes(settings.retentionBytes)
+            : bytesOf(topic.diskShare, partitions, settings)),
         };
   return {
     ...size,
@@ -136,6 +140,14 @@ function bytesOf(share: number, partitions: number, { diskBytes = DISK_BYTES }: 
   const segment = Math.min(SEGMENT_BYTES.max, Math.max(SEGMENT_BYTES.min, Math.floor(bytes / SEGMENTS_KEPT)));
   return { "retention.bytes": String(bytes), "segment.bytes": String(segment) };
 }
+
+const isUplink = ({ name }: Topic): boolean => Object.values(uplinkStreams).some((uplink) => uplink.name === name);
+
+/** A segment holds at least one record of the largest size. */
+const keptBytes = (bytes: number): Record<string, string> => ({
+  "retention.bytes": String(bytes),
+  "segment.bytes": String(Math.max(RECORD_BYTES_MAX, Math.floor(bytes / SEGMENTS_KEPT))),
+});
 
 const retentionOf = ({ retentionMs }: KeptTopic): string =>
   retentionMs === Number.POSITIVE_INFINITY ? "-1" : String(retentionMs);
