@@ -146,6 +146,17 @@ export const batchConsumed = defineEvent<{ group: string; topic: string; records
   },
 });
 
+export const partitionPaused = defineEvent<{ group: string; topic: string; partition: number; cause: string }>({
+  name: "kafka_partition_paused",
+  level: "debug",
+  message: (e) => `partition ${e.partition} of ${e.topic} waits for records in flight: ${e.cause}`,
+  counter: {
+    name: "tributary_kafka_partition_pauses_total",
+    help: "Times a partition waited for records in flight, by the bound: full, owner-share or too-far-ahead",
+    labels: ["group", "topic", "cause"],
+  },
+});
+
 export const deadLettered = defineEvent<{
   topic: string;
   code: string;

@@ -12,6 +12,8 @@
  * C5. A handler that throws ends `run` with a rejection. A client that crashed or stalled is replaced by a new one, however long
  *     Kafka is away: kafkajs does not restart its own reliably, and a supervisor would wait longer after each exit. Only one that
  *     cannot be closed ends `run`, as it might come back as a member.
+ * C6. With `independent`, records are handled one by one as they arrive, and a partition is committed up to its first unfinished record
+ *     (independent-records.ts). A rebalance does not wait for them; `close` does, for a bounded time.
  * C7. A round of batches takes `roundMsMin` at least: records that arrive meanwhile form one batch a partition, so that a
  *     producer of many small records causes a bounded number of requests (G13). */
 import { type Backoff, backoffMs, type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
@@ -19,7 +21,15 @@ import type { Telemetry } from "@tributary/telemetry";
 import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, TopicPartitionOffset } from "kafkajs";
 import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
 import { codeOf } from "./dead-letters.ts";
-import { assignmentChanged, batchConsumed, consumerCrashed, consumerReplaced, membershipLost } from "./events.ts";
+import {
+  assignmentChanged,
+  batchConsumed,
+  consumerCrashed,
+  consumerReplaced,
+  membershipLost,
+  partitionPaused,
+} from "./events.ts";
+import { type Delivery, type IndependentOptions, IndependentRecords, reportInFlight } from "./independent-records.ts";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import { inRecordOf } from "./kafkajs-record.ts";
@@ -42,6 +52,8 @@ export type KafkajsSourceOptions = KafkaConnection & {
   /** Partition numbers handled concurrently. */
   readonly concurrency?: number;
   readonly batchRecordsMax?: number;
+  /** The records of a partition are handled independently (C6): each comes as a batch of its own. */
+  readonly independent?: IndependentOptions;
   /** 10 by default: answers wait for it. */
   readonly roundMsMin?: number;
   /** Of this membership; its session is the time without a heartbeat after which the group gives a member up. */
@@ -68,6 +80,8 @@ const JOIN_SILENT_MS_MAX = REBALANCE_MS + SILENT_MS_MAX;
 /** Longer than any rebalance: a partition without progress for this time is stalled. */
 const STALL_MS = 45_000;
 const CLOSE_MS_MAX = 10_000;
+/** Of it, for records in flight. */
+const DRAIN_MS_MAX = 7_000;
 /** A handler may wait for Kafka as long as a delivery may take. */
 const REPLACE_MS_MAX = 90_000;
 /** Without a heartbeat for so long, longer than a join takes, a client is replaced: handlers that wait for Kafka end, too. */
@@ -94,6 +108,9 @@ export class KafkajsSource implements BatchSource {
   readonly #ended = Promise.withResolvers<void>();
   readonly #turns = new PartitionTurns();
   readonly #lease: Lease;
+  readonly #independent: IndependentRecords | undefined;
+  /** The log's end behind the last batch, by topic and partition; for C6's lag. */
+  readonly #ends = new Map<string, bigint>();
   #client: Client | undefined;
   /** Clients that were replaced, since the last that joined. */
   #replacements = 0;
@@ -123,6 +140,10 @@ export class KafkajsSource implements BatchSource {
     this.#clock = options.clock ?? systemClock;
     this.#lease = options.lease ?? new Lease({ clock: this.#clock });
     this.#ended.promise.catch(() => {});
+    const { independent, telemetry, group } = options;
+    if (independent === undefined) return;
+    this.#independent = new IndependentRecords(independent);
+    if (telemetry !== undefined) reportInFlight(telemetry, group, this.#independent);
   }
 
   /** Why it takes no batches; undefined while it is a member of its group. */
@@ -249,10 +270,28 @@ export class KafkajsSource implements BatchSource {
     client?.stop.abort(closing);
     client?.broken.resolve(closing);
     this.#problem = "its consumer of Kafka is closed";
-    if (client !== undefined) await this.#closes(client, CLOSE_MS_MAX);
+    if (client !== undefined) {
+      await this.#drains(client);
+      await this.#closes(client, this.#independent === undefined ? CLOSE_MS_MAX : CLOSE_MS_MAX - DRAIN_MS_MAX);
+    }
     await this.#events.onRevoked?.(this.#held);
     if (this.#failure === undefined) this.#ended.resolve();
     else this.#ended.reject(this.#failure);
+  }
+
+  /** C6. The client stays a member meanwhile, but takes nothing more. */
+  async #drains({ consumer }: Client): Promise<void> {
+    if (this.#independent === undefined) return;
+    const { prefix, topics } = this.#options;
+    this.#independent.reassigned(() => true); // what is paused from here on stays so
+    try {
+      consumer.pause(topics.map((topic) => ({ topic: prefix + topic })));
+    } catch {
+      // It has not joined yet.
+    }
+    const enough = new AbortController();
+    const late = this.#clock.sleep(DRAIN_MS_MAX, enough.signal).catch(() => {});
+    await Promise.race([this.#independent.idle(), late]).finally(() => enough.abort());
   }
 
   /** Whether it is closed within `msMax`. */
@@ -306,6 +345,7 @@ export class KafkajsSource implements BatchSource {
   #expelled(): void {
     this.#lose("the group has expelled this member");
     this.#uncommitted = new Map();
+    this.#independent?.reassigned(() => false);
     this.#suspended = [];
     this.#memberId = "";
   }
@@ -374,7 +414,9 @@ export class KafkajsSource implements BatchSource {
   #pastMarkers(batch: { topic: string; partition: number; batchSize: number; lastOffset: string }): void {
     if (batch.batchSize > 0) return;
     const { topic, partition, lastOffset } = batch;
-    this.#processed({ topic, partition, offset: String(BigInt(lastOffset) + 1n) });
+    const behind = BigInt(lastOffset) + 1n;
+    const next = this.#independent?.passed(`${topic}:${partition}`, BigInt(lastOffset)) ?? behind;
+    this.#processed({ topic, partition, offset: String(next) });
   }
 
   #processed(position: TopicPartitionOffset): void {
@@ -420,6 +462,8 @@ export class KafkajsSource implements BatchSource {
     this.#memberId = memberId;
     this.#assigned = memberAssignment;
     this.#uncommitted = new Map(); // kafkajs restarts behind what is committed
+    const kept = new Set(isContinuous ? this.#held.filter((partition) => now.includes(partition)) : []);
+    this.#independent?.reassigned((key) => kept.has(Number(key.slice(key.lastIndexOf(":") + 1))));
     this.#held = now;
     this.#isMember();
     const [a, r] = [assigned.join(" "), revoked.join(" ")];
@@ -443,7 +487,8 @@ export class KafkajsSource implements BatchSource {
     try {
       await this.#turns.take(partition, async () => {
         await Promise.race([this.#assigning, this.#rejoins.promise]);
-        await this.#handOver(client, payload, handle);
+        if (this.#independent === undefined) await this.#handOver(client, payload, handle);
+        else await this.#handOverEach(client, payload, handle, this.#independent);
       });
       const { roundMsMin = ROUND_MS_MIN } = this.#options;
       const restMs = startedAtMs + roundMsMin - this.#clock.monotonicMs();
@@ -493,6 +538,69 @@ export class KafkajsSource implements BatchSource {
     }
   }
 
+  /** C6. Returns when each record is taken, or the next has no room. */
+  async #handOverEach(
+    client: Client,
+    payload: EachBatchPayload,
+    handle: Handle,
+    all: IndependentRecords,
+  ): Promise<void> {
+    const { batch, resolveOffset, isStale } = payload;
+    const { prefix, schemaIds } = this.#options;
+    const { topic, partition } = batch;
+    const key = `${topic}:${partition}`;
+    const highWatermark = BigInt(batch.highWatermark);
+    this.#ends.set(key, highWatermark);
+    const moved = (next: bigint) => {
+      if (this.#client !== client) return;
+      this.#processed({ topic, partition, offset: String(next) });
+      this.#reportLag(topic, partition, (this.#ends.get(key) ?? highWatermark) - next);
+    };
+    const pause = (cause: string) => {
+      const { group, telemetry } = this.#options;
+      telemetry?.emit(partitionPaused, { group, topic: topic.slice(prefix.length), partition, cause });
+      return payload.pause();
+    };
+    const delivery: Delivery = { key, pause, moved };
+    for (const message of batch.messages) {
+      if (client.stop.signal.aborted || this.#rebalancing || isStale()) return;
+      const raw = inRecordOf(topic.slice(prefix.length), partition, message);
+      const record = schemaIds === undefined ? raw : await withOurIds(raw, schemaIds);
+      if (!all.take(delivery, record, () => this.#handlesOne(client, record, highWatermark, handle))) return;
+      resolveOffset(message.offset);
+    }
+    moved(all.passed(key, BigInt(batch.lastOffset()))); // markers may follow the last record
+  }
+
+  /** Whether it is done; not, if the client is replaced or closed before. */
+  async #handlesOne(client: Client, record: InRecord, highWatermark: bigint, handle: Handle): Promise<boolean> {
+    const { signal } = client.stop;
+    const { group, telemetry } = this.#options;
+    const { topic, partition } = record;
+    const startedAtMs = this.#clock.monotonicMs();
+    try {
+      for (let pauseMs = UNPROCESSED_PAUSE_MS.min; ; pauseMs = Math.min(UNPROCESSED_PAUSE_MS.max, pauseMs * 2)) {
+        const { processed } = await handle({ topic, partition, records: [record], highWatermark }, signal);
+        if (processed > 0) break;
+        if (signal.aborted) return false;
+        await this.#clock.sleep(pauseMs, signal).catch(() => {});
+      }
+    } catch (error) {
+      if (this.#client === client) this.#fail(error);
+      return false;
+    }
+    const lag = Math.max(0, Number(highWatermark - record.offset - 1n));
+    const ms = this.#clock.monotonicMs() - startedAtMs;
+    telemetry?.emit(batchConsumed, { group, topic, records: 1, lag, ms });
+    return true;
+  }
+
+  #reportLag(topic: string, partition: number, behind: bigint): void {
+    const { group, prefix, telemetry } = this.#options;
+    if (telemetry === undefined) return;
+    reportLag(telemetry, { group, topic: topic.slice(prefix.length), partition, lag: Math.max(0, Number(behind)) });
+  }
+
   async #watchForStalls(): Promise<void> {
     const stallMsMax = this.#options.stallMsMax ?? STALL_MS;
     const watch = new StallWatch(stallMsMax);
@@ -528,8 +636,9 @@ export class KafkajsSource implements BatchSource {
         const end = ends.find((candidate) => candidate.partition === partition);
         if (end === undefined || !held.has(partition)) continue;
         const next = BigInt(offset) < 0n ? BigInt(end.low) : BigInt(offset);
-        const busy = this.#turns.isRunning(partition);
-        progress.push({ key: `${topic}:${partition}`, committed: next, end: BigInt(end.high), busy });
+        const key = `${topic}:${partition}`;
+        const busy = this.#turns.isRunning(partition) || this.#independent?.isBusy(key) === true;
+        progress.push({ key, committed: next, end: BigInt(end.high), busy });
       }
     }
     return progress;
