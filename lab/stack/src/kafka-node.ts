@@ -17,6 +17,8 @@ export type KafkaOptions = {
   readonly prefix?: string;
   /** Of topics that are keyed by device, unless an earlier run made them; as in production by default. */
   readonly partitions?: number;
+  /** Of each partition of the topics that devices fill; in production their share of the disk. */
+  readonly retentionBytes?: number;
   /** A proxy of the caller's on `advertisedPort`, in front of a second listener of the stack's own node on `port`. */
   readonly proxy?: { readonly port: number; readonly advertisedPort: number };
   /** How soon the stack's own node answers is timed: it has room enough to collect garbage seldom. */
@@ -82,7 +84,11 @@ export class Kafka {
     try {
       // A topic that is new in this version needs as many as those that its service reads beside it.
       const [older] = await admin.describe([topics.predictions.name]);
-      await ensureTributaryTopics(admin, { partitions: older?.partitions ?? this.#options.partitions ?? PARTITIONS });
+      const { partitions = PARTITIONS, retentionBytes } = this.#options;
+      await ensureTributaryTopics(admin, {
+        partitions: older?.partitions ?? partitions,
+        ...(retentionBytes !== undefined && { retentionBytes }),
+      });
     } finally {
       await admin.close();
     }
