@@ -18,6 +18,7 @@ export { type ClockReading, clockOffsetMs, KafkaClock } from "./kafka-clock.ts";
 export { KafkajsSink } from "./kafkajs-sink.ts";
 export { BACKGROUND_ROUND_MS, KafkajsSource } from "./kafkajs-source.ts";
 export { Lease } from "./lease.ts";
+export { outageMsAllowed, type Retention, unreadBytesOf } from "./outage.ts";
 export { partitionOf } from "./partition-of.ts";
 export { PlatformaticSink } from "./platformatic-sink.ts";
 export type {
@@ -35,6 +36,7 @@ export type {
   SchemaIds,
   TopicFacts,
 } from "./ports.ts";
+export { KafkaProgress, type PartitionExtent, type ProgressReader, partitionKey } from "./progress.ts";
 export { readTopic } from "./read-topic.ts";
 export { KafkaReader } from "./reader.ts";
 export { RECORD_BYTES_MAX, tributaryTopics, UNKNOWN_STREAM } from "./tributary-topics.ts";

@@ -33,7 +33,7 @@ export type TopicSettings = {
   readonly replicationFactor?: number;
   /** Disk of one broker, which the topics share. */
   readonly diskBytes?: number;
-  /** Of a partition of each topic that devices write to, in place of its part of the disk: for drills. */
+  /** Of each partition of the topics that devices fill, instead of their share of the disk: a laboratory's disk is soon full. */
   readonly retentionBytes?: number;
 };
 
@@ -109,8 +109,8 @@ function specOf(topic: Topic, settings: TopicSettings): TopicSpec {
       : {
           "cleanup.policy": "delete",
           "retention.ms": retentionOf(topic),
-          ...(isUplink(topic) && settings.retentionBytes !== undefined
-            ? keptBytes(settings.retentionBytes)
+          ...(settings.retentionBytes !== undefined && UPLINK_TOPICS.has(topic.name)
+            ? scaledBytesOf(settings.retentionBytes)
             : bytesOf(topic.diskShare, partitions, settings)),
         };
   return {
@@ -141,12 +141,12 @@ function bytesOf(share: number, partitions: number, { diskBytes = DISK_BYTES }: 
   return { "retention.bytes": String(bytes), "segment.bytes": String(segment) };
 }
 
-const isUplink = ({ name }: Topic): boolean => Object.values(uplinkStreams).some((uplink) => uplink.name === name);
+const UPLINK_TOPICS: ReadonlySet<string> = new Set(Object.values(uplinkStreams).map(({ name }) => name));
 
-/** A segment holds at least one record of the largest size. */
-const keptBytes = (bytes: number): Record<string, string> => ({
-  "retention.bytes": String(bytes),
-  "segment.bytes": String(Math.max(RECORD_BYTES_MAX, Math.floor(bytes / SEGMENTS_KEPT))),
+/** With segments as small as a request may be, so that Kafka deletes soon. */
+const scaledBytesOf = (retentionBytes: number): Record<string, string> => ({
+  "retention.bytes": String(retentionBytes),
+  "segment.bytes": String(Math.max(RECORD_BYTES_MAX, Math.floor(retentionBytes / SEGMENTS_KEPT))),
 });
 
 const retentionOf = ({ retentionMs }: KeptTopic): string =>
