@@ -84,6 +84,8 @@ const driving = z
         package: path,
         /** A JPEG as the cameras make them, by which its worst time is measured; by default its golden frames. */
         picture: path.optional(),
+        /** A second process of LITE, loaded and warm, that takes over where the first ends or hangs. Costs its memory once more. */
+        spare: z.boolean().default(true),
       })
       .optional(),
     /** Of any `of` consecutive frames at least `met` are answered in time by a model. */

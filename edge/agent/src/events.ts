@@ -353,6 +353,17 @@ export const liteMeasured = defineEvent<{
     `LITE is ${e.name} ${e.version}: ${e.worstMs.toFixed(1)} ms at worst, ${e.medianMs.toFixed(1)} ms in the median, ${e.longestMs.toFixed(1)} ms the longest, of a deadline of ${e.deadlineMs} ms; ${e.memoryMiB} MiB of memory`,
 });
 
+export const liteTakenOver = defineEvent<{ reason: string; pid: number }>({
+  name: "lite_taken_over",
+  level: "warn",
+  message: (e) => `the process of LITE ${e.reason}; its spare answers, process ${e.pid}`,
+  counter: {
+    name: "tributary_agent_lite_takeovers_total",
+    help: "Times the spare process of LITE took over from one that ended or hangs",
+    labels: ["reason"],
+  },
+});
+
 export const levelChanged = defineEvent<{ from: string; to: string; reason: string }>({
   name: "level_changed",
   level: "warn",

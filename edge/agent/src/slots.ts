@@ -20,6 +20,8 @@ import type { WindowModel } from "./windows.ts";
 export interface Runner {
   infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult>;
   readonly current: LoadedModel | undefined;
+  /** A warm one that takes over when the current one ends. */
+  readonly spare?: LoadedModel | undefined;
   close(): Promise<void>;
 }
 

@@ -68,6 +68,8 @@ export const statusOf = (parts: StatusParts) => {
         version: parts.lite.pkg.manifest.version,
         digest: parts.lite.pkg.digest,
         pid: parts.lite.runner.current?.pid ?? null,
+        /** Of the warm process that would take over; null: there is none at present. */
+        sparePid: parts.lite.runner.spare?.pid ?? null,
       },
     },
     world: parts.world && worldOf(parts.world),
@@ -135,7 +137,7 @@ export const notReady = ({ slots, outbox }: StatusParts): readonly string[] => [
 ];
 
 export function exportGauges(telemetry: Telemetry, parts: StatusParts): void {
-  const { outbox, uplink, slots, updater, golden, driving } = parts;
+  const { outbox, uplink, slots, updater, golden, driving, lite } = parts;
   const gauge = (name: string, help: string, read: () => number) =>
     telemetry.gauge({ name: `tributary_agent_${name}`, help }, read);
   gauge("outbox_bytes", "Bytes the outbox holds", () => outbox.stats.bytes);
@@ -165,5 +167,6 @@ export function exportGauges(telemetry: Telemetry, parts: StatusParts): void {
   gauge("load_within", "1 while SAFE can be signalled within the deadline at the machine's load", () =>
     driving === null || driving.load.isWithin ? 1 : 0,
   );
+  gauge("lite_spare", "1 while a warm second process of LITE stands by", () => (lite?.runner.spare === undefined ? 0 : 1));
   gauge("desired_generation", "Generation of the desired state it follows", () => Number(updater.generation));
 }

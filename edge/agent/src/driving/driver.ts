@@ -398,10 +398,12 @@ export class Driver {
   /** Nothing else would notice in time: a request waits for the process that is started next, and no frame comes meanwhile. */
   #ended(role: ModelRole, model: LoadedModel): void {
     if (this.#isStopped || this.#running[role] !== model) return;
-    const isReverted = role === "FULL" && this.#ports.slots.active !== this.#full;
-    if (!isReverted) this.observe({ kind: "model", role, isUp: false });
+    const { slots, lite } = this.#ports;
+    // The model of before answers its frames, or LITE's spare does.
+    const isReplaced = role === "FULL" ? slots.active !== this.#full : lite?.runner.current !== undefined;
+    if (!isReplaced) this.observe({ kind: "model", role, isUp: false });
     this.#readModels();
-    if (isReverted) return; // The model of before answers its frames.
+    if (isReplaced) return;
     for (const askAnother of this.#whenEnded[role]) askAnother();
   }
 

@@ -47,7 +47,7 @@ type Level = { readonly level: string; readonly reason: string; readonly isMrmRe
 type Status = {
   readonly model: { readonly pid: number };
   readonly driving: {
-    readonly lite: { readonly pid: number };
+    readonly lite: { readonly pid: number; readonly sparePid: number | null };
     readonly frames: Readonly<Record<"FULL" | "LITE" | "STALE", number>>;
   };
 };
@@ -60,7 +60,7 @@ const upOf = (stream: "predictions" | "reported") =>
 const batches = () => upOf("predictions").map((payload) => EdgePredictions.decodeSingleObject(payload));
 const reported = () => upOf("reported").map((payload) => DeviceReported.decodeSingleObject(payload));
 
-test("a full model that hangs is LITE's at once; when both hang the last label is repeated and SAFE is signalled; all of it ends", async () => {
+test("a full model that hangs is LITE's at once, whose spare takes over when it is killed; when all hang the last label is repeated and SAFE is signalled; all of it ends", async () => {
   const hook = join(folder, "hook.sh");
   writeFileSync(
     hook,
@@ -86,9 +86,24 @@ test("a full model that hangs is LITE's at once; when both hang the last label i
     () => statusOf(agent),
     (s) => s.driving.frames.LITE > 10,
   );
-  expect((await statusOf(agent)).driving.frames.STALE).toBe(0);
+  const warm = () =>
+    until(
+      "a warm spare of LITE",
+      () => statusOf(agent),
+      (s) => s.driving.lite.sparePid !== null,
+    );
+  const { sparePid } = (await warm()).driving.lite;
+  process.kill(driving.lite.pid, "SIGKILL");
+  await until(
+    "the spare",
+    () => statusOf(agent),
+    (s) => s.driving.lite.pid === sparePid,
+  );
+  const { lite, frames } = (await warm()).driving;
+  expect(frames.STALE).toBe(0);
 
-  process.kill(driving.lite.pid, "SIGSTOP");
+  const both = [lite.pid, lite.sparePid as number];
+  for (const pid of both) process.kill(pid, "SIGSTOP");
   await until(
     "SAFE",
     () => levelOf(agent),
@@ -101,7 +116,7 @@ test("a full model that hangs is LITE's at once; when both hang the last label i
     (s) => s.driving.frames.STALE > 2,
   );
 
-  for (const pid of [model.pid, driving.lite.pid]) process.kill(pid, "SIGCONT");
+  for (const pid of [model.pid, ...both]) process.kill(pid, "SIGCONT");
   await until(
     "FULL again",
     () => levelOf(agent),

@@ -99,6 +99,15 @@ export async function measured(
   };
 }
 
+/** LITE's worst time is below, and it is found before a second frame of a camera with a short deadline is late. */
+export const hangsMsOf = (deadlineMs: number): number => Math.max(HANGS_MS_MIN, deadlineMs / 2);
+const HANGS_MS_MIN = 100;
+
+/** For a spare of LITE: what one process holds once more while it loads, and a rest for everything else. */
+export const hasMemoryFor = (memoryMiB: number): boolean =>
+  process.availableMemory() / 2 ** 20 >= 2 * memoryMiB + MEMORY_REST_MIB;
+const MEMORY_REST_MIB = 64;
+
 const sorted = (times: readonly number[]) => times.toSorted((a, b) => a - b);
 
 /** What `met` of any `of` times in a row are at most. */

@@ -143,7 +143,7 @@ function bytesOf(share: number, partitions: number, { diskBytes = DISK_BYTES }: 
 
 const UPLINK_TOPICS: ReadonlySet<string> = new Set(Object.values(uplinkStreams).map(({ name }) => name));
 
-/** With segments as small as a request may be, so that Kafka deletes soon. */
+/** Segments are as small as a record may be, so that Kafka deletes soon. */
 const scaledBytesOf = (retentionBytes: number): Record<string, string> => ({
   "retention.bytes": String(retentionBytes),
   "segment.bytes": String(Math.max(RECORD_BYTES_MAX, Math.floor(retentionBytes / SEGMENTS_KEPT))),
