@@ -13,7 +13,12 @@ const BYTES = Buffer.alloc(2_100_000);
 
 type Message = { readonly bytes: number; readonly cost: Cost };
 
-function message(stream: UplinkStream, items: number, bytes: number, how: "avro" | "json" | "refused" = "avro"): Message {
+function message(
+  stream: UplinkStream,
+  items: number,
+  bytes: number,
+  how: "avro" | "json" | "refused" = "avro",
+): Message {
   const payload = BYTES.subarray(0, bytes);
   const topic = `tributary/v1/d/up/${stream}${how === "avro" ? "" : "/json"}`;
   const uplink: Uplink = { principal: "d", topic, payload, qos: 1, retain: false };
@@ -60,11 +65,17 @@ describe("what messages cost", () => {
 
   test("a device of the highest documented rate never waits, nor do four cameras of 60 frames a second", () => {
     const devices = {
-      "two cameras of 30 frames/s, a third sent": [...spread(20, message("frames", 0, 65_536)), { atMs: 500, ...batch(60) }],
+      "two cameras of 30 frames/s, a third sent": [
+        ...spread(20, message("frames", 0, 65_536)),
+        { atMs: 500, ...batch(60) },
+      ],
       "240 predictions a second": [...spread(20, message("frames", 0, 65_536)), { atMs: 500, ...batch(240) }],
       "photos in JSON": spread(20, message("frames", 0, 87_500, "json")),
       "batches in JSON": [{ atMs: 500, ...message("predictions", 60, 20_000, "json") }],
-      "windows of eight cameras": Array.from({ length: 8 }, (_, i) => ({ atMs: 100 * i, ...message("sketches", 3_000, 20_000) })),
+      "windows of eight cameras": Array.from({ length: 8 }, (_, i) => ({
+        atMs: 100 * i,
+        ...message("sketches", 3_000, 20_000),
+      })),
     };
     for (const [name, second] of Object.entries(devices)) {
       const rates = new DeviceRates("d", limits, 0);

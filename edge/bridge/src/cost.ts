@@ -2,11 +2,8 @@
  * What one message costs others, by a model: a message of some kilobytes may become a thousand records, and hold the parser for
  * as long as a hundred messages do.
  *
- * The weights are upper estimates, measured once on a core of the reference machine, so that a decision depends on the message
- * alone, and not on the load of the moment. A refused message costs its parsing and its own bytes: its dead letter has limits of
- * its own.
- *
- * C1. Of two messages of one kind, the one with more items or more bytes costs at least as much in every dimension. */
+ * The weights are upper estimates from measurements, so that a decision depends on the message alone, and not on the load of the
+ * moment. A refused message costs its parsing and its own bytes; its dead letter has limits of its own. */
 import type { UplinkStream } from "@tributary/contracts";
 import type { Uplink, Verdict } from "./uplink.ts";
 

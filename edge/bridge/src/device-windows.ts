@@ -12,7 +12,7 @@ import { type OutRecord, type RecordSink, sizeOf } from "@tributary/kafka";
 import { Failure } from "@tributary/kernel";
 
 /** Of one device: a quarter of a request to Kafka. */
-export const WINDOW_BYTES_MAX = 256 * 1_024;
+const WINDOW_BYTES_MAX = 256 * 1_024;
 
 type Waiting = {
   readonly sink: RecordSink;

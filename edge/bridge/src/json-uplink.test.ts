@@ -61,7 +61,9 @@ describe("a device that speaks only JSON", () => {
     const predictions = (count: number) =>
       `{"predictions":[${Array.from({ length: count }, () => '{"label":"a","confidence":0.5}')}]}`;
     expect(refusal("[".repeat(1_000_000))).toBe("json-malformed: nested deeper than 64");
-    expect(refusal(`{"predictions":[${"[],".repeat(100_000)}[]]}`)).toBe("json-malformed: it has more than 65536 values");
+    expect(refusal(`{"predictions":[${"[],".repeat(100_000)}[]]}`)).toBe(
+      "json-malformed: it has more than 65536 values",
+    );
     expect(refusal(predictions(1_025))).toBe("json-wrong-type: predictions: expected at most 1024 items, found 1025");
     expect(refusal(predictions(1_024))).toBe("store");
   });

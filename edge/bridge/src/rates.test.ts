@@ -51,7 +51,8 @@ describe("dead letters beyond their rate", () => {
       throttled,
       deadLetters: new DeadLetterWriter({
         store: async (_deviceId, letter) => void (await sink.send([letter])),
-        clock: systemClock, rates,
+        clock: systemClock,
+        rates,
         wholeBytesMax: 1_000_000,
         onThrottled,
       }),

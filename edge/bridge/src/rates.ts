@@ -80,7 +80,7 @@ export type RateLimits = {
   readonly deadLetterBytesBurstMax: number;
 };
 
-export type Exceeded = { readonly reason: string; readonly waitMs: number };
+type Exceeded = { readonly reason: string; readonly waitMs: number };
 
 const DIMENSIONS = Object.keys(dimensionNames) as readonly Dimension[];
 

@@ -7,7 +7,7 @@
 /** A device had more than this in one poll, and more than its even part of it. */
 const LARGE_COST_MIN = 1_024;
 
-export type Interleaved<T> = {
+type Interleaved<T> = {
   readonly ordered: readonly T[];
   /** The devices whose records others' were settled before, because they have so many. */
   readonly large: readonly string[];

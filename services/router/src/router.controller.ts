@@ -32,8 +32,10 @@ export class RouterController {
   async predictions(@Payload() batch: DecodedBatch<EdgePredictions>): Promise<void> {
     const { ordered, large } = interleave(batch.records, ({ value }) => value.predictions.length);
     for (const deviceId of large) this.throttled.note(deviceId, "records", A_POLL);
-    await this.#handle({ ...batch, records: ordered }, assertUsablePredictions, (partition, { value, timestamp }, now, effects) =>
-      partition.predictions(value, timestamp, now, effects),
+    await this.#handle(
+      { ...batch, records: ordered },
+      assertUsablePredictions,
+      (partition, { value, timestamp }, now, effects) => partition.predictions(value, timestamp, now, effects),
     );
   }
 
