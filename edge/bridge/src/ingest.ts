@@ -13,9 +13,12 @@
 import { type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { cloudEventHeaders, codeOf, type OutRecord, type RecordSink, SINK_CLOSED } from "@tributary/kafka";
 import { type Clock, Failure, type Instant, reasonOf } from "@tributary/kernel";
+import { THROTTLED_FROM } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import type { BridgeLimits } from "./config.ts";
+import { costOf } from "./cost.ts";
 import { DeadLetterWriter } from "./dead-letter-writer.ts";
+import { DeviceWindows } from "./device-windows.ts";
 import { routedStored, storeFailed, uplinkRefused, uplinkStored } from "./events.ts";
 import type { RecordIdentity } from "./identity.ts";
 import type { RatesByDevice } from "./rates.ts";
@@ -53,19 +56,24 @@ export type IngestOptions = {
   readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
   readonly rates: RatesByDevice;
   readonly retention?: Pick<RetentionGuard, "admits" | "settled">;
-  /** A device exceeds a rate. */
-  readonly onThrottled: (deviceId: string, reason: string) => void;
+  /** A device exceeds a rate; `weight` is how much that counts. */
+  readonly onThrottled: (deviceId: string, reason: string, weight?: number) => void;
 };
+
+/** A device that has to wait for three of ten seconds is reported as throttled. */
+const MS_OF_WEIGHT = 100;
 
 export class Ingest {
   readonly #options: IngestOptions;
+  readonly #windows = new DeviceWindows();
   readonly #deadLetters: DeadLetterWriter;
   #inFlight = 0;
   #idle: (() => void)[] = [];
 
   constructor(options: IngestOptions) {
     this.#options = options;
-    this.#deadLetters = new DeadLetterWriter({ ...options, wholeBytesMax: options.limits.frameBytesMax });
+    const store = (deviceId: string, letter: OutRecord) => this.#windows.send(options.sink, deviceId, letter);
+    this.#deadLetters = new DeadLetterWriter({ ...options, store, wholeBytesMax: options.limits.frameBytesMax });
   }
 
   get inFlight(): number {
@@ -88,6 +96,7 @@ export class Ingest {
     const receivedAt = clock.now();
     const judge = () => this.#options.admit?.(uplink) ?? judgeUplink(uplink, limits, mqttPrefix, routes?.list);
     const verdict = judge();
+    this.#charge(uplink, verdict, session);
     const learned = verdict.kind === "refuse" ? this.#learning(verdict) : undefined;
     if (learned !== undefined && session.isShared !== true) {
       release();
@@ -138,6 +147,17 @@ export class Ingest {
     return true;
   }
 
+  /** The device's next packet waits for it (gate.ts T6). Behind a foreign broker nothing can wait: it is only reported. */
+  #charge(uplink: Uplink, verdict: Verdict, from: Sender): void {
+    const { rates, onThrottled } = this.#options;
+    const mine = rates.of(uplink.principal);
+    const cost = costOf(uplink, verdict);
+    const exceeded = from.isShared === true ? mine.take(cost, rates.nowMs) : mine.charge(cost, rates.nowMs);
+    for (const { reason, waitMs } of exceeded) {
+      onThrottled(uplink.principal, reason, Math.min(THROTTLED_FROM, 1 + waitMs / MS_OF_WEIGHT));
+    }
+  }
+
   #learning({ stream, fingerprint }: Refusal): Promise<void> | undefined {
     if (fingerprint === undefined || stream === "unknown") return undefined;
     return this.#options.learn?.(uplinkStreams[stream].name, fingerprint);
@@ -186,7 +206,7 @@ export class Ingest {
     const { clock, telemetry } = this.#options;
     const startedAt = clock.monotonicMs();
     try {
-      await sink.send([record]);
+      await this.#windows.send(sink, uplink.principal, record);
     } catch (error) {
       if (!(error instanceof Failure) || error.advice === "retry" || error.code === SINK_CLOSED) throw error;
       const refusal: Refusal = { kind: "refuse", reason: "kafka-refused", stream, message: reasonOf(error) };

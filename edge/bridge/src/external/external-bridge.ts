@@ -81,7 +81,7 @@ export class ExternalBridge {
     this.#ingest = new Ingest({
       sink,
       rates: new RatesByDevice(config.limits.perDevice, () => clock.monotonicMs()),
-      onThrottled: (deviceId, reason) => this.#throttled.note(deviceId, reason),
+      onThrottled: this.#throttled.note.bind(this.#throttled),
       ...(routes && { routes }),
       clock,
       telemetry,

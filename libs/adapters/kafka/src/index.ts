@@ -13,7 +13,7 @@ export {
 } from "./follow.ts";
 export { cloudEventHeaders } from "./headers.ts";
 export { type GroupLag, KafkaInspector, type TopicState } from "./inspector.ts";
-export { SINK_CLOSED } from "./joining-sink.ts";
+export { SINK_CLOSED, sizeOf } from "./joining-sink.ts";
 export { type ClockReading, clockOffsetMs, KafkaClock } from "./kafka-clock.ts";
 export { KafkajsSink } from "./kafkajs-sink.ts";
 export { BACKGROUND_ROUND_MS, KafkajsSource } from "./kafkajs-source.ts";
