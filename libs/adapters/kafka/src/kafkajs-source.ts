@@ -12,19 +12,29 @@
  * C5. A handler that throws ends `run` with a rejection. A client that crashed or stalled is replaced by a new one, however long
  *     Kafka is away: kafkajs does not restart its own reliably, and a supervisor would wait longer after each exit. Only one that
  *     cannot be closed ends `run`, as it might come back as a member.
+ * C6. Records that retention deleted before the group had read them are counted and reported (lost-records.ts); those behind them
+ *     are delivered.
  * C7. A round of batches takes `roundMsMin` at least: records that arrive meanwhile form one batch a partition, so that a
  *     producer of many small records causes a bounded number of requests (G13). */
 import { type Backoff, backoffMs, type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, TopicPartitionOffset } from "kafkajs";
+import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, TopicPartition, TopicPartitionOffset } from "kafkajs";
 import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
 import { codeOf } from "./dead-letters.ts";
-import { assignmentChanged, batchConsumed, consumerCrashed, consumerReplaced, membershipLost } from "./events.ts";
+import {
+  assignmentChanged,
+  batchConsumed,
+  consumerCrashed,
+  consumerReplaced,
+  membershipLost,
+  recordsLost as lostRecords,
+} from "./events.ts";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import { inRecordOf } from "./kafkajs-record.ts";
 import { reportLag } from "./lag.ts";
 import { Lease } from "./lease.ts";
+import { LostRecords, recordsLost } from "./lost-records.ts";
 import { isExpelled, mustRejoin } from "./membership.ts";
 import { PartitionTurns } from "./partition-turns.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
@@ -52,6 +62,8 @@ export type KafkajsSourceOptions = KafkaConnection & {
 
 type Handle = (batch: Batch, signal: AbortSignal) => Promise<Processed>;
 
+type Gap = { readonly from: bigint; readonly until: bigint };
+
 type Client = {
   readonly consumer: Consumer;
   readonly admin: Admin;
@@ -70,6 +82,8 @@ const STALL_MS = 45_000;
 const CLOSE_MS_MAX = 10_000;
 /** A handler may wait for Kafka as long as a delivery may take. */
 const REPLACE_MS_MAX = 90_000;
+/** To ask what is committed before it joins; without an answer, only what is lost later is found. */
+const COMMITTED_MS_MAX = 3_000;
 /** Without a heartbeat for so long, longer than a join takes, a client is replaced: handlers that wait for Kafka end, too. */
 const AWAY_MS_MAX = 60_000;
 const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
@@ -94,6 +108,9 @@ export class KafkajsSource implements BatchSource {
   readonly #ended = Promise.withResolvers<void>();
   readonly #turns = new PartitionTurns();
   readonly #lease: Lease;
+  readonly #lost = new LostRecords();
+  /** What was committed is asked, and this member has not joined since. */
+  #isFresh = false;
   #client: Client | undefined;
   /** Clients that were replaced, since the last that joined. */
   #replacements = 0;
@@ -188,6 +205,7 @@ export class KafkajsSource implements BatchSource {
       await consumer.connect();
       const { prefix, topics } = this.#options;
       await consumer.subscribe({ topics: topics.map((topic) => prefix + topic), fromBeginning: true });
+      await this.#askCommitted(client);
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
@@ -199,6 +217,35 @@ export class KafkajsSource implements BatchSource {
     } catch (error) {
       broken.resolve(error);
     }
+  }
+
+  /** C6: kafkajs commits another offset as soon as it finds that this one is gone. */
+  async #askCommitted({ admin, stop }: Client): Promise<void> {
+    const { prefix, group, topics } = this.#options;
+    const ask = async () => {
+      await admin.connect();
+      const found = await admin.fetchOffsets({ groupId: prefix + group, topics: topics.map((topic) => prefix + topic) });
+      return new Map(
+        found.flatMap(({ topic, partitions }) =>
+          partitions.map(({ partition, offset }) => [`${topic}:${partition}`, BigInt(offset)] as const),
+        ),
+      );
+    };
+    const late = this.#clock.sleep(COMMITTED_MS_MAX, stop.signal).catch(() => {});
+    const committed = await Promise.race([ask().catch(() => {}), late]);
+    this.#lost.started(new Map([...(committed ?? [])].filter(([, offset]) => offset >= 0n)));
+    this.#isFresh = true;
+  }
+
+  /** C6 */
+  async #reportLost({ admin }: Client, { topic, partition }: TopicPartition, gap: Gap): Promise<void> {
+    const { prefix, group, telemetry } = this.#options;
+    await admin.connect();
+    const kept = (await admin.fetchTopicOffsets(topic)).find((one) => one.partition === partition);
+    const records = recordsLost(gap, BigInt(kept?.low ?? 0));
+    if (records === 0) return;
+    const about = { group, topic: topic.slice(prefix.length), partition, from: String(gap.from), records };
+    telemetry?.emit(lostRecords, about);
   }
 
   /** Follows its membership, until it is replaced. */
@@ -421,6 +468,8 @@ export class KafkajsSource implements BatchSource {
     this.#assigned = memberAssignment;
     this.#uncommitted = new Map(); // kafkajs restarts behind what is committed
     this.#held = now;
+    if (!this.#isFresh) this.#lost.keepOnly((key) => !assigned.includes(partitionIn(key)) && now.includes(partitionIn(key)));
+    this.#isFresh = false;
     this.#isMember();
     const [a, r] = [assigned.join(" "), revoked.join(" ")];
     telemetry?.emit(assignmentChanged, { group, assigned: a, revoked: r, held: now.length });
@@ -464,6 +513,7 @@ export class KafkajsSource implements BatchSource {
     const topic = batch.topic.slice(prefix.length);
     const { partition } = batch;
     const highWatermark = BigInt(batch.highWatermark);
+    this.#findGap(client, batch);
     let at = 0;
     let pauseMs = UNPROCESSED_PAUSE_MS.min;
     while (at < batch.messages.length && !signal.aborted && !this.#rebalancing && !isStale()) {
@@ -491,6 +541,17 @@ export class KafkajsSource implements BatchSource {
         reportLag(telemetry, { group, topic, partition, lag });
       }
     }
+  }
+
+  #findGap(client: Client, batch: EachBatchPayload["batch"]): void {
+    const { topic, partition } = batch;
+    const key = `${topic}:${partition}`;
+    // kafkajs has it, its types do not: where the fetch began.
+    const until = BigInt((batch as { fetchedOffset?: string }).fetchedOffset ?? batch.firstOffset() ?? 0);
+    const from = this.#lost.gapBefore(key, until);
+    this.#lost.read(key, BigInt(batch.lastOffset()));
+    // Without an answer of Kafka the gap is not known to be a loss.
+    if (from !== undefined) this.#reportLost(client, { topic, partition }, { from, until }).catch(() => {});
   }
 
   async #watchForStalls(): Promise<void> {
@@ -535,6 +596,8 @@ export class KafkajsSource implements BatchSource {
     return progress;
   }
 }
+
+const partitionIn = (key: string): number => Number(key.slice(key.lastIndexOf(":") + 1));
 
 /** One after the other: the first that needs the registry keeps the others from asking too. */
 async function ourRecords(records: readonly InRecord[], ids: SchemaIds): Promise<readonly InRecord[]> {
