@@ -74,6 +74,7 @@ function bridgeOf(config: BridgeConfig, kafka: KafkaConnection, random: Random, 
       topics: ROUTED_TOPICS,
       clock,
       telemetry,
+      deviceBytesPerSecond: config.limits.perDevice.bytesPerSecondMax,
     }),
     // Our topics take a batch of this size even if all of it is one partition's. A request costs a flush for each of its
     // partitions where fewer than three replicas keep a record, so the fewer requests, the better.

@@ -1,6 +1,6 @@
 /** The bridge's configuration file. Limits are checked against each other at start (G9). */
 import { portSchema, sharedBlocks } from "@tributary/config";
-import { PACKET_BYTES_MAX, UPLINK_BYTES_MAX } from "@tributary/contracts";
+import { DEVICE_BYTES_PER_SECOND_MAX, PACKET_BYTES_MAX, UPLINK_BYTES_MAX } from "@tributary/contracts";
 import { RECORD_BYTES_MAX } from "@tributary/kafka";
 import { z } from "zod";
 import { externalFields, externalProblems } from "./external/settings.ts";
@@ -20,7 +20,7 @@ const deviceLimitsSchema = z
   .strictObject({
     messagesPerSecondMax: count.default(80),
     messagesBurstMax: count.default(10),
-    bytesPerSecondMax: bytes.default(8 * MIB),
+    bytesPerSecondMax: bytes.default(DEVICE_BYTES_PER_SECOND_MAX),
     bytesBurstMax: bytes.default(2 * MIB),
     /** What messages cost (cost.ts): each message, and each prediction in it. Two cameras make 60 a second; the burst is two of
      * the largest batches, and a backlog comes at the rate. */

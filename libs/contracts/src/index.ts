@@ -10,6 +10,7 @@ export {
   type DownlinkChannel,
   downlinks,
   mqttTopics,
+  DEVICE_BYTES_PER_SECOND_MAX,
   PACKET_BYTES_MAX,
   type PayloadFormat,
   parseMqttTopic,

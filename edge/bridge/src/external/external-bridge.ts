@@ -141,9 +141,10 @@ export class ExternalBridge {
     return this.#link.online ? undefined : "the broker is away";
   }
 
-  /** What does not work as it should, though devices are served. */
+  /** What does not work as it should, though devices are served. Nothing is held here: all devices share one connection. */
   get degraded(): string | undefined {
-    return this.#options.retention?.degraded;
+    const behind = this.#options.retention?.degraded;
+    return behind && "records that no router has read come near the end of retention; start routers";
   }
 
   /** Resolves once messages are taken. */

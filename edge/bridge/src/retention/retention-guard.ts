@@ -11,6 +11,7 @@ import { type PartitionExtent, type ProgressReader, partitionKey, partitionOf, t
 import { type Clock, reasonOf, repeat } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import { deviceResumes, levelChanged, messageHeld, progressUnknown } from "./events.ts";
+import { showOutages } from "./outage-gauge.ts";
 import { type Level, PartitionUnread } from "./unread.ts";
 
 /** A session, or the message of one that devices share. */
@@ -30,6 +31,8 @@ export type RetentionGuardOptions = {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly everyMs?: number;
+  /** What one device may send; outages are shown if it is given. */
+  readonly deviceBytesPerSecond?: number;
 };
 
 const EVERY_MS = 1_000;
@@ -49,7 +52,7 @@ export class RetentionGuard {
   readonly #held = new Map<HeldSender, Set<string>>();
   readonly #stop = new AbortController();
   #retention: { readonly atMs: number; readonly byTopic: ReadonlyMap<string, Retention> } | undefined;
-  #reading: Promise<void> = Promise.resolve();
+  #reading: Promise<unknown> = Promise.resolve();
   #isUnknown = true;
 
   constructor(options: RetentionGuardOptions) {
@@ -59,14 +62,19 @@ export class RetentionGuard {
 
   /** Resolves once the routers' progress is known, or after a bounded wait. */
   async start(): Promise<void> {
-    const { clock, everyMs = EVERY_MS } = this.#options;
+    const { clock, everyMs = EVERY_MS, deviceBytesPerSecond } = this.#options;
+    const { signal } = this.#stop;
     const first = Promise.withResolvers<void>();
     const work = () =>
       this.#read().then(
         () => first.resolve(),
         (error: unknown) => this.#failed(error),
       );
-    this.#reading = repeat(work, { clock, everyMs, signal: this.#stop.signal });
+    const shown =
+      deviceBytesPerSecond === undefined
+        ? undefined
+        : showOutages({ ...this.#options, deviceBytesPerSecond }, signal);
+    this.#reading = Promise.all([repeat(work, { clock, everyMs, signal }), shown]);
     const late = new AbortController();
     await Promise.race([first.promise, clock.sleep(FIRST_READING_MS_MAX, late.signal).catch(() => {})]);
     late.abort();

@@ -166,6 +166,7 @@ describe("what readers have not read", () => {
         else if (isModest) throw new Error(`seed ${seed}: ${deviceId} waits at ${unread.level}, ${nowMs} ms`);
         if (nowMs % 1_000 === 0) read(unread, log, nowMs);
       }
+      expect(unread.level).not.toBe("open");
       expect(hostileHeldAt).toBeLessThanOrEqual(0.5 * log.retentionBytes + 20_000);
       expect(unread.mayResume("hostile", 60_000)).toBe(false);
     }

@@ -106,7 +106,10 @@ export class PartitionUnread {
     if (this.#level === "closed") return false;
     const isModest = writer.unreadBytes === 0 || writer.unreadBytes + bytes <= this.#shareBytes;
     const isScarce = this.#level === "scarce" || unread + bytes > SCARCE.from * this.#retentionBytes;
-    if (isScarce && !isModest) return false; // N3: before its record closes the partition to others
+    if (isScarce && !isModest) {
+      this.#level = "scarce"; // N3: before its record closes the partition to others
+      return false;
+    }
     this.#turn(unread + bytes);
     return (this.#level as Level) !== "closed";
   }

@@ -157,6 +157,25 @@ export const partitionPaused = defineEvent<{ group: string; topic: string; parti
   },
 });
 
+export const recordsLost = defineEvent<{
+  group: string;
+  topic: string;
+  partition: number;
+  from: string;
+  records: number;
+}>({
+  name: "kafka_records_lost",
+  level: "error",
+  message: (e) =>
+    `group ${e.group}: retention deleted ${e.records} records of ${e.topic}/${e.partition} from offset ${e.from} before they were read`,
+  counter: {
+    name: "tributary_kafka_records_lost_total",
+    help: "Offsets that retention deleted before the consumer group had read them",
+    labels: ["group", "topic"],
+    value: (e) => e.records,
+  },
+});
+
 export const deadLettered = defineEvent<{
   topic: string;
   code: string;

@@ -18,7 +18,8 @@ export { type ClockReading, clockOffsetMs, KafkaClock } from "./kafka-clock.ts";
 export { KafkajsSink } from "./kafkajs-sink.ts";
 export { BACKGROUND_ROUND_MS, KafkajsSource } from "./kafkajs-source.ts";
 export { Lease } from "./lease.ts";
-export { outageMsAllowed, type Retention, unreadBytesOf } from "./outage.ts";
+export type { Retention } from "./outage.ts";
+export { type Outage, readOutages } from "./outages.ts";
 export { partitionOf } from "./partition-of.ts";
 export { PlatformaticSink } from "./platformatic-sink.ts";
 export type {

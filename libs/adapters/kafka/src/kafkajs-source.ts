@@ -15,10 +15,12 @@
  * C6. With `independent`, records are handled one by one as they arrive, and a partition is committed up to its first unfinished record
  *     (independent-records.ts). A rebalance does not wait for them; `close` does, for a bounded time.
  * C7. A round of batches takes `roundMsMin` at least: records that arrive meanwhile form one batch a partition, so that a
- *     producer of many small records causes a bounded number of requests (G13). */
+ *     producer of many small records causes a bounded number of requests (G13).
+ * C8. Records that retention deleted before the group had read them are counted and reported (lost-records.ts); those behind them
+ *     are delivered. */
 import { type Backoff, backoffMs, type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, TopicPartitionOffset } from "kafkajs";
+import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, TopicPartition, TopicPartitionOffset } from "kafkajs";
 import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
 import { codeOf } from "./dead-letters.ts";
 import {
@@ -28,6 +30,7 @@ import {
   consumerReplaced,
   membershipLost,
   partitionPaused,
+  recordsLost as lostRecords,
 } from "./events.ts";
 import { type Delivery, type IndependentOptions, IndependentRecords, reportInFlight } from "./independent-records.ts";
 import { UNAVAILABLE } from "./joining-sink.ts";
@@ -35,6 +38,7 @@ import { kafkajsClient } from "./kafkajs-client.ts";
 import { inRecordOf } from "./kafkajs-record.ts";
 import { reportLag } from "./lag.ts";
 import { Lease } from "./lease.ts";
+import { LostRecords, recordsLost } from "./lost-records.ts";
 import { isExpelled, mustRejoin } from "./membership.ts";
 import { PartitionTurns } from "./partition-turns.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
@@ -64,6 +68,8 @@ export type KafkajsSourceOptions = KafkaConnection & {
 
 type Handle = (batch: Batch, signal: AbortSignal) => Promise<Processed>;
 
+type Gap = { readonly from: bigint; readonly until: bigint };
+
 type Client = {
   readonly consumer: Consumer;
   readonly admin: Admin;
@@ -84,6 +90,8 @@ const CLOSE_MS_MAX = 10_000;
 const DRAIN_MS_MAX = 7_000;
 /** A handler may wait for Kafka as long as a delivery may take. */
 const REPLACE_MS_MAX = 90_000;
+/** To ask what is committed before it joins; without an answer, only what is lost later is found. */
+const COMMITTED_MS_MAX = 3_000;
 /** Without a heartbeat for so long, longer than a join takes, a client is replaced: handlers that wait for Kafka end, too. */
 const AWAY_MS_MAX = 60_000;
 const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
@@ -111,6 +119,9 @@ export class KafkajsSource implements BatchSource {
   readonly #independent: IndependentRecords | undefined;
   /** The log's end behind the last batch, by topic and partition; for C6's lag. */
   readonly #ends = new Map<string, bigint>();
+  readonly #lost = new LostRecords();
+  /** What was committed is asked, and this member has not joined since. */
+  #isFresh = false;
   #client: Client | undefined;
   /** Clients that were replaced, since the last that joined. */
   #replacements = 0;
@@ -209,6 +220,7 @@ export class KafkajsSource implements BatchSource {
       await consumer.connect();
       const { prefix, topics } = this.#options;
       await consumer.subscribe({ topics: topics.map((topic) => prefix + topic), fromBeginning: true });
+      await this.#askCommitted(client);
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
@@ -220,6 +232,35 @@ export class KafkajsSource implements BatchSource {
     } catch (error) {
       broken.resolve(error);
     }
+  }
+
+  /** C8: kafkajs commits another offset as soon as it finds that this one is gone. */
+  async #askCommitted({ admin, stop }: Client): Promise<void> {
+    const { prefix, group, topics } = this.#options;
+    const ask = async () => {
+      await admin.connect();
+      const found = await admin.fetchOffsets({ groupId: prefix + group, topics: topics.map((topic) => prefix + topic) });
+      return new Map(
+        found.flatMap(({ topic, partitions }) =>
+          partitions.map(({ partition, offset }) => [`${topic}:${partition}`, BigInt(offset)] as const),
+        ),
+      );
+    };
+    const late = this.#clock.sleep(COMMITTED_MS_MAX, stop.signal).catch(() => {});
+    const committed = await Promise.race([ask().catch(() => {}), late]);
+    this.#lost.started(new Map([...(committed ?? [])].filter(([, offset]) => offset >= 0n)));
+    this.#isFresh = true;
+  }
+
+  /** C8 */
+  async #reportLost({ admin }: Client, { topic, partition }: TopicPartition, gap: Gap): Promise<void> {
+    const { prefix, group, telemetry } = this.#options;
+    await admin.connect();
+    const kept = (await admin.fetchTopicOffsets(topic)).find((one) => one.partition === partition);
+    const records = recordsLost(gap, BigInt(kept?.low ?? 0));
+    if (records === 0) return;
+    const about = { group, topic: topic.slice(prefix.length), partition, from: String(gap.from), records };
+    telemetry?.emit(lostRecords, about);
   }
 
   /** Follows its membership, until it is replaced. */
@@ -465,6 +506,8 @@ export class KafkajsSource implements BatchSource {
     const kept = new Set(isContinuous ? this.#held.filter((partition) => now.includes(partition)) : []);
     this.#independent?.reassigned((key) => kept.has(Number(key.slice(key.lastIndexOf(":") + 1))));
     this.#held = now;
+    if (!this.#isFresh) this.#lost.keepOnly((key) => !assigned.includes(partitionIn(key)) && now.includes(partitionIn(key)));
+    this.#isFresh = false;
     this.#isMember();
     const [a, r] = [assigned.join(" "), revoked.join(" ")];
     telemetry?.emit(assignmentChanged, { group, assigned: a, revoked: r, held: now.length });
@@ -487,6 +530,7 @@ export class KafkajsSource implements BatchSource {
     try {
       await this.#turns.take(partition, async () => {
         await Promise.race([this.#assigning, this.#rejoins.promise]);
+        this.#findGap(client, payload.batch);
         if (this.#independent === undefined) await this.#handOver(client, payload, handle);
         else await this.#handOverEach(client, payload, handle, this.#independent);
       });
@@ -601,6 +645,17 @@ export class KafkajsSource implements BatchSource {
     reportLag(telemetry, { group, topic: topic.slice(prefix.length), partition, lag: Math.max(0, Number(behind)) });
   }
 
+  #findGap(client: Client, batch: EachBatchPayload["batch"]): void {
+    const { topic, partition } = batch;
+    const key = `${topic}:${partition}`;
+    // kafkajs has it, its types do not: where the fetch began.
+    const until = BigInt((batch as { fetchedOffset?: string }).fetchedOffset ?? batch.firstOffset() ?? 0);
+    const from = this.#lost.gapBefore(key, until);
+    this.#lost.read(key, BigInt(batch.lastOffset()));
+    // Without an answer of Kafka the gap is not known to be a loss.
+    if (from !== undefined) this.#reportLost(client, { topic, partition }, { from, until }).catch(() => {});
+  }
+
   async #watchForStalls(): Promise<void> {
     const stallMsMax = this.#options.stallMsMax ?? STALL_MS;
     const watch = new StallWatch(stallMsMax);
@@ -644,6 +699,8 @@ export class KafkajsSource implements BatchSource {
     return progress;
   }
 }
+
+const partitionIn = (key: string): number => Number(key.slice(key.lastIndexOf(":") + 1));
 
 /** One after the other: the first that needs the registry keeps the others from asking too. */
 async function ourRecords(records: readonly InRecord[], ids: SchemaIds): Promise<readonly InRecord[]> {

@@ -1,6 +1,6 @@
 /** Where a partition begins and ends, its bytes on disk, and how far groups have read it. Reads only; every request is bounded. */
 import { Admin } from "@platformatic/kafka";
-import { Failure } from "@tributary/kernel";
+import { Failure, type Instant } from "@tributary/kernel";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import type { Retention } from "./outage.ts";
 import { deepest, type KafkaConnection } from "./platformatic-sink.ts";
@@ -26,6 +26,8 @@ export interface ProgressReader {
   /** Of those of the topics that exist. */
   retention(topics: readonly string[]): Promise<ReadonlyMap<string, Retention>>;
   extents(topics: readonly string[]): Promise<readonly PartitionExtent[]>;
+  /** The first offset written at or after `at`, of partitions that have one; by `partitionKey`. */
+  offsetsAt(extents: readonly PartitionExtent[], at: Instant): Promise<ReadonlyMap<string, bigint>>;
   /** What a group has committed; nothing for one that never existed. */
   committed(group: string): Promise<Committed>;
   close(): Promise<void>;
@@ -84,6 +86,17 @@ export class KafkaProgress implements ProgressReader {
         if (start === undefined || end === undefined) return [];
         return [{ topic: name.slice(this.#prefix.length), partition, start, end, bytes: sizes.get(key) }];
       }),
+    );
+  }
+
+  async offsetsAt(extents: readonly PartitionExtent[], at: Instant): Promise<ReadonlyMap<string, bigint>> {
+    const asked = [...Map.groupBy(extents, ({ topic }) => topic)].map(([topic, ofTopic]) => ({
+      name: this.#prefix + topic,
+      partitions: ofTopic.map(({ partition }) => partition),
+    }));
+    const found = await this.#offsets(asked, BigInt(Math.max(0, Math.floor(at))));
+    return new Map(
+      [...found].filter(([, offset]) => offset >= 0n).map(([key, offset]) => [key.slice(this.#prefix.length), offset]),
     );
   }
 
