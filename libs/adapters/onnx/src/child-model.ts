@@ -24,6 +24,7 @@ import { exitFlags, Failure, invariant, reasonOf } from "@tributary/kernel";
 import { diesWithHost, residentBytesOf } from "@tributary/kernel/processes";
 import {
   type ChildInit,
+  type ChildReady,
   type ChildRefusal,
   decodeAnswers,
   decodeJson,
@@ -155,6 +156,7 @@ export class ChildModel implements LoadedModel {
   #inFlightPictures = 0;
   #inFlightBytes = 0;
   #nextId = 1;
+  notRaised: string | null = null;
   #gone: Failure | null = null;
   #isClosing = false;
   #stderrTail = "";
@@ -312,6 +314,7 @@ export class ChildModel implements LoadedModel {
       else this.#watchdog?.refresh();
       pending.resolve(results);
     } else if (kind === messageKinds.ready) {
+      this.notRaised = (decodeJson(body) as ChildReady).notRaised ?? null;
       this.#onLoaded?.(null);
     } else if (kind === messageKinds.refused) {
       const { code, message } = decodeJson(body) as ChildRefusal;
