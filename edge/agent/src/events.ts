@@ -330,6 +330,12 @@ export const readerRefused = defineEvent<{ code: string }>({
   },
 });
 
+export const liteNotRaised = defineEvent<{ reason: string }>({
+  name: "lite_not_raised",
+  level: "warn",
+  message: (e) => `LITE's process waits its turn like any other: ${e.reason}`,
+});
+
 export const coresSeparated = defineEvent<{ frames: string; background: string; isRealTime: boolean }>({
   name: "cores_separated",
   level: "info",

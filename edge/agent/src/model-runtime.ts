@@ -31,8 +31,16 @@ export class OwnProcesses implements ModelRuntime {
   readonly #cores: Cores | null;
   readonly #limits: Partial<HostLimits>;
   readonly #deadlineMsMax: number | null;
+  readonly #onNotRaised: (reason: string) => void;
+  #isNotRaised = false;
 
-  constructor(config: Pick<AgentConfig, "model" | "cameras">, cores: Cores | null) {
+  /** `onNotRaised`: called once with why LITE's process does not go first. */
+  constructor(
+    config: Pick<AgentConfig, "model" | "cameras">,
+    cores: Cores | null,
+    onNotRaised: (reason: string) => void = () => {},
+  ) {
+    this.#onNotRaised = onNotRaised;
     this.#config = config.model;
     this.#cores = cores;
     const deadlineMs = shortestDeadlineOf(config);
@@ -49,6 +57,10 @@ export class OwnProcesses implements ModelRuntime {
       return pkg;
     }, this.#limits);
     const model = await host.load(dir, { threads: this.#config.threads, ...apart });
+    if (typeof model.notRaised === "string" && !this.#isNotRaised) {
+      this.#isNotRaised = true;
+      this.#onNotRaised(model.notRaised);
+    }
     return { pkg: pkg as ModelPackage, model };
   }
 

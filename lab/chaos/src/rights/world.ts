@@ -33,8 +33,8 @@ const BASE_PHOTOS = 520;
 const ASKED_FOR = 5;
 /** The time of a frame is judged, too; a busy machine must not decide. */
 const LATENCY_MS_MAX = 60_000;
-const CALL_MS_MAX = 120_000;
-const READY_MS_MAX = 180_000;
+const CALL_MS_MAX = 600_000;
+const READY_MS_MAX = 600_000;
 
 type Photo = { readonly jpeg: Buffer; readonly label: string };
 
@@ -188,7 +188,7 @@ async function sendFrames(
   await sink.close();
   const { frames } = clientOf(frameArchiveApi, { url: urlOf(archive), token: tokenOf("frame-archive") });
   const isKept = async () => (await frames.list({})).items.length === photos.length;
-  await waitFor(isKept, { what: "the archive to keep the frames", timeoutMs: 90_000, everyMs: 300 });
+  await waitFor(isKept, { what: "the archive to keep the frames", timeoutMs: 300_000, everyMs: 300 });
   return ids.map(formatFrameId);
 }
 
@@ -198,7 +198,7 @@ async function pushBaseSet(service: SpawnedService, model: string, photos: reado
   const manifestDigest = await uploadSet(trainer.blobs, photos);
   // It owns the trainings, and knows the champion, after a moment.
   const push = () => trainer.datasets.push({ model, body: { manifestDigest, by: BY } }).catch(() => undefined);
-  const dataset = await waitFor(push, { what: "the base set to be taken", timeoutMs: 120_000, everyMs: 1_000 });
+  const dataset = await waitFor(push, { what: "the base set to be taken", timeoutMs: 600_000, everyMs: 1_000 });
   return { manifestDigest, version: dataset.version };
 }
 

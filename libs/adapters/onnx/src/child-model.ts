@@ -27,6 +27,7 @@ import { diesWithHost, residentBytesOf } from "@tributary/kernel/processes";
 import { type Progress, progressOf, waitsForItsTurn } from "./progress.ts";
 import {
   type ChildInit,
+  type ChildReady,
   type ChildRefusal,
   decodeAnswers,
   decodeJson,
@@ -161,6 +162,7 @@ export class ChildModel implements LoadedModel {
   #inFlightPictures = 0;
   #inFlightBytes = 0;
   #nextId = 1;
+  notRaised: string | null = null;
   #gone: Failure | null = null;
   #isClosing = false;
   #stderrTail = "";
@@ -320,6 +322,7 @@ export class ChildModel implements LoadedModel {
       else this.#watchdog?.refresh();
       pending.resolve(results);
     } else if (kind === messageKinds.ready) {
+      this.notRaised = (decodeJson(body) as ChildReady).notRaised ?? null;
       this.#onLoaded?.(null);
     } else if (kind === messageKinds.refused) {
       const { code, message } = decodeJson(body) as ChildRefusal;

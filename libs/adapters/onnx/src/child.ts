@@ -14,6 +14,7 @@ import { Normaliser, pictureStatistics } from "./normaliser.ts";
 import { decodePicture, type Picture } from "./preprocess.ts";
 import {
   type ChildInit,
+  type ChildReady,
   decodeInfer,
   decodeJson,
   encodeAnswers,
@@ -58,7 +59,7 @@ const reader = new MessageReader((kind, body) => {
     case messageKinds.prepare:
       return attend(prepare(decodeJson(body) as PrepareInit));
     case messageKinds.raise:
-      return raiseThisProcess(decodeJson(body) as RealTime);
+      return void raiseThisProcess(decodeJson(body) as RealTime);
     case messageKinds.infer:
       return attend(answer(infer, decodeInfer(body)));
     case messageKinds.inferTensors:
@@ -94,8 +95,8 @@ async function load(init: ChildInit): Promise<void> {
     // With the threads that decode pictures, which a frame waits for as well. Not before: loading computes for a second, and would keep
     // other models and the agent from the core that it shares with them.
     if (backgroundCore !== "") moveOtherThreads(backgroundCore);
-    if (realTime !== null) raiseThisProcess(realTime);
-    pipe.write(encodeJson(messageKinds.ready, {}));
+    const notRaised = realTime === null ? null : raiseThisProcess(realTime);
+    pipe.write(encodeJson(messageKinds.ready, { notRaised } satisfies ChildReady));
   } catch (error) {
     const code = error instanceof Failure ? error.code : "model-unloadable";
     pipe.write(encodeJson(messageKinds.refused, { code, message: reasonOf(error) }));

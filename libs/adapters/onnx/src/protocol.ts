@@ -46,6 +46,9 @@ export type PrepareInit = {
   readonly pixelsMax: number;
 };
 
+/** Of a child that has loaded its model, as JSON. `notRaised`: why it is no real-time process though that was asked for. */
+export type ChildReady = { readonly notRaised?: string | null };
+
 /** Why a child refused its model, as JSON. */
 export type ChildRefusal = { readonly code: string; readonly message: string };
 

@@ -59,6 +59,8 @@ export interface LoadedModel {
   inferBatch(jpegs: readonly Uint8Array[], want?: Partial<InferenceWant>): Promise<readonly InferenceResult[]>;
   /** As `LoadOptions.realTime`, for a model that was loaded without it. */
   raise(realTime: RealTime): void;
+  /** Why its process is not in the class that `LoadOptions.realTime` asked for; null or absent: nothing is known to be in the way. */
+  readonly notRaised?: string | null;
   /** Resolves with the exit code when the process ends, however. */
   readonly exited: Promise<number | null>;
   close(): Promise<void>;
