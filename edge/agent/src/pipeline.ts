@@ -158,7 +158,10 @@ export class Pipeline {
   }
 
   /** Answers a frame that has no picture, or for which there is no label: here only, and without a number. */
-  answerHere({ cameraId, captured }: Omit<CameraFrame, "jpeg">, { slot, result, level, missed, ...last }: Leveled): void {
+  answerHere(
+    { cameraId, captured }: Omit<CameraFrame, "jpeg">,
+    { slot, result, level, missed, ...last }: Leveled,
+  ): void {
     const { policy } = slot.policy;
     const nowMs = monotonicMs();
     const { repeated } = last;

@@ -158,11 +158,15 @@ export function exportGauges(telemetry: Telemetry, parts: StatusParts): void {
     driving === null ? 0 : levels.indexOf(driving.level),
   );
   gauge("driving_degraded", "1 while the hardware counts as degraded", () => (driving?.isDegraded === true ? 1 : 0));
-  gauge("lateness_p99_seconds", "How late this process was, 99th percentile of the last minute; 0: no camera has a deadline", () =>
-    driving === null ? 0 : driving.load.p99Ms / 1_000,
+  gauge(
+    "lateness_p99_seconds",
+    "How late this process was, 99th percentile of the last minute; 0: no camera has a deadline",
+    () => (driving === null ? 0 : driving.load.p99Ms / 1_000),
   );
-  gauge("lateness_longest_seconds", "How late this process was at most in the last minute; 0: no camera has a deadline", () =>
-    driving === null ? 0 : driving.load.longestMs / 1_000,
+  gauge(
+    "lateness_longest_seconds",
+    "How late this process was at most in the last minute; 0: no camera has a deadline",
+    () => (driving === null ? 0 : driving.load.longestMs / 1_000),
   );
   gauge("load_within", "1 while SAFE can be signalled within the deadline at the machine's load", () =>
     driving === null || driving.load.isWithin ? 1 : 0,

@@ -36,7 +36,11 @@ test("jpeg-splitter.ts J4: each frame begins with the stamp that is before it, h
 });
 
 test("frame-queue.ts Q2: a frame that is not whole in time is refused, once, and not offered; the next one is", async () => {
-  const captured = () => ({ machineBoot: "boot", monotonicMs: Number(process.hrtime.bigint() / 1_000_000n), wallMs: null });
+  const captured = () => ({
+    machineBoot: "boot",
+    monotonicMs: Number(process.hrtime.bigint() / 1_000_000n),
+    wallMs: null,
+  });
   const queue = new FrameQueue({ cameraId: "a", framesMax: 1, whenFull: "skip", wholeMsMax: 20 }, captured);
   const refused: string[] = [];
   queue.onRefused = ({ code }) => refused.push(code);

@@ -180,7 +180,7 @@ test("a killed model costs no frame its answer, and one that hangs is started ag
   expect((await statusOf(agent)).driving.frames.STALE).toBe(0);
 });
 
-test("heat is shed and comes back late; a malformed reading changes nothing; a frozen camera is SAFE", async () => {
+test("heat is shed and comes back late; a malformed reading changes nothing; a frozen camera is SAFE, and cut frames are answered and missed", async () => {
   const sensor = join(folder, "temp");
   writeFileSync(sensor, "42000\n");
   mkdirSync(join(folder, "photos"));
@@ -215,12 +215,34 @@ test("heat is shed and comes back late; a malformed reading changes nothing; a f
   agent.child.kill("SIGTERM");
   expect(await agent.exit).toBe(0);
 
-  const still = await start(frozen, "");
+  const program = join(folder, "cut.mjs");
+  writeFileSync(
+    program,
+    `const jpeg = (await import("node:fs")).readFileSync(${JSON.stringify(PHOTO)});
+let n = 0;
+setInterval(() => process.stdout.write(jpeg.subarray(0, n++ % 10 === 0 ? jpeg.length : jpeg.length / 2)), 100);
+process.stdin.on("end", () => process.exit()).resume();`,
+  );
+  const cut = `{ id: cut, kind: command, command: [${process.execPath}, ${program}], deadlineMs: ${DEADLINE_MS} }`;
+  const still = await start(`${frozen}, ${cut}`, "");
   await until(
     "SAFE",
     () => levelOf(still),
-    ({ level, reason }) => level === "SAFE" && reason === "camera-frozen",
+    ({ level, reason }) => level === "SAFE" && (reason === "camera-frozen" || reason === "frame-refused"),
   );
+  await until(
+    "frozen and cut frames that are missed",
+    async () => (await fetch(`${still.http}/metrics`)).text(),
+    (text) =>
+      /camera_id="still",cause="camera-frozen"\} [2-9]/.test(text) && /cause="frame-refused"\} [2-9]/.test(text),
+  );
+  type Answer = { readonly level: string; readonly missed: string | null; readonly labelAgeMs: number };
+  const refused = await until(
+    "an answer to a cut frame",
+    () => get<readonly Answer[]>(still, "/v1/latest?cameraId=cut"),
+    ([answer]) => answer?.missed === "camera-frame-broken" && answer.labelAgeMs > 0,
+  );
+  expect(refused).toMatchObject([{ level: "STALE", frameSeq: null }]);
 });
 
 test("a LITE that cannot stand in is refused at the start, with the figure", async () => {

@@ -58,8 +58,6 @@ export class Labels {
     const found = labelToRepeat(own, this.#cloud, now, this.#ageMsMax);
     const repeated = { capturedAt: found?.label.capturedAt ?? own.capturedAt, isTooOld: found === null };
     const cloud = found?.label === this.#cloud ? this.#cloud : null;
-    return cloud === null
-      ? { ...own.inferred, repeated }
-      : { ...own.inferred, repeated, replacement: cloud.answer };
+    return cloud === null ? { ...own.inferred, repeated } : { ...own.inferred, repeated, replacement: cloud.answer };
   }
 }

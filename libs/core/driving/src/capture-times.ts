@@ -6,7 +6,14 @@
  *     more than `onTimeMs`.
  */
 import { quantileOf } from "@tributary/statistics/moments";
-import { noStamps, type StampClock, type StampRefusal, type StampSettings, stampDefaults, stampNext } from "./stamp-clock.ts";
+import {
+  noStamps,
+  type StampClock,
+  type StampRefusal,
+  type StampSettings,
+  stampDefaults,
+  stampNext,
+} from "./stamp-clock.ts";
 
 export type CaptureSettings = {
   /** Between two looks of a process that is on time. */
@@ -52,7 +59,8 @@ export function captureNext(times: CaptureTimes, arrival: Arrival, settings: Cap
   const isSure = byStamp !== null || readAt - arrival.emptyAt <= settings.onTimeMs;
   const capturedAt = byStamp ?? (isSure ? readAt : earliestOf(times, arrival));
   const refusal = stamped !== null && stamped.capturedAt === null ? stamped.refusal : null;
-  const periods = isSure && times.last?.isSure === true ? [...times.periods, Math.max(0, capturedAt - times.last.at)] : times.periods;
+  const periods =
+    isSure && times.last?.isSure === true ? [...times.periods, Math.max(0, capturedAt - times.last.at)] : times.periods;
   return {
     times: { last: { at: capturedAt, isSure }, periods: periods.slice(-PERIODS), stamps },
     capturedAt,

@@ -4,7 +4,6 @@ export {
   captureNext,
   captureSettingsOf,
   noCaptures,
-  periodOf,
   type Stall,
 } from "./capture-times.ts";
 export { type FirmTask, isBroken, noMisses, withFrame } from "./firm.ts";

@@ -4,7 +4,7 @@
  * The camera's clock may be any, and may jump: its offset is the smallest difference of arrival and stamp of the last minute, so the way that took
  * least time counts as none. What comes out is never after the arrival.
  *
- * T1. A stamp that goes back, is of the future, or is older than `ageMsMax` is refused, and the frame is dated by its arrival.
+ * T1. A stamp that is not after the last one, is of the future, or is older than `ageMsMax` is refused, and the frame is dated by its arrival.
  * T2. Stamps that are refused, and agree with each other `agreeing` times in a row, are of a clock that jumped: the offset is estimated anew.
  */
 
@@ -56,8 +56,7 @@ export function stampNext(clock: StampClock, stampMs: number, readAt: number, se
   const refusal = refusalOf(clock, stampMs, offsetMs, settings);
   if (refusal === null) return accepted(clock, stampMs, readAt, settings);
   const refused = refusedNext(clock.refused, refusal, offsetMs, settings);
-  if (refused.count < settings.agreeing)
-    return { clock: { ...clock, refused }, capturedAt: null, refusal };
+  if (refused.count < settings.agreeing) return { clock: { ...clock, refused }, capturedAt: null, refusal };
   const spans = [{ fromMs: readAt, leastMs: refused.leastMs }]; // T2
   return accepted({ ...clock, spans }, stampMs, readAt, settings);
 }
@@ -82,8 +81,7 @@ function refusedNext(
   offsetMs: number,
   settings: StampSettings,
 ): Refused {
-  if (before === null || !agrees(before, offsetMs, settings))
-    return { refusal, offsetMs, leastMs: offsetMs, count: 1 };
+  if (before === null || !agrees(before, offsetMs, settings)) return { refusal, offsetMs, leastMs: offsetMs, count: 1 };
   return { ...before, leastMs: Math.min(before.leastMs, offsetMs), count: before.count + 1 };
 }
 
