@@ -6,6 +6,7 @@ import { type Clock, Failure } from "@tributary/kernel";
 import { monotonicMs } from "../device-time.ts";
 import { ModelKeeper } from "../model-keeper.ts";
 import { bareRunner, type Runner, Slot, Slots } from "../slots.ts";
+import { CameraWatch } from "./camera-watch.ts";
 import { Driver, type LevelChange } from "./driver.ts";
 
 const good = { ok: true, inference: { logits: new Float32Array([1, 2]) } } as unknown as InferenceResult;
@@ -69,6 +70,7 @@ function world() {
     slots,
     lite: slotOf(keeperOf(new FakeModel())),
     onChange: (change) => changes.push(change),
+    watch: new CameraWatch([], () => undefined),
     onMissed: () => undefined,
   });
   drivers.push(driver);

@@ -16,3 +16,4 @@ export {
   planOf,
   probeOf,
 } from "./ladder.ts";
+export { type Implausible, implausibilities, Plausibility } from "./plausibility.ts";

@@ -14,8 +14,8 @@
  * V2. A miss that leaves the (m,k)-firm promise one miss away from breaking steps down a rung; one that breaks it is SAFE. A frame is
  *     missed at `staleAt` of its deadline, so SAFE is signalled before the deadline passes.
  * V3. A full model that ended, hangs, became too slow, or whose hardware is hot is not waited for: LITE, if there is one.
- * V4. A camera that is silent, or shows the same picture again and again, is missed frames as well; no smaller model helps, so LITE is left
- *     out on the way down.
+ * V4. A camera that is silent, or whose pictures cannot be of now (plausibility.ts), is missed frames as well; no smaller model helps, so
+ *     LITE is left out on the way down.
  * V5. A sensor that cannot be read changes nothing.
  */
 import { type FirmTask, isBroken, isOneMissAway, type Misses, noMisses, withFrame } from "./firm.ts";
@@ -29,6 +29,7 @@ import {
   shiftForgotten,
   shiftNext,
 } from "./latency-shift.ts";
+import type { Implausible } from "./plausibility.ts";
 
 export const levels = ["FULL", "LITE", "STALE", "SAFE"] as const;
 export type Level = (typeof levels)[number];
@@ -43,13 +44,13 @@ export type LevelReason =
   | "hot"
   | "frame-late"
   | "picture-unreadable"
-  | "camera-frozen"
   | "camera-silent"
+  | `camera-${Implausible}`
   | "no-model"
   | "recovered";
 
 /** What kept a frame from being answered about the present. */
-export type MissCause = Extract<LevelReason, "frame-late" | "picture-unreadable" | "camera-frozen" | "camera-silent">;
+export type MissCause = Extract<LevelReason, "frame-late" | "picture-unreadable" | `camera-${string}`>;
 
 export type LadderSettings = {
   readonly firm: FirmTask;
