@@ -22,6 +22,7 @@ import type { AgentConfig } from "./config.ts";
 import { Decider } from "./decider.ts";
 import { deviceTime, monotonicMs, uptimeMs } from "./device-time.ts";
 import { Downlink } from "./downlink.ts";
+import { CameraWatch } from "./driving/camera-watch.ts";
 import { Driver, type LevelChange } from "./driving/driver.ts";
 import { Hook } from "./driving/hook.ts";
 import type { Load } from "./driving/load.ts";
@@ -80,6 +81,7 @@ export class Agent implements HttpPorts {
   readonly #slots: Slots;
   readonly #lite: Slot | null;
   readonly #driver: Driver;
+  readonly #watch: CameraWatch;
   readonly #sensors: Sensors;
   readonly #hook: Hook | null;
   readonly #outbox: OutboxKeeper;
@@ -131,6 +133,8 @@ export class Agent implements HttpPorts {
       this.#reports.ofModel(window, "model_losses", 1);
     };
     this.#lite = models.lite;
+    const judged = config.driving.plausibility ? config.cameras.map(({ id }) => id) : [];
+    this.#watch = new CameraWatch(judged, (verdict) => telemetry.emit(events.cameraJudged, verdict));
     this.#driver = this.#makeDriver();
     this.#sensors = new Sensors(config.driving.sensors ?? thermalZones(), clock, (refused) =>
       telemetry.emit(events.sensorRefused, refused),
@@ -327,6 +331,7 @@ export class Agent implements HttpPorts {
     return new Driver(this.#config, {
       slots: this.#slots,
       lite: this.#lite,
+      watch: this.#watch,
       onChange: (change) => this.#levelChanged(change),
       onMissed: (missed) => this.telemetry.emit(events.frameMissed, missed),
       onStampRefused: (refused) => this.telemetry.emit(events.stampRefused, refused),
@@ -360,7 +365,9 @@ export class Agent implements HttpPorts {
     return new Pipeline(this.#config.deviceId, this.#decider, {
       infer: async (frame) => {
         if (this.#withDeadline.has(frame.cameraId)) return this.#driver.infer(frame);
-        return { ...(await this.#slots.infer(frame.jpeg)), level: "FULL" };
+        const inferred = await this.#slots.infer(frame.jpeg, this.#watch.want);
+        this.#watch.next(frame.cameraId, inferred.result, monotonicMs());
+        return { ...inferred, level: "FULL" };
       },
       outbox: this.#outbox,
       isDegraded: () => this.#driver.isDegraded,

@@ -116,6 +116,9 @@ const driving = z
     sensorsEveryMs: whole(100, 60_000).default(1_000),
     /** Equal pictures, one after another, from which on a camera counts as frozen; 0: never. */
     frozenFrames: whole(0, 10_000).default(3),
+    /** Whether pictures that cannot be of now count as missed (libs/core/driving, plausibility.ts): frozen but for a clock, noise, dark, white,
+     * covered. */
+    plausibility: z.boolean().default(true),
     /** Without a frame for so long a camera counts as silent; one with `fps` at the earliest after three periods. */
     silentMs: whole(50, 600_000).default(1_000),
     /** A label that is repeated, since the capture of its own frame. An older one is no answer: the answer's label is UNKNOWN, and with `safe` SAFE is signalled at the

@@ -432,6 +432,21 @@ export const loadWithin = defineEvent<LoadEvent>({
   message: (e) => `the machine's load is that of the safety case again: ${loadText(e)}`,
 });
 
+export const cameraJudged = defineEvent<{ cameraId: string; verdict: string | null }>({
+  name: "camera_judged",
+  level: "warn",
+  message: (e) =>
+    e.verdict === null
+      ? `${e.cameraId}: its pictures are plausible again`
+      : `${e.cameraId}: its pictures cannot be of now: ${e.verdict}`,
+  counter: {
+    name: "tributary_agent_cameras_implausible_total",
+    help: "Times the pictures of a camera became implausible: frozen, noise, dark, saturated or covered",
+    labels: ["cameraId", "verdict"],
+    value: (e) => (e.verdict === null ? 0 : 1),
+  },
+});
+
 export const sensorRefused = defineEvent<{ sensor: string; reason: string }>({
   name: "sensor_refused",
   level: "warn",

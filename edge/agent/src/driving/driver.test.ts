@@ -5,6 +5,7 @@ import type { InferenceResult, LoadedModel } from "@tributary/inference";
 import { type Clock, Failure } from "@tributary/kernel";
 import { ModelKeeper } from "../model-keeper.ts";
 import { bareRunner, type Runner, Slot, Slots } from "../slots.ts";
+import { CameraWatch } from "./camera-watch.ts";
 import { Driver, type LevelChange } from "./driver.ts";
 
 const good = { ok: true, inference: { logits: new Float32Array([1, 2]) } } as unknown as InferenceResult;
@@ -71,6 +72,7 @@ function world({ deadlineMs = 600_000, label = { ageMsMax: 2_000, whenOlder: "un
     slots,
     lite: slotOf(keeperOf(lite)),
     onChange: (change) => changes.push(change),
+    watch: new CameraWatch([], () => undefined),
     onMissed: ({ cause }) => missed.push(cause),
     onStampRefused: () => undefined,
     onLoad: () => undefined,

@@ -5,6 +5,7 @@
  *     one is busy or ends, or the camera's last label, marked STALE: at once where no model can be asked. What answers later is only measured.
  * W2. No answer waits for the network, the disk, a download, a golden frame, or a switch of models.
  * W3. A picture that equals the one before it `frozenFrames` times is of a frozen camera: no model is asked, and the label is STALE.
+ *     One that is implausible otherwise (camera-watch.ts) goes on being asked about, as a model's process decodes its pictures.
  * W4. Times are monotonic: a clock that jumps moves nothing.
  * W5. Time starts at capture (@tributary/driving, capture-times.ts). A frame whose time passed while this process did not run is missed, whatever answers it
  *     later, and so is one that was dropped meanwhile, that the camera could not deliver, or that it delivered and that is no whole picture.
@@ -36,6 +37,7 @@ import type { CameraFrame, RefusedFrame } from "../cameras/frame-queue.ts";
 import { type AgentConfig, shortestDeadlineOf } from "../config.ts";
 import { monotonicMs } from "../device-time.ts";
 import type { Inferred, Slot, Slots } from "../slots.ts";
+import type { CameraWatch } from "./camera-watch.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { type CloudAnswer, Labels, type Repeated } from "./labels.ts";
 import { type Load, LoadWatch } from "./load.ts";
@@ -60,6 +62,8 @@ export type LevelChange = {
 export type DriverPorts = {
   readonly slots: Pick<Slots, "infer" | "active">;
   readonly lite: Slot | null;
+  /** Judges what the cameras deliver. */
+  readonly watch: CameraWatch;
   readonly onChange: (change: LevelChange) => void;
   readonly onMissed: (missed: { readonly cameraId: string; readonly cause: MissCause }) => void;
   readonly onStampRefused: (refused: { readonly cameraId: string; readonly code: string }) => void;
@@ -313,6 +317,8 @@ export class Driver {
     for (const role of roles) this.#whenEnded[role].delete(askAnother);
     if (typeof outcome === "string") return outcome;
     const now = monotonicMs();
+    const implausible = this.#ports.watch.next(frame.cameraId, outcome.result, now);
+    if (implausible !== null) return `camera-${implausible}`;
     camera.labels.answeredByModel({ slot: outcome.slot, result: outcome.result }, capturedAt);
     if (now - capturedAt > camera.deadlineMs) this.#missed(frame.cameraId, this.#lateCause(capturedAt));
     else this.observe({ kind: "met", cameraId: frame.cameraId });
@@ -344,7 +350,7 @@ export class Driver {
   }
 
   async #ask(role: ModelRole, jpeg: Uint8Array): Promise<Inferred> {
-    const { slots, lite } = this.#ports;
+    const { slots, lite, watch } = this.#ports;
     const asked = this.#asked[role];
     const request = { at: monotonicMs() };
     asked.add(request);
@@ -352,8 +358,8 @@ export class Driver {
     try {
       const inferred =
         role === "FULL"
-          ? await slots.infer(jpeg)
-          : { slot: lite as Slot, result: await (lite as Slot).runner.infer(jpeg) };
+          ? await slots.infer(jpeg, watch.want)
+          : { slot: lite as Slot, result: await (lite as Slot).runner.infer(jpeg, watch.want) };
       if (role === "FULL" && inferred.result.ok)
         this.observe({ kind: "answered", tookMs: Math.max(0.01, monotonicMs() - request.at) });
       return inferred;

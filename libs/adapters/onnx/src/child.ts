@@ -135,7 +135,7 @@ async function inferTensors({ session }: Model, request: InferRequest): Promise<
     const timingsMs = { preprocess: 0, run: 0 };
     results.push({
       ok: true,
-      inference: { logits, features: null, tensorDigest: null, pixels: null, picture: noPicture, timingsMs },
+      inference: { logits, features: null, tensorDigest: null, pixels: null, cells: null, picture: noPicture, timingsMs },
     });
   }
   return results;
@@ -145,7 +145,7 @@ async function infer(model: Model, request: InferRequest): Promise<readonly Infe
   const { init, session, normaliser, outputLength } = model;
   const start = performance.now();
   const decoded = await Promise.all(
-    request.jpegs.map((jpeg) => decodePicture(jpeg, init.preprocessing, init.pixelsMax)),
+    request.jpegs.map((jpeg) => decodePicture(jpeg, init.preprocessing, init.pixelsMax, request.want.cells)),
   );
   const pictures = decoded.map((picture) => withModelSize(picture, init, session));
   const good = pictures.filter((picture) => picture.ok);
@@ -169,6 +169,7 @@ async function infer(model: Model, request: InferRequest): Promise<readonly Infe
       features: features === null ? null : part(features, session.featuresLength),
       tensorDigest: request.want.tensorDigest ? sha256(quantiseTensor(part(tensor, size))) : null,
       pixels: request.want.pixels ? (channels[i] as Uint8Array) : null,
+      cells: picture.cells,
       picture: pictureStatistics(picture.pixels, picture.width, picture.height, picture.jpeg),
       timingsMs: { preprocess, run: runMs },
     };

@@ -8,6 +8,7 @@ import {
   jpegEncoder,
   jpegHeader,
   jpegQuality,
+  pictureCells,
   type PictureStatistics,
   type Preprocessing,
   type ResizeKernel,
@@ -21,6 +22,8 @@ export type Picture =
       readonly pixels: Uint8Array;
       readonly width: number;
       readonly height: number;
+      /** As wanted. */
+      readonly cells: Uint8Array | null;
       readonly jpeg: Pick<PictureStatistics, "bitsPerPixel" | "encoder" | "quality">;
     }
   | { readonly ok: false; readonly code: string; readonly message: string };
@@ -36,6 +39,7 @@ export async function decodePicture(
   jpeg: Buffer,
   { resize, library }: Pick<Preprocessing, "resize" | "library">,
   pixelsMax: number,
+  wantsCells = false,
 ): Promise<Picture> {
   const header = jpegHeader(jpeg);
   if (header === null) return { ok: false, code: "image-undecodable", message: "not a JPEG, or cut before its header" };
@@ -48,13 +52,16 @@ export async function decodePicture(
     const isPillows = library === "pillow";
     const options = { failOn: "warning", limitInputPixels: pixelsMax, sequentialRead: true } as const;
     const image = sharp(jpeg, { ...options, ignoreIcc: isPillows });
-    const side = resize === null || isPillows ? header : resize;
-    const resized = resize === null || isPillows ? image : resizedByLibvips(image, header, resize);
+    // Cells are of the camera's own pixels, so libvips resizes after they are decoded then.
+    const isWhole = resize === null || isPillows || wantsCells;
+    const side = isWhole ? header : resize;
+    const resized = isWhole ? image : resizedByLibvips(image, header, resize);
     const raw = await resized.toColourspace("srgb").raw().toBuffer();
     const decoded = { pixels: threeChannels(raw, side.width * side.height), width: side.width, height: side.height };
-    const picture = isPillows && resize !== null ? resizeAsPillow(decoded, resize, resize.kernel) : decoded;
+    const picture = isWhole && resize !== null ? await resizePixels(decoded, resize, library) : decoded;
+    const cells = wantsCells ? pictureCells(decoded.pixels, decoded.width, decoded.height) : null;
     const coded = { bitsPerPixel: (jpeg.length * 8) / (header.width * header.height), ...encodedBy(jpeg) };
-    return { ok: true, ...picture, jpeg: coded };
+    return { ok: true, ...picture, cells, jpeg: coded };
   } catch (error) {
     const message = error instanceof Error ? error.message.split("\n", 1)[0] : String(error);
     return { ok: false, code: "image-undecodable", message: message?.slice(0, 200) ?? "undecodable" };

@@ -26,3 +26,4 @@ export {
   planOf,
   probeOf,
 } from "./ladder.ts";
+export { type Implausible, implausibilities, Plausibility } from "./plausibility.ts";

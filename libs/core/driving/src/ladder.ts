@@ -14,8 +14,8 @@
  * V2. A miss that leaves the (m,k)-firm promise one miss away from breaking steps down a rung; one that breaks it is SAFE. A frame is
  *     missed at `staleAt` of its deadline, so SAFE is signalled before the deadline passes.
  * V3. A full model that ended, hangs, became too slow, or whose hardware is hot is not waited for: LITE, if there is one.
- * V4. A camera that is silent, or shows the same picture again and again, is missed frames as well; no smaller model helps, so LITE is left
- *     out on the way down. So is one whose JPEGs are refused. Where the agent itself is late, LITE is: it takes less of the processor.
+ * V4. A camera that is silent, whose pictures cannot be of now (plausibility.ts), or whose JPEGs are refused, is missed frames as well; no smaller
+ *     model helps, so LITE is left out on the way down. Where the agent itself is late, LITE is: it takes less of the processor.
  * V5. A sensor that cannot be read changes nothing.
  */
 import { type FirmTask, isBroken, isOneMissAway, type Misses, noMisses, withFrame } from "./firm.ts";
@@ -29,6 +29,7 @@ import {
   shiftForgotten,
   shiftNext,
 } from "./latency-shift.ts";
+import type { Implausible } from "./plausibility.ts";
 
 export const levels = ["FULL", "LITE", "STALE", "SAFE"] as const;
 export type Level = (typeof levels)[number];
@@ -45,8 +46,8 @@ export type LevelReason =
   | "agent-late"
   | "picture-unreadable"
   | "frame-refused"
-  | "camera-frozen"
   | "camera-silent"
+  | `camera-${Implausible}`
   | "label-old"
   | "no-model"
   | "recovered";
@@ -57,14 +58,7 @@ export type LevelReason =
  */
 export type MissCause = Extract<
   LevelReason,
-  | "frame-late"
-  | "agent-late"
-  | "picture-unreadable"
-  | "frame-refused"
-  | "camera-frozen"
-  | "camera-silent"
-  | "label-old"
-  | "no-model"
+  "frame-late" | "agent-late" | "picture-unreadable" | "frame-refused" | `camera-${string}` | "label-old" | "no-model"
 >;
 
 export type LadderSettings = {
