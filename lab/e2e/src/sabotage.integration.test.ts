@@ -39,6 +39,7 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
   "unbounded-clock": [rolloutManager, "ClockWatch of libs/service-kit/dist/clock-watch.js"],
   "moving-name": [router],
   "apply-while-driving": [lightDevices, "Updater of edge/agent/dist/updates/updater.js"],
+  "no-device-shares": [router, "DeviceShares of libs/core/routing/dist/settlement/shares.js"],
   "fallback-from-fleet-budget": [router, "Admission of libs/core/routing/dist/settlement/admission.js"],
 };
 
