@@ -3,12 +3,15 @@
  *
  * Nobody labels a frame at once: half of the labels are of the oldest frames that have none, half of the newest.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type GatewayClient, gatewayClient } from "@tributary/api";
 import { reasonOf } from "@tributary/kernel";
 import { type Check, check, type Findings } from "../scenario.ts";
 import type { Answered, BenignDevice } from "./benign-device.ts";
 
 const QUEUE = 200;
+const TRIES_MAX = 4;
+const AGAIN_MS = 2_000;
 
 export class People {
   readonly #gateway: GatewayClient;
@@ -45,13 +48,24 @@ export class People {
     if (frameIds.length === 0) return;
     for (const frameId of frameIds) this.#labelled.add(frameId);
     this.#sent += frameIds.length;
+    let open: readonly string[] = frameIds;
+    for (let tries = 1; open.length > 0; tries++) open = await this.#send(open, tries === TRIES_MAX);
+  }
+
+  /** Returns those to send again: the gateway says of a search that it continues where it stopped. */
+  async #send(frameIds: readonly string[], isLast: boolean): Promise<readonly string[]> {
     const labels = frameIds.map((frameId) => ({ frameId, label: "cat", labelledBy: "chaos" }));
     try {
       const { accepted, repeated, refused } = await this.#gateway.labels.take({ body: { labels } });
       this.#accepted += accepted + repeated;
-      for (const { code } of refused) this.#count(code, 1);
+      const again = isLast ? [] : refused.filter(({ code }) => code === "frame-search-bounded");
+      for (const one of refused) if (!again.includes(one)) this.#count(one.code, 1);
+      if (again.length > 0) await sleep(AGAIN_MS);
+      return again.map(({ frameId }) => frameId);
     } catch (error) {
-      this.#count(reasonOf(error), frameIds.length);
+      if (isLast) this.#count(reasonOf(error), frameIds.length);
+      else await sleep(AGAIN_MS);
+      return isLast ? [] : frameIds;
     }
   }
 
@@ -73,13 +87,16 @@ export class People {
   }
 }
 
+type Watched = Pick<People, "disagreements" | "queue">;
+type Waiting = readonly Pick<BenignDevice, "deviceId">[];
+
 /** How many places of people's queue others have, beside a device that wants all of them. */
 export class QueueWatch {
-  readonly #people: People;
-  readonly #benign: readonly BenignDevice[];
+  readonly #people: Watched;
+  readonly #benign: Waiting;
   #worst: { readonly others: number; readonly fair: number; readonly rogue: number } | undefined;
 
-  constructor(people: People, benign: readonly BenignDevice[]) {
+  constructor(people: Watched, benign: Waiting) {
     this.#people = people;
     this.#benign = benign;
   }

@@ -7,12 +7,12 @@ import type { RogueFigures, RogueOrder } from "./rogue.ts";
 export class RogueProcess {
   readonly deviceId: string;
   readonly #child: ChildProcess;
+  readonly #kill = () => this.#child.kill("SIGKILL");
   figures: RogueFigures = {};
 
   /** Resolves once it has begun its attack. */
   static start(order: RogueOrder): Promise<RogueProcess> {
     const child = fork(join(repositoryRoot, "lab/chaos/dist/hostile/rogue.js"));
-    process.once("exit", () => child.kill("SIGKILL")); // One that is stopped does not notice that its parent has ended.
     return new Promise((resolve, reject) => {
       child.once("exit", (code) => reject(new Error(`the rogue ended with ${code}`)));
       child.once("message", () => resolve(new RogueProcess(order.credentials.deviceId, child)));
@@ -23,6 +23,7 @@ export class RogueProcess {
   private constructor(deviceId: string, child: ChildProcess) {
     this.deviceId = deviceId;
     this.#child = child;
+    process.once("exit", this.#kill); // One that is stopped does not notice that its parent has ended.
     child.on("message", (figures: RogueFigures) => {
       this.figures = figures;
     });
@@ -42,9 +43,10 @@ export class RogueProcess {
   }
 
   async end(): Promise<void> {
+    process.off("exit", this.#kill);
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const ended = new Promise((resolve) => this.#child.once("exit", resolve));
-    this.#child.kill("SIGKILL");
+    this.#kill();
     await ended;
   }
 }

@@ -60,7 +60,7 @@ export async function away({ minutes, rate, sabotage, dir, log }: AwayOptions): 
     const left = await answers.untilAnswered(acknowledged, SILENCE_MS);
     const { contradicting, repeated } = answers.repeats;
     return {
-      title: `routers away for ${minutes} minutes, ${framesPerSecond} frames/s, a disk for a ${FILLED_TIMES}rd of it`,
+      title: `routers away for ${minutes} minutes, ${framesPerSecond} frames/s, ${FILLED_TIMES} times what the disk holds`,
       checks: [
         check(
           "every acknowledged frame is answered",
