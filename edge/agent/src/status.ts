@@ -156,6 +156,8 @@ export function exportGauges(telemetry: Telemetry, parts: StatusParts): void {
     driving === null ? 0 : levels.indexOf(driving.level),
   );
   gauge("driving_degraded", "1 while the hardware counts as degraded", () => (driving?.isDegraded === true ? 1 : 0));
-  gauge("lite_spare", "1 while a warm second process of LITE stands by", () => (lite?.runner.spare === undefined ? 0 : 1));
+  gauge("lite_spare", "1 while a warm second process of LITE stands by", () =>
+    lite?.runner.spare === undefined ? 0 : 1,
+  );
   gauge("desired_generation", "Generation of the desired state it follows", () => Number(updater.generation));
 }

@@ -120,11 +120,7 @@ export class Standby implements Runner {
   }
 
   /** Its answer, or why another is to be asked. */
-  async #asked(
-    process: Process,
-    jpeg: Uint8Array,
-    want?: Partial<InferenceWant>,
-  ): Promise<InferenceResult | Failure> {
+  async #asked(process: Process, jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult | Failure> {
     const { model, left } = process;
     const answered = new AbortController();
     const answer = model.infer(jpeg, want).then(

@@ -8,9 +8,9 @@ import {
   jpegEncoder,
   jpegHeader,
   jpegQuality,
-  pictureCells,
   type PictureStatistics,
   type Preprocessing,
+  pictureCells,
   type ResizeKernel,
 } from "@tributary/inference";
 import sharp, { type Sharp } from "sharp";
