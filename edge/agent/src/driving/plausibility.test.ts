@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "@jest/globals";
 import { type Implausible, Plausibility } from "@tributary/driving";
 import { CELLS, pictureCells } from "@tributary/inference";
 import { samplePhotos } from "@tributary/testing";
-import { day, type Look, SyntheticCamera } from "../testing/synthetic-camera.ts";
+import { day, type Look, SyntheticCamera } from "./synthetic-camera.test-kit.ts";
 
 const PERIOD_MS = 100;
 const dusk = { ...day, light: 0.3, noise: 3 };

@@ -46,7 +46,7 @@ class FakeProcess {
   readonly digest: string;
   readonly #clock: VirtualClock;
   readonly #exit = Promise.withResolvers<number | null>();
-  readonly #owed = new Set<(error: Error) => void>();
+  readonly #pending = new Set<(error: Error) => void>();
   #continued = Promise.withResolvers<void>();
 
   constructor(pid: number, digest: string, clock: VirtualClock) {
@@ -61,15 +61,15 @@ class FakeProcess {
     this.asked += 1;
     if (this.isGone) return Promise.reject(new ModelHostExited("", "ended", false));
     const { promise, resolve, reject } = Promise.withResolvers<InferenceResult>();
-    this.#owed.add(reject);
+    this.#pending.add(reject);
     void this.#clock.sleep(RUN_MS).then(async () => {
       while (this.isStopped) await this.#continued.promise;
       if (jpeg[0] === POISON) this.end(true);
-      this.#owed.delete(reject);
+      this.#pending.delete(reject);
       resolve(good);
     });
     void this.#clock.sleep(ANSWER_MS_MAX).then(() => {
-      if (this.#owed.has(reject)) this.end(false);
+      if (this.#pending.has(reject)) this.end(false);
     });
     return promise;
   }
@@ -84,8 +84,8 @@ class FakeProcess {
   end(isOwnFault: boolean) {
     if (this.isGone) return;
     this.isGone = true;
-    for (const reject of this.#owed) reject(new ModelHostExited("", "ended", isOwnFault));
-    this.#owed.clear();
+    for (const reject of this.#pending) reject(new ModelHostExited("", "ended", isOwnFault));
+    this.#pending.clear();
     this.#exit.resolve(null);
   }
   async close() {

@@ -1,6 +1,6 @@
 /**
  * A frame's thumbnail of 32 x 24 cells, by which a camera is judged (libs/core/driving, plausibility.ts). A plain thumbnail averages a
- * sensor's noise away, and noise is what tells a still scene from a frozen camera. So each cell has, of a fixed sample of its pixels: their
+ * sensor's noise away, and noise is what distinguishes a still scene from a frozen camera. So each cell has, of a fixed sample of its pixels: their
  * mean, how much neighbours differ, and a hash that changes when any of them does.
  */
 export const CELL_COLUMNS = 32;
