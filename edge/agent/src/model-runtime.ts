@@ -1,6 +1,7 @@
 /** Loads model packages on this machine and tests them, before and while they answer frames. */
 import type { LoadedModel, ModelPackage, RealTime } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
+import { endSoonerThanHost } from "@tributary/kernel/processes";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { type Cores, checkGoldenFrames, type HostLimits, OnnxModelHost } from "@tributary/onnx";
 import { type AgentConfig, longestDeadlineOf, shortestDeadlineOf } from "./config.ts";
@@ -61,6 +62,8 @@ export class OwnProcesses implements ModelRuntime {
       this.#isNotRaised = true;
       this.#onNotRaised(model.notRaised);
     }
+    // LITE has to be there when memory is short, and the full model is the larger one.
+    if (this.#deadlineMsMax !== null && loadedFor !== "lite") endSoonerThanHost(model.pid, OOM_SCORE_OF_FULL);
     return { pkg: pkg as ModelPackage, model };
   }
 
@@ -88,6 +91,8 @@ export class OwnProcesses implements ModelRuntime {
     return measured(loaded, picture, promised);
   }
 }
+
+const OOM_SCORE_OF_FULL = 300;
 
 /** A collection of garbage computes too. */
 const COMPUTES_MS_MIN = 50;

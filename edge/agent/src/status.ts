@@ -171,6 +171,8 @@ export function exportGauges(telemetry: Telemetry, parts: StatusParts): void {
   gauge("load_within", "1 while SAFE can be signalled within the deadline at the machine's load", () =>
     driving === null || driving.load.isWithin ? 1 : 0,
   );
-  gauge("lite_spare", "1 while a warm second process of LITE stands by", () => (lite?.runner.spare === undefined ? 0 : 1));
+  gauge("lite_spare", "1 while a warm second process of LITE stands by", () =>
+    lite?.runner.spare === undefined ? 0 : 1,
+  );
   gauge("desired_generation", "Generation of the desired state it follows", () => Number(updater.generation));
 }

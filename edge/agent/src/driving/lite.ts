@@ -75,7 +75,7 @@ export async function measured(
       : [await readFile(picture)];
   const timeOf = async (i: number) => {
     const startedMs = performance.now();
-    const result = await model.infer(pictures[i % pictures.length] as Uint8Array);
+    const result = await model.infer(pictures[i % pictures.length] as Uint8Array, { cells: true });
     if (!result.ok) throw new Failure(result.code, "give-up", `driving.lite: ${result.message}`);
     const tookMs = performance.now() - startedMs;
     // As a camera's frames come. Without rests Linux throttles threads of a real-time class, 50 ms in each second.

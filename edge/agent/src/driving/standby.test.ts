@@ -46,7 +46,7 @@ class FakeProcess {
   readonly digest: string;
   readonly #clock: VirtualClock;
   readonly #exit = Promise.withResolvers<number | null>();
-  readonly #owed = new Set<(error: Error) => void>();
+  readonly #pending = new Set<(error: Error) => void>();
   #continued = Promise.withResolvers<void>();
 
   constructor(pid: number, digest: string, clock: VirtualClock) {
@@ -61,15 +61,15 @@ class FakeProcess {
     this.asked += 1;
     if (this.isGone) return Promise.reject(new ModelHostExited("", "ended", false));
     const { promise, resolve, reject } = Promise.withResolvers<InferenceResult>();
-    this.#owed.add(reject);
+    this.#pending.add(reject);
     void this.#clock.sleep(RUN_MS).then(async () => {
       while (this.isStopped) await this.#continued.promise;
       if (jpeg[0] === POISON) this.end(true);
-      this.#owed.delete(reject);
+      this.#pending.delete(reject);
       resolve(good);
     });
     void this.#clock.sleep(ANSWER_MS_MAX).then(() => {
-      if (this.#owed.has(reject)) this.end(false);
+      if (this.#pending.has(reject)) this.end(false);
     });
     return promise;
   }
@@ -84,8 +84,8 @@ class FakeProcess {
   end(isOwnFault: boolean) {
     if (this.isGone) return;
     this.isGone = true;
-    for (const reject of this.#owed) reject(new ModelHostExited("", "ended", isOwnFault));
-    this.#owed.clear();
+    for (const reject of this.#pending) reject(new ModelHostExited("", "ended", isOwnFault));
+    this.#pending.clear();
     this.#exit.resolve(null);
   }
   async close() {
@@ -142,36 +142,41 @@ function world({ hasMemory = (): boolean => true, random = (() => 0) as Random }
 }
 
 describe("LITE's two processes", () => {
-  test.each([1, 2, 3, 4, 5, 6, 7, 8])("seed %i: whichever ends or stops, while there is a spare a frame is answered within 200 ms by one active process", async (seed) => {
-    const random = seededRandom(seed);
-    const { clock, lite, close, running, active, spare, frame, takeOvers } = world({ random });
-    await clock.advance(5_000);
-    let faults = 0;
-    for (let i = 0; i < 60; i++) {
-      const [one, other] = [active(), spare()];
-      const victim = random() < 0.7 ? one : other;
-      const isFaulty = one !== undefined && other !== undefined && random() < 0.3;
-      const faultAt = Math.floor(random() * 4);
-      if (isFaulty) {
-        faults += 1;
-        void clock.sleep(faultAt).then(() => (random() < 0.5 ? victim?.end(false) : victim?.stop()));
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    "seed %i: whichever ends or stops, while there is a spare a frame is answered within 200 ms by one active process",
+    async (seed) => {
+      const random = seededRandom(seed);
+      const { clock, lite, close, running, active, spare, frame, takeOvers } = world({ random });
+      await clock.advance(5_000);
+      let faults = 0;
+      for (let i = 0; i < 60; i++) {
+        const [one, other] = [active(), spare()];
+        const victim = random() < 0.7 ? one : other;
+        const isFaulty = one !== undefined && other !== undefined && random() < 0.3;
+        const faultAt = Math.floor(random() * 4);
+        if (isFaulty) {
+          faults += 1;
+          void clock.sleep(faultAt).then(() => (random() < 0.5 ? victim?.end(false) : victim?.stop()));
+        }
+        const { took } = await frame(200);
+        if (one !== undefined && other !== undefined) expect(took).toBeLessThanOrEqual(200);
+        expect(running().length).toBeLessThanOrEqual(2);
+        expect(
+          [lite.current, lite.spare].filter((model) => model !== undefined && model.digest !== "of the model in force"),
+        ).toEqual([]);
+        if (lite.current !== undefined) expect(lite.current).not.toBe(lite.spare);
+        if (random() < 0.5) for (const process of running()) process.goOn();
+        await clock.advance(random() < 0.2 ? 8_000 : 50);
       }
-      const { took } = await frame(200);
-      if (one !== undefined && other !== undefined) expect(took).toBeLessThanOrEqual(200);
-      expect(running().length).toBeLessThanOrEqual(2);
-      expect([lite.current, lite.spare].filter((model) => model !== undefined && model.digest !== "of the model in force")).toEqual([]);
-      if (lite.current !== undefined) expect(lite.current).not.toBe(lite.spare);
-      if (random() < 0.5) for (const process of running()) process.goOn();
-      await clock.advance(random() < 0.2 ? 8_000 : 50);
-    }
-    expect(faults).toBeGreaterThan(0);
-    expect(takeOvers.length).toBeGreaterThan(0);
-    await close();
-    expect(running()).toEqual([]);
-  });
+      expect(faults).toBeGreaterThan(0);
+      expect(takeOvers.length).toBeGreaterThan(0);
+      await close();
+      expect(running()).toEqual([]);
+    },
+  );
 
   test("the spare is warm before it is needed, and touched while it waits", async () => {
-    const { clock, lite, close, spare } = world();
+    const { clock, close, spare } = world();
     await clock.advance(3_000);
     const warmed = spare()?.asked ?? 0;
     expect(warmed).toBeGreaterThanOrEqual(30);
@@ -181,7 +186,7 @@ describe("LITE's two processes", () => {
   });
 
   test("an end costs a frame only its second run; a new spare is there in the end", async () => {
-    const { clock, lite, close, active, spare, frame, takeOvers } = world();
+    const { clock, close, active, spare, frame, takeOvers } = world();
     await clock.advance(3_000);
     const successor = spare();
     void clock.sleep(1).then(() => active()?.end(false));
@@ -194,7 +199,7 @@ describe("LITE's two processes", () => {
   });
 
   test("one that hangs and answers again is the spare: nothing was ended", async () => {
-    const { clock, all, lite, close, active, spare, frame } = world();
+    const { clock, all, close, active, spare, frame } = world();
     await clock.advance(3_000);
     const hangs = active();
     hangs?.stop();
@@ -208,7 +213,7 @@ describe("LITE's two processes", () => {
   });
 
   test("a picture that ends its process by its own fault is not the spare's too", async () => {
-    const { clock, lite, close, active, spare, frame } = world();
+    const { clock, close, active, spare, frame } = world();
     await clock.advance(3_000);
     const successor = spare();
     expect((await frame(200, Buffer.from([POISON]))).result).toMatchObject({ ok: false, code: "image-kills-model" });
@@ -218,7 +223,7 @@ describe("LITE's two processes", () => {
   });
 
   test("without memory there is no spare, and one that ends is loaded again at once", async () => {
-    const { clock, lite, close, all, active, spare, frame, losses } = world({ hasMemory: () => false });
+    const { clock, close, all, active, spare, frame, losses } = world({ hasMemory: () => false });
     await clock.advance(10_000);
     expect([all.length, spare()]).toEqual([1, undefined]);
     active()?.end(false);

@@ -3,7 +3,7 @@
  * second, and on a busy machine many; taking over takes a turn of the event loop.
  *
  * S1. One process is active; frames go to it alone. The spare is asked only to keep its memory in use (`touchMs`).
- * S2. When the active one ends, or has owed an answer for `hangsMs`, the spare is active at once, and is asked what the other still owes.
+ * S2. When the active one ends, or has not answered a request for `hangsMs`, the spare is active at once, and is asked what is pending there.
  *     A picture whose process ended by its own fault is not asked again: it would end both.
  * S3. One that hung is not ended for that: on a busy machine nothing but time would be lost. If it answers it is the spare; if it does
  *     not, its host ends it (child-model.ts H3, H8). So there are never more than two.
@@ -31,7 +31,7 @@ export type StandbyPorts = {
 };
 
 export type StandbySettings = {
-  /** An active process that owes an answer for so long is left for the spare. */
+  /** An active process that has not answered for so long is left for the spare. */
   readonly hangsMs: number;
   /** What the spare is asked before there was a frame. */
   readonly picture: Uint8Array;
@@ -120,11 +120,7 @@ export class Standby implements Runner {
   }
 
   /** Its answer, or why another is to be asked. */
-  async #asked(
-    process: Process,
-    jpeg: Uint8Array,
-    want?: Partial<InferenceWant>,
-  ): Promise<InferenceResult | Failure> {
+  async #asked(process: Process, jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult | Failure> {
     const { model, left } = process;
     const answered = new AbortController();
     const answer = model.infer(jpeg, want).then(

@@ -135,7 +135,15 @@ async function inferTensors({ session }: Model, request: InferRequest): Promise<
     const timingsMs = { preprocess: 0, run: 0 };
     results.push({
       ok: true,
-      inference: { logits, features: null, tensorDigest: null, pixels: null, cells: null, picture: noPicture, timingsMs },
+      inference: {
+        logits,
+        features: null,
+        tensorDigest: null,
+        pixels: null,
+        cells: null,
+        picture: noPicture,
+        timingsMs,
+      },
     });
   }
   return results;

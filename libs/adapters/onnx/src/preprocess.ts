@@ -8,12 +8,12 @@ import {
   jpegEncoder,
   jpegHeader,
   jpegQuality,
-  pictureCells,
   type PictureStatistics,
   type Preprocessing,
+  pictureCells,
   type ResizeKernel,
 } from "@tributary/inference";
-import sharp, { type Sharp } from "sharp";
+import sharp, { type Sharp, type SharpOptions } from "sharp";
 import { type Pixels, resizeAsPillow } from "./resize.ts";
 
 export type Picture =
@@ -52,14 +52,16 @@ export async function decodePicture(
     const isPillows = library === "pillow";
     const options = { failOn: "warning", limitInputPixels: pixelsMax, sequentialRead: true } as const;
     const image = sharp(jpeg, { ...options, ignoreIcc: isPillows });
-    // Cells are of the camera's own pixels, so libvips resizes after they are decoded then.
-    const isWhole = resize === null || isPillows || wantsCells;
+    const isWhole = resize === null || isPillows;
     const side = isWhole ? header : resize;
     const resized = isWhole ? image : resizedByLibvips(image, header, resize);
     const raw = await resized.toColourspace("srgb").raw().toBuffer();
     const decoded = { pixels: threeChannels(raw, side.width * side.height), width: side.width, height: side.height };
-    const picture = isWhole && resize !== null ? await resizePixels(decoded, resize, library) : decoded;
-    const cells = wantsCells ? pictureCells(decoded.pixels, decoded.width, decoded.height) : null;
+    const picture = isPillows && resize !== null ? resizeAsPillow(decoded, resize, resize.kernel) : decoded;
+    // Cells are of the camera's own pixels. libvips resizes while it decodes, and gives other values when it may not.
+    const isTwice = wantsCells && !isWhole && width * height <= TWICE_PIXELS_MAX;
+    const whole = isTwice ? await decodedWhole(jpeg, header, options) : decoded;
+    const cells = wantsCells ? pictureCells(whole.pixels, whole.width, whole.height) : null;
     const coded = { bitsPerPixel: (jpeg.length * 8) / (header.width * header.height), ...encodedBy(jpeg) };
     return { ok: true, ...picture, cells, jpeg: coded };
   } catch (error) {
@@ -68,6 +70,15 @@ export async function decodePicture(
   }
 }
 
+/** Decoding a larger picture a second time would take more than a millisecond or two of a frame. */
+const TWICE_PIXELS_MAX = 640 * 480;
+
+async function decodedWhole(jpeg: Buffer, { width, height }: Side, options: SharpOptions): Promise<Pixels> {
+  const raw = await sharp(jpeg, options).toColourspace("srgb").raw().toBuffer();
+  return { pixels: threeChannels(raw, width * height), width, height };
+}
+
+type Side = { readonly width: number; readonly height: number };
 type Resize = NonNullable<Preprocessing["resize"]>;
 
 /** A decoded RGB picture, resized as `decodePicture` resizes. */

@@ -1,4 +1,4 @@
-/** A process that hangs is told from one that gets no processor, on this machine's own /proc. */
+/** A process that hangs is distinguished from one that gets no processor, on this machine's own /proc. */
 import { spawn } from "node:child_process";
 import { expect, test } from "@jest/globals";
 import { waitFor } from "@tributary/testing";

@@ -1,4 +1,4 @@
-/** Whether a process that owes an answer hangs, or only gets no processor, or no memory back from the disk: by what Linux reports of its threads. */
+/** Whether a process with a pending request hangs, or only gets no processor, or no memory back from the disk: by what Linux reports of its threads. */
 import { readdirSync, readFileSync } from "node:fs";
 
 export type Progress = {

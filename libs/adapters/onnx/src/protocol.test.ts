@@ -11,7 +11,7 @@ import {
   messageKinds,
 } from "./protocol.ts";
 
-const want = { features: true, tensorDigest: false, pixels: true };
+const want = { features: true, tensorDigest: false, pixels: true, cells: true };
 
 describe.each([1, 2, 3, 4, 5])("seed %i", (seed) => {
   const random = seededRandom(seed);

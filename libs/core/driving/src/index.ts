@@ -26,4 +26,4 @@ export {
   planOf,
   probeOf,
 } from "./ladder.ts";
-export { type Implausible, implausibilities, Plausibility } from "./plausibility.ts";
+export { type Implausible, Plausibility } from "./plausibility.ts";

@@ -16,7 +16,7 @@
  */
 import { CELL_BYTES, CELL_COLUMNS, CELL_ROWS, CELLS, RIPPLE_SCALE } from "@tributary/inference";
 
-export const implausibilities = ["frozen", "noise", "dark", "saturated", "covered"] as const;
+const implausibilities = ["frozen", "noise", "dark", "saturated", "covered"] as const;
 export type Implausible = (typeof implausibilities)[number];
 
 export type PlausibilitySettings = {
@@ -40,8 +40,8 @@ const JUMP = 12;
 /** P2. Of all cells, and of their rows. */
 const [REGION_SHARE, REGION_ROWS] = [0.15, 6] as const;
 /** Of all cells: so many would show noise, being neither black nor white nor flat. */
-const TELLING_SHARE = 0.05;
-const [TELLING_MEAN_MIN, TELLING_MEAN_MAX, TELLING_RIPPLE] = [12, 243, 1] as const;
+const NOISY_SHARE = 0.05;
+const [NOISY_MEAN_MIN, NOISY_MEAN_MAX, NOISY_RIPPLE] = [12, 243, 1] as const;
 /** P3. Rows. */
 const BAND = CELL_ROWS / 8;
 /** Least difference of bright and dark cells that is structure, before what noise adds. */
@@ -55,6 +55,8 @@ const DARK_MEAN = 40;
 /** Nothing is lit: no cell, of those that count, reaches this. */
 const [UNLIT_MEAN, UNLIT_MAX] = [12, 30] as const;
 const [WHITE, WHITE_SHARE] = [250, 0.9] as const;
+/** Looked up once: a test's global object is slow to search. */
+const { abs } = Math;
 
 /** Of one camera; `next` with each frame. */
 export class Plausibility {
@@ -108,7 +110,7 @@ export class Plausibility {
     for (let cell = 0, i = 0; cell < CELLS; cell++, i += CELL_BYTES) {
       const mean = cells[i] as number;
       const isNew = this.#isNewHash(cell, (cells[i + 2] as number) | ((cells[i + 3] as number) << 8));
-      if (isNew || Math.abs(mean - (this.#means[cell] as number)) > JUMP) {
+      if (isNew || abs(mean - (this.#means[cell] as number)) > JUMP) {
         this.#newAt[cell] = at;
         this.#newIn[cell] = this.#frames;
       }
@@ -128,25 +130,25 @@ export class Plausibility {
   /** P2. */
   #isFrozen(cells: Uint8Array, at: number): boolean {
     const { holdMs, holdFrames } = this.#settings;
-    let [changing, telling, rows] = [0, 0, 0];
+    let [changing, noisy, rows] = [0, 0, 0];
     for (let row = 0, cell = 0; row < CELL_ROWS; row++) {
       const before = changing;
       for (let column = 0; column < CELL_COLUMNS; column++, cell++) {
         const isStill =
           at - (this.#newAt[cell] as number) >= holdMs && this.#frames - (this.#newIn[cell] as number) >= holdFrames;
         if (!isStill) changing += 1;
-        else if (isTelling(cells, cell * CELL_BYTES)) telling += 1;
+        else if (showsNoise(cells, cell * CELL_BYTES)) noisy += 1;
       }
       if (changing > before) rows += 1;
     }
-    return changing <= REGION_SHARE * CELLS && rows <= REGION_ROWS && telling >= TELLING_SHARE * CELLS;
+    return changing <= REGION_SHARE * CELLS && rows <= REGION_ROWS && noisy >= NOISY_SHARE * CELLS;
   }
 }
 
-function isTelling(cells: Uint8Array, i: number): boolean {
+function showsNoise(cells: Uint8Array, i: number): boolean {
   const mean = cells[i] as number;
-  if (mean < TELLING_MEAN_MIN || mean > TELLING_MEAN_MAX) return false;
-  return (cells[i + 1] as number) >= TELLING_RIPPLE * RIPPLE_SCALE;
+  if (mean < NOISY_MEAN_MIN || mean > NOISY_MEAN_MAX) return false;
+  return (cells[i + 1] as number) >= NOISY_RIPPLE * RIPPLE_SCALE;
 }
 
 /** Of one frame alone: what it lacks; null: nothing. */

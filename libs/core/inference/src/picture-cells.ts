@@ -1,6 +1,6 @@
 /**
  * A frame's thumbnail of 32 x 24 cells, by which a camera is judged (libs/core/driving, plausibility.ts). A plain thumbnail averages a
- * sensor's noise away, and noise is what tells a still scene from a frozen camera. So each cell has, of a fixed sample of its pixels: their
+ * sensor's noise away, and noise is what distinguishes a still scene from a frozen camera. So each cell has, of a fixed sample of its pixels: their
  * mean, how much neighbours differ, and a hash that changes when any of them does.
  */
 export const CELL_COLUMNS = 32;
@@ -12,6 +12,8 @@ export const CELL_BYTES = 4;
 export const RIPPLE_SCALE = 4;
 /** Pixels of a cell a side, at most: more would cost more than a millisecond of a frame. */
 const SAMPLES = 6;
+/** Looked up once: a test's global object is slow to search. */
+const { abs, imul } = Math;
 
 /** `rgb`: interleaved 8-bit pixels. Null: too small a picture to have cells. */
 export function pictureCells(rgb: Uint8Array, width: number, height: number): Uint8Array | null {
@@ -41,8 +43,8 @@ function writeCell(
       const luma = ((rgb[j] as number) + 2 * (rgb[j + 1] as number) + (rgb[j + 2] as number)) >> 2;
       const next = ((rgb[j + 3] as number) + 2 * (rgb[j + 4] as number) + (rgb[j + 5] as number)) >> 2;
       sum += luma;
-      ripple += Math.abs(next - luma);
-      hash = Math.imul(hash ^ luma, 0x01000193);
+      ripple += abs(next - luma);
+      hash = imul(hash ^ luma, 0x01000193);
     }
   }
   const count = lines.length * columns.length;

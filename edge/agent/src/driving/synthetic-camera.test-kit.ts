@@ -46,17 +46,20 @@ export class SyntheticCamera {
   }
 
   /** What the sensor sees now, without text. */
-  exposed({ light, noise, pan, lamps }: Look): Uint8Array {
+  exposed({ light, noise, pan, lamps }: Look): Uint8ClampedArray {
     this.#frames += 1;
     this.#offset += pan;
     const shift = Math.round(MARGIN / 2 + (MARGIN / 2) * Math.sin(this.#offset / 7));
     const from = Math.floor(this.#random() * NOISE_LENGTH);
-    const pixels = new Uint8Array(3 * WIDTH * HEIGHT);
+    const noises = this.#noise;
+    const photo = this.#photo;
+    const pixels = new Uint8ClampedArray(3 * WIDTH * HEIGHT);
     for (let y = 0, i = 0; y < HEIGHT; y++) {
       const line = 3 * ((y + shift) * (WIDTH + MARGIN) + shift);
       for (let j = 0; j < 3 * WIDTH; j++, i++) {
-        const disturbed = light * (this.#photo[line + j] as number) + noise * noiseOf(this.#noise, from, i);
-        pixels[i] = Math.max(0, Math.min(255, Math.round(disturbed)));
+        // Blocks of the pool at random places: as good as noise that never repeats, and made once.
+        const disturbance = noises[(from + i + (i >> 9) * 7_919) & (NOISE_LENGTH - 1)] as number;
+        pixels[i] = light * (photo[line + j] as number) + noise * disturbance;
       }
     }
     for (let lamp = 0; lamp < lamps; lamp++)
@@ -65,8 +68,11 @@ export class SyntheticCamera {
   }
 
   /** The cells of a frame as they arrive: text burnt in, encoded and decoded. */
-  async cells(pixels: Uint8Array, { hasClock, quality }: Pick<Look, "hasClock" | "quality">): Promise<Uint8Array> {
-    const picture = Uint8Array.from(pixels);
+  async cells(
+    pixels: Uint8ClampedArray,
+    { hasClock, quality }: Pick<Look, "hasClock" | "quality">,
+  ): Promise<Uint8Array> {
+    const picture = pixels.slice();
     if (hasClock) this.#writeClock(picture);
     const raw = { width: WIDTH, height: HEIGHT, channels: 3 } as const;
     const jpeg = await sharp(picture, { raw }).jpeg({ quality, chromaSubsampling: "4:2:0" }).toBuffer();
@@ -74,7 +80,7 @@ export class SyntheticCamera {
   }
 
   /** Eight digits in a corner, of which the last ones change. */
-  #writeClock(pixels: Uint8Array): void {
+  #writeClock(pixels: Uint8ClampedArray): void {
     fill(pixels, 4, 4, 64, 10, 0);
     for (let digit = 0; digit < 8; digit++) {
       const value = Math.floor(this.#frames / 10 ** (7 - digit)) % 10;
@@ -92,10 +98,13 @@ export class SyntheticCamera {
   }
 }
 
-/** Blocks of the pool at random places: as good as noise that never repeats, and made once. */
-const noiseOf = (noise: Float32Array, from: number, i: number): number =>
-  noise[(from + i + (i >> 9) * 7_919) % NOISE_LENGTH] as number;
-
-function fill(pixels: Uint8Array, left: number, top: number, width: number, height: number, level: number): void {
+function fill(
+  pixels: Uint8ClampedArray,
+  left: number,
+  top: number,
+  width: number,
+  height: number,
+  level: number,
+): void {
   for (let y = top; y < top + height; y++) pixels.fill(level, 3 * (y * WIDTH + left), 3 * (y * WIDTH + left + width));
 }
