@@ -16,7 +16,7 @@ const CAMERAS_PER_BATCH = [PREDICTIONS, 500, 1_000, 50];
 const FILL_SECONDS_MAX = 120;
 const PHOTOS_PER_SECOND = 10;
 const KIB = 1_024;
-const FRAME_BYTES = [60 * KIB, 400 * KIB, 900 * KIB, 1_500 * KIB];
+const FRAME_BYTES = [400 * KIB, 60 * KIB, 1_500 * KIB, 900 * KIB];
 
 /** One batch after the other, of unequal sizes; every fourth in JSON. */
 async function batches(rogue: Talker, progress: Progress): Promise<void> {
@@ -92,26 +92,25 @@ async function noAnswer(rogue: Talker, progress: Progress): Promise<void> {
   });
 }
 
-/** Frames of every size beside full batches. */
+/** Full batches of large predictions, and frames of every size beside them. */
 async function retention(rogue: Talker, progress: Progress): Promise<void> {
   const jpegs = FRAME_BYTES.map((bytes) => paddedJpeg(rogue.jpeg, bytes));
   let sent = 0;
   let bytes = 0;
   await flood(async () => {
     if (++sent % BOOT_MESSAGES === 0) rogue.restart();
-    if (sent % 2 === 0) {
-      await rogue.batch(kept(rogue, PREDICTIONS));
-      bytes += PREDICTIONS * PREDICTION_BYTES;
-    } else {
-      const jpeg = jpegs[(sent >> 1) % jpegs.length] as Buffer;
-      await rogue.frame({ frameSeq: rogue.nextFrame(), jpeg, reason: "AMBIGUOUS", score: 0.2 });
-      bytes += jpeg.length;
-    }
-    progress({ "acknowledged bytes": bytes });
+    const jpeg = jpegs[(sent >> 2) % jpegs.length] as Buffer;
+    if (sent % 4 === 0) await rogue.frame({ frameSeq: rogue.nextFrame(), jpeg, reason: "AMBIGUOUS", score: 0.2 });
+    else await rogue.batch(kept(rogue, PREDICTIONS).map((one) => ({ ...one, context: CONTEXT })));
+    bytes += sent % 4 === 0 ? jpeg.length : PREDICTIONS * PREDICTION_BYTES;
+    progress({ [FILLED]: bytes });
   }, WINDOW);
 }
-/** About what one has in a record. */
-const PREDICTION_BYTES = 180;
+/** As much as a context may be. */
+const CONTEXT = JSON.stringify({ road: "x".repeat(480) });
+/** About what one has in a record, with its context. */
+const PREDICTION_BYTES = 700;
+const FILLED = "acknowledged bytes";
 
 const kept = (rogue: Talker, count: number) =>
   Array.from({ length: count }, () => somePrediction({ frameSeq: rogue.nextFrame(), ageMs: 0 }));
@@ -176,6 +175,7 @@ export const validWays: readonly Way[] = [
     world: smallDisk,
     named: [],
     isWithoutRouters: true,
+    until: { figure: FILLED, count: 100 * KIB * KIB, secondsMax: 60 },
     control: { sabotage: { bridge: "acknowledge-beyond-retention" } },
     run: retention,
   },

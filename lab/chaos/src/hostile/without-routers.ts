@@ -32,8 +32,9 @@ export async function withoutRouters(way: Way, stage: Stage): Promise<Findings> 
   );
   log("  the routers are back");
   const unacknowledged = await untilAcknowledged(stage);
+  await answers.untilAnswered(acknowledgedOf(stage), SILENCE_MS); // A backlog shall not count against what is measured now.
   const after = figuresOf(await period(benign, Math.min(seconds, 2 * TURN_SECONDS)));
-  const acknowledged = benign.flatMap((good) => [...good.acknowledged]);
+  const acknowledged = acknowledgedOf(stage);
   const left = await answers.untilAnswered(acknowledged, SILENCE_MS);
   await people.label();
   const lost = left.filter((frameId) => victims.some((victim) => frameId.startsWith(`${victim}:`))).length;
@@ -57,6 +58,8 @@ export async function withoutRouters(way: Way, stage: Stage): Promise<Findings> 
   return findings;
 }
 
+const acknowledgedOf = ({ benign }: Stage) => benign.flatMap(({ acknowledged }) => [...acknowledged]);
+
 /** Devices of the first one's partition. */
 function victimsOf({ world, benign }: Stage): readonly string[] {
   const target = partitionOf(benign[0]?.deviceId ?? "", world.partitions);
@@ -71,8 +74,8 @@ async function away(way: Way, { stack, world, benign, seconds, log }: Stage, [fi
   const rogue = await RogueProcess.start({ way: way.name, url: stack.mqttUrl, credentials });
   const turns: Turn[] = [];
   try {
-    for (let left = seconds; left > 0; left -= TURN_SECONDS) {
-      await show(benign, Math.min(left, TURN_SECONDS));
+    for (let lasted = 0; lasted < seconds || !isDone(way, rogue, lasted - seconds); lasted += TURN_SECONDS) {
+      await show(benign, TURN_SECONDS);
       turns.push(...benign.map(({ measured, shown }) => ({ ...measured, shown })));
       const did = Object.entries(rogue.figures).map(([name, count]) => `${count} ${name}`);
       log(`  without routers: ${did.join(", ") || "nothing"} of the hostile device`);
@@ -84,6 +87,10 @@ async function away(way: Way, { stack, world, benign, seconds, log }: Stage, [fi
   const did = Object.fromEntries(Object.entries(rogue.figures).map(([name, count]) => [`rogue: ${name}`, count]));
   return { beside: figuresOf(turns), did };
 }
+
+/** It had its effect, or its device was not allowed to. */
+const isDone = ({ until }: Way, { figures }: RogueProcess, overS: number): boolean =>
+  until === undefined || overS >= until.secondsMax || (figures[until.figure] ?? 0) >= until.count;
 
 async function untilAcknowledged({ benign }: Stage): Promise<number> {
   const open = () => benign.reduce((sum, { unacknowledged }) => sum + unacknowledged, 0);
