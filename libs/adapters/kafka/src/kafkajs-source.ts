@@ -20,7 +20,14 @@
  *     are delivered. */
 import { type Backoff, backoffMs, type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, TopicPartition, TopicPartitionOffset } from "kafkajs";
+import type {
+  Admin,
+  Consumer,
+  ConsumerGroupJoinEvent,
+  EachBatchPayload,
+  TopicPartition,
+  TopicPartitionOffset,
+} from "kafkajs";
 import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
 import { codeOf } from "./dead-letters.ts";
 import {
@@ -28,9 +35,9 @@ import {
   batchConsumed,
   consumerCrashed,
   consumerReplaced,
-  membershipLost,
   partitionPaused,
   recordsLost as lostRecords,
+  membershipLost,
 } from "./events.ts";
 import { type Delivery, type IndependentOptions, IndependentRecords, reportInFlight } from "./independent-records.ts";
 import { UNAVAILABLE } from "./joining-sink.ts";
@@ -239,7 +246,10 @@ export class KafkajsSource implements BatchSource {
     const { prefix, group, topics } = this.#options;
     const ask = async () => {
       await admin.connect();
-      const found = await admin.fetchOffsets({ groupId: prefix + group, topics: topics.map((topic) => prefix + topic) });
+      const found = await admin.fetchOffsets({
+        groupId: prefix + group,
+        topics: topics.map((topic) => prefix + topic),
+      });
       return new Map(
         found.flatMap(({ topic, partitions }) =>
           partitions.map(({ partition, offset }) => [`${topic}:${partition}`, BigInt(offset)] as const),
@@ -506,7 +516,8 @@ export class KafkajsSource implements BatchSource {
     const kept = new Set(isContinuous ? this.#held.filter((partition) => now.includes(partition)) : []);
     this.#independent?.reassigned((key) => kept.has(Number(key.slice(key.lastIndexOf(":") + 1))));
     this.#held = now;
-    if (!this.#isFresh) this.#lost.keepOnly((key) => !assigned.includes(partitionIn(key)) && now.includes(partitionIn(key)));
+    if (!this.#isFresh)
+      this.#lost.keepOnly((key) => !assigned.includes(partitionIn(key)) && now.includes(partitionIn(key)));
     this.#isFresh = false;
     this.#isMember();
     const [a, r] = [assigned.join(" "), revoked.join(" ")];
