@@ -35,8 +35,11 @@ const UNKNOWN = ["unknown"];
 /** Of all tables, with every value, and what reads in other spellings of its path, too. */
 export function requestsOf(values: Values): readonly Ask[] {
   const routes = tables.flatMap((table) => Object.values(table).flatMap((group) => Object.values(group)));
-  const asks = routes.flatMap(({ method, path }) => filled(path, values).map((each) => ({ method, path: each })));
-  const all = [...asks, ...BESIDE.map((path) => ({ method: "GET", path }))].flatMap(spelled);
+  // A HEAD of a stream of events has no answer before there is an event.
+  const asks = routes.flatMap(({ method, path, response: { kind } }) =>
+    filled(path, values).map((each) => ({ method, path: each, isStream: kind === "events" })),
+  );
+  const all = [...asks, ...BESIDE.map((path) => ({ method: "GET", path, isStream: false }))].flatMap(spelled);
   return [...new Map(all.map((ask) => [`${ask.method} ${ask.path}`, ask])).values()];
 }
 
@@ -50,8 +53,8 @@ function filled(path: string, values: Values): readonly string[] {
 }
 
 /** Routers take other cases and a slash at the end for the same path. */
-function spelled({ method, path }: Ask): readonly Ask[] {
-  if (method !== "GET") return [{ method, path }];
+function spelled({ method, path, isStream }: Ask & { readonly isStream: boolean }): readonly Ask[] {
+  if (method !== "GET" || isStream) return [{ method, path }];
   const [, first = "", rest = ""] = /^\/([^/]*)(.*)$/.exec(path) ?? [];
   const others = [`/${first.toUpperCase()}${rest}`, `${path}/`, `/${path}`];
   return [{ method, path }, { method: "HEAD", path }, ...others.map((other) => ({ method, path: other }))];
