@@ -35,9 +35,9 @@ import {
   batchConsumed,
   consumerCrashed,
   consumerReplaced,
-  partitionPaused,
   recordsLost as lostRecords,
   membershipLost,
+  partitionPaused,
 } from "./events.ts";
 import { type Delivery, type IndependentOptions, IndependentRecords, reportInFlight } from "./independent-records.ts";
 import { UNAVAILABLE } from "./joining-sink.ts";
