@@ -122,12 +122,16 @@ export function judgeOutages(outages: readonly Outage[]): Finding[] {
       `${durationText(permitted.permittedMs)} at the permitted one (${permitted.topic})`;
     if (current.currentMs >= OUTAGE_MS_MIN) return ok(check, detail);
     const after = group === "router" ? "then bridges stop acknowledging" : "then Kafka deletes what it has not read";
-    return warning(check, `${detail}; ${after}`, `start or add instances of the ${group}, or give the topics more disk`);
+    return warning(
+      check,
+      `${detail}; ${after}`,
+      `start or add instances of the ${group}, or give the topics more disk`,
+    );
   });
 }
 
 function durationText(ms: number): string {
-  if (!Number.isFinite(ms)) return "for ever";
+  if (!Number.isFinite(ms)) return "indefinitely";
   const seconds = Math.floor(ms / 1_000);
   if (seconds < 120) return `${seconds} s`;
   if (seconds < 7_200) return `${Math.floor(seconds / 60)} min`;

@@ -71,9 +71,7 @@ export class RetentionGuard {
         (error: unknown) => this.#failed(error),
       );
     const shown =
-      deviceBytesPerSecond === undefined
-        ? undefined
-        : showOutages({ ...this.#options, deviceBytesPerSecond }, signal);
+      deviceBytesPerSecond === undefined ? undefined : showOutages({ ...this.#options, deviceBytesPerSecond }, signal);
     this.#reading = Promise.all([repeat(work, { clock, everyMs, signal }), shown]);
     const late = new AbortController();
     await Promise.race([first.promise, clock.sleep(FIRST_READING_MS_MAX, late.signal).catch(() => {})]);

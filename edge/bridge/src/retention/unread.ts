@@ -6,7 +6,8 @@
  * than their share of its unread bytes may not; while it is `closed` nobody may.
  *
  * N1. Unread bytes are overestimated rather than underestimated: readers count as far as the last reading whose offset they have
- *     passed, and records in flight count twice rather than not at all.
+ *     passed, and records in flight count twice rather than not at all. What bridges do not see of each other between two readings
+ *     has to fit into the fifth of `retention.bytes` that a closed partition leaves.
  * N2. A level is left at fewer unread bytes than it is entered, and a device resumes with less than it was stopped with.
  * N3. A device below its share is refused only where everybody is. Its share does not grow because the others are silent.
  * N4. Everything is bounded (G9): readings are merged, and silent devices are forgotten. */
@@ -34,11 +35,13 @@ const DEVICE_ACTIVE_MS = 600_000;
 const READINGS_MAX = 64;
 /** Bytes of records that stand where a restarted bridge cannot see them may be so many times the mean. */
 const UNSEEN_FACTOR = 2;
+/** Part of the others' rate that counts a reading later: they come in bursts. */
+const OTHERS_REMEMBERED = 0.9;
 /** Of a record, where nothing is known of any. */
 const RECORD_BYTES_UNKNOWN = 64 * 1_024;
 
 /** As many bytes were written before this offset; `own` are those of our devices' records that came behind it. */
-type Mark = { readonly offset: bigint; readonly bytes: number; readonly own: Map<string, number> };
+type Mark = { readonly offset: bigint; bytes: number; readonly own: Map<string, number> };
 type Writer = { unreadBytes: number; activeAtMs: number };
 
 export class PartitionUnread {
@@ -49,7 +52,7 @@ export class PartitionUnread {
   #level: Level = "open";
   #end = 0n;
   #start = 0n;
-  /** As Kafka said it last. */
+  /** As Kafka reported it last. */
   #size: number | undefined;
   #readAtMs = 0;
   #inFlight = 0;
@@ -150,11 +153,13 @@ export class PartitionUnread {
 
   #append(reading: UnreadReading, nowMs: number): void {
     const last = this.#marks.at(-1) as Mark;
-    const own = Math.max(0, this.#own - this.#ownNext); // between the beginnings of the two readings
-    const grown = this.#grown(reading, own);
+    // What was admitted while the last reading was made may be in that or in this one: others' part is never overestimated by it.
+    const grown = this.#grown(reading, Math.max(0, this.#own - this.#ownNext));
     const elapsedMs = Math.max(1, nowMs - this.#readAtMs);
-    this.#othersPerMs = Math.max(Math.max(0, grown - own) / elapsedMs, this.#othersPerMs / 2);
+    this.#othersPerMs = Math.max(Math.max(0, grown - this.#own) / elapsedMs, this.#othersPerMs * OTHERS_REMEMBERED);
+    // A size is read before its end: what it lacked comes with the next, also if there is no new record then.
     if (reading.end > last.offset) this.#marks.push({ offset: reading.end, bytes: last.bytes + grown, own: new Map() });
+    else last.bytes += grown;
     if (this.#marks.length > READINGS_MAX) this.#merge();
   }
 

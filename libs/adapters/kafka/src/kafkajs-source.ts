@@ -18,7 +18,14 @@
  *     producer of many small records causes a bounded number of requests (G13). */
 import { type Backoff, backoffMs, type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, TopicPartition, TopicPartitionOffset } from "kafkajs";
+import type {
+  Admin,
+  Consumer,
+  ConsumerGroupJoinEvent,
+  EachBatchPayload,
+  TopicPartition,
+  TopicPartitionOffset,
+} from "kafkajs";
 import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
 import { codeOf } from "./dead-letters.ts";
 import {
@@ -26,8 +33,8 @@ import {
   batchConsumed,
   consumerCrashed,
   consumerReplaced,
-  membershipLost,
   recordsLost as lostRecords,
+  membershipLost,
 } from "./events.ts";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
@@ -224,7 +231,10 @@ export class KafkajsSource implements BatchSource {
     const { prefix, group, topics } = this.#options;
     const ask = async () => {
       await admin.connect();
-      const found = await admin.fetchOffsets({ groupId: prefix + group, topics: topics.map((topic) => prefix + topic) });
+      const found = await admin.fetchOffsets({
+        groupId: prefix + group,
+        topics: topics.map((topic) => prefix + topic),
+      });
       return new Map(
         found.flatMap(({ topic, partitions }) =>
           partitions.map(({ partition, offset }) => [`${topic}:${partition}`, BigInt(offset)] as const),
@@ -468,7 +478,8 @@ export class KafkajsSource implements BatchSource {
     this.#assigned = memberAssignment;
     this.#uncommitted = new Map(); // kafkajs restarts behind what is committed
     this.#held = now;
-    if (!this.#isFresh) this.#lost.keepOnly((key) => !assigned.includes(partitionIn(key)) && now.includes(partitionIn(key)));
+    if (!this.#isFresh)
+      this.#lost.keepOnly((key) => !assigned.includes(partitionIn(key)) && now.includes(partitionIn(key)));
     this.#isFresh = false;
     this.#isMember();
     const [a, r] = [assigned.join(" "), revoked.join(" ")];

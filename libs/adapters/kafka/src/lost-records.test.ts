@@ -15,10 +15,12 @@ test("a batch that begins behind what was committed or read has a gap, and none 
 
 test("of a partition that another member held, nothing is known", () => {
   const lost = new LostRecords();
-  lost.started(new Map([
-    ["t:0", 10n],
-    ["t:1", 10n],
-  ]));
+  lost.started(
+    new Map([
+      ["t:0", 10n],
+      ["t:1", 10n],
+    ]),
+  );
   lost.keepOnly((key) => key === "t:1");
   expect([lost.gapBefore("t:0", 99n), lost.gapBefore("t:1", 99n)]).toEqual([undefined, 10n]);
 });

@@ -44,7 +44,11 @@ test("an outage may be as long as the free part of retention lasts, at the curre
   expect(others).toEqual([]); // groups that never committed, and topics that are not there
   const roomOf = (name: string) => Number(tributaryTopics().find((t) => t.name === name)?.config?.["retention.bytes"]);
   // No prediction came in the last ten minutes: time alone deletes.
-  expect(ofPredictions).toMatchObject({ group: "router", topic: predictions, currentMs: topics.predictions.retentionMs });
+  expect(ofPredictions).toMatchObject({
+    group: "router",
+    topic: predictions,
+    currentMs: topics.predictions.retentionMs,
+  });
   expect(ofPredictions?.permittedMs).toBeCloseTo(((roomOf(predictions) - 50 * MIB) / DEVICE) * 1_000, 3);
   expect(ofFrames?.bytesPerSecond).toBeCloseTo(0.1 * MIB, 3);
   expect(ofFrames?.currentMs).toBeCloseTo((roomOf(frames) / (0.1 * MIB)) * 1_000, 3);
