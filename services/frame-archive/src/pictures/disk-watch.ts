@@ -3,7 +3,7 @@
  *
  * D1. A write that fails by its disk is tried again until it succeeds: its batch waits in Kafka meanwhile, and the lag of its partition
  *     grows. After `waitMsMax` without any success each write is tried once more and given up as `disk-full` (G9), so that answers and
- *     labels, for which no disk is needed, do not wait for ever.
+ *     labels, for which no disk is needed, do not wait forever.
  * D2. `problem` names the disk and the cause from the first such failure until a write succeeds again; `probe` finds that out where no
  *     picture is to be written.
  * D3. Any other failure is of one write, and is its caller's.
