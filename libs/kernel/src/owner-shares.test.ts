@@ -25,7 +25,11 @@ describe("a bound that owners share", () => {
           kept.delete(gone);
           shares.delete(gone);
           newest.set("gone", []);
-          for (const [name, keys] of newest) newest.set(name, keys.filter((one) => one !== gone));
+          for (const [name, keys] of newest)
+            newest.set(
+              name,
+              keys.filter((one) => one !== gone),
+            );
         }
       }
       for (let out = shares.beyond(entriesMax); out !== undefined; out = shares.beyond(entriesMax)) {

@@ -58,7 +58,7 @@ export const configSchema = z.strictObject({
       devicesMax: positive.default(shareDefaults.devicesMax),
     })
     .prefault({}),
-  /** FALLBACK frames of devices whose hardware is degraded, beside the budget. */
+  /** FALLBACK frames, of devices whose hardware is degraded or that have no model, beside the budget. Devices that ask have equal parts. */
   fallback: z
     .strictObject({
       fleetShareMax: share.default(fallbackDefaults.fleetShareMax),

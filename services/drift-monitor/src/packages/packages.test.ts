@@ -47,7 +47,10 @@ describe("packages", () => {
     listed.add(digest(1)).add(digest(2));
     await packages.fetched([digest(1), digest(2)]);
     for (let n = 100; n < 200; n++) await packages.fetched([digest(n)]);
-    expect([packages.get(digest(1)), packages.get(digest(2))]).toEqual([referenceOf(digest(1)), referenceOf(digest(2))]);
+    expect([packages.get(digest(1)), packages.get(digest(2))]).toEqual([
+      referenceOf(digest(1)),
+      referenceOf(digest(2)),
+    ]);
     expect([fetches.length, packages.missing]).toEqual([2, 1]);
   });
 
@@ -85,12 +88,12 @@ describe("packages", () => {
   test("the number in memory is bounded; pinned ones and those in use stay (P3)", async () => {
     const { packages, listed } = rig(async (of) => referenceOf(of), 3);
     packages.pin(referenceOf(digest(0)));
-    for (const n of [1, 2]) listed.add(digest(n));
+    for (const n of [1, 2, 3]) listed.add(digest(n));
     await packages.fetched([digest(1)]);
     await packages.fetched([digest(2)]);
     packages.get(digest(1));
-    packages.get(digest(9));
-    expect(packages.loaded).toBe(2);
+    await packages.fetched([digest(3)]);
+    expect(packages.loaded).toBe(3);
     expect([0, 1].map((n) => packages.get(digest(n))?.modelDigest)).toEqual([digest(0), digest(1)]);
   });
 

@@ -148,7 +148,8 @@ export class Packages {
     for (const goes of [({ kind }: Entry) => kind === "unlisted", () => true]) {
       for (const [digest, entry] of this.#entries) {
         if (this.#entries.size <= this.#options.packagesMax) return;
-        const stays = entry.kind === "fetching" || (entry.kind === "loaded" && entry.isPinned) || this.#held.has(digest);
+        const stays =
+          entry.kind === "fetching" || (entry.kind === "loaded" && entry.isPinned) || this.#held.has(digest);
         if (!stays && goes(entry)) this.#entries.delete(digest);
       }
     }

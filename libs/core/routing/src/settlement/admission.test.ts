@@ -178,7 +178,9 @@ describe("degraded devices (admission.ts F5)", () => {
     const settings = { ...admissionDefaults, fallback: { fleetShareMax: 0, perSecondMax: 2.5 } };
     const admission = new Admission(settings);
     const sendsOf = (hasAnswer: boolean, from: number) =>
-      Array.from({ length: 40 }, (_, i) => admission.decide({ ...asking, reason: "FALLBACK", hasAnswer }, from + i * 400));
+      Array.from({ length: 40 }, (_, i) =>
+        admission.decide({ ...asking, reason: "FALLBACK", hasAnswer }, from + i * 400),
+      );
     expect(sendsOf(false, 0).filter(({ send }) => send === "normal").length).toBe(40);
     expect(sendsOf(true, 100_000).filter(({ send }) => send !== null)).toEqual([]);
     expect(admission.lambda()).toBe(0);

@@ -67,10 +67,16 @@ describe("the budget of FALLBACK frames is shared by max-min fairness", () => {
     };
     for (let t = 0; t < 100_000; t++) {
       budget.earn();
-      for (const [deviceId, everyMs] of [["a", 1], ["b", 20], ["c", 100]] as const) if (t % everyMs === 0) ask(deviceId, t);
+      for (const [deviceId, everyMs] of [
+        ["a", 1],
+        ["b", 20],
+        ["c", 100],
+      ] as const)
+        if (t % everyMs === 0) ask(deviceId, t);
     }
     const part = (0.02 * 100_000) / 3;
-    for (const deviceId of ["a", "b", "c"]) expect(Math.abs((granted.get(deviceId) ?? 0) / part - 1)).toBeLessThan(0.06);
+    for (const deviceId of ["a", "b", "c"])
+      expect(Math.abs((granted.get(deviceId) ?? 0) / part - 1)).toBeLessThan(0.06);
     granted.clear();
     for (let t = 100_000; t < 300_000; t++) {
       budget.earn();

@@ -5,7 +5,7 @@
  * Each device that asked lately has an account of at most `BURST` tokens. What the fleet's frames earn flows in equal parts into the
  * accounts that are not full, and from full ones on into the others (water-filling); if all are full, into a pool up to the
  * bucket's depth (bucket.ts). A device pays from its account, then from the upper half of the pool; the lower half is what the
- * accounts of newcomers start with. A device that was idle for `IDLE_MS` is forgotten, and its account goes back to the pool.
+ * accounts of newcomers start with. A device that was idle for `IDLE_MS` is forgotten, and the pool gets what its account has.
  *
  * S1. A token is in one place: what is spent is at most what was earned, plus the pool's first tokens. At rest there are at most
  *     the bucket's depth, or `BURST` a device where these are more.
