@@ -84,6 +84,18 @@ function limitRows() {
     ],
     [...rate("bytes", [d.bytesPerSecondMax, d.bytesBurstMax], bytes), "the same"],
     [
+      ...rate("records", [d.recordsPerSecondMax, d.recordsBurstMax], plain),
+      "the same: each message, and each prediction in it",
+    ],
+    [
+      ...rate("kafkaBytes", [d.kafkaBytesPerSecondMax, d.kafkaBytesBurstMax], bytes),
+      "the same: the records in Kafka that messages become; of a frame, twice its bytes",
+    ],
+    [
+      ...rate("parsingMs", [d.parsingMsPerSecondMax, d.parsingMsBurstMax], plain),
+      "the same: ms of a processor for parsing, by a model",
+    ],
+    [
       ...rate("subscriptions", [d.subscriptionsPerSecondMax, d.subscriptionsBurstMax], plain),
       "filters, granted or not; beyond it the connection is closed",
     ],

@@ -61,6 +61,10 @@ export function doctorCommand(io: Io, version: string): Command {
     )
     .option("--namespace <NAMESPACE>", "with --cluster: of the release", "tributary")
     .option("--context <NAME>", "with --cluster: of your kubeconfig (default: its current one)")
+    .addHelpText(
+      "after",
+      "\nThe outage of a consumer that the disk allows: (retention.bytes - unread bytes) / rate of the partition with least room, at most retention.ms. The current rate is the mean of ten minutes; the permitted one has one device at the bridge's default limit, 8 MiB/s, on top.",
+    )
     .action(async (options: Options, command: Command) => {
       if (options.cluster === true) return doctorOfCluster(options, outputOf(command, io), io);
       const { gateway, output } = contextOf(command, io);

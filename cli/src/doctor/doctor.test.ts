@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { topics } from "@tributary/contracts";
 import { tributaryTopics } from "@tributary/kafka";
-import { judgeDeadLetters, judgeGroups, judgeTopics } from "./kafka-judgement.ts";
+import { judgeDeadLetters, judgeGroups, judgeOutages, judgeTopics } from "./kafka-judgement.ts";
 import { redactedConfig, redactedText } from "./redact.ts";
 import { tarOf } from "./tar.ts";
 
@@ -81,6 +81,27 @@ describe("a cluster", () => {
       detail: "2 members, 5010 records behind, most on b",
     });
     expect(judgeDeadLetters(new Map([["x.dlq", 3n]]))).toMatchObject({ state: "warning", detail: "x.dlq 3" });
+  });
+});
+
+test("each consumer's outage that the disk allows is shown, by its topic with least room, and a short one is a warning", () => {
+  const outage = (group: string, topic: string, currentMs: number, permittedMs: number) => ({
+    ...{ group, topic, currentMs, permittedMs },
+    bytesPerSecond: 1,
+  });
+  const [router, archive] = judgeOutages([
+    outage("router", "frames", 10 * 3_600_000, 26_000),
+    outage("router", "predictions", 30 * 3_600_000, 40_000),
+    outage("frame-archive", "frames", 300_000, 26_000),
+  ]);
+  expect(router).toMatchObject({
+    check: "outage of router",
+    state: "ok",
+    detail: "may last 10 h at the current rate (frames), 26 s at the permitted one (frames)",
+  });
+  expect(archive).toMatchObject({
+    state: "warning",
+    detail: expect.stringMatching(/^may last 5 min .*; then Kafka deletes what it has not read$/),
   });
 });
 

@@ -3,6 +3,7 @@
  *
  * No check hides another: each ends within its own timeout, and names what it lacks.
  */
+import { DEVICE_BYTES_PER_SECOND_MAX } from "@tributary/contracts";
 import { reasonOf } from "@tributary/kernel";
 import type { SchemaRegistryAccess } from "@tributary/schema-registry";
 import { dlqTopics } from "../dlq/letter.ts";
@@ -11,7 +12,7 @@ import type { Connection } from "../kafka-options.ts";
 import { fetchWith } from "../registry-options.ts";
 import { type Finding, failed, ok, skipped, some, warning } from "./finding.ts";
 import { checkGateway } from "./gateway-checks.ts";
-import { judgeDeadLetters, judgeGroups, judgeTopics } from "./kafka-judgement.ts";
+import { judgeDeadLetters, judgeGroups, judgeOutages, judgeTopics } from "./kafka-judgement.ts";
 import { probeMqtt } from "./mqtt-probe.ts";
 import { checkRegistry } from "./registry-check.ts";
 
@@ -35,7 +36,7 @@ const KAFKA_MS_MAX = 20_000;
 export async function examine(patient: Patient, now: () => number): Promise<Examination> {
   const [gateway, kafka, registry, mqtt] = await Promise.all([
     checkGateway(patient.gateway, now),
-    checkKafka(patient.kafka),
+    checkKafka(patient.kafka, now),
     checkRegistryOf(patient),
     checkMqtt(patient.mqtt),
   ]);
@@ -49,13 +50,17 @@ async function checkRegistryOf({ registry, gateway, token, prefix }: Patient): P
   return checkRegistry(schemaRegistryClient(access, isOurs ? fetchWith(token) : fetch), prefix);
 }
 
-async function checkKafka(connection: Connection | undefined): Promise<{ findings: Finding[]; facts?: KafkaFacts }> {
+async function checkKafka(
+  connection: Connection | undefined,
+  now: () => number,
+): Promise<{ findings: Finding[]; facts?: KafkaFacts }> {
   if (connection === undefined) {
     return { findings: [skipped("Kafka", "no brokers were given", "give --brokers or set TRIBUTARY_BROKERS")] };
   }
   const { brokers } = connection;
-  const { KafkaInspector } = await import("@tributary/kafka");
+  const { KafkaInspector, KafkaProgress, readOutages } = await import("@tributary/kafka");
   const inspector = new KafkaInspector(connection);
+  const progress = new KafkaProgress(connection);
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(() => late.reject(new Error(`no answer within ${KAFKA_MS_MAX / 1_000} s`)), KAFKA_MS_MAX);
   const look = async () => {
@@ -63,16 +68,20 @@ async function checkKafka(connection: Connection | undefined): Promise<{ finding
     const states = await inspector.topics();
     const names = states.map(({ name }) => name);
     const held = dlqTopics.map(({ name }) => name).filter((name) => names.includes(name));
-    const [facts, groups, counts] = await Promise.all([
+    const [facts, groups, counts, outages] = await Promise.all([
       inspector.facts(names),
       inspector.groups(),
       inspector.counts(held),
+      readOutages(progress, now(), DEVICE_BYTES_PER_SECOND_MAX).then(judgeOutages, (error: unknown) => [
+        skipped("outages", `not known: ${reasonOf(error)}`, "see the topics"),
+      ]),
     ]);
     const create = `--brokers ${brokers.join(",")} --prefix ${connection.prefix}`;
     const findings = [
       ok("Kafka", `cluster ${cluster.clusterId}, ${cluster.brokers.length} brokers: ${some(cluster.brokers)}`),
       ...judgeTopics(states, facts, create),
       ...judgeGroups(groups),
+      ...outages,
       judgeDeadLetters(counts),
     ];
     const topics = facts.map((fact) => ({ ...fact, ...states.find(({ name }) => name === fact.name) }));
@@ -85,7 +94,7 @@ async function checkKafka(connection: Connection | undefined): Promise<{ finding
     return { findings: [failed("Kafka", `${brokers.join(",")}: ${reasonOf(error)}`, advice)] };
   } finally {
     clearTimeout(timer);
-    await inspector.close();
+    await Promise.all([inspector.close(), progress.close().catch(() => {})]);
   }
 }
 

@@ -6,7 +6,7 @@
  *     clean-up, byte bounds and record size, are warnings.
  */
 import { topics } from "@tributary/contracts";
-import type { GroupLag, TopicFacts, TopicState } from "@tributary/kafka";
+import type { GroupLag, Outage, TopicFacts, TopicState } from "@tributary/kafka";
 import { deadLetterSources, driftOf, type TopicDrift, tributaryTopics } from "@tributary/kafka/topics";
 import { type Finding, failed, ok, skipped, some, warning } from "./finding.ts";
 
@@ -106,6 +106,36 @@ export function judgeGroups(groups: readonly GroupLag[]): Finding[] {
     if (lag < LAG_RECORDS_WORTH_TELLING) return ok(check, detail);
     return warning(check, detail, `if it does not shrink, add instances of the ${name}, up to the partition count`);
   });
+}
+
+const OUTAGE_MS_MIN = 600_000;
+
+/** Each consumer by its topic with least room. */
+export function judgeOutages(outages: readonly Outage[]): Finding[] {
+  return [...Map.groupBy(outages, ({ group }) => group)].map(([group, ofGroup]) => {
+    const check = `outage of ${group}`;
+    const least = (ms: (outage: Outage) => number) => ofGroup.reduce((a, b) => (ms(b) < ms(a) ? b : a));
+    const current = least((outage) => outage.currentMs);
+    const permitted = least((outage) => outage.permittedMs);
+    const detail =
+      `may last ${durationText(current.currentMs)} at the current rate (${current.topic}), ` +
+      `${durationText(permitted.permittedMs)} at the permitted one (${permitted.topic})`;
+    if (current.currentMs >= OUTAGE_MS_MIN) return ok(check, detail);
+    const after = group === "router" ? "then bridges stop acknowledging" : "then Kafka deletes what it has not read";
+    return warning(
+      check,
+      `${detail}; ${after}`,
+      `start or add instances of the ${group}, or give the topics more disk`,
+    );
+  });
+}
+
+function durationText(ms: number): string {
+  if (!Number.isFinite(ms)) return "indefinitely";
+  const seconds = Math.floor(ms / 1_000);
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7_200) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} days`;
 }
 
 export function judgeDeadLetters(counts: ReadonlyMap<string, bigint>): Finding {

@@ -16,19 +16,23 @@ import type { Telemetry } from "@tributary/telemetry";
 import type { Conditions, UpdateStatus } from "@tributary/updates";
 import { AnswerFeed } from "./answer-feed.ts";
 import type { makeCamera } from "./cameras/camera.ts";
+import { FRAME_INCOMPLETE } from "./cameras/frame-queue.ts";
 import { Capture, type CapturePorts } from "./capture.ts";
 import type { AgentConfig } from "./config.ts";
 import { Decider } from "./decider.ts";
 import { deviceTime, monotonicMs, uptimeMs } from "./device-time.ts";
 import { Downlink } from "./downlink.ts";
+import { CameraWatch } from "./driving/camera-watch.ts";
 import { Driver, type LevelChange } from "./driving/driver.ts";
 import { Hook } from "./driving/hook.ts";
+import type { Load } from "./driving/load.ts";
 import { Sensors, thermalZones } from "./driving/sensors.ts";
 import * as events from "./events.ts";
 import { GoldenCheck } from "./golden-check.ts";
 import type { HttpPorts } from "./http-server.ts";
 import type { ModelRuntime } from "./model-runtime.ts";
 import { Models } from "./models.ts";
+import type { Captured } from "./outbox/age.ts";
 import { OutboxKeeper } from "./outbox/keeper.ts";
 import { outboxLimitsOf } from "./outbox/limits.ts";
 import type { StartOutboxThread } from "./outbox/outbox.ts";
@@ -77,6 +81,7 @@ export class Agent implements HttpPorts {
   readonly #slots: Slots;
   readonly #lite: Slot | null;
   readonly #driver: Driver;
+  readonly #watch: CameraWatch;
   readonly #sensors: Sensors;
   readonly #hook: Hook | null;
   readonly #outbox: OutboxKeeper;
@@ -128,6 +133,8 @@ export class Agent implements HttpPorts {
       this.#reports.ofModel(window, "model_losses", 1);
     };
     this.#lite = models.lite;
+    const judged = config.driving.plausibility ? config.cameras.map(({ id }) => id) : [];
+    this.#watch = new CameraWatch(judged, (verdict) => telemetry.emit(events.cameraJudged, verdict));
     this.#driver = this.#makeDriver();
     this.#sensors = new Sensors(config.driving.sensors ?? thermalZones(), clock, (refused) =>
       telemetry.emit(events.sensorRefused, refused),
@@ -324,8 +331,11 @@ export class Agent implements HttpPorts {
     return new Driver(this.#config, {
       slots: this.#slots,
       lite: this.#lite,
+      watch: this.#watch,
       onChange: (change) => this.#levelChanged(change),
       onMissed: (missed) => this.telemetry.emit(events.frameMissed, missed),
+      onStampRefused: (refused) => this.telemetry.emit(events.stampRefused, refused),
+      onLoad: (load) => this.telemetry.emit(load.isWithin ? events.loadWithin : events.loadExceeded, load),
     });
   }
 
@@ -355,7 +365,9 @@ export class Agent implements HttpPorts {
     return new Pipeline(this.#config.deviceId, this.#decider, {
       infer: async (frame) => {
         if (this.#withDeadline.has(frame.cameraId)) return this.#driver.infer(frame);
-        return { ...(await this.#slots.infer(frame.jpeg)), level: "FULL" };
+        const inferred = await this.#slots.infer(frame.jpeg, this.#watch.want);
+        this.#watch.next(frame.cameraId, inferred.result, monotonicMs());
+        return { ...inferred, level: "FULL" };
       },
       outbox: this.#outbox,
       isDegraded: () => this.#driver.isDegraded,
@@ -382,6 +394,11 @@ export class Agent implements HttpPorts {
         const isSlow = this.#trial.answered(this.#updater.onTrial, slot, own, inference, jpeg);
         if (isSlow !== null) this.#updater.answered(isSlow);
       },
+      onAnswerHere: (answer) => {
+        this.feed.answer(answer);
+        this.#tally.answeredHere(answer);
+        telemetry.emit(events.frameAnswered, answer);
+      },
       onUnreadable: (unreadable) => {
         this.#tally.unreadable += 1;
         telemetry.emit(events.frameUnreadable, unreadable);
@@ -393,10 +410,20 @@ export class Agent implements HttpPorts {
     const { telemetry, camera, clock } = this.#ports;
     const ports: CapturePorts = {
       makeCamera: camera,
-      now: this.#now,
+      captured: (cameraId, stampMs) => this.#captured(cameraId, stampMs),
+      answerMsOf: (cameraId) => this.#driver.answerMsOf(cameraId),
       bootId: () => this.#outbox.bootId ?? "0",
       process: (frame, hasDeadline) => this.#golden.cameraFrame(() => pipeline.process(frame), hasDeadline),
-      onSkipped: (cameraId) => telemetry.emit(events.frameSkipped, { cameraId }),
+      onSkipped: (frame) => {
+        this.#driver.skipped(frame);
+        telemetry.emit(events.frameSkipped, { cameraId: frame.cameraId });
+      },
+      onRefusedFrame: (frame) => {
+        const { cameraId, code } = frame;
+        if (code === FRAME_INCOMPLETE) telemetry.emit(events.cameraRefused, { cameraId, code, count: 1 });
+        const answer = this.#driver.refused(frame);
+        if (answer !== null) pipeline.answerHere(frame, answer);
+      },
       events: {
         onStarted: (cameraId) => telemetry.emit(events.cameraStarted, { cameraId }),
         onEnded: (ended) => {
@@ -407,6 +434,14 @@ export class Agent implements HttpPorts {
       },
     };
     return new Capture(this.#config, ports, clock);
+  }
+
+  #captured(cameraId: string, stampMs: number | null): Captured {
+    const now = this.#now();
+    if (!this.#withDeadline.has(cameraId)) return now;
+    const monotonicMs = this.#driver.capturedAt(cameraId, stampMs);
+    const wallMs = now.wallMs === null ? null : Math.round(now.wallMs - (now.monotonicMs - monotonicMs));
+    return { ...now, monotonicMs, wallMs };
   }
 
   #makeGoldenCheck(): GoldenCheck {
@@ -468,6 +503,7 @@ export class Agent implements HttpPorts {
         outbox_bytes: this.#outbox.stats.bytes,
         outbox_predictions: this.#outbox.stats.predictions,
         online: this.#uplink.online ? 1 : 0,
+        ...(this.#hasDeadlines && latenessOf(this.#driver.load)),
       }),
       totals: () => ({
         frames_unreadable: this.#tally.unreadable,
@@ -529,6 +565,8 @@ export class Agent implements HttpPorts {
     };
   }
 }
+
+const latenessOf = ({ p99Ms, longestMs }: Load) => ({ lateness_p99_ms: p99Ms, lateness_longest_ms: longestMs });
 
 /** Arm of a desired state outside experiments. */
 const NO_EXPERIMENT = "default";

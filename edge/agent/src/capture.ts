@@ -2,14 +2,18 @@
  * deadline. */
 import type { Clock } from "@tributary/kernel";
 import type { CameraContext, makeCamera } from "./cameras/camera.ts";
-import { type CameraFrame, FrameQueue, FrameQueues } from "./cameras/frame-queue.ts";
+import { type CameraFrame, FrameQueue, FrameQueues, type RefusedFrame } from "./cameras/frame-queue.ts";
 import type { AgentConfig } from "./config.ts";
 import type { Captured } from "./outbox/age.ts";
 
 export type CapturePorts = Pick<CameraContext, "events" | "bootId"> & {
   readonly makeCamera: typeof makeCamera;
-  readonly now: () => Captured;
-  readonly onSkipped: (cameraId: string) => void;
+  /** Of a frame that begins now, with the camera's own time of it, if it has one. */
+  readonly captured: (cameraId: string, stampMs: number | null) => Captured;
+  /** Of a camera with a deadline: how long after its capture a frame has its answer. */
+  readonly answerMsOf: (cameraId: string) => number | undefined;
+  readonly onSkipped: (frame: CameraFrame) => void;
+  readonly onRefusedFrame: (frame: RefusedFrame) => void;
   /** Resolves when its answer is published. Frames of a camera with a deadline do not wait for another camera's. */
   readonly process: (frame: CameraFrame, hasDeadline: boolean) => Promise<unknown>;
 };
@@ -31,13 +35,16 @@ export class Capture {
   #working: Promise<unknown> = Promise.resolve();
 
   constructor({ cameras, limits }: Pick<AgentConfig, "cameras" | "limits">, ports: CapturePorts, clock: Clock) {
-    const { events, bootId, now, onSkipped } = ports;
+    const { events, bootId, captured, answerMsOf, onSkipped } = ports;
     this.#process = ports.process;
     this.#clock = clock;
     this.queues = cameras.map(({ id, queueFramesMax, whenFull, deadlineMs }) => {
       // Of a camera with a deadline only the present counts.
       const limits = deadlineMs === undefined ? { framesMax: queueFramesMax, whenFull } : newestOnly;
-      return new FrameQueue({ cameraId: id, ...limits }, now, () => onSkipped(id));
+      const options = { cameraId: id, ...limits, wholeMsMax: answerMsOf(id) };
+      const queue = new FrameQueue(options, (stampMs) => captured(id, stampMs), onSkipped);
+      if (deadlineMs !== undefined) queue.onRefused = ports.onRefusedFrame;
+      return queue;
     });
     const withDeadline = new Set(cameras.flatMap(({ id, deadlineMs }) => (deadlineMs === undefined ? [] : [id])));
     const [own, shared] = [true, false].map((is) =>

@@ -84,6 +84,8 @@ const driving = z
         package: path,
         /** A JPEG as the cameras make them, by which its worst time is measured; by default its golden frames. */
         picture: path.optional(),
+        /** A second process of LITE, loaded and warm, that takes over where the first ends or hangs. Costs its memory once more. */
+        spare: z.boolean().default(true),
       })
       .optional(),
     /** Of any `of` consecutive frames at least `met` are answered in time by a model. */
@@ -114,8 +116,19 @@ const driving = z
     sensorsEveryMs: whole(100, 60_000).default(1_000),
     /** Equal pictures, one after another, from which on a camera counts as frozen; 0: never. */
     frozenFrames: whole(0, 10_000).default(3),
+    /** Whether pictures that cannot be of now count as missed (libs/core/driving, plausibility.ts): frozen but for a clock, noise, dark, white,
+     * covered. */
+    plausibility: z.boolean().default(true),
     /** Without a frame for so long a camera counts as silent; one with `fps` at the earliest after three periods. */
     silentMs: whole(50, 600_000).default(1_000),
+    /** A label that is repeated, since the capture of its own frame. An older one is no answer: the answer's label is UNKNOWN, and with `safe` SAFE is signalled at the
+     * first such frame. */
+    label: z
+      .strictObject({
+        ageMsMax: whole(10, 600_000).default(2_000),
+        whenOlder: z.enum(["unknown", "safe"]).default("unknown"),
+      })
+      .prefault({}),
     /** A program that is started at each change of the level, with TRIBUTARY_LEVEL and others in its environment. No shell. */
     hook: z.array(z.string()).min(1).optional(),
   })

@@ -4,7 +4,7 @@ import { Classifications, ContractError, DeviceAcks, type UplinkStream, uplinkSt
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
 import type { AnswerFeed } from "./answer-feed.ts";
-import type { CloudAnswer } from "./driving/driver.ts";
+import type { CloudAnswer } from "./driving/labels.ts";
 import * as events from "./events.ts";
 import type { SeqRange } from "./outbox/rows.ts";
 import type { Slots } from "./slots.ts";

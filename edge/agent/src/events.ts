@@ -330,6 +330,12 @@ export const readerRefused = defineEvent<{ code: string }>({
   },
 });
 
+export const liteNotRaised = defineEvent<{ reason: string }>({
+  name: "lite_not_raised",
+  level: "warn",
+  message: (e) => `LITE's process waits its turn like any other: ${e.reason}`,
+});
+
 export const coresSeparated = defineEvent<{ frames: string; background: string; isRealTime: boolean }>({
   name: "cores_separated",
   level: "info",
@@ -353,6 +359,17 @@ export const liteMeasured = defineEvent<{
     `LITE is ${e.name} ${e.version}: ${e.worstMs.toFixed(1)} ms at worst, ${e.medianMs.toFixed(1)} ms in the median, ${e.longestMs.toFixed(1)} ms the longest, of a deadline of ${e.deadlineMs} ms; ${e.memoryMiB} MiB of memory`,
 });
 
+export const liteTakenOver = defineEvent<{ reason: string; pid: number }>({
+  name: "lite_taken_over",
+  level: "warn",
+  message: (e) => `the process of LITE ${e.reason}; its spare answers, process ${e.pid}`,
+  counter: {
+    name: "tributary_agent_lite_takeovers_total",
+    help: "Times the spare process of LITE took over from one that ended or hangs",
+    labels: ["reason"],
+  },
+});
+
 export const levelChanged = defineEvent<{ from: string; to: string; reason: string }>({
   name: "level_changed",
   level: "warn",
@@ -373,6 +390,60 @@ export const frameMissed = defineEvent<{ cameraId: string; cause: string }>({
     name: "tributary_agent_frames_missed_total",
     help: "Frames with a deadline that no model answered in time",
     labels: ["cameraId", "cause"],
+  },
+});
+
+export const stampRefused = defineEvent<{ cameraId: string; code: string }>({
+  name: "stamp_refused",
+  level: "debug",
+  message: (e) => `${e.cameraId}: ${e.code}; the frame is dated by its arrival`,
+  counter: {
+    name: "tributary_agent_stamps_refused_total",
+    help: "Timestamps of cameras that were not used, so that a frame was dated by its arrival",
+    labels: ["cameraId", "code"],
+  },
+});
+
+type LoadEvent = {
+  p99Ms: number;
+  longestMs: number;
+  lateMsMax: number;
+  cpuPressure: number | null;
+  runQueueShare: number | null;
+};
+
+const percent = (share: number | null) => (share === null ? "unknown" : `${(100 * share).toFixed(1)} %`);
+const loadText = (e: LoadEvent) =>
+  `this process was late by ${e.longestMs.toFixed(1)} ms at most, ${e.p99Ms.toFixed(1)} ms at the 99th percentile, of ${e.lateMsMax.toFixed(1)} ms allowed; waiting for a processor: tasks of this machine ${percent(e.cpuPressure)}, this thread ${percent(e.runQueueShare)} of the time`;
+
+export const loadExceeded = defineEvent<LoadEvent>({
+  name: "load_exceeded",
+  level: "warn",
+  message: (e) => `the machine's load is above that of the safety case, SAFE may be signalled late: ${loadText(e)}`,
+  counter: {
+    name: "tributary_agent_load_exceeded_total",
+    help: "Times the machine's load came above that up to which SAFE is signalled within the deadline",
+  },
+});
+
+export const loadWithin = defineEvent<LoadEvent>({
+  name: "load_within",
+  level: "info",
+  message: (e) => `the machine's load is that of the safety case again: ${loadText(e)}`,
+});
+
+export const cameraJudged = defineEvent<{ cameraId: string; verdict: string | null }>({
+  name: "camera_judged",
+  level: "warn",
+  message: (e) =>
+    e.verdict === null
+      ? `${e.cameraId}: its pictures are plausible again`
+      : `${e.cameraId}: its pictures cannot be of now: ${e.verdict}`,
+  counter: {
+    name: "tributary_agent_cameras_implausible_total",
+    help: "Times the pictures of a camera became implausible: frozen, noise, dark, saturated or covered",
+    labels: ["cameraId", "verdict"],
+    value: (e) => (e.verdict === null ? 0 : 1),
   },
 });
 

@@ -1,6 +1,7 @@
 /** Loads model packages on this machine and tests them, before and while they answer frames. */
 import type { LoadedModel, ModelPackage, RealTime } from "@tributary/inference";
 import type { Digest } from "@tributary/kernel";
+import { endSoonerThanHost } from "@tributary/kernel/processes";
 import { loadPackage, readPackageFile } from "@tributary/model-store";
 import { type Cores, checkGoldenFrames, type HostLimits, OnnxModelHost } from "@tributary/onnx";
 import { type AgentConfig, longestDeadlineOf, shortestDeadlineOf } from "./config.ts";
@@ -31,8 +32,16 @@ export class OwnProcesses implements ModelRuntime {
   readonly #cores: Cores | null;
   readonly #limits: Partial<HostLimits>;
   readonly #deadlineMsMax: number | null;
+  readonly #onNotRaised: (reason: string) => void;
+  #isNotRaised = false;
 
-  constructor(config: Pick<AgentConfig, "model" | "cameras">, cores: Cores | null) {
+  /** `onNotRaised`: called once with why LITE's process does not go first. */
+  constructor(
+    config: Pick<AgentConfig, "model" | "cameras">,
+    cores: Cores | null,
+    onNotRaised: (reason: string) => void = () => {},
+  ) {
+    this.#onNotRaised = onNotRaised;
     this.#config = config.model;
     this.#cores = cores;
     const deadlineMs = shortestDeadlineOf(config);
@@ -49,6 +58,12 @@ export class OwnProcesses implements ModelRuntime {
       return pkg;
     }, this.#limits);
     const model = await host.load(dir, { threads: this.#config.threads, ...apart });
+    if (typeof model.notRaised === "string" && !this.#isNotRaised) {
+      this.#isNotRaised = true;
+      this.#onNotRaised(model.notRaised);
+    }
+    // LITE has to be there when memory is short, and the full model is the larger one.
+    if (this.#deadlineMsMax !== null && loadedFor !== "lite") endSoonerThanHost(model.pid, OOM_SCORE_OF_FULL);
     return { pkg: pkg as ModelPackage, model };
   }
 
@@ -76,6 +91,8 @@ export class OwnProcesses implements ModelRuntime {
     return measured(loaded, picture, promised);
   }
 }
+
+const OOM_SCORE_OF_FULL = 300;
 
 /** A collection of garbage computes too. */
 const COMPUTES_MS_MIN = 50;

@@ -1,12 +1,15 @@
 /** The device's models: the one it starts with, and the ports that the updater needs to load others. */
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { ModelPackage } from "@tributary/inference";
 import { type Clock, type Digest, Failure, reasonOf } from "@tributary/kernel";
 import { loadPackage } from "@tributary/model-store";
 import type { Telemetry } from "@tributary/telemetry";
 import { type Boot, type DurableState, type PackageRef, updateLimits } from "@tributary/updates";
 import { type AgentConfig, shortestDeadlineOf } from "./config.ts";
-import { mustBeFastEnough, mustHaveLabelsOf } from "./driving/lite.ts";
+import { hangsMsOf, hasMemoryFor, mustBeFastEnough, mustHaveLabelsOf } from "./driving/lite.ts";
+import { Standby } from "./driving/standby.ts";
 import * as events from "./events.ts";
 import { ModelKeeper } from "./model-keeper.ts";
 import type { LoadedFor, LoadedPackage, ModelRuntime } from "./model-runtime.ts";
@@ -77,18 +80,46 @@ export class Models {
     const deadlineMs = shortestDeadlineOf({ cameras });
     if (deadlineMs === null || driving.lite === undefined) return null;
     const promised = { deadlineMs, firm: driving.firm };
-    const lite = await this.#open(driving.lite.package, null, "lite");
+    const { runtime, telemetry } = this.#ports;
+    const { package: dir, picture, spare } = driving.lite;
+    const lite = await runtime.load(dir, null, "lite");
     try {
       mustHaveLabelsOf(pkg, lite.pkg);
-      const measured = await this.#ports.runtime.measured(loadedIn(lite), driving.lite.picture, promised);
+      const measured = await runtime.measured(lite, picture, promised);
       mustBeFastEnough(lite, measured, promised);
       const { name, version } = lite.pkg.manifest;
-      this.#ports.telemetry.emit(events.liteMeasured, { name, version, deadlineMs, ...measured });
-      return lite;
+      telemetry.emit(events.liteMeasured, { name, version, deadlineMs, ...measured });
+      let slot: Slot | undefined;
+      const runner = spare
+        ? await this.#standbyOf(lite, { picture, deadlineMs, memoryMiB: measured.memoryMiB }, () => slot)
+        : this.#keeperOf(lite, dir, "lite", () => slot);
+      slot = new Slot(lite.pkg, new PolicyKeeper(lite.pkg, sha256Hex), runner, null);
+      return slot;
     } catch (error) {
-      await lite.runner.close();
+      await lite.model.close();
       throw error;
     }
+  }
+
+  /** Reloads only this package, whatever its folder contains by then. */
+  async #standbyOf(
+    { pkg, model }: LoadedPackage,
+    { picture, deadlineMs, memoryMiB }: { picture: string | undefined; deadlineMs: number; memoryMiB: number },
+    slotOf: () => Slot | undefined,
+  ): Promise<Standby> {
+    const { runtime, clock, telemetry } = this.#ports;
+    const file = picture ?? join(pkg.dir, pkg.golden.frames[0]?.jpeg ?? "");
+    const settings = { hangsMs: hangsMsOf(deadlineMs), picture: await readFile(file) };
+    return new Standby(model, settings, {
+      load: async () => (await runtime.load(pkg.dir, pkg.digest, "lite")).model,
+      hasMemory: () => hasMemoryFor(memoryMiB),
+      events: {
+        ...this.#eventsOf(slotOf),
+        onTakeOver: (takeOver) => telemetry.emit(events.liteTakenOver, takeOver),
+      },
+      clock,
+      random: Math.random,
+    });
   }
 
   get first(): Slot {

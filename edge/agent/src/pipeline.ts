@@ -6,6 +6,7 @@
  * read, or that the outbox has no room for, has none (G2). */
 import type { RoutingPolicy } from "@tributary/contracts";
 import type { Inference } from "@tributary/inference";
+import { calibrate } from "@tributary/routing/device";
 import type { CameraFrame } from "./cameras/frame-queue.ts";
 import type { Decided, Decider } from "./decider.ts";
 import { monotonicMs } from "./device-time.ts";
@@ -39,7 +40,14 @@ export type LocalAnswer = {
   readonly level: AnswerLevel;
   /** The world model that the label is of as well; null: of perception alone. */
   readonly worldDigest: string | null;
+  /** How old the label is: since the capture of the frame that it is of. Null: there is none, the label is UNKNOWN. */
+  readonly labelAgeMs: number | null;
+  /** Why no model answered this frame in time, e.g. frame-late, agent-late, camera-frame-broken; null: one did. */
+  readonly missed: string | null;
 };
+
+/** In place of a label that is older than it may be. */
+const UNKNOWN = { label: "UNKNOWN", confidence: 0 } as const;
 
 export type LatencyOf = (frame: CameraFrame, inference: Inference, nowMs: number) => number;
 export const sinceCapture: LatencyOf = ({ captured }, _, nowMs) => nowMs - captured.monotonicMs;
@@ -61,6 +69,8 @@ export type PipelinePorts = {
   /** Begins the trace of a frame that is sent. */
   readonly trace: (frame: DecidedFrame) => string | null;
   readonly onAnswer: (answer: LocalAnswer, inference: Inference, slot: Slot, jpeg: Uint8Array) => void;
+  /** Of a frame without a number, which is sent nowhere. */
+  readonly onAnswerHere: (answer: LocalAnswer) => void;
   readonly onUnreadable: (unreadable: {
     readonly cameraId: string;
     readonly code: string;
@@ -85,9 +95,11 @@ export class Pipeline {
   /** Null when the frame could not be read. One call a camera at a time. */
   async process(frame: CameraFrame): Promise<LocalAnswer | null> {
     const inferFromMs = monotonicMs();
-    const { slot, result, level, replacement } = await this.#ports.infer(frame);
+    const leveled = await this.#ports.infer(frame);
+    const { slot, result, level, repeated } = leveled;
     if (!result.ok) {
       this.#ports.onUnreadable({ cameraId: frame.cameraId, code: result.code, reason: result.message });
+      if (leveled.missed !== undefined) this.answerHere(frame, leveled);
       return null;
     }
     const deviceId = this.#deviceId;
@@ -109,7 +121,9 @@ export class Pipeline {
     );
     if (isRecorded) this.#frameSeqs.set(frame.cameraId, nextSeq);
     const { calibrated, decision } = decided;
-    const { label, confidence } = replacement ?? { label: decided.label, confidence: calibrated.confidence };
+    const recorded = leveled.replacement ?? { label: decided.label, confidence: calibrated.confidence };
+    const { label, confidence } = repeated?.isTooOld === true ? UNKNOWN : recorded;
+    const latencyMs = this.#ports.latencyMs(frame, result.inference, nowMs);
     const answer: LocalAnswer = {
       frameId: isRecorded ? frameId : null,
       deviceId,
@@ -124,20 +138,64 @@ export class Pipeline {
       reason: decision.reason,
       escalation: decision.escalation,
       dropReason: decision.dropReason,
-      latencyMs: this.#ports.latencyMs(frame, result.inference, nowMs),
+      latencyMs,
       capturedAt: frame.captured.wallMs,
       modelDigest: slot.pkg.digest,
       policyVersion: policy.policyVersion,
       level,
       worldDigest: seen?.worldDigest ?? null,
+      labelAgeMs: repeated === undefined ? latencyMs : nowMs - repeated.capturedAt,
+      missed: leveled.missed ?? null,
     };
     if (isRecorded && decision.sampleDrawn) seen?.remember(frameId);
     this.#ports.onAnswer(answer, result.inference, slot, frame.jpeg);
     if (!isRecorded) return answer;
     const traced = { ...answer, frameId, capturedMs: frame.captured.monotonicMs, inferFromMs, inferredMs: nowMs };
     const traceparent = decision.escalation === "QUEUED" ? this.#ports.trace(traced) : null;
-    this.#ports.outbox.append(this.#itemOf(frame, decided, answer, slot, nextSeq, traceparent));
+    const item = this.#itemOf(frame, decided, { ...answer, ...recorded }, slot, nextSeq, traceparent);
+    this.#ports.outbox.append(item);
     return answer;
+  }
+
+  /** Answers a frame that has no picture, or for which there is no label: here only, and without a number. */
+  answerHere(
+    { cameraId, captured }: Omit<CameraFrame, "jpeg">,
+    { slot, result, level, missed, ...last }: Leveled,
+  ): void {
+    const { policy } = slot.policy;
+    const nowMs = monotonicMs();
+    const { repeated } = last;
+    const calibrated = result.ok ? calibrate(result.inference.logits, policy.temperature) : null;
+    const isKnown = calibrated !== null && repeated?.isTooOld === false;
+    const { label, confidence } = !isKnown
+      ? UNKNOWN
+      : (last.replacement ?? {
+          label: policy.labels[calibrated.labelIndex] as string,
+          confidence: calibrated.confidence,
+        });
+    this.#ports.onAnswerHere({
+      frameId: null,
+      deviceId: this.#deviceId,
+      bootId: this.#ports.outbox.bootId,
+      cameraId,
+      frameSeq: null,
+      label,
+      confidence,
+      margin: calibrated?.margin ?? 0,
+      entropy: calibrated?.entropy ?? 0,
+      score: 0,
+      reason: "NONE",
+      escalation: "NONE",
+      dropReason: "NONE",
+      latencyMs: nowMs - captured.monotonicMs,
+      capturedAt: captured.wallMs,
+      modelDigest: slot.pkg.digest,
+      policyVersion: policy.policyVersion,
+      level,
+      worldDigest: null,
+      labelAgeMs: repeated === undefined ? null : nowMs - repeated.capturedAt,
+      missed: missed ?? null,
+    });
   }
 
   #itemOf(

@@ -7,6 +7,8 @@
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { reasonOf } from "@tributary/kernel";
+import { stampLine } from "./cameras/stamp.ts";
+import { monotonicMs } from "./device-time.ts";
 import { openPhotoFolder } from "./photo-folder.ts";
 
 const HELP = `Writes stored photos to standard output as concatenated JPEGs.
@@ -21,6 +23,7 @@ Usage: sample-camera --sheets DIR [options]
   --ledger FILE    append one JSON line a frame: {n, photo, label or file, capturedAt, bytes, boot}
   --boot ID        written into the ledger's lines
   --resume         go on behind the frames the ledger already holds; they count toward --frames
+  --stamps         an X-Timestamp line before each frame, of this machine's monotonic clock
   --side N         width and height of a frame cut from a sheet (160)
   --help           this text`;
 
@@ -35,6 +38,7 @@ async function main(): Promise<void> {
       ledger: { type: "string" },
       boot: { type: "string" },
       resume: { type: "boolean", default: false },
+      stamps: { type: "boolean", default: false },
       side: { type: "string", default: "160" },
       help: { type: "boolean", short: "h", default: false },
     },
@@ -70,7 +74,8 @@ async function main(): Promise<void> {
     if (ledger !== undefined) {
       writeSync(ledger, `${JSON.stringify(values.boot === undefined ? line : { ...line, boot: values.boot })}\n`);
     }
-    if (!process.stdout.write(jpeg)) await new Promise((resolve) => process.stdout.once("drain", resolve));
+    const frame = values.stamps ? Buffer.concat([Buffer.from(stampLine(monotonicMs())), jpeg]) : jpeg;
+    if (!process.stdout.write(frame)) await new Promise((resolve) => process.stdout.once("drain", resolve));
   }
   if (ledger !== undefined) closeSync(ledger);
   await new Promise<void>((resolve) => process.stdout.end(() => resolve()));

@@ -20,6 +20,8 @@ import type { WindowModel } from "./windows.ts";
 export interface Runner {
   infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<InferenceResult>;
   readonly current: LoadedModel | undefined;
+  /** A warm one that takes over when the current one ends. */
+  readonly spare?: LoadedModel | undefined;
   close(): Promise<void>;
 }
 
@@ -83,32 +85,32 @@ export class Slots {
   }
 
   /** Rejects only when everything is closed. */
-  async infer(jpeg: Uint8Array): Promise<Inferred> {
+  async infer(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<Inferred> {
     const slot = this.#active;
-    if (slot === this.#committed) return this.#inferByCommitted(jpeg);
+    if (slot === this.#committed) return this.#inferByCommitted(jpeg, want);
     let failing: Failing;
     try {
-      const result = numbersOf(await slot.runner.infer(jpeg));
+      const result = numbersOf(await slot.runner.infer(jpeg, want));
       if (result.ok) return { slot, result };
       failing = { code: result.code, reason: result.message };
     } catch (error) {
       failing = { code: "model-crashed", reason: reasonOf(error) };
       this.#fail(slot, failing);
     }
-    const inferred = await this.#inferByCommitted(jpeg);
+    const inferred = await this.#inferByCommitted(jpeg, want);
     if (inferred.result.ok) this.#fail(slot, failing);
     return inferred;
   }
 
-  async #inferByCommitted(jpeg: Uint8Array): Promise<Inferred> {
+  async #inferByCommitted(jpeg: Uint8Array, want?: Partial<InferenceWant>): Promise<Inferred> {
     const slot = this.#committed;
     const { runner } = slot;
     try {
-      return { slot, result: numbersOf(await runner.infer(jpeg)) };
+      return { slot, result: numbersOf(await runner.infer(jpeg, want)) };
     } catch (error) {
       // A commit closed it meanwhile: the active one answers.
       if (slot === this.#committed && slot.runner === runner) throw error;
-      return this.infer(jpeg);
+      return this.infer(jpeg, want);
     }
   }
 

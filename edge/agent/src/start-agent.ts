@@ -7,6 +7,7 @@ import type { Telemetry } from "@tributary/telemetry";
 import { Agent } from "./agent.ts";
 import { makeCamera } from "./cameras/camera.ts";
 import type { AgentConfig } from "./config.ts";
+import { liteNotRaised } from "./events.ts";
 import { portOf, serveHttp } from "./http-server.ts";
 import { OwnProcesses } from "./model-runtime.ts";
 import { inWorker } from "./outbox/outbox.ts";
@@ -38,7 +39,7 @@ export async function startAgent(
     telemetry,
     clock,
     outbox: (options, handlers) => inWorker({ ...options, ...background }, handlers),
-    runtime: new OwnProcesses(config, cores),
+    runtime: new OwnProcesses(config, cores, (reason) => telemetry.emit(liteNotRaised, { reason })),
     store: diskStore(config, cores),
     worldStore:
       config.world === undefined ? null : diskStore({ ...config, dataDir: join(config.dataDir, "world") }, cores),

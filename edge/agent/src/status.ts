@@ -61,11 +61,15 @@ export const statusOf = (parts: StatusParts) => {
       /** Frames by what answered them. */
       frames: tally.levels,
       changes: tally.levelChanges,
+      /** This process's own lateness, and whether the safety case holds at this load. */
+      load: parts.driving.load,
       lite: parts.lite && {
         name: parts.lite.pkg.manifest.name,
         version: parts.lite.pkg.manifest.version,
         digest: parts.lite.pkg.digest,
         pid: parts.lite.runner.current?.pid ?? null,
+        /** Of the warm process that would take over; null: there is none at present. */
+        sparePid: parts.lite.runner.spare?.pid ?? null,
       },
     },
     world: parts.world && worldOf(parts.world),
@@ -133,7 +137,7 @@ export const notReady = ({ slots, outbox }: StatusParts): readonly string[] => [
 ];
 
 export function exportGauges(telemetry: Telemetry, parts: StatusParts): void {
-  const { outbox, uplink, slots, updater, golden, driving } = parts;
+  const { outbox, uplink, slots, updater, golden, driving, lite } = parts;
   const gauge = (name: string, help: string, read: () => number) =>
     telemetry.gauge({ name: `tributary_agent_${name}`, help }, read);
   gauge("outbox_bytes", "Bytes the outbox holds", () => outbox.stats.bytes);
@@ -154,5 +158,21 @@ export function exportGauges(telemetry: Telemetry, parts: StatusParts): void {
     driving === null ? 0 : levels.indexOf(driving.level),
   );
   gauge("driving_degraded", "1 while the hardware counts as degraded", () => (driving?.isDegraded === true ? 1 : 0));
+  gauge(
+    "lateness_p99_seconds",
+    "How late this process was, 99th percentile of the last minute; 0: no camera has a deadline",
+    () => (driving === null ? 0 : driving.load.p99Ms / 1_000),
+  );
+  gauge(
+    "lateness_longest_seconds",
+    "How late this process was at most in the last minute; 0: no camera has a deadline",
+    () => (driving === null ? 0 : driving.load.longestMs / 1_000),
+  );
+  gauge("load_within", "1 while SAFE can be signalled within the deadline at the machine's load", () =>
+    driving === null || driving.load.isWithin ? 1 : 0,
+  );
+  gauge("lite_spare", "1 while a warm second process of LITE stands by", () =>
+    lite?.runner.spare === undefined ? 0 : 1,
+  );
   gauge("desired_generation", "Generation of the desired state it follows", () => Number(updater.generation));
 }

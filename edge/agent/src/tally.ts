@@ -25,13 +25,23 @@ export class Tally {
   #latencyCount = 0;
 
   answered(answer: LocalAnswer): void {
-    this.frames += 1;
-    this.levels[answer.level] += 1;
-    this.#latencies[this.#latencyCount++ % LATENCIES_KEPT] = answer.latencyMs;
+    this.#answered(answer);
     if (answer.frameSeq === null) this.unrecorded += 1;
     if (answer.escalation === "NONE") this.kept += 1;
     else if (answer.escalation === "QUEUED") add(this.queued, answer.reason, 1);
     else add(this.dropped, answer.dropReason, 1);
+  }
+
+  /** Without a number, and not unrecorded: there is no picture to send. */
+  answeredHere(answer: LocalAnswer): void {
+    this.#answered(answer);
+    this.kept += 1;
+  }
+
+  #answered(answer: LocalAnswer): void {
+    this.frames += 1;
+    this.levels[answer.level] += 1;
+    this.#latencies[this.#latencyCount++ % LATENCIES_KEPT] = answer.latencyMs;
   }
 
   /** Totals as metrics of the device. */

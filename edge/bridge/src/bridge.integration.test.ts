@@ -19,6 +19,8 @@ import {
   ensureTributaryTopics,
   type InRecord,
   KafkajsAdmin,
+  KafkajsSource,
+  KafkaProgress,
   KafkaReader,
   PlatformaticSink,
   readTopic,
@@ -42,6 +44,7 @@ import mqtt, { type IClientOptions, type MqttClient } from "mqtt";
 import mqttPacket from "mqtt-packet";
 import { Bridge } from "./bridge.ts";
 import { bridgeConfigSchema } from "./config.ts";
+import { RetentionGuard } from "./retention/retention-guard.ts";
 
 const hashOf = (password: string): string => {
   const salt = randomBytes(16);
@@ -68,9 +71,9 @@ class Rig {
     this.sink = new PlatformaticSink({ ...this.#kafka, clientId: "test-sink" });
   }
 
-  async prepare(): Promise<void> {
+  async prepare(settings: object = {}): Promise<void> {
     const admin = new KafkajsAdmin({ ...this.#kafka, clientId: "test-admin" });
-    await ensureTributaryTopics(admin, { partitions: 2 });
+    await ensureTributaryTopics(admin, { partitions: 2, ...settings });
     await admin.close();
   }
 
@@ -96,8 +99,26 @@ class Rig {
       clock: systemClock,
       random: seededRandom(1),
       telemetry: this.telemetry,
+      retention: new RetentionGuard({
+        progress: new KafkaProgress({ ...this.#kafka, clientId: "bridge" }),
+        group: "router",
+        topics: [topics.frames.name, topics.predictions.name],
+        clock: systemClock,
+        telemetry: this.telemetry,
+        everyMs: 200,
+      }),
     });
     this.port = await this.bridge.start();
+  }
+
+  /** A consumer of the routers' group. */
+  router(): KafkajsSource {
+    return new KafkajsSource({
+      ...this.#kafka,
+      clientId: "test-router",
+      group: "router",
+      topics: [topics.frames.name, topics.predictions.name],
+    });
   }
 
   client(deviceId: string, options: IClientOptions = {}): MqttClient {
@@ -581,6 +602,50 @@ test("a device in an experiment gets the policy that its desired state names, wh
       "in-force",
       "default",
     ]);
+  } finally {
+    await rig.stop();
+  }
+});
+
+test("what routers have not read is not acknowledged beyond what Kafka keeps; the device that has most waits first, all connected, and everything is stored later, in order (G1, G3, G13)", async () => {
+  const rig = new Rig(testKafka());
+  try {
+    await rig.prepare({ partitions: 1, retentionBytes: 4 * 1_024 * 1_024 });
+    await Promise.all(["a", "b"].map((id) => rig.register(id)));
+    await rig.start();
+    const [greedy, modest] = await Promise.all(["a", "b"].map((id) => rig.connected(id, { keepalive: 3 })));
+    const frame = Buffer.concat([await someJpeg(), Buffer.alloc(100_000)]);
+    const acknowledged = { a: 0, b: 0 };
+    const send = (device: MqttClient | undefined, deviceId: "a" | "b", n: number, jpeg: Buffer) =>
+      device
+        ?.publishAsync(
+          down.up(deviceId, "frames"),
+          EdgeFrame.encodeSingleObject(someFrame({ deviceId, seq: BigInt(n), jpeg })),
+          { qos: 1 },
+        )
+        .then(() => acknowledged[deviceId]++);
+    const sent = Array.from({ length: 60 }, (_, i) => send(greedy, "a", i + 1, frame)); // 6 MB; Kafka keeps 4
+    await waitFor(() => rig.bridge?.degraded, { what: "a partition that is scarce" });
+    let reconnected = 0;
+    for (const device of [greedy, modest]) device?.on("reconnect", () => reconnected++);
+    for (let n = 1; n <= 5; n++) await send(modest, "b", n, await someJpeg());
+    const other = EdgePredictions.encodeSingleObject(somePredictions({ deviceId: "a", seq: 1n }));
+    await greedy?.publishAsync(down.up("a", "predictions"), other, { qos: 1 });
+    await new Promise((resolve) => setTimeout(resolve, 5_000)); // a keep-alive that is not read ends the session after 4.5 s
+    expect([reconnected, acknowledged.b]).toEqual([0, 5]);
+    expect(acknowledged.a * frame.length).toBeLessThanOrEqual(0.5 * 4 * 1_024 * 1_024);
+    expect(acknowledged.a).toBeGreaterThan(10);
+    expect(await rig.counted("tributary_bridge_retention_held_total", 'topic="edge.frames.v1"')).toBeGreaterThan(10);
+    expect((await rig.all(topics.frames.name)).length).toBe(acknowledged.a + 5);
+    const router = rig.router();
+    const running = router.run(({ records }) => Promise.resolve({ processed: records.length }));
+    await Promise.all(sent);
+    await router.close();
+    await running;
+    const stored = (await rig.all(topics.frames.name)).filter(({ key }) => key === "a");
+    const seqs = stored.map(({ value }) => Number(EdgeFrame.decodeConfluent(value as Buffer).seq));
+    expect([...new Set(seqs)]).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+    await waitFor(() => rig.bridge?.degraded === undefined, { what: "open partitions" });
   } finally {
     await rig.stop();
   }

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Inject, Injectable, Module, type OnApplicationBootstrap, type OnApplicationShutdown } from "@nestjs/common";
 import { topics } from "@tributary/contracts";
-import { KafkajsSource, KafkaReader, PlatformaticSink, RECORD_BYTES_MAX } from "@tributary/kafka";
+import { KafkajsSource, KafkaProgress, KafkaReader, PlatformaticSink, RECORD_BYTES_MAX } from "@tributary/kafka";
 import { Failure, type Random, reasonOf } from "@tributary/kernel";
 import {
   CONFIG,
@@ -18,10 +18,14 @@ import {
 import { Bridge } from "./bridge.ts";
 import type { BridgeConfig } from "./config.ts";
 import { ExternalBridge } from "./external/external-bridge.ts";
+import { RetentionGuard } from "./retention/retention-guard.ts";
 import { openRoute, type Routes } from "./routes.ts";
 
 /** Kafka group of bridges behind one broker. */
 const DOWNLINK_GROUP = "bridge-downlink";
+/** Consumer group of routers, and what devices write for it. */
+const ROUTER_GROUP = "router";
+const ROUTED_TOPICS = [topics.frames.name, topics.predictions.name];
 /** Bridge | ExternalBridge */
 const BRIDGE = Symbol("Bridge");
 
@@ -64,6 +68,14 @@ function bridgeOf(config: BridgeConfig, kafka: KafkaConnection, random: Random, 
     ...(routes && { routes }),
     ...(schemaIds && { learn: schemaIds.learnFingerprint.bind(schemaIds) }),
     reader: new KafkaReader(kafka),
+    retention: new RetentionGuard({
+      progress: new KafkaProgress(kafka),
+      group: ROUTER_GROUP,
+      topics: ROUTED_TOPICS,
+      clock,
+      telemetry,
+      deviceBytesPerSecond: config.limits.perDevice.bytesPerSecondMax,
+    }),
     // Our topics take a batch of this size even if all of it is one partition's. A request costs a flush for each of its
     // partitions where fewer than three replicas keep a record, so the fewer requests, the better.
     sink: new PlatformaticSink({ ...sinkOptionsOf(config, kafka), batchBytesMax: RECORD_BYTES_MAX - 512 * 1_024 }),
@@ -82,6 +94,7 @@ class BridgeRunner implements OnApplicationBootstrap, OnApplicationShutdown {
     health: Health,
   ) {
     health.add("mqtt", () => bridge.notReady ?? true);
+    health.add("retention", () => (bridge.degraded === undefined ? true : { degraded: bridge.degraded }));
   }
 
   /** Not awaited: the health endpoints answer while the state is rebuilt. */

@@ -17,6 +17,7 @@ import { Ingest, type IngestOptions } from "./ingest.ts";
 import { jsonResults } from "./json-results.ts";
 import { PasswordChecker } from "./password.ts";
 import { RatesByDevice } from "./rates.ts";
+import type { RetentionGuard } from "./retention/retention-guard.ts";
 import type { Routes } from "./routes.ts";
 import type { Session } from "./session.ts";
 import { traceDownlink } from "./spans.ts";
@@ -31,6 +32,7 @@ export type BridgeOptions = {
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly learn?: IngestOptions["learn"];
+  readonly retention?: RetentionGuard;
 };
 
 export class Bridge {
@@ -59,6 +61,7 @@ export class Bridge {
       rates,
       onThrottled,
       ...(options.routes && { routes: options.routes }),
+      ...(options.retention && { retention: options.retention }),
       clock,
       telemetry,
       limits: config.limits,
@@ -96,6 +99,11 @@ export class Bridge {
   /** Why devices are not served; undefined while they are. */
   get notReady(): string | undefined {
     return this.#port === undefined ? "rebuilding what is retained from Kafka" : undefined;
+  }
+
+  /** What does not work as it should, though devices are served. */
+  get degraded(): string | undefined {
+    return this.#options.retention?.degraded;
   }
 
   /** Resolves with the MQTT port once devices are admitted. */
@@ -144,7 +152,7 @@ export class Bridge {
         { newest: 0, wants: ({ key }) => this.#broker.session(key ?? "") !== undefined },
       ),
     ]);
-    await this.#following.caughtUp;
+    await Promise.all([this.#following.caughtUp, this.#options.retention?.start()]);
     telemetry.emit(stateRebuilt, {
       devices: this.#directory.size,
       policies: this.#downlink.policies,
@@ -159,12 +167,12 @@ export class Bridge {
     await this.#broker.close();
     await this.#throttled.stop();
     this.#stop.abort();
-    const { reader, sink, routes, clock, config } = this.#options;
+    const { reader, sink, routes, clock, config, retention } = this.#options;
     // A message that Kafka does not take was never acknowledged, so the device still has it.
     const done = new AbortController();
     const late = clock.sleep(config.limits.shutdownMsMax, done.signal).catch(() => {});
     const clients = [sink, reader, ...(routes === undefined ? [] : [routes.sink, routes.reader])];
-    const ends = [...clients.map((client) => client.close()), this.#following?.ended];
+    const ends = [...clients.map((client) => client.close()), this.#following?.ended, retention?.close()];
     await Promise.race([Promise.allSettled(ends), late]);
     done.abort();
   }

@@ -6,8 +6,8 @@
  *
  * One session per device; a second connection takes over (MQTT-3.1.4-2). Sessions are clean: nothing is queued for an
  * offline device; retained state is in Kafka. Connections, packets and bytes in flight are bounded (G9). aedes gets
- * authenticated devices only; other clients never get past preauth.ts. A device is bounded in messages and bytes a second,
- * beyond which it is read more slowly, and in subscriptions, beyond which its session ends (rates.ts). */
+ * authenticated devices only; other clients never get past preauth.ts. A device is bounded in messages, bytes and their costs a
+ * second, beyond which it is read more slowly, and in subscriptions, beyond which its session ends (rates.ts). */
 import { createServer, type Server, type Socket } from "node:net";
 import { type Clock, reasonOf } from "@tributary/kernel";
 import { THROTTLED_FROM } from "@tributary/service-kit";
@@ -209,7 +209,8 @@ export class Broker {
     const session = new Session(deviceId, client, gate, this.#options.config.limits.resultsQueuedMax);
     this.#sessions.set(deviceId, session);
     this.#byClient.set(client, session);
-    gate.authenticated(this.#chargeOf(deviceId));
+    const { rates } = this.#options;
+    gate.authenticated(this.#chargeOf(deviceId), () => rates.of(deviceId).debtMs(rates.nowMs));
     this.#options.telemetry.emit(connected, { deviceId, remote: gate.remoteAddress });
     return true;
   }
@@ -228,13 +229,17 @@ export class Broker {
     const grant = session.gate.nextGrant();
     const { whole } = grant;
     const uplink = { principal: session.deviceId, topic, payload, qos, retain, ...(whole && { whole }) };
-    this.#options.ingest.take(session, uplink, done, () => grant.release());
+    const isTaken = this.#options.ingest.take(session, uplink, done, () => grant.release());
+    grant.charged();
+    if (isTaken) return;
+    packet.qos = 0; // aedes ends without a PUBACK (ingest.ts I5), and reads on: a keep-alive must be answered
+    done();
   }
 
   #chargeOf(deviceId: string): (bytes: number) => number {
     const { rates, onThrottled } = this.#options;
-    const mine = rates.of(deviceId);
     return (bytes) => {
+      const mine = rates.of(deviceId);
       const { nowMs } = rates;
       const [messagesMs, bytesMs] = [mine.messages.charge(1, nowMs), mine.bytes.charge(bytes, nowMs)];
       if (messagesMs > 0) onThrottled(deviceId, "messages", A_MESSAGE_HELD);

@@ -1,6 +1,6 @@
 /** The bridge's configuration file. Limits are checked against each other at start (G9). */
 import { portSchema, sharedBlocks } from "@tributary/config";
-import { PACKET_BYTES_MAX, UPLINK_BYTES_MAX } from "@tributary/contracts";
+import { DEVICE_BYTES_PER_SECOND_MAX, PACKET_BYTES_MAX, UPLINK_BYTES_MAX } from "@tributary/contracts";
 import { RECORD_BYTES_MAX } from "@tributary/kafka";
 import { z } from "zod";
 import { externalFields, externalProblems } from "./external/settings.ts";
@@ -20,8 +20,19 @@ const deviceLimitsSchema = z
   .strictObject({
     messagesPerSecondMax: count.default(80),
     messagesBurstMax: count.default(10),
-    bytesPerSecondMax: bytes.default(8 * MIB),
+    bytesPerSecondMax: bytes.default(DEVICE_BYTES_PER_SECOND_MAX),
     bytesBurstMax: bytes.default(2 * MIB),
+    /** What messages cost (cost.ts): each message, and each prediction in it. Two cameras make 60 a second; the burst is two of
+     * the largest batches, and a backlog comes at the rate. */
+    recordsPerSecondMax: count.default(1_000),
+    recordsBurstMax: count.default(2_048),
+    /** Their records in Kafka, and those that the router writes because of them: twice a frame's bytes. The largest device
+     * makes 2.7 MB of them a second. */
+    kafkaBytesPerSecondMax: bytes.default(8 * MIB),
+    kafkaBytesBurstMax: bytes.default(6 * MIB),
+    /** The processor time of their parsing, by a model: a twentieth of one core. */
+    parsingMsPerSecondMax: ms.default(50),
+    parsingMsBurstMax: ms.default(150),
     /** Filters, granted or not; beyond it the connection ends. A device subscribes to five when it connects. */
     subscriptionsPerSecondMax: count.default(2),
     subscriptionsBurstMax: count.default(100),

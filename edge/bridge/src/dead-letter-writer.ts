@@ -10,7 +10,7 @@
  *     with their number, their bytes, one SHA-256 over all, the reasons, and the first bytes of the first.
  * P5. Behind a foreign broker no message waits (P3): all devices share one connection. */
 import { createHash, type Hash } from "node:crypto";
-import type { RecordSink } from "@tributary/kafka";
+import type { OutRecord } from "@tributary/kafka";
 import type { Clock, Instant } from "@tributary/kernel";
 import { deadLetterOf, deadLettersInSum, type Sum } from "./dead-letter.ts";
 import type { RatesByDevice } from "./rates.ts";
@@ -32,7 +32,8 @@ type Open = { readonly sum: Sum & { count: number; bytes: number; reasons: Map<s
 type Waiting = Open & { readonly stored: Promise<void> };
 
 export type DeadLetterWriterOptions = {
-  readonly sink: RecordSink;
+  /** Resolves once Kafka has it. */
+  readonly store: (deviceId: string, letter: OutRecord) => Promise<void>;
   readonly clock: Clock;
   readonly rates: RatesByDevice;
   readonly wholeBytesMax: number;
@@ -49,7 +50,7 @@ export class DeadLetterWriter {
 
   /** Resolves once Kafka has it. */
   async store(uplink: Uplink, refusal: Refusal, receivedAt: Instant, mayWait: boolean): Promise<void> {
-    const { sink, clock, rates, wholeBytesMax, onThrottled } = this.#options;
+    const { clock, rates, wholeBytesMax, onThrottled } = this.#options;
     const { principal, payload } = uplink;
     const mine = rates.of(principal);
     const { nowMs } = rates;
@@ -61,7 +62,7 @@ export class DeadLetterWriter {
       const waitMs = Math.max(mine.deadLetters.charge(1, nowMs), mine.deadLetterBytes.charge(bytes, nowMs));
       if (mayWait) await clock.sleep(waitMs);
     }
-    await sink.send([deadLetterOf(uplink, refusal, receivedAt, wholeBytesMax)]);
+    await this.#options.store(principal, deadLetterOf(uplink, refusal, receivedAt, wholeBytesMax));
   }
 
   #count(uplink: Uplink, refusal: Refusal, receivedAt: Instant): Promise<void> {
@@ -78,13 +79,13 @@ export class DeadLetterWriter {
   }
 
   #start(key: string, uplink: Uplink, refusal: Refusal, receivedAt: Instant): Waiting {
-    const { clock, sink } = this.#options;
+    const { clock, store } = this.#options;
     const first = { ...uplink, payload: Buffer.from(uplink.payload.subarray(0, FIRST_BYTES)) };
     const sum = { uplink: first, refusal, receivedAt, count: 0, bytes: 0, reasons: new Map<string, number>() };
     const hash = createHash("sha256");
     const stored = clock.sleep(SUM_MS).then(async () => {
       this.#open.delete(key);
-      await sink.send([deadLettersInSum(sum, hash.digest("hex"))]);
+      await store(uplink.principal, deadLettersInSum(sum, hash.digest("hex")));
     });
     const open = { sum, hash, stored };
     this.#open.set(key, open);

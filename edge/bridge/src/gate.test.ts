@@ -269,6 +269,25 @@ describe("the gate", () => {
     await close();
   });
 
+  test("the packet behind a large message waits until that is charged, and for what it cost (gate.ts T6)", async () => {
+    const { device, gate, packets, close } = await open(10_000_000);
+    let debtMs = 0;
+    gate.authenticated(undefined, () => debtMs);
+    device.write(Buffer.concat([publish(10, 1), publish(10_000, 2), publish(10, 3), publish(10, 4)]));
+    await turns(() => packets.length === 2);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(packets).toEqual([1, 2]);
+    for (const debt of [0, 50]) {
+      debtMs = debt;
+      gate.nextGrant().charged();
+    }
+    debtMs = 0;
+    const startedMs = performance.now();
+    await turns(() => packets.length === 4);
+    expect([packets, performance.now() - startedMs > 30]).toEqual([[1, 2, 3, 4], true]);
+    await close();
+  });
+
   test("a device that does not read its messages is not read either", async () => {
     const { device, gate, packets, close } = await open(1_000_000);
     gate.write(Buffer.alloc(16_000_000));

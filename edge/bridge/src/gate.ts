@@ -8,7 +8,9 @@
  * T2. A packet beyond its bound, or one that takes too long to arrive, ends the connection; before CONNECT is accepted the
  *     bound is small. A device would resend an oversized PUBLISH forever: its body is read and discarded, and its beginning
  *     passes in its place (oversized.ts).
- * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when the rates permit it. */
+ * T5. A device beyond its rates is read more slowly: the packet that exceeded them passes when the rates permit it.
+ * T6. What a message costs is known once it is parsed. The packet behind a large one waits until then, and for what it cost;
+ *     small ones cost little, and are charged to what follows. */
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import type { Whole } from "@tributary/kafka";
@@ -30,10 +32,12 @@ export type GateOptions = {
 const CONTROL_BYTES_MAX = 16 * 1_024;
 /** Memory of a record beside its bytes: headers, promises, the client library's own. */
 const RECORD_OVERHEAD_BYTES = 1_024;
+/** From this size on a PUBLISH is charged before the next packet is read. */
+const COSTLY_BYTES_MIN = 8 * 1_024;
 const NOTHING = Buffer.alloc(0);
 
 type Skipped = { readonly packet: OversizedPublish; readonly grant: Granted };
-type Granted = { readonly bytes: number; whole?: Whole };
+type Granted = { readonly bytes: number; readonly isCostly: boolean; whole?: Whole };
 
 export class PacketGate extends Duplex {
   readonly #socket: Socket;
@@ -51,7 +55,12 @@ export class PacketGate extends Duplex {
   #pumping = false;
   #frozen = false;
   #charge: ((bytes: number) => number) | undefined;
+  #debtMs: (() => number) | undefined;
+  /** Costly PUBLISHes that are not charged yet, and whether the current packet waits behind one. */
+  #uncharged = 0;
+  #held = false;
   #slowed: NodeJS.Timeout | undefined;
+  #slowedUntilMs = 0;
   /** Inside a packet whose rest is to come; how long we waited for it so far, and until when that is counted. */
   #isWaiting = false;
   #waitedMs = 0;
@@ -74,18 +83,23 @@ export class PacketGate extends Duplex {
     return this.#socket.remoteAddress ?? "unknown";
   }
 
-  /** `charge` is called with each packet of the device and returns how long to wait with it, in ms. */
-  authenticated(charge?: (bytes: number) => number): void {
+  /** `charge` is called with each packet of the device and returns how long to wait with it, in ms; `debtMs` how long to wait
+   * for what earlier messages cost: then each grant's `charged` has to be called. */
+  authenticated(charge?: (bytes: number) => number, debtMs?: () => number): void {
     this.#authenticated = true;
     this.#charge = charge;
+    this.#debtMs = debtMs;
   }
 
   /** The grant of the next PUBLISH: call once per PUBLISH, in order. */
-  nextGrant(): { readonly whole?: Whole; release(): void } {
-    const { bytes, whole } = this.#grants.shift() ?? { bytes: 0 };
+  nextGrant(): { readonly whole?: Whole; charged(): void; release(): void } {
+    const { bytes, whole, isCostly } = this.#grants.shift() ?? { bytes: 0, isCostly: false };
     let held = true;
     return {
       ...(whole && { whole }),
+      charged: () => {
+        if (isCostly) this.#charged();
+      },
       release: () => {
         if (held) this.#account.give(bytes);
         held = false;
@@ -135,7 +149,7 @@ export class PacketGate extends Duplex {
   }
 
   get #isReading(): boolean {
-    if (this.#slowed !== undefined || this.#frozen || this.destroyed) return false;
+    if (this.#slowed !== undefined || this.#held || this.#frozen || this.destroyed) return false;
     return this.#wanted && this.#granted && !this.writableNeedDrain;
   }
 
@@ -183,8 +197,11 @@ export class PacketGate extends Duplex {
       const isLarge = isPublish && this.#authenticated;
       const isOversized = header.length > (isLarge ? this.#options.packetBytesMax : CONTROL_BYTES_MAX);
       if (isOversized && !isLarge) return this.#violate("packet-oversized", header.length);
-      this.#slow(header.length);
-      const grant = { bytes: (isOversized ? KEPT_BYTES_MAX : header.length) + RECORD_OVERHEAD_BYTES };
+      this.#slow(Math.max(this.#charge?.(header.length) ?? 0, this.#debtMs?.() ?? 0));
+      this.#held = this.#uncharged > 0;
+      const isCostly = isLarge && this.#debtMs !== undefined && header.length >= COSTLY_BYTES_MIN;
+      if (isCostly) this.#uncharged++;
+      const grant = { bytes: (isOversized ? KEPT_BYTES_MAX : header.length) + RECORD_OVERHEAD_BYTES, isCostly };
       if (isPublish) this.#grant(grant);
       if (isOversized) {
         this.#pass(from, at - (header.headerBytes - this.#partial.length));
@@ -194,7 +211,7 @@ export class PacketGate extends Duplex {
       }
       if (this.#partial.length > 0) this.push(this.#partial);
       this.#partial = NOTHING;
-      if (!this.#granted || this.#slowed !== undefined) break;
+      if (!this.#granted || this.#held || this.#slowed !== undefined) break;
     }
     if (!this.#scanner.isInside) this.#waited();
     const partialAt = this.#at - (this.#scanner.partialBytes - this.#partial.length);
@@ -231,9 +248,20 @@ export class PacketGate extends Duplex {
     return true;
   }
 
-  #slow(bytes: number): void {
-    const waitMs = this.#charge?.(bytes) ?? 0;
-    if (waitMs <= 0) return;
+  /** T6 */
+  #charged(): void {
+    this.#uncharged--;
+    if (!this.#held) return;
+    this.#held = false;
+    this.#slow(this.#debtMs?.() ?? 0);
+    this.#pump();
+  }
+
+  #slow(waitMs: number): void {
+    const untilMs = this.#options.monotonicMs() + waitMs;
+    if (waitMs <= 0 || (this.#slowed !== undefined && untilMs <= this.#slowedUntilMs)) return;
+    clearTimeout(this.#slowed);
+    this.#slowedUntilMs = untilMs;
     this.#slowed = setTimeout(() => {
       this.#slowed = undefined;
       this.#pump();

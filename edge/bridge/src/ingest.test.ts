@@ -3,9 +3,10 @@ import { Codec, EdgePredictions, fingerprintOf, topics } from "@tributary/contra
 import type { OutRecord, RecordSink } from "@tributary/kafka";
 import { type Clock, Failure, type Random, seededRandom, systemClock } from "@tributary/kernel";
 import { createTelemetry } from "@tributary/telemetry";
-import { somePredictions } from "@tributary/testing";
+import { somePrediction, somePredictions } from "@tributary/testing";
 import type { Client } from "aedes";
 import { bridgeConfigSchema } from "./config.ts";
+import { DeviceWindows } from "./device-windows.ts";
 import type { PacketGate } from "./gate.ts";
 import { Ingest, type IngestOptions } from "./ingest.ts";
 import { RatesByDevice } from "./rates.ts";
@@ -235,6 +236,71 @@ describe("from a message to its acknowledgement", () => {
       "edge.predictions.v1",
       "edge.predictions.v1.bridge.dlq",
     ]);
+  });
+});
+
+describe("what a device has on its way to Kafka", () => {
+  test("a message waits behind little of another device, however much that sent (device-windows.ts W1)", () => {
+    const handed: string[] = [];
+    const sink: RecordSink = {
+      send: ([record]) => {
+        handed.push(record?.key ?? "");
+        return new Promise(() => {});
+      },
+      close: async () => {},
+    };
+    const ingest = newIngest(sink, systemClock);
+    const take = (deviceId: string, payload: Buffer) => {
+      const topic = `tributary/v1/${deviceId}/up/predictions`;
+      const uplink = { principal: deviceId, topic, payload, qos: 1, retain: false };
+      ingest.take(
+        newSession(deviceId),
+        uplink,
+        () => {},
+        () => {},
+      );
+    };
+    const predictions = Array.from({ length: 1_000 }, () => somePrediction());
+    for (let seq = 1n; seq <= 12n; seq++) {
+      take("rogue", EdgePredictions.encodeSingleObject(somePredictions({ deviceId: "rogue", seq, predictions })));
+    }
+    take("victim", batch("victim", 1));
+    expect(handed).toEqual(["rogue", "rogue", "rogue", "victim"]); // 3 x 85 kB are within 256 KiB
+  });
+
+  test("order holds across failures: what waits is rejected with what failed (device-windows.ts W2, G3), over seeds", async () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const random = seededRandom(seed);
+      const sink = new FickleSink(random);
+      const windows = new DeviceWindows(2_000);
+      const device = async (deviceId: string) => {
+        for (let from = 1; from <= 30; ) {
+          const records = Array.from({ length: Math.min(8, 31 - from) }, (_, i) => ({
+            topic: "t",
+            key: deviceId,
+            value: Buffer.alloc(Math.floor(random() * 3_000), from + i),
+            headers: { seq: String(from + i) },
+          }));
+          const ends = await Promise.allSettled(records.map((record) => windows.send(sink, deviceId, record)));
+          const failed = ends.findIndex(({ status }) => status === "rejected");
+          from += failed < 0 ? records.length : failed;
+        }
+      };
+      let isOver = false;
+      const over = Promise.all(["a", "b", "c"].map(device)).then(() => {
+        isOver = true;
+      });
+      for (let turn = 0; !isOver; turn++) {
+        if (turn > 10_000) throw new Error(`seed ${seed}: no end`);
+        sink.turn();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await over;
+      for (const deviceId of ["a", "b", "c"]) {
+        const seqs = sink.log.filter(({ key }) => key === deviceId).map(({ headers }) => Number(headers?.seq));
+        expect([seed, [...new Set(seqs)]]).toEqual([seed, Array.from({ length: 30 }, (_, i) => i + 1)]);
+      }
+    }
   });
 });
 

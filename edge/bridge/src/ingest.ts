@@ -8,16 +8,21 @@
  * I1. A message is acknowledged only after Kafka has its record, or its dead letter (G1, G8).
  * I4. An unknown schema is looked up if there is an external registry: the session ends unacknowledged, and when the device sends
  *     again, in order, the schema is known or the message becomes a dead letter. If devices share one connection, one device's
- *     unknown schema must not end it for all: its message waits for the answer. */
+ *     unknown schema must not end it for all: its message waits for the answer.
+ * I5. A record that retention could delete before a router reads it is neither stored nor acknowledged (retention-guard.ts). */
 import { type UplinkStream, uplinkStreams } from "@tributary/contracts";
 import { cloudEventHeaders, codeOf, type OutRecord, type RecordSink, SINK_CLOSED } from "@tributary/kafka";
 import { type Clock, Failure, type Instant, reasonOf } from "@tributary/kernel";
+import { THROTTLED_FROM } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import type { BridgeLimits } from "./config.ts";
+import { costOf } from "./cost.ts";
 import { DeadLetterWriter } from "./dead-letter-writer.ts";
+import { DeviceWindows } from "./device-windows.ts";
 import { routedStored, storeFailed, uplinkRefused, uplinkStored } from "./events.ts";
 import type { RecordIdentity } from "./identity.ts";
 import type { RatesByDevice } from "./rates.ts";
+import type { RetentionGuard } from "./retention/retention-guard.ts";
 import { type Route, routedRecord } from "./routes.ts";
 import { traceUplink } from "./spans.ts";
 import { judgeUplink, type Refusal, type StreamOrUnknown, type Uplink, type Verdict } from "./uplink.ts";
@@ -50,19 +55,25 @@ export type IngestOptions = {
   readonly learn?: ((topicName: string, fingerprint: string) => Promise<void> | undefined) | undefined;
   readonly onAvailability: (deviceId: string, state: "online" | "offline") => void;
   readonly rates: RatesByDevice;
-  /** A device exceeds a rate. */
-  readonly onThrottled: (deviceId: string, reason: string) => void;
+  readonly retention?: Pick<RetentionGuard, "admits" | "settled">;
+  /** A device exceeds a rate; `weight` is how much that counts. */
+  readonly onThrottled: (deviceId: string, reason: string, weight?: number) => void;
 };
+
+/** A device that has to wait for three of ten seconds is reported as throttled. */
+const MS_OF_WEIGHT = 100;
 
 export class Ingest {
   readonly #options: IngestOptions;
+  readonly #windows = new DeviceWindows();
   readonly #deadLetters: DeadLetterWriter;
   #inFlight = 0;
   #idle: (() => void)[] = [];
 
   constructor(options: IngestOptions) {
     this.#options = options;
-    this.#deadLetters = new DeadLetterWriter({ ...options, wholeBytesMax: options.limits.frameBytesMax });
+    const store = (deviceId: string, letter: OutRecord) => this.#windows.send(options.sink, deviceId, letter);
+    this.#deadLetters = new DeadLetterWriter({ ...options, store, wholeBytesMax: options.limits.frameBytesMax });
   }
 
   get inFlight(): number {
@@ -74,28 +85,35 @@ export class Ingest {
     return this.#inFlight === 0 ? Promise.resolve() : new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** `acknowledge` is called at most once, and never after the session closed; `release` exactly once. */
-  take(session: Sender, uplink: Uplink, acknowledge: () => void, release: () => void): void {
+  /** `acknowledge` is called at most once, and never after the session closed; `release` exactly once. False: the message is
+   * discarded without an acknowledgement (I5). */
+  take(session: Sender, uplink: Uplink, acknowledge: () => void, release: () => void): boolean {
     if (session.isClosed) {
       release();
-      return;
+      return true;
     }
-    const { limits, mqttPrefix, clock, routes } = this.#options;
+    const { limits, mqttPrefix, clock, routes, retention } = this.#options;
     const receivedAt = clock.now();
     const judge = () => this.#options.admit?.(uplink) ?? judgeUplink(uplink, limits, mqttPrefix, routes?.list);
     const verdict = judge();
+    this.#charge(uplink, verdict, session);
     const learned = verdict.kind === "refuse" ? this.#learning(verdict) : undefined;
     if (learned !== undefined && session.isShared !== true) {
       release();
       session.close();
-      return;
+      return true;
+    }
+    const storable = verdict.kind === "store" ? storableOf(verdict) : undefined;
+    if (storable !== undefined && retention?.admits(session, storable.topic, storable.bytes) === false) {
+      release();
+      return false;
     }
     const settle = session.begin(acknowledge);
     if (verdict.kind === "availability") {
       this.#options.onAvailability(session.deviceId, verdict.state);
       release();
       settle();
-      return;
+      return true;
     }
     this.#inFlight++;
     const stream = verdict.kind === "route" ? "route" : verdict.stream;
@@ -106,6 +124,7 @@ export class Ingest {
     const failed = (error: unknown) => this.#fail(session, stream, error);
     const over = () => {
       release();
+      if (storable !== undefined) retention?.settled(session.deviceId, storable.topic, storable.bytes);
       this.#inFlight--;
       if (this.#inFlight === 0) for (const resolve of this.#idle.splice(0)) resolve();
     };
@@ -125,6 +144,18 @@ export class Ingest {
         over();
       },
     );
+    return true;
+  }
+
+  /** The device's next packet waits for it (gate.ts T6). Behind a foreign broker nothing can wait: it is only reported. */
+  #charge(uplink: Uplink, verdict: Verdict, from: Sender): void {
+    const { rates, onThrottled } = this.#options;
+    const mine = rates.of(uplink.principal);
+    const cost = costOf(uplink, verdict);
+    const exceeded = from.isShared === true ? mine.take(cost, rates.nowMs) : mine.charge(cost, rates.nowMs);
+    for (const { reason, waitMs } of exceeded) {
+      onThrottled(uplink.principal, reason, Math.min(THROTTLED_FROM, 1 + waitMs / MS_OF_WEIGHT));
+    }
   }
 
   #learning({ stream, fingerprint }: Refusal): Promise<void> | undefined {
@@ -175,7 +206,7 @@ export class Ingest {
     const { clock, telemetry } = this.#options;
     const startedAt = clock.monotonicMs();
     try {
-      await sink.send([record]);
+      await this.#windows.send(sink, uplink.principal, record);
     } catch (error) {
       if (!(error instanceof Failure) || error.advice === "retry" || error.code === SINK_CLOSED) throw error;
       const refusal: Refusal = { kind: "refuse", reason: "kafka-refused", stream, message: reasonOf(error) };
@@ -206,6 +237,14 @@ export class Ingest {
     session.close();
   }
 }
+
+/** Headers, key and framing of a record in Kafka. */
+const RECORD_FRAME_BYTES = 512;
+
+const storableOf = ({ stream, value }: Extract<Verdict, { kind: "store" }>) => ({
+  topic: uplinkStreams[stream].name,
+  bytes: value.length + RECORD_FRAME_BYTES,
+});
 
 /** `ce_time` is the receipt by our clock, Kafka's timestamp by its own; who and what travels inside the record as well. */
 function recordOf(

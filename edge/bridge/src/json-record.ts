@@ -36,11 +36,15 @@ const LONG_MAX = 2n ** 63n - 1n;
 const INSTANT_MAX = 8.64e15;
 const NAMES_SHOWN_MAX = 12;
 const DEPTH_MAX = 64;
+/** The largest batch that is accepted, 1,024 predictions with every field, has about half as many. */
+const VALUES_MAX = 65_536;
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-export function parseJson(payload: Uint8Array): unknown {
-  if (isDeep(payload)) throw new JsonFault("json-malformed", `nested deeper than ${DEPTH_MAX}`);
+/** Anything in JSON, of any number of values. */
+export function parseJson(payload: Uint8Array, valuesMax = Number.POSITIVE_INFINITY): unknown {
+  const exceeded = boundExceeded(payload, valuesMax);
+  if (exceeded !== undefined) throw new JsonFault("json-malformed", exceeded);
   try {
     return JSON.parse(utf8.decode(payload));
   } catch (error) {
@@ -50,25 +54,34 @@ export function parseJson(payload: Uint8Array): unknown {
   }
 }
 
-const [QUOTE, BACKSLASH, BRACKET, BRACE] = [0x22, 0x5c, 0x5b, 0x7b];
+const [QUOTE, BACKSLASH, BRACKET, BRACE, COMMA] = [0x22, 0x5c, 0x5b, 0x7b, 0x2c];
 const [BRACKET_END, BRACE_END] = [0x5d, 0x7d];
 
-/** Strings, and so images, are skipped by the search of the platform. */
-function isDeep(payload: Uint8Array): boolean {
+/** The bound that a payload exceeds. Strings, and so images, are skipped by the search of the platform. */
+function boundExceeded(payload: Uint8Array, valuesMax: number): string | undefined {
   let depth = 0;
+  let values = 1;
   for (let at = 0; at < payload.length; at++) {
     const byte = payload[at];
     if (byte === BRACKET || byte === BRACE) {
-      if (++depth > DEPTH_MAX) return true;
+      if (++values > valuesMax) return `it has more than ${valuesMax} values`;
+      if (++depth > DEPTH_MAX) return `nested deeper than ${DEPTH_MAX}`;
     } else if (byte === BRACKET_END || byte === BRACE_END) {
       depth--;
+    } else if (byte === COMMA) {
+      if (++values > valuesMax) return `it has more than ${valuesMax} values`;
     } else if (byte === QUOTE) {
-      at = payload.indexOf(QUOTE, at + 1);
-      while (at > 0 && isEscaped(payload, at)) at = payload.indexOf(QUOTE, at + 1);
-      if (at < 0) return false; // and no JSON
+      at = endOfString(payload, at);
+      if (at < 0) return undefined; // and no JSON
     }
   }
-  return false;
+  return undefined;
+}
+
+function endOfString(payload: Uint8Array, start: number): number {
+  let at = payload.indexOf(QUOTE, start + 1);
+  while (at > 0 && isEscaped(payload, at)) at = payload.indexOf(QUOTE, at + 1);
+  return at;
 }
 
 function isEscaped(payload: Uint8Array, at: number): boolean {
@@ -78,7 +91,7 @@ function isEscaped(payload: Uint8Array, at: number): boolean {
 }
 
 export function parseJsonObject(payload: Uint8Array): JsonObject {
-  const value = parseJson(payload);
+  const value = parseJson(payload, VALUES_MAX);
   if (!isObject(value)) throw new JsonFault("json-malformed", `expected an object, found ${shown(value)}`);
   return value;
 }
@@ -88,6 +101,8 @@ export class JsonRecordReader<C> {
   readonly #rules: RecordRules<C>;
   /** Avro names a type where it is first used, and refers to it afterwards. */
   readonly #named = new Map<string, AvroSchema>();
+  /** The fields of each record by their names in JSON. */
+  readonly #fields = new Map<AvroSchema, ReadonlyMap<string, AvroSchema>>();
 
   constructor(schema: AvroSchema, rules: RecordRules<C>) {
     this.#schema = schema;
@@ -101,10 +116,7 @@ export class JsonRecordReader<C> {
 
   #record(schema: AvroSchema, value: unknown, path: string, context: C): JsonObject {
     if (!isObject(value)) throw wrong(path, "an object", value);
-    const names = this.#rules.names?.[schema.name] ?? {};
-    const fields = new Map<string, AvroSchema>(
-      schema.fields.map((field: AvroSchema) => [names[field.name] ?? field.name, field]),
-    );
+    const fields = this.#fieldsOf(schema);
     for (const name of Object.keys(value)) {
       if (fields.has(name)) continue;
       const known = [...fields.keys()].slice(0, NAMES_SHOWN_MAX).join(", ");
@@ -126,6 +138,16 @@ export class JsonRecordReader<C> {
       }
     }
     return read;
+  }
+
+  #fieldsOf(schema: AvroSchema): ReadonlyMap<string, AvroSchema> {
+    let fields = this.#fields.get(schema);
+    if (fields === undefined) {
+      const names = this.#rules.names?.[schema.name] ?? {};
+      fields = new Map(schema.fields.map((field: AvroSchema) => [names[field.name] ?? field.name, field]));
+      this.#fields.set(schema, fields);
+    }
+    return fields;
   }
 
   #value(schema: AvroSchema, value: unknown, path: string, name: string, context: C): unknown {

@@ -50,6 +50,24 @@ function recordOf(stream: UplinkStream, payload: unknown): Record<string, unknow
 const bigints = (_: string, value: unknown) => (typeof value === "bigint" ? `${value}` : value);
 
 describe("a device that speaks only JSON", () => {
+  test("is refused at a bound that is named, before its values are read", () => {
+    const wide = { frameBytesMax: 2 ** 21, recordBytesMax: 2 ** 20 };
+    const refusal = (text: string) => {
+      const topic = "tributary/v1/device-1/up/predictions/json";
+      const uplink = { principal: "device-1", topic, payload: Buffer.from(text), qos: 1, retain: false };
+      const verdict = judgeUplink(uplink, wide, "tributary");
+      return verdict.kind === "refuse" ? `${verdict.reason}: ${verdict.message}` : verdict.kind;
+    };
+    const predictions = (count: number) =>
+      `{"predictions":[${Array.from({ length: count }, () => '{"label":"a","confidence":0.5}')}]}`;
+    expect(refusal("[".repeat(1_000_000))).toBe("json-malformed: nested deeper than 64");
+    expect(refusal(`{"predictions":[${"[],".repeat(100_000)}[]]}`)).toBe(
+      "json-malformed: it has more than 65536 values",
+    );
+    expect(refusal(predictions(1_025))).toBe("json-wrong-type: predictions: expected at most 1024 items, found 1025");
+    expect(refusal(predictions(1_024))).toBe("store");
+  });
+
   test("sends a photo and nothing else: the cloud is to answer, under the payload's own digest (json-uplink.ts N1, N3)", () => {
     const payload = Buffer.from(JSON.stringify({ image }));
     const digest = createHash("sha256").update(payload).digest().readBigUInt64BE() >> 1n;

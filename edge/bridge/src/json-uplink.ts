@@ -11,6 +11,7 @@
  *     that only the cloud's answer has a value. */
 import { createHash } from "node:crypto";
 import { JSON_NAMES, type UplinkStream, uplinkStreams } from "@tributary/contracts";
+import { PREDICTIONS_MAX } from "@tributary/routing/settlement";
 import { JsonFault, type JsonObject, JsonRecordReader, parseJsonObject, type RecordRules } from "./json-record.ts";
 
 /** Defaults of the contract, documented in docs/mqtt-contract.md. */
@@ -26,9 +27,16 @@ const SEQ_MAX = BigInt(Number.MAX_SAFE_INTEGER);
 export function jsonUplink(stream: UplinkStream, principal: string, payload: Uint8Array): Buffer {
   const { codec } = uplinkStreams[stream];
   const value = parseJsonObject(payload);
+  if (stream === "predictions") assertFewPredictions(value.predictions);
   const digest = createHash("sha256").update(payload).digest();
   const record = readers[stream].read(value, { principal, digest, hasBoot: Object.hasOwn(value, "bootId") });
   return (codec as { encode(value: unknown): Buffer }).encode(record);
+}
+
+/** Before any of them is read. */
+function assertFewPredictions(predictions: unknown): void {
+  if (!Array.isArray(predictions) || predictions.length <= PREDICTIONS_MAX) return;
+  throw range("predictions", `at most ${PREDICTIONS_MAX} items, found ${predictions.length}`);
 }
 
 /** The first 63 bits of a SHA-256, from 1. */

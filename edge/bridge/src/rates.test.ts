@@ -49,7 +49,13 @@ describe("dead letters beyond their rate", () => {
     return {
       log: sink.written,
       throttled,
-      deadLetters: new DeadLetterWriter({ sink, clock: systemClock, rates, wholeBytesMax: 1_000_000, onThrottled }),
+      deadLetters: new DeadLetterWriter({
+        store: async (_deviceId, letter) => void (await sink.send([letter])),
+        clock: systemClock,
+        rates,
+        wholeBytesMax: 1_000_000,
+        onThrottled,
+      }),
     };
   };
   const uplink = (payload: Buffer): Uplink => ({ principal: "cam", topic: "t", payload, qos: 1, retain: false });

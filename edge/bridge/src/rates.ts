@@ -1,11 +1,14 @@
 /**
- * The rates of one device, over all its connections: a new one brings no new burst.
+ * The rates of one device, over all its connections: a new one brings no new burst. Messages and bytes are known from a packet's
+ * header; what a message costs (cost.ts) is known once it is parsed, and is a debt that the device's next packet waits for.
  *
  * R1. A rate may be exceeded once, by the current packet; the next waits until the rate is met again. So a large packet passes
  *     whatever the rate, and the mean never exceeds it.
  * R2. A device whose rates are all back at their bursts is forgotten, which gives it nothing; at most `DEVICES_MAX` are
  *     kept (G9).
  */
+import { type Cost, type Dimension, dimensionNames } from "./cost.ts";
+
 const DEVICES_MAX = 20_000;
 
 export class Rate {
@@ -36,6 +39,12 @@ export class Rate {
     return true;
   }
 
+  /** How long a packet has to wait for what was charged before it. */
+  debtMs(nowMs: number): number {
+    this.#refill(nowMs);
+    return this.#waitMs;
+  }
+
   isFull(nowMs: number): boolean {
     this.#refill(nowMs);
     return this.#left >= this.#burst;
@@ -57,6 +66,12 @@ export type RateLimits = {
   readonly messagesBurstMax: number;
   readonly bytesPerSecondMax: number;
   readonly bytesBurstMax: number;
+  readonly recordsPerSecondMax: number;
+  readonly recordsBurstMax: number;
+  readonly kafkaBytesPerSecondMax: number;
+  readonly kafkaBytesBurstMax: number;
+  readonly parsingMsPerSecondMax: number;
+  readonly parsingMsBurstMax: number;
   readonly subscriptionsPerSecondMax: number;
   readonly subscriptionsBurstMax: number;
   readonly deadLettersPerSecondMax: number;
@@ -65,10 +80,16 @@ export type RateLimits = {
   readonly deadLetterBytesBurstMax: number;
 };
 
+type Exceeded = { readonly reason: string; readonly waitMs: number };
+
+const DIMENSIONS = Object.keys(dimensionNames) as readonly Dimension[];
+
 export class DeviceRates {
   readonly deviceId: string;
   readonly messages: Rate;
   readonly bytes: Rate;
+  /** What messages cost, by dimension. */
+  readonly costs: { readonly [dimension in Dimension]: Rate };
   readonly subscriptions: Rate;
   readonly deadLetters: Rate;
   readonly deadLetterBytes: Rate;
@@ -77,14 +98,40 @@ export class DeviceRates {
     this.deviceId = deviceId;
     this.messages = new Rate(limits.messagesPerSecondMax, limits.messagesBurstMax, nowMs);
     this.bytes = new Rate(limits.bytesPerSecondMax, limits.bytesBurstMax, nowMs);
+    this.costs = {
+      records: new Rate(limits.recordsPerSecondMax, limits.recordsBurstMax, nowMs),
+      kafkaBytes: new Rate(limits.kafkaBytesPerSecondMax, limits.kafkaBytesBurstMax, nowMs),
+      parsingMs: new Rate(limits.parsingMsPerSecondMax, limits.parsingMsBurstMax, nowMs),
+    };
     this.subscriptions = new Rate(limits.subscriptionsPerSecondMax, limits.subscriptionsBurstMax, nowMs);
     this.deadLetters = new Rate(limits.deadLettersPerSecondMax, limits.deadLettersBurstMax, nowMs);
     this.deadLetterBytes = new Rate(limits.deadLetterBytesPerSecondMax, limits.deadLetterBytesBurstMax, nowMs);
   }
 
+  /** Charges what a message cost. Returns the dimensions whose rates it exceeds, and how long its device now has to wait. */
+  charge(cost: Cost, nowMs: number): readonly Exceeded[] {
+    return DIMENSIONS.flatMap((dimension) => {
+      const waitMs = this.costs[dimension].charge(cost[dimension], nowMs);
+      return waitMs > 0 ? [{ reason: dimensionNames[dimension], waitMs }] : [];
+    });
+  }
+
+  /** The same of a device that cannot be made to wait: what exceeds a rate is not charged, or its debt would never end. */
+  take(cost: Cost, nowMs: number): readonly Exceeded[] {
+    return DIMENSIONS.flatMap((dimension) =>
+      this.costs[dimension].take(cost[dimension], nowMs) ? [] : [{ reason: dimensionNames[dimension], waitMs: 0 }],
+    );
+  }
+
+  /** How long its next packet waits for what earlier ones cost. */
+  debtMs(nowMs: number): number {
+    return Math.max(...DIMENSIONS.map((dimension) => this.costs[dimension].debtMs(nowMs)));
+  }
+
   isFull(nowMs: number): boolean {
     const { messages, bytes, subscriptions, deadLetters, deadLetterBytes } = this;
-    return [messages, bytes, subscriptions, deadLetters, deadLetterBytes].every((rate) => rate.isFull(nowMs));
+    const rates = [messages, bytes, ...Object.values(this.costs), subscriptions, deadLetters, deadLetterBytes];
+    return rates.every((rate) => rate.isFull(nowMs));
   }
 }
 

@@ -25,7 +25,7 @@ import {
 } from "@tributary/contracts";
 import type { Whole } from "@tributary/kafka";
 import { Failure, isValidId } from "@tributary/kernel";
-import { assertUsableFrame, assertUsablePredictions } from "@tributary/routing/settlement";
+import { assertUsableFrame, assertUsablePredictions, PREDICTIONS_MAX } from "@tributary/routing/settlement";
 import { type RecordIdentity, readIdentity } from "./identity.ts";
 import { jpegFault } from "./jpeg.ts";
 import { JsonFault, type JsonFaultCode } from "./json-record.ts";
@@ -76,6 +76,8 @@ export type Verdict =
       readonly stream: UplinkStream;
       readonly id: RecordIdentity;
       readonly value: Buffer;
+      /** What the record has in all its arrays and maps; of a batch, its predictions. */
+      readonly items: number;
       /** Of a frame whose device traces. */
       readonly traceparent?: string;
     }
@@ -167,7 +169,10 @@ function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, byt
         `a record of ${payload.length} bytes; at most ${bytesMax} are accepted`,
       );
     }
-    codec.check(payload, version);
+    const items = codec.check(payload, version);
+    if (stream === "predictions" && items > PREDICTIONS_MAX) {
+      return refuse(stream, "record-unusable", `${items} predictions; at most ${PREDICTIONS_MAX} are accepted`);
+    }
     const id = readIdentity(payload);
     if (id.deviceId !== uplink.principal) {
       return refuse(stream, "payload-of-another-device", `the record is of ${clip(id.deviceId)}`);
@@ -185,7 +190,7 @@ function record(stream: UplinkStream, format: PayloadFormat, uplink: Uplink, byt
       assertUsablePredictions(codec.decode(payload) as EdgePredictions, id.deviceId);
     }
     const value = frameConfluent(version.id, payload);
-    return { kind: "store", stream, id, value, ...(traceparent !== null && { traceparent }) };
+    return { kind: "store", stream, id, value, items, ...(traceparent !== null && { traceparent }) };
   } catch (error) {
     if (error instanceof ContractError || error instanceof JsonFault) return refuse(stream, error.code, error.message);
     if (error instanceof Failure) return refuse(stream, "record-unusable", `${error.code}: ${error.message}`);

@@ -12,6 +12,7 @@ import { otaAttacks } from "./ota-attacks/ota-attacks.ts";
 import { pauses } from "./pauses/pauses.ts";
 import { power } from "./power/power.ts";
 import { retrain } from "./retrain.ts";
+import { rights } from "./rights.ts";
 import { rollout } from "./rollout.ts";
 import type { Drill, Scenario } from "./scenario.ts";
 import { strangers } from "./strangers.ts";
@@ -45,6 +46,7 @@ export const drills: readonly Drill[] = [
   power,
   clocks,
   strangers,
+  rights,
   hostile,
   degraded,
 ];

@@ -16,7 +16,7 @@ type Flags = ReportFlags & {
   readonly seconds?: number;
 };
 
-type DrillFlags = ReportFlags & { readonly [name: string]: number | readonly string[] };
+type DrillFlags = ReportFlags & { readonly [name: string]: number | boolean | readonly string[] };
 
 const someOf =
   (among: readonly string[]) =>
@@ -55,10 +55,12 @@ for (const scenario of scenarios) {
 }
 for (const drill of drills) {
   const command = program.command(drill.name).description(drill.summary);
-  for (const { name, about, value } of drill.options) command.option(`--${name} <N>`, `${about} (${value})`, whole);
+  for (const { name, about, value } of drill.options)
+    command.option(`--${name} <N>`, value === 0 ? about : `${about} (${value})`, whole);
   for (const { name, about, among } of drill.choices ?? []) {
     command.option(`--${name} <NAMES>`, `${about}: some of ${among.join(",")}`, someOf(among));
   }
+  for (const { name, about } of drill.flags ?? []) command.option(`--${name}`, about);
   command
     .option("--json <FILE>", "also write all results as JSON")
     .option("--keep", "keep data and logs, and print their folder")
@@ -91,8 +93,11 @@ function runDrill(drill: Drill, flags: DrillFlags): Promise<void> {
   const choices = Object.fromEntries(
     (drill.choices ?? []).map(({ name, among }) => [name, (flags[name] as readonly string[]) ?? among]),
   );
-  const settings = { ...options, ...choices };
-  return reported(drill.name, flags, settings, (dir, log) => drill.run({ options, choices, dir, log }));
+  const switched = Object.fromEntries((drill.flags ?? []).map(({ name }) => [name, flags[name] === true]));
+  const settings = { ...options, ...choices, ...switched };
+  return reported(drill.name, flags, settings, (dir, log) =>
+    drill.run({ options, choices, flags: switched, dir, log }),
+  );
 }
 
 async function reported(

@@ -33,11 +33,14 @@ export type Scenario = {
   run(settings: Settings): Promise<readonly Outcome[]>;
 };
 
-/** `--NAME <N>`, a whole number from 1. */
+/** `--NAME <N>`, a whole number from 1. A value of 0 stands for an option that is not given. */
 export type DrillOption = { readonly name: string; readonly about: string; readonly value: number };
 
 /** `--NAME A,B`: some of them; default: all. */
 export type DrillChoice = { readonly name: string; readonly about: string; readonly among: readonly string[] };
+
+/** `--NAME`. */
+export type DrillFlag = { readonly name: string; readonly about: string };
 
 export type Drill = {
   readonly name: string;
@@ -45,12 +48,14 @@ export type Drill = {
   readonly details: string;
   readonly options: readonly DrillOption[];
   readonly choices?: readonly DrillChoice[];
+  readonly flags?: readonly DrillFlag[];
   run(settings: DrillSettings): Promise<readonly Findings[]>;
 };
 
 export type DrillSettings = Pick<Settings, "dir" | "log"> & {
   readonly options: { readonly [name: string]: number };
   readonly choices?: { readonly [name: string]: readonly string[] };
+  readonly flags?: { readonly [name: string]: boolean };
 };
 
 export type Durations = Pick<Settings, "devices" | "fps" | "seconds">;

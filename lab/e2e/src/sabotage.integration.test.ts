@@ -40,6 +40,7 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
   "moving-name": [router],
   "apply-while-driving": [lightDevices, "Updater of edge/agent/dist/updates/updater.js"],
   "fallback-first-come": [router, "FallbackBudget of libs/core/routing/dist/settlement/fallback-budget.js"],
+  "no-device-shares": [router, "DeviceShares of libs/core/routing/dist/settlement/shares.js"],
   "fallback-from-fleet-budget": [router, "Admission of libs/core/routing/dist/settlement/admission.js"],
 };
 

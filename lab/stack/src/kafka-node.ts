@@ -21,7 +21,11 @@ export type KafkaOptions = {
   readonly proxy?: { readonly port: number; readonly advertisedPort: number };
   /** How soon the stack's own node answers is timed: it has room enough to collect garbage seldom. */
   readonly isMeasured?: boolean;
+  /** Of a partition of each topic that devices write to; the stack's own node then deletes what is beyond it every second. */
+  readonly retentionBytes?: number;
 };
+
+const RETENTION_CHECK_MS = 1_000;
 
 export class Kafka {
   readonly brokers: readonly string[];
@@ -61,13 +65,15 @@ export class Kafka {
   async start(): Promise<void> {
     if (this.#ports === undefined) return;
     const { dir, journal } = this.#launcher;
-    const { proxy, isMeasured } = this.#options;
+    const { proxy, isMeasured, retentionBytes } = this.#options;
+    const config = { "log.retention.check.interval.ms": String(RETENTION_CHECK_MS) };
     const node = await startKafka({
       ...this.#ports,
       dataDir: join(dir, "kafka"),
       logFile: join(dir, "logs", "kafka.log"),
       ...(proxy && { proxied: proxy }),
       ...(isMeasured && { isMeasured }),
+      ...(retentionBytes !== undefined && { config }),
       readyMsMax: READY_MS_MAX,
       detached: true,
       env: journal.env,
@@ -82,7 +88,11 @@ export class Kafka {
     try {
       // A topic that is new in this version needs as many as those that its service reads beside it.
       const [older] = await admin.describe([topics.predictions.name]);
-      await ensureTributaryTopics(admin, { partitions: older?.partitions ?? this.#options.partitions ?? PARTITIONS });
+      const { partitions = PARTITIONS, retentionBytes } = this.#options;
+      await ensureTributaryTopics(admin, {
+        partitions: older?.partitions ?? partitions,
+        ...(retentionBytes !== undefined && { retentionBytes }),
+      });
     } finally {
       await admin.close();
     }

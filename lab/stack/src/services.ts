@@ -16,8 +16,10 @@ import { makeTrainingServices, type TrainingOptions, type TrainingServices } fro
 export type ServicesOptions = {
   /** Instances; one by default. */
   readonly routers?: number;
-  /** More blocks of the routers' configuration. */
+  /** More blocks of the configuration of routers, bridges and the gateway. */
   readonly router?: object;
+  readonly bridge?: object;
+  readonly gateway?: object;
   /** Instances; one by default. */
   readonly classifiers?: number;
   /** Blocks of the classifiers' configuration, `targets` among them with one named `default`; the local cloud model by default. */
@@ -65,6 +67,8 @@ export class Services {
       cloud = localCloud(packages.cloud),
       schemaRegistry,
       router,
+      bridge,
+      gateway,
     } = options.services ?? {};
     const shared = (i = 0) => ({
       kafka: kafka.block(i),
@@ -91,10 +95,15 @@ export class Services {
     const monitorBlocks = { ...packagesOfDevices, modelRegistry: urls?.modelRegistry, ...monitorConfig };
     const gatewayPort = await launcher.port("the gateway", 8080);
     return new Services({
-      mqtt: await makeBridges(launcher, shared(), options.mqtt),
+      mqtt: await makeBridges(launcher, { ...shared(), ...bridge }, options.mqtt),
       routers: await several("router", mains.router, routers, { target: TARGET, ...packagesOfDevices, ...router }),
       classifiers: await several("cloud-classifier", mains.classifier, classifiers, cloud),
-      gateway: await launcher.service("gateway", mains.gateway, () => ({ ...shared(), ...urls }), gatewayPort),
+      gateway: await launcher.service(
+        "gateway",
+        mains.gateway,
+        () => ({ ...shared(), ...urls, ...gateway }),
+        gatewayPort,
+      ),
       rollouts,
       monitors: await several("drift-monitor", mains.driftMonitor, monitors, monitorBlocks),
       training,

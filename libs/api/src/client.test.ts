@@ -58,6 +58,19 @@ describe("a client", () => {
     expect(await without.blobs.has({ digest: "d" })).toBe(false);
   });
 
+  test("names the token that an answer to HEAD wants, though it has no body", async () => {
+    const closed = await serving((_, response) => response.writeHead(401, { "www-authenticate": "Bearer" }).end());
+    for (const [token, code] of [
+      [undefined, "token-missing"],
+      ["t", "token-wrong"],
+    ] as const) {
+      const refusal = { code, status: 401, detail: expect.stringContaining("auth.tokens") };
+      await expect(clientOf(modelRegistryApi, { url: closed, token }).blobs.has({ digest: "d" })).rejects.toMatchObject(
+        refusal,
+      );
+    }
+  });
+
   test("reads all pages, each asked for by the one before; a server of an earlier version has one", async () => {
     const pages: Record<string, object> = {
       "/base/api/v1/devices?site=x": { items: [1, 2], next: "b c" },

@@ -235,15 +235,28 @@ class Caller {
 
   #refused(route: Route, response: Response, body: unknown): Error {
     const problem = body as { code?: unknown; detail?: unknown; advice?: unknown } | undefined;
+    const { status } = response;
+    // An answer to HEAD has no body to say why.
+    if (route.method === "HEAD" && status === 401 && response.headers.has("www-authenticate")) {
+      return this.#wantsToken(route);
+    }
     if (typeof problem?.code !== "string" || typeof problem.detail !== "string") return this.#invalid(route, response);
     const advice = problem.advice === "retry" || problem.advice === "ask-a-person" ? problem.advice : "give-up";
     return this.#failure(route, {
       code: problem.code,
       advice,
       detail: problem.detail,
-      status: response.status,
+      status,
       problem,
     });
+  }
+
+  #wantsToken(route: Route): Error {
+    const [code, detail] =
+      this.#options.token === undefined
+        ? ["token-missing", "This wants a token: one of this service's auth.tokens."]
+        : ["token-wrong", "The token is none of this service's auth.tokens."];
+    return this.#failure(route, { code, advice: "ask-a-person", detail, status: 401 });
   }
 
   #invalid(route: Route, { status }: Response): Error {

@@ -58,17 +58,22 @@ type Scope = {
   /** Undefined: not asked for. */
   readonly ranges: Ranges | undefined;
   readonly named: Map<string, Walker>;
+  /** Of the record that is being walked: what it holds in its arrays and maps. */
+  readonly counted: { items: number };
 };
 
-/** A function that throws ContractError for what exceeds a bound, and with `ranges` also for what is out of its range. */
+/** A function that throws ContractError for what exceeds a bound, and with `ranges` also for what is out of its range. It
+ * returns how many items the record has in all its arrays and maps. */
 export function compileBoundsCheck(
   schema: AvroSchema,
   limits: DecodeLimits = DECODE_LIMITS,
   ranges?: Ranges,
-): (bytes: Uint8Array) => void {
-  const walk = compile(schema, { limits, ranges, named: new Map() }, "", {});
+): (bytes: Uint8Array) => number {
+  const counted = { items: 0 };
+  const walk = compile(schema, { limits, ranges, named: new Map(), counted }, "", {});
   return (bytes) => {
     let end: number;
+    counted.items = 0;
     try {
       end = walk(bytes, 0);
     } catch (error) {
@@ -77,6 +82,7 @@ export function compileBoundsCheck(
     if (end !== bytes.length) {
       throw new ContractError("record-trailing-bytes", `${bytes.length - end} bytes follow the record`);
     }
+    return counted.items;
   };
 }
 
@@ -134,13 +140,13 @@ function compile(schema: AvroSchema, scope: Scope, namespace: string, range: Fie
     case "array": {
       const itemsMax = Math.min(limits.arrayItemsMax, range.maxItems ?? limits.arrayItemsMax);
       const item = compile(schema.items, scope, namespace, range);
-      return blocks(item, itemsMax, "array", (_bytes, _at, index) => `[${index}]`);
+      return blocks(item, itemsMax, "array", scope.counted, (_bytes, _at, index) => `[${index}]`);
     }
     case "map": {
       const entriesMax = Math.min(limits.mapEntriesMax, range.maxItems ?? limits.mapEntriesMax);
       const key = sized("string", limits.stringBytesMax);
       const value = compile(schema.values, scope, namespace, range);
-      return blocks((bytes, offset) => value(bytes, key(bytes, offset)), entriesMax, "map", keyAt);
+      return blocks((bytes, offset) => value(bytes, key(bytes, offset)), entriesMax, "map", scope.counted, keyAt);
     }
     case "record":
       return recordOf(schema, scope, namespace);
@@ -218,6 +224,7 @@ function blocks(
   item: Walker,
   itemsMax: number,
   kind: string,
+  counted: { items: number },
   placeOf: (bytes: Uint8Array, at: number, index: number) => string,
 ): Walker {
   return (bytes, offset) => {
@@ -230,6 +237,7 @@ function blocks(
       const count = Math.abs(announced.value);
       if (announced.value < 0) at = readLong(bytes, at).end; // the block's size in bytes, which we do not trust
       const end = total + count;
+      counted.items += count;
       if (count > bytes.length - at || end > itemsMax) {
         throw new Fault("record-block-count", `it announces ${end} ${kind} items; at most ${itemsMax} fit`);
       }

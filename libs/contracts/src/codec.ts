@@ -70,7 +70,7 @@ export class Codec<T> {
   readonly current: SchemaVersion;
   readonly #type: avro.Type;
   readonly #ranges: Ranges;
-  readonly #checks = new Map<SchemaVersion, (bytes: Uint8Array) => void>();
+  readonly #checks = new Map<SchemaVersion, (bytes: Uint8Array) => number>();
   readonly #readers = new Map<SchemaVersion, Reader>();
   readonly #older = new Map<SchemaVersion, avro.Type>();
   readonly #learned = new Map<number, SchemaVersion>();
@@ -111,14 +111,14 @@ export class Codec<T> {
   }
 
   /** Checks bounds and ranges of bare binary without building it: what a bridge does before it reframes. Throws
-   * ContractError, which names the field. C5 */
-  check(bytes: Uint8Array, version: SchemaVersion = this.current): void {
+   * ContractError, which names the field. Returns how many items the record has in all its arrays and maps. C5 */
+  check(bytes: Uint8Array, version: SchemaVersion = this.current): number {
     let check = this.#checks.get(version);
     if (check === undefined) {
       check = compileBoundsCheck(version.schema, undefined, this.#ranges);
       this.#checks.set(version, check);
     }
-    check(bytes);
+    return check(bytes);
   }
 
   /** Confluent wire format V0: 0x00, registry id (big endian), binary. */

@@ -6,6 +6,7 @@ export { frameConfluent, frameSingleObject, openConfluent, openSingleObject, rea
 export * from "./generated/index.ts";
 export { JSON_NAMES, jsonDownlinkSchemas, jsonUplinkSchema } from "./json-schemas.ts";
 export {
+  DEVICE_BYTES_PER_SECOND_MAX,
   type Downlink,
   type DownlinkChannel,
   downlinks,

@@ -5,6 +5,8 @@ import { topics, type UplinkStream } from "./topics.ts";
 
 /** The largest MQTT packet of a device that a bridge holds whole, by default. */
 export const PACKET_BYTES_MAX = 8 * 1024 * 1024;
+/** What a bridge takes of one device in a second, by default. */
+export const DEVICE_BYTES_PER_SECOND_MAX = 8 * 1024 * 1024;
 
 /** The largest record of a device that a bridge stores, by default. */
 export const UPLINK_BYTES_MAX = { frames: 2 * 1024 * 1024, others: 1024 * 1024 } as const;

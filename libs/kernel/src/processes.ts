@@ -1,6 +1,6 @@
 /** Processes as Linux reports them. Pids are reused: only pid and start time together identify a process. */
 import { spawnSync } from "node:child_process";
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { isMainThread } from "node:worker_threads";
 
@@ -43,6 +43,17 @@ export function residentBytesOf(pid: number): number {
     return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1_024;
   } catch {
     return 0;
+  }
+}
+
+/** Where memory runs out, Linux ends this process sooner than its host by so much (`oom_score_adj`, up to 1,000). Not permitted, or not
+ * Linux: nothing is changed. */
+export function endSoonerThanHost(pid: number, score: number): void {
+  try {
+    const own = Number(readFileSync("/proc/self/oom_score_adj", "utf8"));
+    writeFileSync(`/proc/${pid}/oom_score_adj`, String(Math.min(1_000, own + score)));
+  } catch {
+    // It has ended, or cannot be changed.
   }
 }
 

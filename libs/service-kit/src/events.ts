@@ -24,6 +24,15 @@ export const frameworkWarned = defineEvent<{ context: string; reason: string }>(
   message: (e) => `${e.context}: ${e.reason}`,
 });
 
+export const picturesWithoutTokens = defineEvent<{ readers: "machine" | "nobody" }>({
+  name: "pictures_without_tokens",
+  level: "warn",
+  message: ({ readers }) =>
+    readers === "machine"
+      ? "auth.tokens is empty: every program of this machine may read pictures; set tokens to require one"
+      : "auth.tokens is empty and http names other hosts or origins: pictures are refused until tokens are set",
+});
+
 export const waitsForKafka = defineEvent<{ reason: string }>({
   name: "waits_for_kafka",
   level: "warn",

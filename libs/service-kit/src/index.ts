@@ -1,8 +1,17 @@
-export { changesSomething, isLoopback, Problem, type ProblemDetails, pathOf } from "@tributary/telemetry/http";
+export {
+  changesSomething,
+  Door,
+  type DoorPolicy,
+  isLoopback,
+  Problem,
+  type ProblemDetails,
+  pathOf,
+} from "@tributary/telemetry/http";
 export type { DecodedBatch, DecodedRecord } from "./batch-handling.ts";
 export { ClockWatch } from "./clock-watch.ts";
 export { Health } from "./health.ts";
 export { HeldPartitions } from "./held-partitions.ts";
+export { mountedRoutes } from "./http/mounted-routes.ts";
 export { ProblemFilter } from "./http/problem-filter.ts";
 export { Serves } from "./http/serves.ts";
 export { Validated } from "./http/validated.ts";

@@ -4,6 +4,7 @@ import { Injectable, Module, type OnApplicationShutdown } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import { KafkajsSink, KafkaReader } from "@tributary/kafka";
 import { systemClock } from "@tributary/kernel";
+import { Door } from "@tributary/telemetry/http";
 import { silentTelemetry } from "@tributary/testing";
 import { ClockWatch } from "./clock-watch.ts";
 import { Health } from "./health.ts";
@@ -48,6 +49,7 @@ test("Kafka's clients close after every provider that uses them, and users stop 
     health: new Health(),
     crash: () => {},
     ports: {},
+    door: new Door({ address: { host: "127.0.0.1", hosts: [], origins: [] }, telemetry, clock: systemClock }),
     clockWatch: new ClockWatch({ kafkaClock, clock: systemClock, telemetry, offsetMsMax: 1_000 }),
     kafka: {
       brokers: ["127.0.0.1:1"],

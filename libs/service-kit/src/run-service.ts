@@ -28,11 +28,11 @@ import { codeOf, KafkaClock, KafkaReader } from "@tributary/kafka";
 import { systemClock as clock, endProcess, reasonOf } from "@tributary/kernel";
 import { ExternalSchemaRegistry } from "@tributary/schema-registry";
 import { createTelemetry, type Telemetry } from "@tributary/telemetry";
-import { Door, type DoorPolicy, serveMetrics } from "@tributary/telemetry/http";
+import { Door, type DoorPolicy, pictureReaders, serveMetrics } from "@tributary/telemetry/http";
 import type { z } from "zod";
 import { awaitTopics } from "./await-topics.ts";
 import { ClockWatch } from "./clock-watch.ts";
-import { frameworkWarned, serviceFailed, serviceStarted, serviceStopping } from "./events.ts";
+import { frameworkWarned, picturesWithoutTokens, serviceFailed, serviceStarted, serviceStopping } from "./events.ts";
 import { Health } from "./health.ts";
 import { KafkaBatches, PassThrough } from "./kafka-batches.ts";
 import { type KafkaConnection, type Ports, serviceModule } from "./service.module.ts";
@@ -77,6 +77,8 @@ class ServiceProcess<C extends ServiceConfig> {
   readonly #telemetry: Telemetry;
   readonly #health = new Health();
   readonly #clockWatch: ClockWatch;
+  readonly #doorPolicy: DoorPolicy;
+  readonly #door: Door;
   readonly #schemaRegistry: ExternalSchemaRegistry | undefined;
   readonly #kafka: KafkaConnection;
   readonly #ports: Ports = {};
@@ -102,6 +104,8 @@ class ServiceProcess<C extends ServiceConfig> {
       health.add("schema registry", () => registry.health);
       this.#schemaRegistry = registry;
     }
+    this.#doorPolicy = options.door?.(config) ?? {};
+    this.#door = new Door({ ...this.#doorPolicy, address: config.http, telemetry, clock });
     this.#kafka = { ...kafka, clientId, telemetry, clock, schemaIds: this.#schemaRegistry };
     this.#serviceModule = serviceModule({
       config,
@@ -112,6 +116,7 @@ class ServiceProcess<C extends ServiceConfig> {
       kafka: this.#kafka,
       crash: this.#crash,
       ports: this.#ports,
+      door: this.#door,
     });
   }
 
@@ -123,11 +128,20 @@ class ServiceProcess<C extends ServiceConfig> {
       await this.#observe();
       const port = await this.#start();
       this.#telemetry.emit(serviceStarted, { version: process.version, pid: process.pid, configFile });
+      this.#reportPictureReaders();
       while (!this.#health.isReady && !this.#isStopping) await clock.sleep(READY_POLL_MS);
       if (!this.#isStopping) this.#telemetry.ready({ http: port, ...this.#ports }); // P2
     } catch (error) {
       if (!this.#isStopping) this.#crash(error);
     }
+  }
+
+  /** Nothing where a token is wanted, or where there are no pictures. */
+  #reportPictureReaders(): void {
+    const { readsPictures, tokens = [] } = this.#doorPolicy;
+    if (readsPictures === undefined) return;
+    const readers = pictureReaders(tokens, this.#config.http);
+    if (readers !== "token") this.#telemetry.emit(picturesWithoutTokens, { readers });
   }
 
   get #isStopping(): boolean {
@@ -209,14 +223,12 @@ class ServiceProcess<C extends ServiceConfig> {
       forceCloseConnections: true,
       bodyParser: false,
     });
-    const policy = this.#options.door?.(this.#config) ?? {};
-    const door = new Door({ ...policy, address: this.#config.http, telemetry, clock });
-    door.guard(app.getHttpServer());
+    const { bodyBytesMax } = this.#doorPolicy;
+    this.#door.guard(app.getHttpServer());
     app.use((request: IncomingMessage, response: ServerResponse, next: () => void) => {
-      if (door.admits(request, response)) next(); // P7
+      if (this.#door.admits(request, response)) next(); // P7
     });
-    if (policy.bodyBytesMax !== undefined)
-      app.useBodyParser("json", { limit: policy.bodyBytesMax, type: ["json", "+json"] });
+    if (bodyBytesMax !== undefined) app.useBodyParser("json", { limit: bodyBytesMax, type: ["json", "+json"] });
     return app;
   }
 

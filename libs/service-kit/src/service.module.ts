@@ -8,6 +8,7 @@ import type { SchemaIds } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
 import type { ExternalSchemaRegistry } from "@tributary/schema-registry";
 import type { Telemetry } from "@tributary/telemetry";
+import { Door } from "@tributary/telemetry/http";
 import { ClockWatch } from "./clock-watch.ts";
 import { Health } from "./health.ts";
 import type { ServiceConfig } from "./service-config.ts";
@@ -51,6 +52,8 @@ export type ServiceParts = {
   readonly kafka: KafkaConnection;
   readonly crash: Crash;
   readonly ports: Ports;
+  /** Of its HTTP port. */
+  readonly door: Door;
 };
 
 type Response = { status(code: number): Response; type(value: string): Response; send(body: unknown): void };
@@ -103,6 +106,7 @@ export function serviceModule(parts: ServiceParts): DynamicModule {
     { provide: KAFKA, useValue: parts.kafka },
     { provide: CRASH, useValue: parts.crash },
     { provide: PORTS, useValue: parts.ports },
+    { provide: Door, useValue: parts.door },
   ];
   return {
     module: ServiceModule,

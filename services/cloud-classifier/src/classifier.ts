@@ -154,4 +154,5 @@ const submissionOf = (request: CloudRequest, lane: Lane): Submission => ({
   deadlineAt: request.deadlineAt,
   keepExpired: request.sampleDrawn,
   lane,
+  deviceId: request.deviceId,
 });

@@ -61,8 +61,11 @@ export const configSchema = z.strictObject({
   routes: z.record(targetName, route).default({}),
   consumer: z
     .strictObject({
-      /** Records of one partition taken at a time: how long a normal batch may hold back a high one. */
-      recordsMax: positive.max(10_000).default(32),
+      /** Requests in flight, and their bytes (G9): at a bound no more are taken from Kafka. Normal ones leave a quarter to high ones. */
+      requestsMax: positive.max(100_000).default(1_024),
+      bytesMax: positive.default(128 * 1024 * 1024),
+      /** Of both for one device. */
+      deviceShareMax: z.number().gt(0).max(1).default(0.25),
     })
     .prefault({}),
 });

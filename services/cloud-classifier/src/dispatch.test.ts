@@ -38,7 +38,13 @@ async function through(
         random: seededRandom(1),
       }),
   );
-  const frame = { jpeg: Uint8Array.of(1), lane: "normal", deadlineAt: deadlineMs, keepExpired } as const;
+  const frame = {
+    jpeg: Uint8Array.of(1),
+    lane: "normal",
+    deviceId: "cam",
+    deadlineAt: deadlineMs,
+    keepExpired,
+  } as const;
   let endedAt = Number.NaN;
   const dispatched = dispatch(frame, {
     targets,

@@ -8,6 +8,7 @@ const FAR = 1_000_000;
 const entry = (item: number, lane: Lane, at: number, more: Partial<Queued<number>> = {}): Queued<number> => ({
   item,
   lane,
+  owner: "cam",
   bytes: 10,
   deadlineAt: FAR,
   keepExpired: false,
@@ -35,6 +36,14 @@ describe("MicroBatcher", () => {
     batcher.offer(entry(100, "high", 50));
     expect(items(batcher.take(at(55)).batch)).toEqual([100]);
     expect(items(batcher.take(at(55)).batch)).toEqual([0, 1, 2, 3]);
+  });
+
+  test("devices have turns: whoever has many waiting does not delay who has one", () => {
+    const batcher = new MicroBatcher<number>(limits);
+    for (let i = 0; i < 20; i++) batcher.offer(entry(i, "normal", 0, { owner: "hog" }));
+    for (const [i, owner] of ["a", "b", "a"].entries()) batcher.offer(entry(100 + i, "normal", 1, { owner }));
+    expect(items(batcher.take(at(1)).batch)).toEqual([0, 100, 101, 1]);
+    expect(items(batcher.take(at(1)).batch)).toEqual([2, 102, 3, 4]);
   });
 
   test("the late leave as expired unless they are samples", () => {

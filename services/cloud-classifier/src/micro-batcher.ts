@@ -4,7 +4,8 @@
  *
  * Lanes are served in their order, and a batch holds one lane: no urgent item waits for a batch to fill. `fallback` has the FALLBACK frames of
  * the high topic: they never keep a PRIORITY frame waiting. A batch leaves
- * when it is full or when its oldest item has waited `waitMs`; items leave in order of arrival. An item whose deadline has
+ * when it is full or when its oldest item has waited `waitMs`. Owners, which are devices, have turns in it: each one's first item before
+ * anybody's second, in order of arrival. An item whose deadline has
  * passed leaves as expired, not in a batch, unless it is `keepExpired`. Items and bytes are bounded (G9): at the bound an
  * item is shed, unless it is of the high lane or `keepExpired`: those wait.
  */
@@ -23,6 +24,7 @@ export type BatcherLimits = {
 export type Queued<T> = {
   readonly item: T;
   readonly lane: Lane;
+  readonly owner: string;
   readonly bytes: number;
   readonly deadlineAt: Instant;
   /** Samples are classified even late: without them the statistics would be biased. */
@@ -78,7 +80,10 @@ export class MicroBatcher<T> {
     if (queue.length < this.#limits.batchMax && now.monotonicMs < dueAtMs) {
       return { batch: [], expired, nextAtMs: dueAtMs };
     }
-    return { batch: this.#leave(queue.splice(0, this.#limits.batchMax)), expired };
+    const batch = inTurns(queue, this.#limits.batchMax);
+    const chosen = new Set(batch);
+    this.#lanes[oldest.lane] = queue.filter((entry) => !chosen.has(entry));
+    return { batch: this.#leave(batch), expired };
   }
 
   /** Everything, for a shutdown. */
@@ -96,4 +101,18 @@ export class MicroBatcher<T> {
     for (const entry of entries) this.#bytes -= entry.bytes;
     return entries;
   }
+}
+
+/** The first `max` by how many of their owner's precede them, then by arrival; the oldest is always among them. */
+function inTurns<T>(queue: readonly Queued<T>[], max: number): readonly Queued<T>[] {
+  const counts = new Map<string, number>();
+  const turns = queue.map((entry) => {
+    const turn = counts.get(entry.owner) ?? 0;
+    counts.set(entry.owner, turn + 1);
+    return { entry, turn };
+  });
+  return turns
+    .sort((a, b) => a.turn - b.turn)
+    .slice(0, max)
+    .map(({ entry }) => entry);
 }

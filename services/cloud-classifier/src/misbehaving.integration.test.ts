@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { type CloudResult, topics } from "@tributary/contracts";
+import { type CloudRequest, type CloudResult, topics } from "@tributary/contracts";
 import {
   ensureTributaryTopics,
   type Following,
@@ -56,6 +56,7 @@ beforeAll(async () => {
       http: { host: "127.0.0.1", port: 0 },
       targets: {
         v2: { backend: "kserve", version: "7", ...remote, ...calls },
+        patient: { backend: "kserve", version: "7", ...remote, ...calls, callMsMax: 60_000 },
         tf: { backend: "tf-serving", version: 7, ...remote, ...calls },
       },
     },
@@ -123,6 +124,31 @@ test.each(["v2", "tf"])(
     }
   },
 );
+
+test("calls that hang delay no other of their partition, and its commit waits for them (ADR 77)", async () => {
+  const { name: topic, codec } = topics.requestsNormal;
+  const request = () => someRequest({ target: "patient", frameSeq: ++seq, jpeg, deadlineAt: Date.now() + 60_000 });
+  const send = (requests: readonly CloudRequest[]) =>
+    sink.send(requests.map((each) => ({ topic, key: each.deviceId, value: codec.encodeConfluent(each) })));
+  const held: ServerResponse[] = [];
+  const all = Array.from({ length: 50 }, request);
+  const [first, ...others] = all as [CloudRequest, ...CloudRequest[]];
+  stub.misbehaveOnce((response) => void held.push(response));
+  await send([first]);
+  await waitFor(() => held.length === 1, { what: "the call that hangs" });
+  await send(others);
+  await waitFor(() => others.every(({ frameSeq }) => results.has(frameSeq)), { what: "the answers of the others" });
+  expect(results.has(first.frameSeq)).toBe(false);
+  expect(others.every(({ frameSeq }) => results.get(frameSeq)?.outcome === "ANSWERED")).toBe(true);
+  const behind = async () => {
+    const metrics = await (await fetch(`http://127.0.0.1:${service.ports.http}/metrics`)).text();
+    return Number(/^tributary_kafka_lag_records\{(?=.*requests\.normal).*\} (\d+)$/m.exec(metrics)?.[1]);
+  };
+  await waitFor(async () => (await behind()) === all.length, { what: "a lag of all behind the first" });
+  held[0]?.destroy();
+  await waitFor(() => results.has(first.frameSeq), { what: "the result of the call that hung" });
+  await waitFor(async () => (await behind()) === 0, { what: "no lag" });
+});
 
 /** The protocol's own answer with these logits, as JSON. */
 function answer(response: ServerResponse, path: string, logits: readonly (number | null)[], version = "7"): void {

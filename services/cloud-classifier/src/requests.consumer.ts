@@ -1,4 +1,5 @@
 import { Inject, Injectable } from "@nestjs/common";
+import { topics as contract } from "@tributary/contracts";
 import { DeadLetters, KafkajsSink, KafkajsSource } from "@tributary/kafka";
 import type { Random } from "@tributary/kernel";
 import {
@@ -14,7 +15,7 @@ import {
 import type { ClassifierConfig } from "./config.ts";
 import { GROUP } from "./requests.controller.ts";
 
-/** Every partition number may have a batch waiting: micro-batches form across devices. */
+/** Partition numbers whose records are taken at once: micro-batches form across devices. */
 const CONCURRENCY = 32;
 
 @Injectable()
@@ -28,7 +29,14 @@ export class RequestsConsumer extends KafkaBatches {
     health: Health,
   ) {
     const { clock, telemetry } = kafka;
-    const options = { ...kafka, group: GROUP, concurrency: CONCURRENCY, batchRecordsMax: consumer.recordsMax };
+    // A call that hangs delays no request behind it (ADR 77): results are idempotent, so that order and repeats do not matter (G2).
+    const independent = {
+      recordsMax: consumer.requestsMax,
+      bytesMax: consumer.bytesMax,
+      ownerShareMax: consumer.deviceShareMax,
+      isUrgent: (topic: string) => topic === contract.requestsHigh.name,
+    };
+    const options = { ...kafka, group: GROUP, concurrency: CONCURRENCY, independent };
     super({
       source: (topics) => new KafkajsSource({ ...options, topics }),
       deadLetters: new DeadLetters({ sink, group: GROUP, telemetry }),

@@ -55,6 +55,7 @@ const targetOf = (backend: CloudBackend, queueFramesMax = 100, more: Partial<Tar
 const frame = (byte: number, more: Partial<Submission> = {}): Submission => ({
   jpeg: Uint8Array.of(byte),
   lane: "normal",
+  deviceId: "cam",
   deadlineAt: Date.now() + 10_000,
   keepExpired: false,
   ...more,

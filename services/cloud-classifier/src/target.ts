@@ -25,6 +25,8 @@ export type Spent = { readonly attempts: number; readonly costMicros: number };
 
 export type Submission = CloudFrame & {
   readonly lane: Lane;
+  /** Whose turn it takes in a micro-batch. */
+  readonly deviceId: string;
   readonly deadlineAt: Instant;
   readonly keepExpired: boolean;
 };
@@ -106,7 +108,7 @@ export class Target {
     return this.#options.backend.ready();
   }
 
-  async submit({ lane, deadlineAt, keepExpired, ...frame }: Submission): Promise<Verdict> {
+  async submit({ lane, deviceId, deadlineAt, keepExpired, ...frame }: Submission): Promise<Verdict> {
     const { clock } = this.#options;
     const { promise, resolve } = Promise.withResolvers<Ruling>();
     const ticket = new Ticket<CloudFrame>(frame);
@@ -117,6 +119,7 @@ export class Target {
     const entry: Entry = {
       item: { ticket, settle },
       lane,
+      owner: deviceId,
       bytes: frame.jpeg.length,
       deadlineAt,
       keepExpired,

@@ -1,14 +1,13 @@
 import { topics } from "@tributary/contracts";
 import { runService } from "@tributary/service-kit";
 import { checkConfig, configSchema } from "./config.ts";
+import { doorOf } from "./door.ts";
 import { FrameArchiveModule } from "./frame-archive.module.ts";
 
 const NEEDED = [
   ...[topics.frames, topics.classifications, topics.groundTruth],
   ...[topics.archivedFrames, topics.registry, topics.driftVerdicts],
 ];
-/** Probes and scrapers have no token. */
-const OPEN = /^\/(health\/|metrics$)/;
 
 await runService({
   name: "frame-archive",
@@ -16,6 +15,6 @@ await runService({
   configSchema,
   check: checkConfig,
   topics: NEEDED.map(({ name }) => name),
-  door: ({ auth }) => ({ tokens: auth.tokens, wantsToken: (_method, path) => !OPEN.test(path) }),
+  door: doorOf,
   module: FrameArchiveModule,
 });

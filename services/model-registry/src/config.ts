@@ -12,7 +12,8 @@ export const configSchema = z.strictObject({
   ...sharedBlocks,
   auth: z
     .strictObject({
-      /** Bearer tokens; any of them may change something. Reading is open. Empty: changes are open, on loopback only. */
+      /** Bearer tokens; any of them may change something, and read pictures and validation sets. Devices read packages without one.
+       * Empty: changes are open, on loopback only, and pictures too, if http names no other hosts or origins. */
       tokens: z
         .array(z.string().regex(/^\S{16,512}$/, "expected 16 to 512 characters without spaces"))
         .max(100)
@@ -106,7 +107,7 @@ export const configSchema = z.strictObject({
 
 export type RegistryConfig = z.output<typeof configSchema>;
 
-/** Whoever can reach an open registry can list a model, so an open one listens on loopback only. */
+/** Whoever can reach an open registry can list a model and read pictures, so an open one listens on loopback only. */
 export function checkConfig(config: RegistryConfig): void {
   const problems: string[] = [];
   if (config.auth.tokens.length === 0 && !isLoopback(config.http.host)) {

@@ -14,6 +14,12 @@ export const modelRefused = defineEvent<{ modelDigest: string; code: string; rea
   counter: { name: "tributary_registry_models_refused_total", help: "Packages refused, by reason", labels: ["code"] },
 });
 
+export const packageUnreadable = defineEvent<{ modelDigest: string; reason: string }>({
+  name: "package_unreadable",
+  level: "error",
+  message: (e) => `the manifest of listed ${e.modelDigest} cannot be read, so its files are refused: ${e.reason}`,
+});
+
 export const modelRevoked = defineEvent<{ name: string; version: string; by: string; reason: string }>({
   name: "model_revoked",
   level: "warn",

@@ -16,6 +16,7 @@ import {
   type SetFrame,
   sha256,
   startRegistry,
+  TOKEN,
   validationFolder,
   writePackage,
 } from "./registry.test-kit.ts";
@@ -76,6 +77,12 @@ const targets = async (): Promise<string[]> => {
   };
   return Object.keys(signed.targets).map((path) => path.slice(0, -".json".length));
 };
+const authorization = `Bearer ${TOKEN}`;
+/** With the token, and as a device or anybody asks. */
+const asked = (path: string, init: RequestInit = {}) =>
+  fetch(service.url + path, { ...init, headers: { authorization, ...init.headers } });
+const stranger = (path: string, init: RequestInit = {}) => fetch(service.url + path, init);
+const blobOf = (digest: string) => `/blobs/sha256/${digest}`;
 const one = async (path: string) => (await client.call("GET", path)).body as Record<string, unknown>;
 
 describe("blobs", () => {
@@ -85,20 +92,20 @@ describe("blobs", () => {
   test("are served as they were uploaded, in parts, cacheable forever, and uploading twice is idempotent", async () => {
     expect(await client.put(sha256(bytes), bytes)).toMatchObject({ status: 201, body: { bytes: 10_000 } });
     expect((await client.put(sha256(bytes), bytes)).status).toBe(201);
-    const whole = await fetch(service.url + path);
+    const whole = await asked(path);
     expect(Buffer.from(await whole.arrayBuffer()).equals(bytes)).toBe(true);
-    expect(whole.headers.get("cache-control")).toContain("immutable");
-    const part = await fetch(service.url + path, { headers: { range: "bytes=9995-" } });
+    expect(whole.headers.get("cache-control")).toBe("private, max-age=31536000, immutable");
+    const part = await asked(path, { headers: { range: "bytes=9995-" } });
     expect([part.status, part.headers.get("content-range"), await part.text()]).toEqual([
       206,
       "bytes 9995-9999/10000",
       "56789",
     ]);
-    const outside = await fetch(service.url + path, { headers: { range: "bytes=10000-" } });
+    const outside = await asked(path, { headers: { range: "bytes=10000-" } });
     expect([outside.status, outside.headers.get("content-range")]).toEqual([416, "bytes */10000"]);
-    const head = await fetch(service.url + path, { method: "HEAD" });
+    const head = await asked(path, { method: "HEAD" });
     expect([head.status, head.headers.get("content-length")]).toEqual([200, "10000"]);
-    const same = await fetch(service.url + path, { headers: { "if-none-match": `"${sha256(bytes)}"` } });
+    const same = await asked(path, { headers: { "if-none-match": `"${sha256(bytes)}"` } });
     expect(same.status).toBe(304);
   });
 
@@ -107,7 +114,7 @@ describe("blobs", () => {
     flipped[77] = 0;
     const wanted = sha256(Buffer.from("never sent"));
     expect(await client.put(wanted, flipped)).toMatchObject({ status: 422, body: { code: "blob-digest-mismatch" } });
-    expect((await fetch(`${service.url}/blobs/sha256/${wanted}`)).status).toBe(404);
+    expect((await asked(blobOf(wanted))).status).toBe(404);
     expect(await client.put(sha256(flipped), Buffer.alloc((2 << 20) + 1))).toMatchObject({
       status: 413,
       body: { code: "blob-too-large", detail: expect.stringContaining("2097152") },
@@ -265,6 +272,36 @@ describe("a version", () => {
     expect((await one("/validation")).items).toEqual([expect.objectContaining({ model: "edge", digest })]);
   });
 
+  test("shows no picture of a set to a stranger, and a device all that its package needs (blobs.controller.ts B1)", async () => {
+    const { digest } = await view();
+    const pictures = (await setFrames(120)).map(({ bytes }) => sha256(bytes as Uint8Array));
+    const closed = [...pictures, digest as string, sha256(Buffer.from("of nobody"))].map(blobOf);
+    for (const path of [...closed, "/validation", "/validation/edge", "/Validation/edge"]) {
+      const answers = [await stranger(path), await stranger(path, { method: "HEAD" })];
+      answers.push(
+        await stranger(path, { headers: { "if-none-match": `"${path.split("/").at(-1)}"`, range: "bytes=0-9" } }),
+      );
+      for (const answer of answers) {
+        expect([path, answer.status, answer.headers.get("www-authenticate")]).toEqual([path, 401, "Bearer"]);
+        expect(await answer.text()).not.toMatch(/^\xff\xd8/);
+      }
+    }
+    const [picture = ""] = pictures;
+    expect(
+      Buffer.from(await (await asked(blobOf(picture))).arrayBuffer())
+        .subarray(0, 2)
+        .toString("hex"),
+    ).toBe("ffd8");
+    const { digest: packageDigest, manifest } = await loadPackage(join(dir.path, "packages/edge-1.0.0"));
+    for (const needed of [packageDigest, ...Object.values(manifest.files).map((file) => file.sha256)]) {
+      const answer = await stranger(blobOf(needed));
+      expect([answer.status, answer.headers.get("cache-control")]).toEqual([
+        ...[200, "public, max-age=31536000, immutable"],
+      ]);
+      expect(sha256(Buffer.from(await answer.arrayBuffer()))).toBe(needed);
+    }
+  });
+
   test("that becomes challenger is judged: the same model passes, with a report for programs and a page", async () => {
     expect((await client.push(await made("edge", "1.1.0", { hardwareClass: "any" }))).status).toBe(201);
     await client.call("PUT", "/models/edge/aliases/challenger", { version: "1.1.0", by: "ada" });
@@ -283,9 +320,7 @@ describe("a version", () => {
       frames: 120,
       champion: { version: "1.0.0" },
     });
-    expect(await (await fetch(`${service.url}/blobs/sha256/${pageDigest}`)).text()).toContain(
-      "Validation gate: passed",
-    );
+    expect(await (await asked(blobOf(pageDigest))).text()).toContain("Validation gate: passed");
     const progress = service.events().filter(({ event }) => event === "gate_progress");
     expect(progress.length).toBeGreaterThan(3);
     expect((await models()).get("edge/1.1.0")?.gate).toMatchObject({ passed: true });

@@ -14,6 +14,7 @@ import { CLOCK, CONFIG, KafkaModule, ProblemFilter, TELEMETRY } from "@tributary
 import type { Telemetry } from "@tributary/telemetry";
 import { folderMetadataStore, type MetadataStore, TufRepository } from "@tributary/tuf/repository";
 import { BLOB_LIMITS, BLOBS, BlobsController } from "./blobs/blobs.controller.ts";
+import { PackageBlobs } from "./blobs/package-blobs.ts";
 import type { RegistryConfig } from "./config.ts";
 import { GateRunner } from "./gating/gate-runner.ts";
 import { MlflowImporter } from "./mlflow/importer.ts";
@@ -136,6 +137,7 @@ const parts = [
   providers: [
     ...stores,
     ...parts,
+    PackageBlobs,
     ValidationSets,
     GateRunner,
     Refresher,

@@ -30,6 +30,16 @@ export const eventRefused = defineEvent<{ uid: string; kind: string; by: string;
   counter: { name: "tributary_rollout_events_refused_total", help: "Events against others in the log" },
 });
 
+export const eventUnknown = defineEvent<{ uid: string; reason: string }>({
+  name: "rollout_event_unknown",
+  level: "error",
+  message: (e) => `nothing is decided about ${e.uid} here: ${e.reason}`,
+  counter: {
+    name: "tributary_rollout_events_unknown_total",
+    help: "Events that only a later version can read; nothing is decided about their rollouts",
+  },
+});
+
 export const appendFailed = defineEvent<{ uid: string; kind: string; code: string; reason: string }>({
   name: "rollout_append_failed",
   level: "warn",

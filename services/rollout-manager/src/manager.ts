@@ -192,6 +192,14 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
     return this.#isCaughtUp || "still reading what Kafka holds";
   }
 
+  /** True, or the rollouts that nothing is decided about here (event-log.ts L4). */
+  get histories(): true | { readonly degraded: string } {
+    const [first, ...others] = this.#log.unreadable;
+    if (first === undefined) return true;
+    const more = others.length === 0 ? "" : `; and of ${others.length} more`;
+    return { degraded: `not ready for ${first[0]}: ${first[1]}${more}` };
+  }
+
   /** True, or for how long canaries have not been looked at. */
   get looks(): true | string {
     return this.#watch.standstill ?? true;
@@ -410,7 +418,7 @@ export class Manager implements OnModuleInit, BeforeApplicationShutdown {
 
   #propose({ uid, version, change }: Proposal | ExperimentProposal): void {
     const { clock, random, telemetry } = this.#options;
-    if (this.#log.isBusy(uid) || this.#mustWait(uid, change)) return;
+    if (this.#log.unreadable.has(uid) || this.#log.isBusy(uid) || this.#mustWait(uid, change)) return;
     const now = clock.monotonicMs();
     const due = this.#dueAt.get(uid);
     if (due?.version !== version) {

@@ -53,6 +53,7 @@ function managerOf(
   const manager = new Manager({ config, reader, slices, sink, checkpointSink, clock, isClockOff, random, telemetry });
   health.add("topics", () => manager.health);
   health.add("looks", () => manager.looks);
+  health.add("histories", () => manager.histories);
   return manager;
 }
 

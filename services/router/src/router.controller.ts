@@ -12,7 +12,12 @@ import {
 import { CONFIG, type DecodedBatch, type DecodedRecord, TELEMETRY, traced } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { GROUP, type RouterConfig } from "./config.ts";
+import { interleave } from "./interleave.ts";
 import { Partitions } from "./partitions.ts";
+import { ThrottledDevices } from "./throttled-devices.ts";
+
+/** Weight of a poll of which a device had too large a part: ten in ten seconds are reported. */
+const A_POLL = 3;
 
 @Controller()
 export class RouterController {
@@ -20,12 +25,17 @@ export class RouterController {
     private readonly partitions: Partitions,
     @Inject(CONFIG) private readonly config: RouterConfig,
     @Inject(TELEMETRY) private readonly telemetry: Telemetry,
+    private readonly throttled: ThrottledDevices,
   ) {}
 
   @EventPattern<string>(topics.predictions.name)
   async predictions(@Payload() batch: DecodedBatch<EdgePredictions>): Promise<void> {
-    await this.#handle(batch, assertUsablePredictions, (partition, { value, timestamp }, now, effects) =>
-      partition.predictions(value, timestamp, now, effects),
+    const { ordered, large } = interleave(batch.records, ({ value }) => value.predictions.length);
+    for (const deviceId of large) this.throttled.note(deviceId, "records", A_POLL);
+    await this.#handle(
+      { ...batch, records: ordered },
+      assertUsablePredictions,
+      (partition, { value, timestamp }, now, effects) => partition.predictions(value, timestamp, now, effects),
     );
   }
 

@@ -34,7 +34,8 @@ export const configSchema = z.strictObject({
   ...sharedBlocks,
   auth: z
     .strictObject({
-      /** Bearer tokens; any of them may start and stop trainings. Reading is open. Empty: changes are open, on loopback only. */
+      /** Bearer tokens; any of them may start and stop trainings, and read datasets. Trainings are read without one. Empty: all is open,
+       * on loopback only, and datasets only if http names no other hosts or origins. */
       tokens: z
         .array(z.string().regex(/^\S{16,512}$/, "expected 16 to 512 characters without spaces"))
         .max(100)

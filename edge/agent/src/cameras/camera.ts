@@ -65,5 +65,6 @@ function sheetCommand(config: Extract<CameraConfig, { kind: "sheet" }>, bootId: 
     ...(config.frames === undefined ? [] : ["--frames", String(config.frames)]),
     ...(config.ledger === undefined ? [] : ["--ledger", config.ledger]),
     ...(config.resume ? ["--resume"] : []),
+    ...(config.deadlineMs === undefined ? [] : ["--stamps"]),
   ];
 }

@@ -8,6 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { backoffMs, systemClock } from "@tributary/kernel";
 import type { Camera, CameraContext, CameraState } from "./camera.ts";
 import { JpegSplitter, type SplitterCounts } from "./jpeg-splitter.ts";
+import { stampIn } from "./stamp.ts";
 
 export type CommandCameraOptions = {
   readonly id: string;
@@ -78,8 +79,18 @@ export class CommandCamera implements Camera {
       let hasRoom = true;
       let lastWords = "";
       let reported: SplitterCounts = { skippedBytes: 0, brokenFrames: 0, oversizedFrames: 0 };
-      const splitter = new JpegSplitter(frameBytesMax, (jpeg) => {
+      const offer = (jpeg: Buffer) => {
         if (!signal.aborted) hasRoom = queue.offer(jpeg) && hasRoom;
+      };
+      const splitter = new JpegSplitter(frameBytesMax, offer, {
+        onBegin: (before) => {
+          const stampMs = stampIn(before);
+          queue.begin(stampMs);
+          return stampMs !== null;
+        },
+        onDropped: (code) => {
+          if (!signal.aborted) queue.refuse(code);
+        },
       });
       const report = () => {
         const now = splitter.counts;
@@ -103,6 +114,7 @@ export class CommandCamera implements Camera {
       };
       child.stdout.on("data", (chunk: Buffer) => {
         splitter.push(chunk);
+        queue.parsed();
         report();
         if (!hasRoom) child.stdout.pause();
       });

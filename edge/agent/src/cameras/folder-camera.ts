@@ -76,6 +76,7 @@ export class FolderCamera implements Camera {
       const path = join(this.#config.folder, name);
       if ((await stat(path)).size > frameBytesMax) {
         events.onRefused({ cameraId: this.id, code: "camera-frame-oversized", count: 1 });
+        queue.refuse("camera-frame-oversized");
       } else if (!queue.offer(await readFile(path))) {
         await this.#room();
       }

@@ -4,13 +4,23 @@
  * Q1. At most `framesMax` wait. With `skip` the oldest is dropped and counted, before it has a number, so that
  *     every numbered frame gets an answer (G2, G9). With `wait` the source is paused, and bytes that were already read
  *     (less than one read of its pipe) are kept.
+ * Q2. A frame is captured when its first bytes came (@tributary/driving, capture-times.ts A1). Of a camera with a deadline one that is not whole in time, or is dropped, is
+ *     handed to `onRefused`, once, and is not offered afterwards.
  */
+import { monotonicMs } from "../device-time.ts";
 import type { Captured } from "../outbox/age.ts";
 
 export type CameraFrame = { readonly cameraId: string; readonly jpeg: Buffer; readonly captured: Captured };
 
+/** A frame that has no picture. */
+export type RefusedFrame = Omit<CameraFrame, "jpeg"> & { readonly code: string };
+
+export const FRAME_INCOMPLETE = "camera-frame-incomplete";
+
 export type FrameQueueOptions = {
   readonly cameraId: string;
+  /** Of a camera with a deadline: how long after its first bytes a frame has to be whole. */
+  readonly wholeMsMax?: number | undefined;
   readonly framesMax: number;
   readonly whenFull: "skip" | "wait";
 };
@@ -18,8 +28,11 @@ export type FrameQueueOptions = {
 export class FrameQueue {
   readonly cameraId: string;
   readonly #options: FrameQueueOptions;
-  readonly #now: () => Captured;
-  readonly #onSkipped: () => void;
+  readonly #now: (stampMs: number | null) => Captured;
+  readonly #onSkipped: (frame: CameraFrame) => void;
+  #begun: Captured | undefined;
+  #isOverdue = false;
+  #overdue: NodeJS.Timeout | undefined;
   #frames: CameraFrame[] = [];
   #arrived = 0;
   #skipped = 0;
@@ -27,8 +40,13 @@ export class FrameQueue {
   onRoom: () => void = () => undefined;
   /** Called on every frame. */
   onFrame: () => void = () => undefined;
+  onRefused: (frame: RefusedFrame) => void = () => undefined;
 
-  constructor(options: FrameQueueOptions, now: () => Captured, onSkipped: () => void = () => undefined) {
+  constructor(
+    options: FrameQueueOptions,
+    now: (stampMs: number | null) => Captured,
+    onSkipped: (frame: CameraFrame) => void = () => undefined,
+  ) {
     this.cameraId = options.cameraId;
     this.#options = options;
     this.#now = now;
@@ -47,15 +65,50 @@ export class FrameQueue {
     return this.#frames.length;
   }
 
+  /** A frame's first bytes are here, with the camera's own time of it, if it has one. */
+  begin(stampMs: number | null): void {
+    this.#begun = this.#now(stampMs);
+  }
+
+  /** Everything that has been read is parsed: a frame that began and has not ended waits for the rest (Q2). */
+  parsed(): void {
+    const { wholeMsMax } = this.#options;
+    const begun = this.#begun;
+    if (begun === undefined || wholeMsMax === undefined || this.#isOverdue || this.#overdue !== undefined) return;
+    const inMs = Math.max(0, begun.monotonicMs + wholeMsMax - monotonicMs());
+    this.#overdue = setTimeout(() => {
+      this.refuse(FRAME_INCOMPLETE);
+      this.#isOverdue = true;
+    }, inMs);
+  }
+
+  /** Q2. The frame that began last, or one that never did, has no picture. */
+  refuse(code: string): void {
+    const begun = this.#ended();
+    if (begun !== null) this.onRefused({ cameraId: this.cameraId, captured: begun, code });
+  }
+
+  /** When the current frame was captured; null: it was refused already. */
+  #ended(): Captured | null {
+    const captured = this.#isOverdue ? null : (this.#begun ?? this.#now(null));
+    clearTimeout(this.#overdue);
+    this.#overdue = undefined;
+    this.#begun = undefined;
+    this.#isOverdue = false;
+    return captured;
+  }
+
   /** False: pause until `onRoom`. */
   offer(jpeg: Buffer): boolean {
+    const captured = this.#ended();
+    if (captured === null) return this.hasRoom;
     this.#arrived += 1;
-    this.#frames.push({ cameraId: this.#options.cameraId, jpeg, captured: this.#now() });
+    this.#frames.push({ cameraId: this.#options.cameraId, jpeg, captured });
     if (this.#options.whenFull === "skip") {
       while (this.#frames.length > this.#options.framesMax) {
-        this.#frames.shift();
+        const oldest = this.#frames.shift() as CameraFrame;
         this.#skipped += 1;
-        this.#onSkipped();
+        this.#onSkipped(oldest);
       }
     }
     this.onFrame();

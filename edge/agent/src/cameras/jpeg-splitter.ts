@@ -7,11 +7,20 @@
  *     the header's lengths covered, a bounded number of times.
  * J3. No frame takes more than `frameBytesMax`; a larger one is read to its end without being kept, so that the next is found
  *     at its start (G9).
+ * J4. The text between two frames is known when the second begins: a camera's timestamp is there (stamp.ts).
  */
 export type SplitterCounts = {
   readonly skippedBytes: number;
   readonly brokenFrames: number;
   readonly oversizedFrames: number;
+};
+
+export type SplitterHandlers = {
+  /** A frame's first bytes are here. `before`: the end of what was skipped before them. Returns whether that is part of the frame, and so not
+   * skipped. */
+  readonly onBegin?: (before: string) => boolean;
+  /** The frame that began last is dropped. */
+  readonly onDropped?: (code: "camera-frame-broken" | "camera-frame-oversized") => void;
 };
 
 const SOI = 0xd8;
@@ -34,6 +43,10 @@ type State =
 export class JpegSplitter {
   readonly #frameBytesMax: number;
   readonly #onFrame: (jpeg: Buffer) => void;
+  readonly #handlers: SplitterHandlers;
+  #before = "";
+  /** Bytes since the last frame. */
+  #between = 0;
   #state: State = "seek";
   #left = 0;
   #isScanHeader = false;
@@ -45,14 +58,16 @@ export class JpegSplitter {
   #brokenFrames = 0;
   #oversizedFrames = 0;
 
-  constructor(frameBytesMax: number, onFrame: (jpeg: Buffer) => void) {
+  constructor(frameBytesMax: number, onFrame: (jpeg: Buffer) => void, handlers: SplitterHandlers = {}) {
     this.#frameBytesMax = frameBytesMax;
     this.#onFrame = onFrame;
+    this.#handlers = handlers;
   }
 
   get counts(): SplitterCounts {
     return {
-      skippedBytes: this.#skippedBytes,
+      // What may be a header counts when it is known to be none.
+      skippedBytes: this.#skippedBytes - (this.#between <= BEFORE_LENGTH_MAX ? this.#between : 0),
       brokenFrames: this.#brokenFrames,
       oversizedFrames: this.#oversizedFrames,
     };
@@ -88,7 +103,7 @@ export class JpegSplitter {
           if (byte === 0xff) break; // fill byte
           if (byte === EOI) start = this.#end(chunk, start, at);
           else if (byte === SOI) {
-            this.#brokenFrames += 1;
+            this.#dropBroken();
             this.#begin();
             start = at + 1;
           } else if (byte === TEM || isRestart(byte)) this.#state = "marker";
@@ -142,6 +157,7 @@ export class JpegSplitter {
       if (swallowed !== undefined) this.push(swallowed);
     }
     this.#state = "seek";
+    this.#between = 0;
   }
 
   get #inFrame(): boolean {
@@ -153,6 +169,9 @@ export class JpegSplitter {
     const found = chunk.indexOf(0xff, at);
     const end = found === -1 ? chunk.length : found + 1;
     this.#skippedBytes += end - at;
+    this.#between += end - at;
+    const text = chunk.toString("latin1", Math.max(at, end - BEFORE_LENGTH_MAX), end); // It ends with the FF of the frame.
+    this.#before = (this.#before + text).slice(-BEFORE_LENGTH_MAX); // J4
     if (found !== -1) this.#state = "seek-start";
     return end;
   }
@@ -179,6 +198,14 @@ export class JpegSplitter {
     this.#bytes = SOI_BYTES.length;
     this.#isOversized = false;
     this.#hasScan = false;
+    if (this.#handlers.onBegin?.(this.#before) === true) this.#skippedBytes -= Math.max(0, this.#between - 1);
+    this.#before = "";
+    this.#between = 0;
+  }
+
+  #dropBroken(): void {
+    this.#brokenFrames += 1;
+    this.#handlers.onDropped?.("camera-frame-broken");
   }
 
   #endSegmentIfDone(): void {
@@ -190,7 +217,7 @@ export class JpegSplitter {
   #breakOff(last: Buffer): Buffer | undefined {
     const isHeader = !this.#hasScan && !this.#isOversized && this.#bytes + last.length <= RESCAN_BYTES_MAX;
     const swallowed = isHeader ? Buffer.concat([...this.#parts.slice(1), last]) : undefined;
-    this.#brokenFrames += 1;
+    this.#dropBroken();
     this.#parts = [];
     this.#bytes = 0;
     this.#state = "seek";
@@ -204,8 +231,10 @@ export class JpegSplitter {
     this.#parts = [];
     this.#bytes = 0;
     this.#state = "seek";
-    if (isOversized) this.#oversizedFrames += 1;
-    else this.#onFrame(Buffer.concat(parts));
+    if (isOversized) {
+      this.#oversizedFrames += 1;
+      this.#handlers.onDropped?.("camera-frame-oversized");
+    } else this.#onFrame(Buffer.concat(parts));
     return -1;
   }
 
@@ -222,4 +251,6 @@ export class JpegSplitter {
 /** A camera's header is a few hundred bytes, with a thumbnail some 64 kB. */
 const RESCAN_BYTES_MAX = 192 << 10;
 const RESCANS_MAX = 8;
+/** Of a multipart header, as far as it is looked at. */
+const BEFORE_LENGTH_MAX = 512;
 const SOI_BYTES = Buffer.from([0xff, SOI]);

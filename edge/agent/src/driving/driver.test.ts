@@ -3,9 +3,9 @@ import { afterEach, describe, expect, test } from "@jest/globals";
 import { ladderDefaults } from "@tributary/driving";
 import type { InferenceResult, LoadedModel } from "@tributary/inference";
 import { type Clock, Failure } from "@tributary/kernel";
-import { monotonicMs } from "../device-time.ts";
 import { ModelKeeper } from "../model-keeper.ts";
 import { bareRunner, type Runner, Slot, Slots } from "../slots.ts";
+import { CameraWatch } from "./camera-watch.ts";
 import { Driver, type LevelChange } from "./driver.ts";
 
 const good = { ok: true, inference: { logits: new Float32Array([1, 2]) } } as unknown as InferenceResult;
@@ -50,8 +50,10 @@ afterEach(() => {
   for (const driver of drivers.splice(0)) driver.stop();
 });
 
-function world() {
+function world({ deadlineMs = 600_000, label = { ageMsMax: 2_000, whenOlder: "unknown" } } = {}) {
   const full = new FakeModel();
+  const lite = new FakeModel();
+  const missed: string[] = [];
   const changes: LevelChange[] = [];
   const slots: Slots = new Slots(slotOf(keeperOf(full)), () => queueMicrotask(() => slots.restore()));
   const { firm, heat } = ladderDefaults;
@@ -63,19 +65,24 @@ function world() {
     probeEveryMs: 60_000,
     frozenFrames: 0,
     silentMs: 600_000,
+    label,
   };
-  const cameras = [{ id: "front", kind: "sheet", fps: 10, deadlineMs: 600_000 }];
+  const cameras = [{ id: "front", kind: "sheet", fps: 10, deadlineMs }];
   const driver = new Driver({ cameras, driving } as unknown as ConstructorParameters<typeof Driver>[0], {
     slots,
-    lite: slotOf(keeperOf(new FakeModel())),
+    lite: slotOf(keeperOf(lite)),
     onChange: (change) => changes.push(change),
-    onMissed: () => undefined,
+    watch: new CameraWatch([], () => undefined),
+    onMissed: ({ cause }) => missed.push(cause),
+    onStampRefused: () => undefined,
+    onLoad: () => undefined,
   });
   drivers.push(driver);
   driver.start();
-  const captured = { monotonicMs: monotonicMs() } as never;
-  const frame = () => driver.infer({ cameraId: "front", jpeg: Buffer.from("a picture"), captured });
-  return { full, slots, driver, changes, frame };
+  const captured = () => ({ monotonicMs: driver.capturedAt("front", null) }) as never;
+  const frame = () => driver.infer({ cameraId: "front", jpeg: Buffer.from("a picture"), captured: captured() });
+  const refused = (code: string) => driver.refused({ cameraId: "front", captured: captured(), code });
+  return { full, lite, slots, driver, changes, missed, frame, refused };
 }
 
 describe("a driver", () => {
@@ -125,5 +132,56 @@ describe("a driver", () => {
     await trial.close();
     await soon();
     expect([driver.level, changes]).toEqual(["FULL", []]);
+  });
+
+  test("answers at once with the last label when no model can be asked, or the cloud's about a later frame; too old, neither is one", async () => {
+    const { full, lite, driver, frame } = world({ label: { ageMsMax: 100, whenOlder: "unknown" } });
+    const { slot } = await frame();
+    driver.answered({ cameraId: "front", frameSeq: 1 });
+    full.kill();
+    lite.kill();
+    await new Promise(setImmediate);
+    const stale = await frame(); // The deadline is minutes away.
+    expect(stale).toMatchObject({ slot, level: "STALE", missed: "no-model", repeated: { isTooOld: false } });
+    driver.answered({ cameraId: "front", frameSeq: 2 });
+    driver.cloudAnswered("front", { label: "of an earlier frame", confidence: 0.9, frameSeq: 1 });
+    expect(driver.refused({ cameraId: "front", code: "x" } as never)).toMatchObject({ level: "STALE" });
+    driver.cloudAnswered("front", { label: "cat", confidence: 0.9, frameSeq: 2 });
+    expect(driver.refused({ cameraId: "front", code: "x" } as never)).toMatchObject({
+      level: "CLOUD",
+      replacement: { label: "cat" },
+    });
+    await new Promise((resolve) => setTimeout(resolve, 110));
+    const old = driver.refused({ cameraId: "front", code: "x" } as never);
+    expect(old).toMatchObject({ level: "STALE", repeated: { isTooOld: true } });
+    expect(old).not.toHaveProperty("replacement");
+  });
+
+  test("answers frames that the camera cut, and signals SAFE with the second; where old labels are not safe, with the first", async () => {
+    const { frame, refused, changes, driver } = world();
+    await frame();
+    expect(refused("camera-frame-broken")).toMatchObject({ level: "STALE", missed: "camera-frame-broken" });
+    refused("camera-frame-broken");
+    expect([driver.level, changes.at(-1)?.reason]).toEqual(["SAFE", "frame-refused"]);
+    const strict = world({ label: { ageMsMax: 10, whenOlder: "safe" } });
+    strict.refused("camera-frame-broken");
+    expect([strict.driver.level, strict.driver.reason]).toEqual(["SAFE", "label-old"]);
+  });
+
+  test("counts frames that passed while this process did not run, and those it reads late, and signals SAFE as it runs again", async () => {
+    const { driver, frame, missed } = world({ deadlineMs: 100 });
+    for (let i = 0; i < 12; i++) {
+      await frame();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    missed.length = 0;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    const late = await frame();
+    expect(late).toMatchObject({ level: "STALE", missed: "agent-late" });
+    await soon();
+    expect(driver.level).toBe("SAFE");
+    expect(missed.filter((cause) => cause === "agent-late").length).toBeGreaterThanOrEqual(10);
+    expect(driver.load).toMatchObject({ isWithin: false, lateMsMax: expect.closeTo(20) });
+    expect(driver.load.longestMs).toBeGreaterThan(400);
   });
 });

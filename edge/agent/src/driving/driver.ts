@@ -2,12 +2,20 @@
  * Answers frames of cameras that have a deadline, at the level of the ladder (@tributary/driving).
  *
  * W1. A frame has an answer at .8 of its deadline at the latest: the full model's, LITE's, which is asked at .5, or at once where the full
- *     one is busy or ends, or the camera's last label, marked STALE. What answers later is only measured.
+ *     one is busy or ends, or the camera's last label, marked STALE: at once where no model can be asked. What answers later is only measured.
  * W2. No answer waits for the network, the disk, a download, a golden frame, or a switch of models.
  * W3. A picture that equals the one before it `frozenFrames` times is of a frozen camera: no model is asked, and the label is STALE.
+ *     One that is implausible otherwise (camera-watch.ts) goes on being asked about, as a model's process decodes its pictures.
  * W4. Times are monotonic: a clock that jumps moves nothing.
+ * W5. Time starts at capture (@tributary/driving, capture-times.ts). A frame whose time passed while this process did not run is missed, whatever answers it
+ *     later, and so is one that was dropped meanwhile, that the camera could not deliver, or that it delivered and that is no whole picture.
  */
 import {
+  absentIn,
+  type CaptureTimes,
+  captureNext,
+  captureSettingsOf,
+  hasAnswerer,
   isDegraded,
   type Ladder,
   type LadderEvent,
@@ -19,22 +27,30 @@ import {
   ladderStart,
   type MissCause,
   type ModelRole,
+  noCaptures,
   planOf,
   probeOf,
+  type Stall,
 } from "@tributary/driving";
 import type { InferenceResult, LoadedModel } from "@tributary/inference";
-import type { CameraFrame } from "../cameras/frame-queue.ts";
+import type { CameraFrame, RefusedFrame } from "../cameras/frame-queue.ts";
 import { type AgentConfig, shortestDeadlineOf } from "../config.ts";
 import { monotonicMs } from "../device-time.ts";
 import type { Inferred, Slot, Slots } from "../slots.ts";
+import type { CameraWatch } from "./camera-watch.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { type CloudAnswer, Labels, type Repeated } from "./labels.ts";
+import { type Load, LoadWatch } from "./load.ts";
 
 /** What answered a frame. */
 export type AnswerLevel = Exclude<Level, "SAFE"> | "CLOUD";
-/** `replacement`: in place of what the logits say. */
-export type Leveled = Inferred & { readonly level: AnswerLevel; readonly replacement?: CloudAnswer };
-
-/** The cloud's answer to a frame, number `frameSeq` of its camera. */
-export type CloudAnswer = { readonly label: string; readonly confidence: number; readonly frameSeq: number };
+/** `replacement`: in place of what the logits say. `missed`: why no model answered in time; a code of the camera's refusal, or a cause of the ladder. */
+export type Leveled = Inferred & {
+  readonly level: AnswerLevel;
+  readonly replacement?: CloudAnswer;
+  readonly repeated?: Repeated;
+  readonly missed?: string;
+};
 
 export type LevelChange = {
   readonly from: Level;
@@ -46,8 +62,13 @@ export type LevelChange = {
 export type DriverPorts = {
   readonly slots: Pick<Slots, "infer" | "active">;
   readonly lite: Slot | null;
+  /** Judges what the cameras deliver. */
+  readonly watch: CameraWatch;
   readonly onChange: (change: LevelChange) => void;
   readonly onMissed: (missed: { readonly cameraId: string; readonly cause: MissCause }) => void;
+  readonly onStampRefused: (refused: { readonly cameraId: string; readonly code: string }) => void;
+  /** The load is, or is no longer, one up to which the safety case holds. */
+  readonly onLoad: (load: Load) => void;
 };
 
 const roles = ["FULL", "LITE"] as const;
@@ -55,6 +76,9 @@ const roles = ["FULL", "LITE"] as const;
 const FIRST_FRAME_MS = 10_000;
 /** A camera of few frames a second is not silent between two of them. */
 const SILENT_PERIODS = 3;
+/** Of a deadline: how often the heartbeat is due, within bounds. */
+const BEAT_SHARE = 0.1;
+const [BEAT_MS_MIN, BEAT_MS_MAX] = [1, 10] as const;
 
 type Event = LadderEvent extends infer E ? (E extends LadderEvent ? Omit<E, "at"> : never) : never;
 
@@ -66,12 +90,10 @@ type CameraState = {
   readonly silentMs: number;
   picture: Buffer | undefined;
   equal: number;
-  /** The last answer of a model. */
-  last: Inferred | undefined;
-  /** Number of its frame. */
-  lastSeq: number;
-  /** The cloud's, where it is about a later frame than `last`. */
-  cloud: CloudAnswer | undefined;
+  readonly labels: Labels;
+  times: CaptureTimes;
+  /** When the frame that is being answered was captured. */
+  answeringAt: number;
   lastFrameAt: number;
   isWatched: boolean;
 };
@@ -86,6 +108,8 @@ export class Driver {
   /** Frames that wait for a model's answer, by what they do when its process ends. */
   readonly #whenEnded: Readonly<Record<ModelRole, Set<() => void>>> = { FULL: new Set(), LITE: new Set() };
   readonly #running: Record<ModelRole, LoadedModel | undefined> = { FULL: undefined, LITE: undefined };
+  readonly #heartbeat: Heartbeat;
+  readonly #loadWatch: LoadWatch;
   #ladder: Ladder;
   #full: Slot | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -111,9 +135,9 @@ export class Driver {
                   silentMs: Math.max(driving.silentMs, "fps" in camera ? SILENT_PERIODS * (1_000 / camera.fps) : 0),
                   picture: undefined,
                   equal: 0,
-                  last: undefined,
-                  lastSeq: 0,
-                  cloud: undefined,
+                  labels: new Labels(driving.label.ageMsMax),
+                  times: noCaptures,
+                  answeringAt: 0,
                   lastFrameAt: 0,
                   isWatched: false,
                 },
@@ -122,6 +146,10 @@ export class Driver {
       ),
     );
     this.#ladder = ladderStart(monotonicMs(), { FULL: true, LITE: ports.lite !== null });
+    const lateMsMax = (1 - this.settings.staleAt) * deadlineMs;
+    const beatMs = Math.round(Math.min(BEAT_MS_MAX, Math.max(BEAT_MS_MIN, BEAT_SHARE * deadlineMs)));
+    this.#heartbeat = new Heartbeat(beatMs, lateMsMax, (stall) => this.#stalled(stall));
+    this.#loadWatch = new LoadWatch(this.#heartbeat, lateMsMax, ports.onLoad);
   }
 
   start(): void {
@@ -130,12 +158,56 @@ export class Driver {
       camera.isWatched = true;
       camera.lastFrameAt = Math.max(camera.lastFrameAt, now + FIRST_FRAME_MS - camera.silentMs);
     }
-    if (this.#cameras.size > 0) this.#watch = setInterval(() => this.#look(), this.settings.deadlineMs);
+    if (this.#cameras.size === 0) return;
+    this.#heartbeat.start();
+    this.#loadWatch.start();
+    // After a stall, first what arrived meanwhile is read: a model that has answered does not hang.
+    this.#watch = setInterval(() => setImmediate(() => this.#look()), this.settings.deadlineMs);
   }
 
   stop(): void {
     this.#isStopped = true;
     clearInterval(this.#watch);
+    this.#heartbeat.stop();
+    this.#loadWatch.stop();
+  }
+
+  get load(): Load {
+    return this.#loadWatch.now;
+  }
+
+  /** How long after its capture a frame of this camera has its answer at the latest; undefined: it has no deadline. */
+  answerMsOf(cameraId: string): number | undefined {
+    const camera = this.#cameras.get(cameraId);
+    return camera && this.#answerMs(camera);
+  }
+
+  /** When a frame was captured whose first bytes were read now, on the monotonic clock (W5). */
+  capturedAt(cameraId: string, stampMs: number | null): number {
+    const camera = this.#cameras.get(cameraId);
+    const readAt = monotonicMs();
+    if (camera === undefined) return readAt;
+    const { emptyAt, onTimeMs } = this.#heartbeat;
+    const dated = captureNext(camera.times, { readAt, emptyAt, stampMs }, captureSettingsOf(onTimeMs));
+    camera.times = dated.times;
+    if (dated.refusal !== null) this.#ports.onStampRefused({ cameraId, code: dated.refusal });
+    return dated.capturedAt;
+  }
+
+  /** A frame that has no picture is answered at once, and missed (W5). */
+  refused({ cameraId, code }: RefusedFrame): Leveled | null {
+    const camera = this.#cameras.get(cameraId);
+    if (camera === undefined || this.#isStopped) return null;
+    camera.lastFrameAt = monotonicMs();
+    camera.isWatched = true;
+    return this.#repeat(cameraId, camera, "frame-refused", code);
+  }
+
+  /** A frame in whose place a newer one waits. It is missed if its time is over; else the newer one is answered within it. */
+  skipped({ cameraId, captured }: CameraFrame): void {
+    const camera = this.#cameras.get(cameraId);
+    if (camera === undefined || monotonicMs() < captured.monotonicMs + this.#answerMs(camera)) return;
+    this.#missed(cameraId, this.#lateCause(captured.monotonicMs));
   }
 
   get level(): Level {
@@ -163,26 +235,14 @@ export class Driver {
   }
 
   /** Of a frame that has its number. */
-  answered({
-    cameraId,
-    frameSeq,
-    level,
-  }: {
-    readonly cameraId: string;
-    readonly frameSeq: number | null;
-    readonly level: AnswerLevel;
-  }): void {
+  answered({ cameraId, frameSeq }: { readonly cameraId: string; readonly frameSeq: number | null }): void {
     const camera = this.#cameras.get(cameraId);
-    if (camera === undefined || frameSeq === null || (level !== "FULL" && level !== "LITE")) return;
-    camera.lastSeq = frameSeq;
-    camera.cloud = undefined;
+    if (frameSeq !== null) camera?.labels.numbered(frameSeq, camera.answeringAt);
   }
 
   /** The cloud's answer replaces the label that is repeated, if no model has answered a later frame. */
   cloudAnswered(cameraId: string, answer: CloudAnswer): void {
-    const camera = this.#cameras.get(cameraId);
-    if (camera !== undefined && answer.frameSeq > Math.max(camera.lastSeq, camera.cloud?.frameSeq ?? 0))
-      camera.cloud = answer;
+    this.#cameras.get(cameraId)?.labels.cloudAnswered(answer);
   }
 
   /** A camera that has ended, as the last picture of a folder, is not silent. */
@@ -196,25 +256,32 @@ export class Driver {
     const camera = this.#cameras.get(frame.cameraId) as CameraState;
     camera.lastFrameAt = monotonicMs();
     camera.isWatched = true;
+    camera.answeringAt = frame.captured.monotonicMs;
     this.#readModels();
     const cause = this.#isFrozen(camera, frame.jpeg) ? "camera-frozen" : await this.#race(frame, camera);
-    if (typeof cause !== "string") return cause;
-    this.#missed(frame.cameraId, cause);
-    const { last, cloud } = camera;
-    if (last !== undefined)
-      return cloud === undefined ? { ...last, level: "STALE" } : { ...last, level: "CLOUD", replacement: cloud };
+    return typeof cause === "string" ? this.#repeat(frame.cameraId, camera, cause) : cause;
+  }
+
+  /** The camera's last label again, of a frame that is missed. */
+  #repeat(cameraId: string, camera: CameraState, cause: MissCause, missed: string = cause): Leveled {
+    const last = camera.labels.toRepeat(monotonicMs());
+    const isUnsafe = last?.repeated.isTooOld !== false && this.#config.label.whenOlder === "safe";
+    this.#missed(cameraId, isUnsafe ? "label-old" : cause);
+    if (last !== null) return { ...last, level: last.replacement === undefined ? "STALE" : "CLOUD", missed };
     const result: InferenceResult = {
       ok: false,
       code: cause,
       message: "no model answered, and there is no last label",
     };
-    return { slot: this.#ports.slots.active, result, level: "STALE" };
+    return { slot: this.#ports.slots.active, result, level: "STALE", missed };
   }
 
   /** The first answer of a model in time, or why there is none. */
   async #race(frame: CameraFrame, camera: CameraState): Promise<Leveled | MissCause> {
     const { hedgeAt, staleAt } = this.settings;
     const capturedAt = frame.captured.monotonicMs;
+    if (!hasAnswerer(this.#ladder)) return "no-model";
+    if (monotonicMs() >= capturedAt + staleAt * camera.deadlineMs) return this.#lateCause(capturedAt);
     const plan = planOf(this.#ladder, this.#free());
     const { promise, resolve } = Promise.withResolvers<Leveled | MissCause>();
     let open = 0;
@@ -243,15 +310,17 @@ export class Driver {
     for (const role of plan.first) ask(role);
     const inMs = (share: number) => Math.max(0, capturedAt + share * camera.deadlineMs - monotonicMs());
     const hedge = setTimeout(askAnother, inMs(hedgeAt));
-    const stale = setTimeout(() => resolve("frame-late"), inMs(staleAt));
+    const stale = setTimeout(() => resolve(this.#lateCause(capturedAt)), inMs(staleAt));
     const outcome = await promise;
     clearTimeout(hedge);
     clearTimeout(stale);
     for (const role of roles) this.#whenEnded[role].delete(askAnother);
     if (typeof outcome === "string") return outcome;
     const now = monotonicMs();
-    camera.last = { slot: outcome.slot, result: outcome.result };
-    if (now - capturedAt > camera.deadlineMs) this.#missed(frame.cameraId, "frame-late");
+    const implausible = this.#ports.watch.next(frame.cameraId, outcome.result, now);
+    if (implausible !== null) return `camera-${implausible}`;
+    camera.labels.answeredByModel({ slot: outcome.slot, result: outcome.result }, capturedAt);
+    if (now - capturedAt > camera.deadlineMs) this.#missed(frame.cameraId, this.#lateCause(capturedAt));
     else this.observe({ kind: "met", cameraId: frame.cameraId });
     const probe = probeOf(this.#ladder, this.#askedAt, now, this.settings);
     if (probe !== null && this.#asked[probe].size === 0) this.#ask(probe, frame.jpeg).catch(() => undefined);
@@ -263,8 +332,25 @@ export class Driver {
     this.observe({ kind: "missed", cameraId, cause });
   }
 
+  #answerMs({ deadlineMs }: CameraState): number {
+    return this.settings.staleAt * deadlineMs;
+  }
+
+  #lateCause(capturedAt: number): MissCause {
+    return this.#heartbeat.hasStalledSince(capturedAt) ? "agent-late" : "frame-late";
+  }
+
+  /** W5. Frames that the camera could not deliver meanwhile are missed; those that it did are dated, and count by themselves. */
+  #stalled(stall: Stall): void {
+    for (const [cameraId, camera] of this.#cameras) {
+      if (!camera.isWatched) continue;
+      const absent = Math.min(this.settings.firm.of, absentIn(camera.times, this.#answerMs(camera), stall));
+      for (let i = 0; i < absent; i++) this.#missed(cameraId, "agent-late");
+    }
+  }
+
   async #ask(role: ModelRole, jpeg: Uint8Array): Promise<Inferred> {
-    const { slots, lite } = this.#ports;
+    const { slots, lite, watch } = this.#ports;
     const asked = this.#asked[role];
     const request = { at: monotonicMs() };
     asked.add(request);
@@ -272,8 +358,8 @@ export class Driver {
     try {
       const inferred =
         role === "FULL"
-          ? await slots.infer(jpeg)
-          : { slot: lite as Slot, result: await (lite as Slot).runner.infer(jpeg) };
+          ? await slots.infer(jpeg, watch.want)
+          : { slot: lite as Slot, result: await (lite as Slot).runner.infer(jpeg, watch.want) };
       if (role === "FULL" && inferred.result.ok)
         this.observe({ kind: "answered", tookMs: Math.max(0.01, monotonicMs() - request.at) });
       return inferred;
@@ -318,14 +404,17 @@ export class Driver {
   /** Nothing else would notice in time: a request waits for the process that is started next, and no frame comes meanwhile. */
   #ended(role: ModelRole, model: LoadedModel): void {
     if (this.#isStopped || this.#running[role] !== model) return;
-    const isReverted = role === "FULL" && this.#ports.slots.active !== this.#full;
-    if (!isReverted) this.observe({ kind: "model", role, isUp: false });
+    const { slots, lite } = this.#ports;
+    // The model of before answers its frames, or LITE's spare does.
+    const isReplaced = role === "FULL" ? slots.active !== this.#full : lite?.runner.current !== undefined;
+    if (!isReplaced) this.observe({ kind: "model", role, isUp: false });
     this.#readModels();
-    if (isReverted) return; // The model of before answers its frames.
+    if (isReplaced) return;
     for (const askAnother of this.#whenEnded[role]) askAnother();
   }
 
   #look(): void {
+    if (this.#isStopped) return;
     const now = monotonicMs();
     this.#readModels();
     for (const role of roles) {

@@ -47,7 +47,8 @@ type Level = { readonly level: string; readonly reason: string; readonly isMrmRe
 type Status = {
   readonly model: { readonly pid: number };
   readonly driving: {
-    readonly lite: { readonly pid: number };
+    readonly level: string;
+    readonly lite: { readonly pid: number; readonly sparePid: number | null };
     readonly frames: Readonly<Record<"FULL" | "LITE" | "STALE", number>>;
   };
 };
@@ -60,7 +61,7 @@ const upOf = (stream: "predictions" | "reported") =>
 const batches = () => upOf("predictions").map((payload) => EdgePredictions.decodeSingleObject(payload));
 const reported = () => upOf("reported").map((payload) => DeviceReported.decodeSingleObject(payload));
 
-test("a full model that hangs is LITE's at once; when both hang the last label is repeated and SAFE is signalled; all of it ends", async () => {
+test("a full model that hangs is LITE's at once, whose spare takes over when it is killed; when all hang the last label is repeated and SAFE is signalled; all of it ends", async () => {
   const hook = join(folder, "hook.sh");
   writeFileSync(
     hook,
@@ -71,7 +72,7 @@ test("a full model that hangs is LITE's at once; when both hang the last label i
   const { model, driving } = await until(
     "frames of FULL",
     () => statusOf(agent),
-    (s) => s.driving.frames.FULL > 10,
+    (s) => s.driving.frames.FULL > 10 && s.driving.level === "FULL",
   );
 
   process.kill(model.pid, "SIGSTOP");
@@ -86,9 +87,24 @@ test("a full model that hangs is LITE's at once; when both hang the last label i
     () => statusOf(agent),
     (s) => s.driving.frames.LITE > 10,
   );
-  expect((await statusOf(agent)).driving.frames.STALE).toBe(0);
+  const warm = () =>
+    until(
+      "a warm spare of LITE",
+      () => statusOf(agent),
+      (s) => s.driving.lite.sparePid !== null,
+    );
+  const { sparePid } = (await warm()).driving.lite;
+  process.kill(driving.lite.pid, "SIGKILL");
+  await until(
+    "the spare",
+    () => statusOf(agent),
+    (s) => s.driving.lite.pid === sparePid,
+  );
+  const { lite, frames } = (await warm()).driving;
+  expect(frames.STALE).toBe(0);
 
-  process.kill(driving.lite.pid, "SIGSTOP");
+  const both = [lite.pid, lite.sparePid as number];
+  for (const pid of both) process.kill(pid, "SIGSTOP");
   await until(
     "SAFE",
     () => levelOf(agent),
@@ -101,7 +117,7 @@ test("a full model that hangs is LITE's at once; when both hang the last label i
     (s) => s.driving.frames.STALE > 2,
   );
 
-  for (const pid of [model.pid, driving.lite.pid]) process.kill(pid, "SIGCONT");
+  for (const pid of [model.pid, ...both]) process.kill(pid, "SIGCONT");
   await until(
     "FULL again",
     () => levelOf(agent),
@@ -165,7 +181,7 @@ test("a killed model costs no frame its answer, and one that hangs is started ag
   expect((await statusOf(agent)).driving.frames.STALE).toBe(0);
 });
 
-test("heat is shed and comes back late; a malformed reading changes nothing; a frozen camera is SAFE", async () => {
+test("heat is shed and comes back late; a malformed reading changes nothing; a frozen camera is SAFE, and cut frames are answered and missed", async () => {
   const sensor = join(folder, "temp");
   writeFileSync(sensor, "42000\n");
   mkdirSync(join(folder, "photos"));
@@ -200,12 +216,34 @@ test("heat is shed and comes back late; a malformed reading changes nothing; a f
   agent.child.kill("SIGTERM");
   expect(await agent.exit).toBe(0);
 
-  const still = await start(frozen, "");
+  const program = join(folder, "cut.mjs");
+  writeFileSync(
+    program,
+    `const jpeg = (await import("node:fs")).readFileSync(${JSON.stringify(PHOTO)});
+let n = 0;
+setInterval(() => process.stdout.write(jpeg.subarray(0, n++ % 10 === 0 ? jpeg.length : jpeg.length / 2)), 100);
+process.stdin.on("end", () => process.exit()).resume();`,
+  );
+  const cut = `{ id: cut, kind: command, command: [${process.execPath}, ${program}], deadlineMs: ${DEADLINE_MS} }`;
+  const still = await start(`${frozen}, ${cut}`, "");
   await until(
     "SAFE",
     () => levelOf(still),
-    ({ level, reason }) => level === "SAFE" && reason === "camera-frozen",
+    ({ level, reason }) => level === "SAFE" && (reason === "camera-frozen" || reason === "frame-refused"),
   );
+  await until(
+    "frozen and cut frames that are missed",
+    async () => (await fetch(`${still.http}/metrics`)).text(),
+    (text) =>
+      /camera_id="still",cause="camera-frozen"\} [2-9]/.test(text) && /cause="frame-refused"\} [2-9]/.test(text),
+  );
+  type Answer = { readonly level: string; readonly missed: string | null; readonly labelAgeMs: number };
+  const refused = await until(
+    "an answer to a cut frame",
+    () => get<Answer>(still, "/v1/latest?cameraId=cut"),
+    ({ missed, labelAgeMs }) => missed === "camera-frame-broken" && labelAgeMs > 0,
+  );
+  expect(refused).toMatchObject({ level: "STALE", frameSeq: null });
 });
 
 test("a LITE that cannot stand in is refused at the start, with the figure", async () => {

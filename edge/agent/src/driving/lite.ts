@@ -75,7 +75,7 @@ export async function measured(
       : [await readFile(picture)];
   const timeOf = async (i: number) => {
     const startedMs = performance.now();
-    const result = await model.infer(pictures[i % pictures.length] as Uint8Array);
+    const result = await model.infer(pictures[i % pictures.length] as Uint8Array, { cells: true });
     if (!result.ok) throw new Failure(result.code, "give-up", `driving.lite: ${result.message}`);
     const tookMs = performance.now() - startedMs;
     // As a camera's frames come. Without rests Linux throttles threads of a real-time class, 50 ms in each second.
@@ -98,6 +98,15 @@ export async function measured(
     pictureBytes: Math.max(...pictures.map(({ length }) => length)),
   };
 }
+
+/** LITE's worst time is below, and it is found before a second frame of a camera with a short deadline is late. */
+export const hangsMsOf = (deadlineMs: number): number => Math.max(HANGS_MS_MIN, deadlineMs / 2);
+const HANGS_MS_MIN = 100;
+
+/** For a spare of LITE: what one process holds once more while it loads, and a rest for everything else. */
+export const hasMemoryFor = (memoryMiB: number): boolean =>
+  process.availableMemory() / 2 ** 20 >= 2 * memoryMiB + MEMORY_REST_MIB;
+const MEMORY_REST_MIB = 64;
 
 const sorted = (times: readonly number[]) => times.toSorted((a, b) => a - b);
 

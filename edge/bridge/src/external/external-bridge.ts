@@ -26,6 +26,7 @@ import { DownlinkState } from "../downlink.ts";
 import { availabilityChanged, stateRebuilt } from "../events.ts";
 import { Ingest, type IngestOptions } from "../ingest.ts";
 import { RatesByDevice } from "../rates.ts";
+import type { RetentionGuard } from "../retention/retention-guard.ts";
 import { deviceOfTopic, type Routes, routeOf, subscriptionOf } from "../routes.ts";
 import type { Refusal, Uplink } from "../uplink.ts";
 import { DownlinkGroup } from "./downlink-group.ts";
@@ -45,6 +46,7 @@ export type ExternalBridgeOptions = {
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly learn?: IngestOptions["learn"];
+  readonly retention?: RetentionGuard;
   /** The group's consumer ended by an error. */
   readonly onCrash: (error: unknown) => void;
 };
@@ -79,7 +81,7 @@ export class ExternalBridge {
     this.#ingest = new Ingest({
       sink,
       rates: new RatesByDevice(config.limits.perDevice, () => clock.monotonicMs()),
-      onThrottled: (deviceId, reason) => this.#throttled.note(deviceId, reason),
+      onThrottled: this.#throttled.note.bind(this.#throttled),
       ...(routes && { routes }),
       clock,
       telemetry,
@@ -139,11 +141,17 @@ export class ExternalBridge {
     return this.#link.online ? undefined : "the broker is away";
   }
 
+  /** What does not work as it should, though devices are served. Nothing is held here: all devices share one connection. */
+  get degraded(): string | undefined {
+    const behind = this.#options.retention?.degraded;
+    return behind && "records that no router has read come near the end of retention; start routers";
+  }
+
   /** Resolves once messages are taken. */
   async start(): Promise<undefined> {
     const { telemetry, clock } = this.#options;
     const startedAt = clock.monotonicMs();
-    await this.#follow();
+    await Promise.all([this.#follow(), this.#options.retention?.start()]);
     telemetry.emit(stateRebuilt, {
       devices: this.#directory.size,
       policies: this.#state.policies,
@@ -164,7 +172,7 @@ export class ExternalBridge {
   }
 
   async close(): Promise<void> {
-    const { reader, sink, routes, clock, config } = this.#options;
+    const { reader, sink, routes, clock, config, retention } = this.#options;
     const graceMs = config.limits.shutdownMsMax;
     await this.#group.close();
     await this.#link.stop(graceMs, () => this.#publishAcks());
@@ -174,7 +182,7 @@ export class ExternalBridge {
     const done = new AbortController();
     const late = clock.sleep(graceMs, done.signal).catch(() => {});
     const clients = [sink, reader, ...(routes === undefined ? [] : [routes.sink, routes.reader])];
-    const ends = [...clients.map((client) => client.close()), this.#following?.ended];
+    const ends = [...clients.map((client) => client.close()), this.#following?.ended, retention?.close()];
     await Promise.race([Promise.allSettled(ends), late]);
     done.abort();
   }

@@ -13,6 +13,15 @@ import { type KafkaNode, startKafka } from "../../../../tools/kafka.mjs";
 import { debian, telegraf } from "../../../../tools/peers.mjs";
 import { deviceName, type Order } from "./meter.ts";
 
+/** Of one device. */
+const UNLIMITED = {
+  messagesPerSecondMax: 1_000_000,
+  bytesPerSecondMax: 1_000_000_000,
+  recordsPerSecondMax: 1_000_000,
+  kafkaBytesPerSecondMax: 4_000_000_000,
+  parsingMsPerSecondMax: 1_000_000,
+};
+
 export const laneNames = ["acks", "aedes", "producer", "raw", "predictions", "frames", "telegraf"] as const;
 export type LaneName = (typeof laneNames)[number];
 
@@ -138,7 +147,7 @@ export class Rig {
         mqtt: { port: await freePort() },
         log: { level: "warn" },
         // What the bridge can do is measured, not what one device may.
-        limits: { perDevice: { messagesPerSecondMax: 1_000_000, bytesPerSecondMax: 1_000_000_000 } },
+        limits: { perDevice: UNLIMITED },
         routes: [{ filter: MQTT_TOPIC, topic: RAW_TOPIC, format: "raw" }],
       },
     });

@@ -145,7 +145,7 @@ export class Packer {
         known.set(photo, logits[i] as Float32Array);
       });
     }
-    const rest = { features: null, tensorDigest: null, pixels: null, picture: noPicture };
+    const rest = { features: null, tensorDigest: null, pixels: null, cells: null, picture: noPicture };
     const timingsMs = { preprocess: 0, run: 0 };
     return photos.map((photo) => ({ logits: known.get(photo) as Float32Array, ...rest, timingsMs }));
   }

@@ -1,10 +1,14 @@
-/** The process of `chaos hostile`'s rogue device: connects, reports that, and attacks until it is killed. */
+/** The process of one hostile device of `chaos hostile`: connects, reports that, and attacks until it is killed. */
 import { constants, setPriority } from "node:os";
 import { someJpeg } from "@tributary/testing";
-import { type Credentials, Talker } from "./device.ts";
+import { type Credentials, Talker } from "../talker.ts";
 import { ways } from "./ways.ts";
 
 export type RogueOrder = { readonly way: string; readonly url: string; readonly credentials: Credentials };
+/** What it did so far, by name. */
+export type RogueFigures = { readonly [name: string]: number };
+
+const REPORT_MS = 250;
 
 setPriority(constants.priority.PRIORITY_LOW);
 process.once("disconnect", () => process.exit(0));
@@ -19,6 +23,10 @@ async function start({ way, url, credentials }: RogueOrder): Promise<void> {
   const found = ways.find(({ name }) => name === way);
   if (found === undefined) throw new Error(`there is no attack ${way}`);
   const rogue = await Talker.connect(url, credentials, await someJpeg());
-  process.send?.("started");
-  await found.run(rogue);
+  process.send?.({});
+  let figures: RogueFigures = {};
+  setInterval(() => process.send?.(figures), REPORT_MS).unref();
+  await found.run(rogue, (so) => {
+    figures = so;
+  });
 }

@@ -2,49 +2,31 @@
 import { randomBytes } from "node:crypto";
 import { EdgeMetrics, frameSingleObject } from "@tributary/contracts";
 import { someDigest, somePrediction } from "@tributary/testing";
-import type { Talker } from "./device.ts";
+import { atRate, flood, pause } from "./rates.ts";
+import { validWays } from "./valid-ways.ts";
+import type { Control, Way } from "./way.ts";
+import { standard } from "./worlds.ts";
 
-export type Way = {
-  readonly name: string;
-  readonly summary: string;
-  /** The reasons, one of which the device must be listed under. */
-  readonly named: readonly string[];
-  run(rogue: Talker): Promise<void>;
-};
-
-/** Messages in flight: more than the bridge reads from one device. */
-const WINDOW = 32;
 const FRAMES_PER_SECOND = 100;
 const OPEN_FRAMES = 3_000;
 const GARBAGE_BYTES = 200_000;
 const FILTERS = 200;
+const UNBOUNDED = 1_000_000_000;
 
-/** As fast as acknowledgements arrive. */
-async function flood(one: () => Promise<unknown>): Promise<void> {
-  const worker = async (): Promise<void> => {
-    for (;;) await one().catch(() => pause(50));
-  };
-  await Promise.all(Array.from({ length: WINDOW }, worker));
-}
+/** The bridge's limits of one device, by their names, are out of reach. */
+const without = (...limits: readonly string[]): Control => ({
+  bridge: { limits: { perDevice: Object.fromEntries(limits.map((limit) => [limit, UNBOUNDED])) } },
+});
+const fairness: Control = { sabotage: { router: "no-device-shares" } };
+const messages = without("messagesPerSecondMax", "messagesBurstMax");
 
-/** Calls that were missed while the process was stopped are not made up for. */
-async function atRate(perSecond: number, one: () => Promise<unknown>): Promise<void> {
-  for (let [due, lastMs] = [0, performance.now()]; ; ) {
-    await pause(10);
-    const nowMs = performance.now();
-    due += (Math.min(nowMs - lastMs, 1_000) / 1_000) * perSecond;
-    lastMs = nowMs;
-    for (; due >= 1; due--) one().catch(() => {});
-  }
-}
-
-const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
-
-export const ways: readonly Way[] = [
+const floods: readonly Way[] = [
   {
     name: "priority",
     summary: `${FRAMES_PER_SECOND} PRIORITY frames a second`,
     named: ["budget", "priority"],
+    world: standard,
+    control: fairness,
     run: (rogue) =>
       atRate(FRAMES_PER_SECOND, () => rogue.frame({ frameSeq: rogue.nextFrame(), reason: "PRIORITY", score: 1 })),
   },
@@ -52,6 +34,8 @@ export const ways: readonly Way[] = [
     name: "draws",
     summary: `${FRAMES_PER_SECOND} frames a second that claim to be drawn: half with a wrong key, half with propensity 1`,
     named: ["draws", "draws-unverified"],
+    world: standard,
+    control: fairness,
     run: (rogue) =>
       atRate(FRAMES_PER_SECOND, () => {
         const frameSeq = rogue.nextFrame();
@@ -63,6 +47,15 @@ export const ways: readonly Way[] = [
     name: "garbage",
     summary: `frames of ${GARBAGE_BYTES} random bytes`,
     named: ["dead-letters", "bytes"],
+    world: standard,
+    control: without(
+      "deadLettersPerSecondMax",
+      "deadLettersBurstMax",
+      "deadLetterBytesPerSecondMax",
+      "deadLetterBytesBurstMax",
+      "bytesPerSecondMax",
+      "bytesBurstMax",
+    ),
     run: (rogue) => {
       const garbage = randomBytes(GARBAGE_BYTES);
       return flood(() => rogue.publish("frames", garbage));
@@ -72,6 +65,8 @@ export const ways: readonly Way[] = [
     name: "tiny",
     summary: `batches of one prediction beside ${OPEN_FRAMES} open frames`,
     named: ["messages"],
+    world: standard,
+    control: messages,
     run: async (rogue) => {
       const queued = { escalation: "QUEUED", reason: "AMBIGUOUS", deadlineMs: 600_000, ageMs: 0 } as const;
       for (let left = OPEN_FRAMES; left > 0; left -= 500) {
@@ -85,6 +80,8 @@ export const ways: readonly Way[] = [
     name: "subscribe",
     summary: `SUBSCRIBE packets of ${FILTERS} filters that it is not allowed`,
     named: ["subscriptions"],
+    world: standard,
+    control: without("subscriptionsPerSecondMax", "subscriptionsBurstMax"),
     run: (rogue) => {
       let asked = 0; // the client library asks for nothing twice
       const another = () => `tributary/v1/somebody-else-${++asked}/down/results`;
@@ -98,6 +95,8 @@ export const ways: readonly Way[] = [
     name: "metrics",
     summary: "metrics that no device can have",
     named: ["messages"],
+    world: standard,
+    control: messages,
     run: (rogue) => {
       let seq = 0n;
       return flood(() => {
@@ -110,6 +109,8 @@ export const ways: readonly Way[] = [
     },
   },
 ];
+
+export const ways: readonly Way[] = [...floods, ...validWays];
 
 const impossibleMetrics = (identity: { deviceId: string; bootId: bigint; seq: bigint }): Buffer =>
   EdgeMetrics.encode({

@@ -3,13 +3,15 @@
  *
  * Two routers and two classifiers; the second of each reaches Kafka through a proxy. One of the four is stopped with SIGSTOP,
  * or the network of the second pair is cut; the group reassigns its partitions; then it continues, with all that it had in
- * memory, in its producer's queue and in its sockets. A separate reader counts the answers.
+ * memory, in its producer's queue and in its sockets. A separate reader counts the answers. For longer than that: away.ts.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { KafkaInspector } from "@tributary/kafka";
 import { type Part, type Stack, startStack } from "@tributary/stack";
 import { freePort } from "@tributary/testing";
+import { controlFindings, missingModules } from "../control.ts";
 import { check, type Drill, type DrillSettings, type Findings } from "../scenario.ts";
+import { away } from "./away.ts";
 import { Load } from "./load.ts";
 import { CuttableProxy } from "./proxy.ts";
 
@@ -24,14 +26,35 @@ export const pauses: Drill = {
   name: "pauses",
   summary: "routers and classifiers paused, and their networks cut, for longer than their session timeout",
   details: `In turn: each router and classifier is stopped for ${PAUSE_S.min} to ${PAUSE_S.max} s and continues; the network of the
-second pair is cut as long, and its data in flight arrives late, or never. Frames are pending all the time.`,
+second pair is cut as long, and its data in flight arrives late, or never. Frames are pending all the time.
+
+With --away the routers are stopped for minutes instead, while devices send what Kafka's disk, which is scaled, cannot hold: what
+was acknowledged is answered afterwards, and devices keep the rest until then.`,
   options: [
     { name: "pauses", about: "number of pauses and cuts", value: 6 },
     { name: "partitions", about: "partitions of the topics keyed by device", value: 20 },
-    { name: "rate", about: "frames a second", value: 400 },
+    { name: "rate", about: "frames a second; with --away at least", value: 400 },
+    { name: "away", about: "instead: minutes that the routers are away", value: 0 },
   ],
-  run: async (settings) => [await paused(settings)],
+  flags: [{ name: "control", about: "with --away: a bridge without the protection: its control, which has to fail" }],
+  async run(settings) {
+    const { away: minutes = 0 } = settings.options;
+    const isControl = settings.flags?.control === true;
+    if (minutes === 0 && isControl) throw new Error("--control needs --away: pauses have no control");
+    if (minutes === 0) return [await paused(settings)];
+    return isControl ? awayControl(settings) : [await away({ minutes, rate: rateOf(settings), ...settings })];
+  },
 };
+
+const rateOf = ({ options: { rate = 400 } }: DrillSettings): number => rate;
+
+async function awayControl(settings: DrillSettings): Promise<readonly Findings[]> {
+  const sabotage = { bridge: "acknowledge-beyond-retention" };
+  const missing = missingModules(sabotage);
+  const { away: minutes = 0 } = settings.options;
+  const found = missing.length > 0 ? [] : [await away({ minutes, rate: rateOf(settings), sabotage, ...settings })];
+  return controlFindings("--away", found, missing);
+}
 
 type Fault = { readonly what: string; begin(): void; end(): void };
 

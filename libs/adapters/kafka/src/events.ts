@@ -146,6 +146,36 @@ export const batchConsumed = defineEvent<{ group: string; topic: string; records
   },
 });
 
+export const partitionPaused = defineEvent<{ group: string; topic: string; partition: number; cause: string }>({
+  name: "kafka_partition_paused",
+  level: "debug",
+  message: (e) => `partition ${e.partition} of ${e.topic} waits for records in flight: ${e.cause}`,
+  counter: {
+    name: "tributary_kafka_partition_pauses_total",
+    help: "Times a partition waited for records in flight, by the bound: full, owner-share or too-far-ahead",
+    labels: ["group", "topic", "cause"],
+  },
+});
+
+export const recordsLost = defineEvent<{
+  group: string;
+  topic: string;
+  partition: number;
+  from: string;
+  records: number;
+}>({
+  name: "kafka_records_lost",
+  level: "error",
+  message: (e) =>
+    `group ${e.group}: retention deleted ${e.records} records of ${e.topic}/${e.partition} from offset ${e.from} before they were read`,
+  counter: {
+    name: "tributary_kafka_records_lost_total",
+    help: "Offsets that retention deleted before the consumer group had read them",
+    labels: ["group", "topic"],
+    value: (e) => e.records,
+  },
+});
+
 export const deadLettered = defineEvent<{
   topic: string;
   code: string;

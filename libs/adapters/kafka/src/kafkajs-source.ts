@@ -12,19 +12,40 @@
  * C5. A handler that throws ends `run` with a rejection. A client that crashed or stalled is replaced by a new one, however long
  *     Kafka is away: kafkajs does not restart its own reliably, and a supervisor would wait longer after each exit. Only one that
  *     cannot be closed ends `run`, as it might come back as a member.
+ * C6. With `independent`, records are handled one by one as they arrive, and a partition is committed up to its first unfinished record
+ *     (independent-records.ts). A rebalance does not wait for them; `close` does, for a bounded time.
  * C7. A round of batches takes `roundMsMin` at least: records that arrive meanwhile form one batch a partition, so that a
- *     producer of many small records causes a bounded number of requests (G13). */
+ *     producer of many small records causes a bounded number of requests (G13).
+ * C8. Records that retention deleted before the group had read them are counted and reported (lost-records.ts); those behind them
+ *     are delivered. */
 import { type Backoff, backoffMs, type Clock, Failure, reasonOf, systemClock } from "@tributary/kernel";
 import type { Telemetry } from "@tributary/telemetry";
-import type { Admin, Consumer, ConsumerGroupJoinEvent, EachBatchPayload, TopicPartitionOffset } from "kafkajs";
+import type {
+  Admin,
+  Consumer,
+  ConsumerGroupJoinEvent,
+  EachBatchPayload,
+  TopicPartition,
+  TopicPartitionOffset,
+} from "kafkajs";
 import { coPartitionedAssigner } from "./co-partitioned-assigner.ts";
 import { codeOf } from "./dead-letters.ts";
-import { assignmentChanged, batchConsumed, consumerCrashed, consumerReplaced, membershipLost } from "./events.ts";
+import {
+  assignmentChanged,
+  batchConsumed,
+  consumerCrashed,
+  consumerReplaced,
+  partitionPaused,
+  recordsLost as lostRecords,
+  membershipLost,
+} from "./events.ts";
+import { type Delivery, type IndependentOptions, IndependentRecords, reportInFlight } from "./independent-records.ts";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import { inRecordOf } from "./kafkajs-record.ts";
 import { reportLag } from "./lag.ts";
 import { Lease } from "./lease.ts";
+import { LostRecords, recordsLost } from "./lost-records.ts";
 import { isExpelled, mustRejoin } from "./membership.ts";
 import { PartitionTurns } from "./partition-turns.ts";
 import type { KafkaConnection } from "./platformatic-sink.ts";
@@ -42,6 +63,8 @@ export type KafkajsSourceOptions = KafkaConnection & {
   /** Partition numbers handled concurrently. */
   readonly concurrency?: number;
   readonly batchRecordsMax?: number;
+  /** The records of a partition are handled independently (C6): each comes as a batch of its own. */
+  readonly independent?: IndependentOptions;
   /** 10 by default: answers wait for it. */
   readonly roundMsMin?: number;
   /** Of this membership; its session is the time without a heartbeat after which the group gives a member up. */
@@ -51,6 +74,8 @@ export type KafkajsSourceOptions = KafkaConnection & {
 };
 
 type Handle = (batch: Batch, signal: AbortSignal) => Promise<Processed>;
+
+type Gap = { readonly from: bigint; readonly until: bigint };
 
 type Client = {
   readonly consumer: Consumer;
@@ -68,8 +93,12 @@ const JOIN_SILENT_MS_MAX = REBALANCE_MS + SILENT_MS_MAX;
 /** Longer than any rebalance: a partition without progress for this time is stalled. */
 const STALL_MS = 45_000;
 const CLOSE_MS_MAX = 10_000;
+/** Of it, for records in flight. */
+const DRAIN_MS_MAX = 7_000;
 /** A handler may wait for Kafka as long as a delivery may take. */
 const REPLACE_MS_MAX = 90_000;
+/** To ask what is committed before it joins; without an answer, only what is lost later is found. */
+const COMMITTED_MS_MAX = 3_000;
 /** Without a heartbeat for so long, longer than a join takes, a client is replaced: handlers that wait for Kafka end, too. */
 const AWAY_MS_MAX = 60_000;
 const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
@@ -94,6 +123,12 @@ export class KafkajsSource implements BatchSource {
   readonly #ended = Promise.withResolvers<void>();
   readonly #turns = new PartitionTurns();
   readonly #lease: Lease;
+  readonly #independent: IndependentRecords | undefined;
+  /** The log's end behind the last batch, by topic and partition; for C6's lag. */
+  readonly #ends = new Map<string, bigint>();
+  readonly #lost = new LostRecords();
+  /** What was committed is asked, and this member has not joined since. */
+  #isFresh = false;
   #client: Client | undefined;
   /** Clients that were replaced, since the last that joined. */
   #replacements = 0;
@@ -123,6 +158,10 @@ export class KafkajsSource implements BatchSource {
     this.#clock = options.clock ?? systemClock;
     this.#lease = options.lease ?? new Lease({ clock: this.#clock });
     this.#ended.promise.catch(() => {});
+    const { independent, telemetry, group } = options;
+    if (independent === undefined) return;
+    this.#independent = new IndependentRecords(independent);
+    if (telemetry !== undefined) reportInFlight(telemetry, group, this.#independent);
   }
 
   /** Why it takes no batches; undefined while it is a member of its group. */
@@ -188,6 +227,7 @@ export class KafkajsSource implements BatchSource {
       await consumer.connect();
       const { prefix, topics } = this.#options;
       await consumer.subscribe({ topics: topics.map((topic) => prefix + topic), fromBeginning: true });
+      await this.#askCommitted(client);
       await consumer.run({
         autoCommit: false,
         eachBatchAutoResolve: false,
@@ -199,6 +239,38 @@ export class KafkajsSource implements BatchSource {
     } catch (error) {
       broken.resolve(error);
     }
+  }
+
+  /** C8: kafkajs commits another offset as soon as it finds that this one is gone. */
+  async #askCommitted({ admin, stop }: Client): Promise<void> {
+    const { prefix, group, topics } = this.#options;
+    const ask = async () => {
+      await admin.connect();
+      const found = await admin.fetchOffsets({
+        groupId: prefix + group,
+        topics: topics.map((topic) => prefix + topic),
+      });
+      return new Map(
+        found.flatMap(({ topic, partitions }) =>
+          partitions.map(({ partition, offset }) => [`${topic}:${partition}`, BigInt(offset)] as const),
+        ),
+      );
+    };
+    const late = this.#clock.sleep(COMMITTED_MS_MAX, stop.signal).catch(() => {});
+    const committed = await Promise.race([ask().catch(() => {}), late]);
+    this.#lost.started(new Map([...(committed ?? [])].filter(([, offset]) => offset >= 0n)));
+    this.#isFresh = true;
+  }
+
+  /** C8 */
+  async #reportLost({ admin }: Client, { topic, partition }: TopicPartition, gap: Gap): Promise<void> {
+    const { prefix, group, telemetry } = this.#options;
+    await admin.connect();
+    const kept = (await admin.fetchTopicOffsets(topic)).find((one) => one.partition === partition);
+    const records = recordsLost(gap, BigInt(kept?.low ?? 0));
+    if (records === 0) return;
+    const about = { group, topic: topic.slice(prefix.length), partition, from: String(gap.from), records };
+    telemetry?.emit(lostRecords, about);
   }
 
   /** Follows its membership, until it is replaced. */
@@ -249,10 +321,28 @@ export class KafkajsSource implements BatchSource {
     client?.stop.abort(closing);
     client?.broken.resolve(closing);
     this.#problem = "its consumer of Kafka is closed";
-    if (client !== undefined) await this.#closes(client, CLOSE_MS_MAX);
+    if (client !== undefined) {
+      await this.#drains(client);
+      await this.#closes(client, this.#independent === undefined ? CLOSE_MS_MAX : CLOSE_MS_MAX - DRAIN_MS_MAX);
+    }
     await this.#events.onRevoked?.(this.#held);
     if (this.#failure === undefined) this.#ended.resolve();
     else this.#ended.reject(this.#failure);
+  }
+
+  /** C6. The client stays a member meanwhile, but takes nothing more. */
+  async #drains({ consumer }: Client): Promise<void> {
+    if (this.#independent === undefined) return;
+    const { prefix, topics } = this.#options;
+    this.#independent.reassigned(() => true); // what is paused from here on stays so
+    try {
+      consumer.pause(topics.map((topic) => ({ topic: prefix + topic })));
+    } catch {
+      // It has not joined yet.
+    }
+    const enough = new AbortController();
+    const late = this.#clock.sleep(DRAIN_MS_MAX, enough.signal).catch(() => {});
+    await Promise.race([this.#independent.idle(), late]).finally(() => enough.abort());
   }
 
   /** Whether it is closed within `msMax`. */
@@ -306,6 +396,7 @@ export class KafkajsSource implements BatchSource {
   #expelled(): void {
     this.#lose("the group has expelled this member");
     this.#uncommitted = new Map();
+    this.#independent?.reassigned(() => false);
     this.#suspended = [];
     this.#memberId = "";
   }
@@ -374,7 +465,9 @@ export class KafkajsSource implements BatchSource {
   #pastMarkers(batch: { topic: string; partition: number; batchSize: number; lastOffset: string }): void {
     if (batch.batchSize > 0) return;
     const { topic, partition, lastOffset } = batch;
-    this.#processed({ topic, partition, offset: String(BigInt(lastOffset) + 1n) });
+    const behind = BigInt(lastOffset) + 1n;
+    const next = this.#independent?.passed(`${topic}:${partition}`, BigInt(lastOffset)) ?? behind;
+    this.#processed({ topic, partition, offset: String(next) });
   }
 
   #processed(position: TopicPartitionOffset): void {
@@ -420,7 +513,12 @@ export class KafkajsSource implements BatchSource {
     this.#memberId = memberId;
     this.#assigned = memberAssignment;
     this.#uncommitted = new Map(); // kafkajs restarts behind what is committed
+    const kept = new Set(isContinuous ? this.#held.filter((partition) => now.includes(partition)) : []);
+    this.#independent?.reassigned((key) => kept.has(Number(key.slice(key.lastIndexOf(":") + 1))));
     this.#held = now;
+    if (!this.#isFresh)
+      this.#lost.keepOnly((key) => !assigned.includes(partitionIn(key)) && now.includes(partitionIn(key)));
+    this.#isFresh = false;
     this.#isMember();
     const [a, r] = [assigned.join(" "), revoked.join(" ")];
     telemetry?.emit(assignmentChanged, { group, assigned: a, revoked: r, held: now.length });
@@ -443,7 +541,9 @@ export class KafkajsSource implements BatchSource {
     try {
       await this.#turns.take(partition, async () => {
         await Promise.race([this.#assigning, this.#rejoins.promise]);
-        await this.#handOver(client, payload, handle);
+        this.#findGap(client, payload.batch);
+        if (this.#independent === undefined) await this.#handOver(client, payload, handle);
+        else await this.#handOverEach(client, payload, handle, this.#independent);
       });
       const { roundMsMin = ROUND_MS_MIN } = this.#options;
       const restMs = startedAtMs + roundMsMin - this.#clock.monotonicMs();
@@ -493,6 +593,80 @@ export class KafkajsSource implements BatchSource {
     }
   }
 
+  /** C6. Returns when each record is taken, or the next has no room. */
+  async #handOverEach(
+    client: Client,
+    payload: EachBatchPayload,
+    handle: Handle,
+    all: IndependentRecords,
+  ): Promise<void> {
+    const { batch, resolveOffset, isStale } = payload;
+    const { prefix, schemaIds } = this.#options;
+    const { topic, partition } = batch;
+    const key = `${topic}:${partition}`;
+    const highWatermark = BigInt(batch.highWatermark);
+    this.#ends.set(key, highWatermark);
+    const moved = (next: bigint) => {
+      if (this.#client !== client) return;
+      this.#processed({ topic, partition, offset: String(next) });
+      this.#reportLag(topic, partition, (this.#ends.get(key) ?? highWatermark) - next);
+    };
+    const pause = (cause: string) => {
+      const { group, telemetry } = this.#options;
+      telemetry?.emit(partitionPaused, { group, topic: topic.slice(prefix.length), partition, cause });
+      return payload.pause();
+    };
+    const delivery: Delivery = { key, pause, moved };
+    for (const message of batch.messages) {
+      if (client.stop.signal.aborted || this.#rebalancing || isStale()) return;
+      const raw = inRecordOf(topic.slice(prefix.length), partition, message);
+      const record = schemaIds === undefined ? raw : await withOurIds(raw, schemaIds);
+      if (!all.take(delivery, record, () => this.#handlesOne(client, record, highWatermark, handle))) return;
+      resolveOffset(message.offset);
+    }
+    moved(all.passed(key, BigInt(batch.lastOffset()))); // markers may follow the last record
+  }
+
+  /** Whether it is done; not, if the client is replaced or closed before. */
+  async #handlesOne(client: Client, record: InRecord, highWatermark: bigint, handle: Handle): Promise<boolean> {
+    const { signal } = client.stop;
+    const { group, telemetry } = this.#options;
+    const { topic, partition } = record;
+    const startedAtMs = this.#clock.monotonicMs();
+    try {
+      for (let pauseMs = UNPROCESSED_PAUSE_MS.min; ; pauseMs = Math.min(UNPROCESSED_PAUSE_MS.max, pauseMs * 2)) {
+        const { processed } = await handle({ topic, partition, records: [record], highWatermark }, signal);
+        if (processed > 0) break;
+        if (signal.aborted) return false;
+        await this.#clock.sleep(pauseMs, signal).catch(() => {});
+      }
+    } catch (error) {
+      if (this.#client === client) this.#fail(error);
+      return false;
+    }
+    const lag = Math.max(0, Number(highWatermark - record.offset - 1n));
+    const ms = this.#clock.monotonicMs() - startedAtMs;
+    telemetry?.emit(batchConsumed, { group, topic, records: 1, lag, ms });
+    return true;
+  }
+
+  #reportLag(topic: string, partition: number, behind: bigint): void {
+    const { group, prefix, telemetry } = this.#options;
+    if (telemetry === undefined) return;
+    reportLag(telemetry, { group, topic: topic.slice(prefix.length), partition, lag: Math.max(0, Number(behind)) });
+  }
+
+  #findGap(client: Client, batch: EachBatchPayload["batch"]): void {
+    const { topic, partition } = batch;
+    const key = `${topic}:${partition}`;
+    // kafkajs has it, its types do not: where the fetch began.
+    const until = BigInt((batch as { fetchedOffset?: string }).fetchedOffset ?? batch.firstOffset() ?? 0);
+    const from = this.#lost.gapBefore(key, until);
+    this.#lost.read(key, BigInt(batch.lastOffset()));
+    // Without an answer of Kafka the gap is not known to be a loss.
+    if (from !== undefined) this.#reportLost(client, { topic, partition }, { from, until }).catch(() => {});
+  }
+
   async #watchForStalls(): Promise<void> {
     const stallMsMax = this.#options.stallMsMax ?? STALL_MS;
     const watch = new StallWatch(stallMsMax);
@@ -528,13 +702,17 @@ export class KafkajsSource implements BatchSource {
         const end = ends.find((candidate) => candidate.partition === partition);
         if (end === undefined || !held.has(partition)) continue;
         const next = BigInt(offset) < 0n ? BigInt(end.low) : BigInt(offset);
-        const busy = this.#turns.isRunning(partition);
-        progress.push({ key: `${topic}:${partition}`, committed: next, end: BigInt(end.high), busy });
+        const key = `${topic}:${partition}`;
+        const busy = this.#turns.isRunning(partition) || this.#independent?.isBusy(key) === true;
+        this.#reportLag(topic, partition, BigInt(end.high) - next); // also while a handler keeps its batch
+        progress.push({ key, committed: next, end: BigInt(end.high), busy });
       }
     }
     return progress;
   }
 }
+
+const partitionIn = (key: string): number => Number(key.slice(key.lastIndexOf(":") + 1));
 
 /** One after the other: the first that needs the registry keeps the others from asking too. */
 async function ourRecords(records: readonly InRecord[], ids: SchemaIds): Promise<readonly InRecord[]> {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Failure } from "@tributary/kernel";
+import { createTelemetry } from "@tributary/telemetry";
 import { testKafka, waitFor } from "@tributary/testing";
 import kafkajs from "kafkajs";
 import { KafkajsAdmin } from "./admin.ts";
@@ -13,7 +14,7 @@ const admin = new KafkajsAdmin(connection);
 const sink = new KafkajsSink(connection);
 const PARTITIONS = 6;
 
-beforeAll(() => admin.ensure(["a", "b", "c", "d", "e"].map((name) => ({ name, partitions: PARTITIONS }))));
+beforeAll(() => admin.ensure(["a", "b", "c", "d", "e", "f"].map((name) => ({ name, partitions: PARTITIONS }))));
 afterAll(async () => {
   await sink.close();
   await admin.close();
@@ -67,6 +68,38 @@ class Member {
 }
 
 describe("source", () => {
+  test("records that retention deleted before they were read are counted, and those behind them delivered (kafkajs-source.ts C8)", async () => {
+    const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
+    const started = (seen: string[]) => {
+      const source = new KafkajsSource({ ...connection, group: "losing", topics: ["lost"], telemetry });
+      const ended = source.run(async ({ records }) => {
+        seen.push(...records.map(({ value }) => String(value)));
+        return { processed: records.length };
+      });
+      return { source, ended };
+    };
+    const send = (values: readonly string[]) =>
+      sink.send(values.map((value) => ({ topic: "lost", key: "a", value: Buffer.from(value) })));
+    const numbers = (from: number, until: number) => Array.from({ length: until - from }, (_, i) => String(from + i));
+    const [before, after]: [string[], string[]] = [[], []];
+    await admin.ensure([{ name: "lost", partitions: 1 }]);
+    await send(numbers(0, 10));
+    const first = started(before);
+    await waitFor(() => before.length === 10, { what: "the first records" });
+    await first.source.close();
+    await first.ended;
+    await send(numbers(10, 20));
+    await admin.deleteBefore("lost", new Map([[0, 17n]]));
+    const second = started(after);
+    await waitFor(() => after.length === 3, { what: "the records that are kept" });
+    await waitFor(async () => /records_lost_total\{group="losing",topic="lost"\} 7\n/.test(await telemetry.metrics()), {
+      what: "the count of the others",
+    });
+    expect([before, after]).toEqual([numbers(0, 10), numbers(17, 20)]);
+    await second.source.close();
+    await second.ended;
+  });
+
   test("members share co-partitioned topics; one leaves, the other takes over behind its commits (C1-C4)", async () => {
     await fill("a", 0, 600);
     await fill("b", 0, 600);
@@ -204,5 +237,37 @@ describe("source", () => {
     expect(next.seen).toHaveLength(1);
     await next.source.close();
     await Promise.all([client.disconnect(), consumer.disconnect()]);
+  });
+
+  test("independent records: one that hangs holds up no other, and its partition is committed up to it (C6)", async () => {
+    await fill("f", 0, 120);
+    const independent = { recordsMax: 100, bytesMax: 1 << 20, ownerShareMax: 1, isUrgent: () => false };
+    const start = (work: (place: string, signal: AbortSignal) => Promise<void>) => {
+      const seen: string[] = [];
+      const source = new KafkajsSource({ ...connection, group: "independent", topics: ["f"], independent });
+      const ended = source.run(async ({ partition, records: [record] }, signal) => {
+        const place = `${partition}:${record?.offset}`;
+        await work(place, signal);
+        if (signal.aborted) return { processed: 0 };
+        seen.push(place);
+        return { processed: 1 };
+      });
+      return { source, seen, ended };
+    };
+    const first = start(async (place, signal) => {
+      if (place !== "0:1") return;
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    });
+    await waitFor(() => first.seen.length === 119, { what: "all but the one that hangs" });
+    await first.source.close();
+    await first.ended;
+
+    const second = start(async () => {});
+    const rest = first.seen.filter((place) => place.startsWith("0:") && place !== "0:0").length + 1;
+    await waitFor(() => second.seen.length === rest, { what: "the partition from the one that hung" });
+    expect(second.seen.every((place) => place.startsWith("0:") && place !== "0:0")).toBe(true);
+    await fill("f", 120, 30);
+    await waitFor(() => second.seen.length === rest + 30, { what: "records that follow" });
+    await second.source.close();
   });
 });

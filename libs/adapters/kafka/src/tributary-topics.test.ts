@@ -46,6 +46,20 @@ test.each([16, 64, 4_000])(
   },
 );
 
+test("a laboratory scales what is kept of the topics that devices fill, and of no other", () => {
+  const scaled = tributaryTopics({ retentionBytes: 4_194_304 }).filter(
+    ({ config }, i) => config?.["retention.bytes"] !== tributaryTopics()[i]?.config?.["retention.bytes"],
+  );
+  expect(scaled.map(({ name }) => name)).toEqual([
+    "edge.frames.v1",
+    "edge.predictions.v1",
+    "edge.metrics.v1",
+    "edge.sketches.v1",
+  ]);
+  for (const { config } of scaled)
+    expect(config).toMatchObject({ "retention.bytes": "4194304", "segment.bytes": String(RECORD_BYTES_MAX) });
+});
+
 test("Kafka stamps every record (tributary-topics.ts T3)", () => {
   for (const { config } of tributaryTopics()) expect(config?.["message.timestamp.type"]).toBe("LogAppendTime");
 });

@@ -33,6 +33,8 @@ export type TopicSettings = {
   readonly replicationFactor?: number;
   /** Disk of one broker, which the topics share. */
   readonly diskBytes?: number;
+  /** Of each partition of the topics that devices fill, instead of their share of the disk: a laboratory's disk is soon full. */
+  readonly retentionBytes?: number;
 };
 
 /** The largest record a topic takes, headers and framing included. */
@@ -107,7 +109,9 @@ function specOf(topic: Topic, settings: TopicSettings): TopicSpec {
       : {
           "cleanup.policy": "delete",
           "retention.ms": retentionOf(topic),
-          ...bytesOf(topic.diskShare, partitions, settings),
+          ...(settings.retentionBytes !== undefined && UPLINK_TOPICS.has(topic.name)
+            ? scaledBytesOf(settings.retentionBytes)
+            : bytesOf(topic.diskShare, partitions, settings)),
         };
   return {
     ...size,
@@ -136,6 +140,14 @@ function bytesOf(share: number, partitions: number, { diskBytes = DISK_BYTES }: 
   const segment = Math.min(SEGMENT_BYTES.max, Math.max(SEGMENT_BYTES.min, Math.floor(bytes / SEGMENTS_KEPT)));
   return { "retention.bytes": String(bytes), "segment.bytes": String(segment) };
 }
+
+const UPLINK_TOPICS: ReadonlySet<string> = new Set(Object.values(uplinkStreams).map(({ name }) => name));
+
+/** Segments are as small as a record may be, so that Kafka deletes soon. */
+const scaledBytesOf = (retentionBytes: number): Record<string, string> => ({
+  "retention.bytes": String(retentionBytes),
+  "segment.bytes": String(Math.max(RECORD_BYTES_MAX, Math.floor(retentionBytes / SEGMENTS_KEPT))),
+});
 
 const retentionOf = ({ retentionMs }: KeptTopic): string =>
   retentionMs === Number.POSITIVE_INFINITY ? "-1" : String(retentionMs);

@@ -6,7 +6,9 @@
  *     the model's own fault; no caller waits forever.
  * H5. The child's working directory is its package's folder, whose every file was checked; it dies with its host even inside a run.
  * H6. A child that exceeds its memory limit is killed with `model-memory-exceeded`, as the model's own fault (G9).
- * H7. It sends no telemetry: ONNX Runtime would send some to its maker, and keep a database below ~/.cache. */
+ * H7. It sends no telemetry: ONNX Runtime would send some to its maker, and keep a database below ~/.cache.
+ * H8. A busy machine kills no child: what the host was too late to read is read before a child counts as overdue, and one that waits
+ *     for a processor or for its memory is waited for. Its successor would wait for both as well, and be loaded first. */
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Socket } from "node:net";
 import { fileURLToPath } from "node:url";
@@ -22,8 +24,10 @@ import {
 } from "@tributary/inference";
 import { exitFlags, Failure, invariant, reasonOf } from "@tributary/kernel";
 import { diesWithHost, residentBytesOf } from "@tributary/kernel/processes";
+import { type Progress, progressOf, waitsForItsTurn } from "./progress.ts";
 import {
   type ChildInit,
+  type ChildReady,
   type ChildRefusal,
   decodeAnswers,
   decodeJson,
@@ -39,7 +43,7 @@ export type HostLimits = {
   readonly inFlightPicturesMax: number;
   /** Their bytes. */
   readonly inFlightBytesMax: number;
-  /** A child that does not answer a request for this time is killed. */
+  /** A child that does not answer a request for this time is killed; one that gets no processor, after ten times of it (H8). */
   readonly answerMsMax: number;
   readonly loadMsMax: number;
   /** Resident memory of a child; by default 512 MiB and four times the model's file. */
@@ -62,6 +66,9 @@ const PICTURES_PER_REQUEST_MAX = 0xffff;
 /** Copying so little is cheaper than writing it in pieces. */
 const JOINED_BYTES_MAX = 64 << 10;
 const CLOSE_MS_MAX = 5_000;
+/** H8. Between two looks at an overdue child, and how many times `answerMsMax` it is waited for. */
+const LOOK_MS = 250;
+const STARVED_FACTOR = 10;
 const STDERR_TAIL_LENGTH = 2_000;
 const MEMORY_BYTES_BASE = 512 << 20;
 
@@ -155,10 +162,12 @@ export class ChildModel implements LoadedModel {
   #inFlightPictures = 0;
   #inFlightBytes = 0;
   #nextId = 1;
+  notRaised: string | null = null;
   #gone: Failure | null = null;
   #isClosing = false;
   #stderrTail = "";
   #watchdog: NodeJS.Timeout | null = null;
+  #answers = 0;
   #tooLarge = "";
   #onLoaded: ((refusal: Failure | null) => void) | null = null;
   #init: ChildInit | null = null;
@@ -306,12 +315,14 @@ export class ChildModel implements LoadedModel {
       const pending = this.#pending.get(id);
       if (pending?.pictures !== results.length) throw new RangeError(`${results.length} answers to request ${id}`);
       this.#pending.delete(id);
+      this.#answers += 1;
       this.#inFlightPictures -= pending.pictures;
       this.#inFlightBytes -= pending.bytes;
       if (this.#pending.size === 0) this.#unwatch();
       else this.#watchdog?.refresh();
       pending.resolve(results);
     } else if (kind === messageKinds.ready) {
+      this.notRaised = (decodeJson(body) as ChildReady).notRaised ?? null;
       this.#onLoaded?.(null);
     } else if (kind === messageKinds.refused) {
       const { code, message } = decodeJson(body) as ChildRefusal;
@@ -320,8 +331,30 @@ export class ChildModel implements LoadedModel {
   }
 
   #watch(): void {
-    this.#watchdog = setTimeout(() => this.#child.kill("SIGKILL"), this.#limits.answerMsMax);
+    this.#watchdog = setTimeout(() => this.#overdue(null, performance.now()), this.#limits.answerMsMax);
     this.#watchdog.unref();
+  }
+
+  /** H8. `before`: of the last look. */
+  #overdue(before: Progress | null, since: number): void {
+    const { answerMsMax } = this.#limits;
+    const answers = this.#answers;
+    // Timers come before the pipe in a turn: answers that wait there are read first.
+    setImmediate(() => {
+      if (this.#gone !== null || this.#answers !== answers) return;
+      const now = progressOf(this.pid, performance.now());
+      const isPatient = performance.now() - since < (STARVED_FACTOR - 1) * answerMsMax;
+      if (!isPatient || !waitsForItsTurn(before, now)) this.#child.kill("SIGKILL");
+      else this.#look(() => this.#overdue(now, since));
+    });
+  }
+
+  /** An answer meanwhile starts the whole wait again. */
+  #look(overdue: () => void): void {
+    const answers = this.#answers;
+    setTimeout(() => {
+      if (this.#answers === answers) overdue();
+    }, LOOK_MS).unref();
   }
 
   #unwatch(): void {

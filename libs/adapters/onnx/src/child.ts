@@ -14,6 +14,7 @@ import { Normaliser, pictureStatistics } from "./normaliser.ts";
 import { decodePicture, type Picture } from "./preprocess.ts";
 import {
   type ChildInit,
+  type ChildReady,
   decodeInfer,
   decodeJson,
   encodeAnswers,
@@ -58,7 +59,7 @@ const reader = new MessageReader((kind, body) => {
     case messageKinds.prepare:
       return attend(prepare(decodeJson(body) as PrepareInit));
     case messageKinds.raise:
-      return raiseThisProcess(decodeJson(body) as RealTime);
+      return void raiseThisProcess(decodeJson(body) as RealTime);
     case messageKinds.infer:
       return attend(answer(infer, decodeInfer(body)));
     case messageKinds.inferTensors:
@@ -94,8 +95,8 @@ async function load(init: ChildInit): Promise<void> {
     // With the threads that decode pictures, which a frame waits for as well. Not before: loading computes for a second, and would keep
     // other models and the agent from the core that it shares with them.
     if (backgroundCore !== "") moveOtherThreads(backgroundCore);
-    if (realTime !== null) raiseThisProcess(realTime);
-    pipe.write(encodeJson(messageKinds.ready, {}));
+    const notRaised = realTime === null ? null : raiseThisProcess(realTime);
+    pipe.write(encodeJson(messageKinds.ready, { notRaised } satisfies ChildReady));
   } catch (error) {
     const code = error instanceof Failure ? error.code : "model-unloadable";
     pipe.write(encodeJson(messageKinds.refused, { code, message: reasonOf(error) }));
@@ -134,7 +135,15 @@ async function inferTensors({ session }: Model, request: InferRequest): Promise<
     const timingsMs = { preprocess: 0, run: 0 };
     results.push({
       ok: true,
-      inference: { logits, features: null, tensorDigest: null, pixels: null, picture: noPicture, timingsMs },
+      inference: {
+        logits,
+        features: null,
+        tensorDigest: null,
+        pixels: null,
+        cells: null,
+        picture: noPicture,
+        timingsMs,
+      },
     });
   }
   return results;
@@ -144,7 +153,7 @@ async function infer(model: Model, request: InferRequest): Promise<readonly Infe
   const { init, session, normaliser, outputLength } = model;
   const start = performance.now();
   const decoded = await Promise.all(
-    request.jpegs.map((jpeg) => decodePicture(jpeg, init.preprocessing, init.pixelsMax)),
+    request.jpegs.map((jpeg) => decodePicture(jpeg, init.preprocessing, init.pixelsMax, request.want.cells)),
   );
   const pictures = decoded.map((picture) => withModelSize(picture, init, session));
   const good = pictures.filter((picture) => picture.ok);
@@ -168,6 +177,7 @@ async function infer(model: Model, request: InferRequest): Promise<readonly Infe
       features: features === null ? null : part(features, session.featuresLength),
       tensorDigest: request.want.tensorDigest ? sha256(quantiseTensor(part(tensor, size))) : null,
       pixels: request.want.pixels ? (channels[i] as Uint8Array) : null,
+      cells: picture.cells,
       picture: pictureStatistics(picture.pixels, picture.width, picture.height, picture.jpeg),
       timingsMs: { preprocess, run: runMs },
     };

@@ -49,3 +49,11 @@ test("a process that goes ahead of its host is ended when it computes without a 
     runs(`for (let i = 0; i < 10; i++) { ${compute(30)} await new Promise((next) => setTimeout(next, 5)); }`).status,
   ).toBe(0);
 });
+
+test("a limit that cannot be set is named, and nothing is raised without it (cores.ts Q3)", () => {
+  const cores = new URL("../dist/cores.js", import.meta.url);
+  const raised = `import { raiseThisProcess } from ${JSON.stringify(cores.href)}; console.log(raiseThisProcess({ priority: 2, computesMsMax: 100 }));`;
+  const args = ["--input-type=module", "--eval", raised];
+  const { stdout } = spawnSync(process.execPath, args, { encoding: "utf8", env: { PATH: "/nowhere" } });
+  expect(stdout).toMatch(/^util-linux's prlimit cannot limit how long it computes: .*ENOENT/);
+});

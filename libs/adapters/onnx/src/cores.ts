@@ -88,20 +88,29 @@ export function raiseThisThread(priority: number): boolean {
   return true;
 }
 
-/** The same for all threads of this process, and for those that they start from now on. Move the others first (Q1). */
-export function raiseThisProcess({ priority, computesMsMax }: RealTime): void {
-  // Without the limit it is not raised.
-  if (computesMsMax !== undefined && !limitComputing(computesMsMax)) return;
+/** The same for all threads of this process, and for those that they start from now on. Move the others first (Q1). Returns why it
+ * cannot be limited, and so was not raised (Q3); null: it can. */
+export function raiseThisProcess({ priority, computesMsMax }: RealTime): string | null {
+  const refused = computesMsMax === undefined ? null : limitComputing(computesMsMax);
+  if (refused !== null) return refused;
   for (const thread of threadsNamed(/^(MainThread|node|libuv)/)) raise(thread, priority, []);
-  if (computesMsMax !== undefined) return; // Q3
+  if (computesMsMax !== undefined) return null; // Q3
   for (const thread of threadsNamed(/^V8Worker/)) raise(thread, HELPERS_PRIORITY, []);
+  return null;
 }
 
-/** Q3. The soft limit ends it with SIGXCPU, which names the cause, and without a dump of its memory; the hard one with SIGKILL. */
-function limitComputing(ms: number): boolean {
+/** Q3. The soft limit ends it with SIGXCPU, which names the cause, and without a dump of its memory; the hard one with SIGKILL. Returns
+ * why Linux does not take the limit; null: it does. */
+function limitComputing(ms: number): string | null {
   const us = Math.ceil(1_000 * ms);
   const limits = [`--rttime=${us}:${2 * us}`, "--core=0:"];
-  return spawnSync("prlimit", ["--pid", String(process.pid), ...limits], { stdio: "ignore" }).status === 0;
+  const { status, error, stderr } = spawnSync("prlimit", ["--pid", String(process.pid), ...limits], {
+    encoding: "utf8",
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  if (status === 0) return null;
+  const why = error === undefined ? stderr.trim().slice(0, 200) || `it ended with ${status}` : error.message;
+  return `util-linux's prlimit cannot limit how long it computes: ${why}`;
 }
 
 /** False: it is not permitted, or chrt is missing; neither is an error. */

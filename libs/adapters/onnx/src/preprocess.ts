@@ -10,9 +10,10 @@ import {
   jpegQuality,
   type PictureStatistics,
   type Preprocessing,
+  pictureCells,
   type ResizeKernel,
 } from "@tributary/inference";
-import sharp, { type Sharp } from "sharp";
+import sharp, { type Sharp, type SharpOptions } from "sharp";
 import { type Pixels, resizeAsPillow } from "./resize.ts";
 
 export type Picture =
@@ -21,6 +22,8 @@ export type Picture =
       readonly pixels: Uint8Array;
       readonly width: number;
       readonly height: number;
+      /** As wanted. */
+      readonly cells: Uint8Array | null;
       readonly jpeg: Pick<PictureStatistics, "bitsPerPixel" | "encoder" | "quality">;
     }
   | { readonly ok: false; readonly code: string; readonly message: string };
@@ -36,6 +39,7 @@ export async function decodePicture(
   jpeg: Buffer,
   { resize, library }: Pick<Preprocessing, "resize" | "library">,
   pixelsMax: number,
+  wantsCells = false,
 ): Promise<Picture> {
   const header = jpegHeader(jpeg);
   if (header === null) return { ok: false, code: "image-undecodable", message: "not a JPEG, or cut before its header" };
@@ -48,19 +52,33 @@ export async function decodePicture(
     const isPillows = library === "pillow";
     const options = { failOn: "warning", limitInputPixels: pixelsMax, sequentialRead: true } as const;
     const image = sharp(jpeg, { ...options, ignoreIcc: isPillows });
-    const side = resize === null || isPillows ? header : resize;
-    const resized = resize === null || isPillows ? image : resizedByLibvips(image, header, resize);
+    const isWhole = resize === null || isPillows;
+    const side = isWhole ? header : resize;
+    const resized = isWhole ? image : resizedByLibvips(image, header, resize);
     const raw = await resized.toColourspace("srgb").raw().toBuffer();
     const decoded = { pixels: threeChannels(raw, side.width * side.height), width: side.width, height: side.height };
     const picture = isPillows && resize !== null ? resizeAsPillow(decoded, resize, resize.kernel) : decoded;
+    // Cells are of the camera's own pixels. libvips resizes while it decodes, and gives other values when it may not.
+    const isTwice = wantsCells && !isWhole && width * height <= TWICE_PIXELS_MAX;
+    const whole = isTwice ? await decodedWhole(jpeg, header, options) : decoded;
+    const cells = wantsCells ? pictureCells(whole.pixels, whole.width, whole.height) : null;
     const coded = { bitsPerPixel: (jpeg.length * 8) / (header.width * header.height), ...encodedBy(jpeg) };
-    return { ok: true, ...picture, jpeg: coded };
+    return { ok: true, ...picture, cells, jpeg: coded };
   } catch (error) {
     const message = error instanceof Error ? error.message.split("\n", 1)[0] : String(error);
     return { ok: false, code: "image-undecodable", message: message?.slice(0, 200) ?? "undecodable" };
   }
 }
 
+/** Decoding a larger picture a second time would take more than a millisecond or two of a frame. */
+const TWICE_PIXELS_MAX = 640 * 480;
+
+async function decodedWhole(jpeg: Buffer, { width, height }: Side, options: SharpOptions): Promise<Pixels> {
+  const raw = await sharp(jpeg, options).toColourspace("srgb").raw().toBuffer();
+  return { pixels: threeChannels(raw, width * height), width, height };
+}
+
+type Side = { readonly width: number; readonly height: number };
 type Resize = NonNullable<Preprocessing["resize"]>;
 
 /** A decoded RGB picture, resized as `decodePicture` resizes. */

@@ -11,7 +11,7 @@ import {
   messageKinds,
 } from "./protocol.ts";
 
-const want = { features: true, tensorDigest: false, pixels: true };
+const want = { features: true, tensorDigest: false, pixels: true, cells: true };
 
 describe.each([1, 2, 3, 4, 5])("seed %i", (seed) => {
   const random = seededRandom(seed);
@@ -28,6 +28,7 @@ describe.each([1, 2, 3, 4, 5])("seed %i", (seed) => {
             features: random() < 0.5 ? floats(1 + whole(64)) : null,
             tensorDigest: random() < 0.5 ? Buffer.from(bytes(32)).toString("hex") : null,
             pixels: random() < 0.5 ? bytes(1 + whole(3_000)) : null,
+            cells: random() < 0.5 ? bytes(1 + whole(3_000)) : null,
             picture: {
               channelMeans: [random(), random(), random()],
               channelSds: [random(), random(), random()],
@@ -85,6 +86,7 @@ test("answers that announce more than they hold, or hold more, are refused befor
     logits: new Float32Array(10),
     features: null,
     tensorDigest: null,
+    cells: null,
     pixels: null,
     picture: noPicture,
     timingsMs: { preprocess: 0, run: 0 },

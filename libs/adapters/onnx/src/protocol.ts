@@ -46,12 +46,16 @@ export type PrepareInit = {
   readonly pixelsMax: number;
 };
 
+/** Of a child that has loaded its model, as JSON. `notRaised`: why it is no real-time process though that was asked for. */
+export type ChildReady = { readonly notRaised?: string | null };
+
 /** Why a child refused its model, as JSON. */
 export type ChildRefusal = { readonly code: string; readonly message: string };
 
-const WANT = { features: 1, tensorDigest: 2, pixels: 4 } as const;
+const WANT = { features: 1, tensorDigest: 2, pixels: 4, cells: 8 } as const;
+const wants = Object.keys(WANT) as (keyof typeof WANT)[];
 const PICTURE_NUMBERS = 9;
-const LENGTHS = 5;
+const LENGTHS = 6;
 
 export function encodeJson(kind: number, body: unknown): Buffer {
   const text = Buffer.from(JSON.stringify(body));
@@ -74,8 +78,7 @@ export function encodeInferHead(
   buffer.writeUInt32LE(1 + size + bytes, 0);
   buffer[4] = kind;
   buffer.writeUInt32LE(id, 5);
-  buffer[9] =
-    (want.features ? WANT.features : 0) | (want.tensorDigest ? WANT.tensorDigest : 0) | (want.pixels ? WANT.pixels : 0);
+  buffer[9] = wants.reduce((flags, name) => flags | (want[name] ? WANT[name] : 0), 0);
   buffer.writeUInt16LE(jpegs.length, 10);
   for (let i = 0; i < jpegs.length; i++) buffer.writeUInt32LE((jpegs[i] as Uint8Array).length, 12 + 4 * i);
   return buffer;
@@ -99,6 +102,7 @@ export function decodeInfer(body: Buffer): InferRequest {
       features: (flags & WANT.features) !== 0,
       tensorDigest: (flags & WANT.tensorDigest) !== 0,
       pixels: (flags & WANT.pixels) !== 0,
+      cells: (flags & WANT.cells) !== 0,
     },
     jpegs,
   };
@@ -142,7 +146,7 @@ function encodeResult(result: InferenceResult): Buffer {
     text.copy(buffer, 5);
     return buffer;
   }
-  const { logits, features, tensorDigest, pixels, picture, timingsMs } = result.inference;
+  const { logits, features, tensorDigest, pixels, cells, picture, timingsMs } = result.inference;
   const digest = tensorDigest === null ? Buffer.alloc(0) : Buffer.from(tensorDigest, "hex");
   const encoder = Buffer.from(picture.encoder);
   const numbers = [
@@ -154,9 +158,10 @@ function encodeResult(result: InferenceResult): Buffer {
     timingsMs.preprocess,
     timingsMs.run,
   ];
-  const lengths = [logits.length, features?.length ?? 0, digest.length, pixels?.length ?? 0, encoder.length];
-  const size = 1 + 4 * LENGTHS + 8 * numbers.length + 4 * (logits.length + (features?.length ?? 0)) + digest.length;
-  const buffer = Buffer.allocUnsafe(size + (pixels?.length ?? 0) + encoder.length + FRAME_GRID);
+  const parts = [digest, pixels ?? new Uint8Array(), cells ?? new Uint8Array(), encoder, picture.grid];
+  const lengths = [logits.length, features?.length ?? 0, ...parts.slice(0, -1).map(({ length }) => length)];
+  const size = 1 + 4 * LENGTHS + 8 * numbers.length + 4 * (logits.length + (features?.length ?? 0));
+  const buffer = Buffer.allocUnsafe(parts.reduce((sum, { length }) => sum + length, size));
   buffer[0] = 1;
   let at = 1;
   for (const value of lengths) at = buffer.writeUInt32LE(value, at);
@@ -165,7 +170,7 @@ function encodeResult(result: InferenceResult): Buffer {
     buffer.set(new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength), at);
     at += floats.byteLength;
   }
-  for (const bytes of [digest, pixels ?? new Uint8Array(), encoder, picture.grid]) {
+  for (const bytes of parts) {
     buffer.set(bytes, at);
     at += bytes.length;
   }
@@ -189,14 +194,16 @@ function decodeResult(body: Buffer, cursor: Cursor): InferenceResult {
   const features = size(1) === 0 ? null : floats(body, cursor, size(1));
   const digestAt = cursor.at();
   const pixelsAt = cursor.skip(size(2));
-  const encoderAt = cursor.skip(size(3));
-  const gridAt = cursor.skip(size(4));
+  const cellsAt = cursor.skip(size(3));
+  const encoderAt = cursor.skip(size(4));
+  const gridAt = cursor.skip(size(5));
   const end = cursor.skip(FRAME_GRID);
   const inference: Inference = {
     logits,
     features,
     tensorDigest: size(2) === 0 ? null : body.toString("hex", digestAt, pixelsAt),
-    pixels: size(3) === 0 ? null : new Uint8Array(body.subarray(pixelsAt, pixelsAt + size(3))),
+    pixels: size(3) === 0 ? null : new Uint8Array(body.subarray(pixelsAt, cellsAt)),
+    cells: size(4) === 0 ? null : new Uint8Array(body.subarray(cellsAt, encoderAt)),
     picture: {
       channelMeans: [number(0), number(1), number(2)],
       channelSds: [number(3), number(4), number(5)],

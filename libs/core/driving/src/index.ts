@@ -1,6 +1,16 @@
+export {
+  absentIn,
+  type CaptureTimes,
+  captureNext,
+  captureSettingsOf,
+  noCaptures,
+  type Stall,
+} from "./capture-times.ts";
 export { type FirmTask, isBroken, noMisses, withFrame } from "./firm.ts";
 export type { Reading } from "./heat.ts";
+export { labelToRepeat } from "./labels.ts";
 export {
+  hasAnswerer,
   isDegraded,
   type Ladder,
   type LadderEvent,
@@ -16,3 +26,4 @@ export {
   planOf,
   probeOf,
 } from "./ladder.ts";
+export { type Implausible, Plausibility } from "./plausibility.ts";

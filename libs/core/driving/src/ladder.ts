@@ -14,8 +14,8 @@
  * V2. A miss that leaves the (m,k)-firm promise one miss away from breaking steps down a rung; one that breaks it is SAFE. A frame is
  *     missed at `staleAt` of its deadline, so SAFE is signalled before the deadline passes.
  * V3. A full model that ended, hangs, became too slow, or whose hardware is hot is not waited for: LITE, if there is one.
- * V4. A camera that is silent, or shows the same picture again and again, is missed frames as well; no smaller model helps, so LITE is left
- *     out on the way down.
+ * V4. A camera that is silent, whose pictures cannot be of now (plausibility.ts), or whose JPEGs are refused, is missed frames as well; no smaller
+ *     model helps, so LITE is left out on the way down. Where the agent itself is late, LITE is: it takes less of the processor.
  * V5. A sensor that cannot be read changes nothing.
  */
 import { type FirmTask, isBroken, isOneMissAway, type Misses, noMisses, withFrame } from "./firm.ts";
@@ -29,6 +29,7 @@ import {
   shiftForgotten,
   shiftNext,
 } from "./latency-shift.ts";
+import type { Implausible } from "./plausibility.ts";
 
 export const levels = ["FULL", "LITE", "STALE", "SAFE"] as const;
 export type Level = (typeof levels)[number];
@@ -42,14 +43,23 @@ export type LevelReason =
   | "full-slow"
   | "hot"
   | "frame-late"
+  | "agent-late"
   | "picture-unreadable"
-  | "camera-frozen"
+  | "frame-refused"
   | "camera-silent"
+  | `camera-${Implausible}`
+  | "label-old"
   | "no-model"
   | "recovered";
 
-/** What kept a frame from being answered about the present. */
-export type MissCause = Extract<LevelReason, "frame-late" | "picture-unreadable" | "camera-frozen" | "camera-silent">;
+/**
+ * What kept a frame from being answered about the present. `agent-late`: the agent itself did not run in time. `frame-refused`: the camera's bytes were no whole
+ * JPEG, or too many. `label-old`: nothing that could be repeated either.
+ */
+export type MissCause = Extract<
+  LevelReason,
+  "frame-late" | "agent-late" | "picture-unreadable" | "frame-refused" | `camera-${string}` | "label-old" | "no-model"
+>;
 
 export type LadderSettings = {
   readonly firm: FirmTask;
@@ -197,15 +207,17 @@ function below(ladder: Ladder, event: LadderEvent, trouble: LevelReason | null, 
 /** V2, V4. */
 function afterMiss(ladder: Ladder, cameraId: string, reason: MissCause, { firm }: LadderSettings): Step | null {
   const misses = missesOf(ladder, cameraId);
-  if (isBroken(misses, firm)) return { level: "SAFE", reason };
+  if (reason === "label-old" || isBroken(misses, firm)) return { level: "SAFE", reason };
   if (!isOneMissAway(misses, firm)) return null;
-  const isForLite = reason === "frame-late" && ladder.level === "FULL" && answers(ladder, "LITE");
+  const isLate = reason === "frame-late" || reason === "agent-late";
+  const isForLite = isLate && ladder.level === "FULL" && answers(ladder, "LITE");
   return { level: isForLite ? "LITE" : "STALE", reason };
 }
 
 const answers = ({ isUp, isHanging }: Ladder, role: ModelRole): boolean => isUp[role] && !isHanging[role];
 
-const hasAnswerer = (ladder: Ladder): boolean => answers(ladder, "LITE") || answers(ladder, "FULL");
+/** Else nobody is asked, and nothing is waited for. */
+export const hasAnswerer = (ladder: Ladder): boolean => answers(ladder, "LITE") || answers(ladder, "FULL");
 
 /** V1. The level that may be returned to; null: none yet. */
 function above(ladder: Ladder, at: number, trouble: LevelReason | null, settings: LadderSettings): Level | null {

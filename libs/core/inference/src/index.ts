@@ -29,6 +29,7 @@ export {
   parseGoldenIndex,
   parseLabels,
 } from "./package-documents.ts";
+export { CELL_BYTES, CELL_COLUMNS, CELL_ROWS, CELLS, pictureCells, RIPPLE_SCALE } from "./picture-cells.ts";
 export { type Appearance, appearanceOf, type PictureChange, pictureChange } from "./picture-change.ts";
 export {
   addFrameGrid,

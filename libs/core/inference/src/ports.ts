@@ -9,6 +9,8 @@ export type InferenceWant = {
   readonly tensorDigest: boolean;
   /** The resized picture before normalising, for golden frames. */
   readonly pixels: boolean;
+  /** Its thumbnail, by which the camera is judged. */
+  readonly cells: boolean;
 };
 
 export type Inference = {
@@ -19,6 +21,8 @@ export type Inference = {
   readonly tensorDigest: Digest | null;
   /** Interleaved 8-bit channels in the model's order; null unless wanted. */
   readonly pixels: Uint8Array | null;
+  /** `pictureCells`, at the size that the camera delivers; null unless wanted, and of a picture that is too small. */
+  readonly cells: Uint8Array | null;
   /** Inputs of the drift sketches. */
   readonly picture: PictureStatistics;
   readonly timingsMs: { readonly preprocess: number; readonly run: number };
@@ -59,6 +63,8 @@ export interface LoadedModel {
   inferBatch(jpegs: readonly Uint8Array[], want?: Partial<InferenceWant>): Promise<readonly InferenceResult[]>;
   /** As `LoadOptions.realTime`, for a model that was loaded without it. */
   raise(realTime: RealTime): void;
+  /** Why its process is not in the class that `LoadOptions.realTime` asked for; null or absent: nothing is known to be in the way. */
+  readonly notRaised?: string | null;
   /** Resolves with the exit code when the process ends, however. */
   readonly exited: Promise<number | null>;
   close(): Promise<void>;

@@ -150,6 +150,9 @@ function specWritten(change: Change): object {
   return change.kind === "experiment-created" ? { spec: writtenExperiment(change.spec) } : {};
 }
 
+/** False: only a later version of this code, or none, writes it. */
+export const isEventKind = (kind: string): boolean => (Object.values(kinds) as readonly string[]).includes(kind);
+
 /** @throws Failure `rollout-event-unusable` */
 export function eventOfRecord(record: EventRecord): LogEvent {
   const { uid, version, at, by, step, verdict } = record;

@@ -9,7 +9,7 @@ export {
 } from "./controller.ts";
 export type { Command, Seen } from "./decide.ts";
 export { type DesiredChange, DeviceSlots, type DeviceState, UNPINNED, type Wanted } from "./device-slots.ts";
-export { type EventRecord, eventOfRecord, recordOfEvent } from "./event-record.ts";
+export { type EventRecord, eventOfRecord, isEventKind, recordOfEvent } from "./event-record.ts";
 export { isExperimentEvent, type LogEvent, type PauseReason, type RolloutChange, type RolloutEvent } from "./events.ts";
 export { type AnalysisEvidence, type AnalysisLook, analysisEvidence, analysisEvidenceOf } from "./evidence.ts";
 export { compareGenerations, EPOCH_MAX, epochOf, type Generation, generationOf } from "./generation.ts";

@@ -187,6 +187,28 @@ describe("the door", () => {
     ]);
   });
 
+  test("gives pictures to a token alone, and without tokens to programs of its machine alone (door.ts D8)", async () => {
+    const readsPictures = (_method: string, path: string) => path === "/picture";
+    const picture = { method: "GET", path: "/picture" };
+    const closed = await port({ tokens: [TOKEN], wantsToken: changesSomething, readsPictures });
+    expect(await closed.codes({ method: "GET" })).toBe("in");
+    const refused = await closed.ask(picture);
+    expect([refused.status, refused.code, refused.headers["www-authenticate"]]).toEqual([
+      ...[401, "token-missing", "Bearer"],
+    ]);
+    expect(await closed.codes({ ...picture, headers: { authorization: `Bearer ${TOKEN}` } })).toBe("in");
+    expect(await (await port({ readsPictures })).codes(picture)).toBe("in");
+    for (const address of [
+      { host: "127.0.0.1", hosts: ["models.example"], origins: [] },
+      { host: "127.0.0.1", hosts: [], origins: ["https://console.example"] },
+      { host: "0.0.0.0", hosts: [], origins: [] },
+    ]) {
+      const published = await port({ address, readsPictures });
+      expect(await published.codes({ method: "GET" })).toBe("in");
+      expect([address, await published.codes(picture)]).toEqual([address, "pictures-need-a-token"]);
+    }
+  });
+
   test("of a stranger's megabytes takes 64 KiB, and answers with the reason all the same (door.ts D7)", async () => {
     const { number, bodies } = await port({ tokens: [TOKEN], bodyBytesMax: 64 << 20 });
     const socket = connect(number, "127.0.0.1");

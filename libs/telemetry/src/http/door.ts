@@ -10,13 +10,15 @@
  * D6. A body arrives within `bodyMsMax`; a file goes on for as long as it brings `fileBytesMin` in that time (G9).
  * D7. A refusal names the rule, is counted by it, and logged with the peer's address. Of a body that nobody wants at most
  *     64 KiB are taken, so that the client can read why; then the connection ends.
+ * D8. Pictures, and lists of them, always need a right: one of the tokens. A port without tokens gives them only if nobody but
+ *     programs of this machine can ask: it listens on loopback, and answers to no other name and no other origin.
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Clock } from "@tributary/kernel";
 import type { Telemetry } from "../telemetry.ts";
 import { httpRefused } from "./events.ts";
 import { Guesses } from "./guesses.ts";
-import { hostnameOf, isHostAllowed } from "./hosts.ts";
+import { hostnameOf, isHostAllowed, isLoopback } from "./hosts.ts";
 import { Problem, type ProblemDetails } from "./problem.ts";
 import { PROBLEM_MEDIA_TYPE, pathOf, peerOf, respond } from "./respond.ts";
 import { crossSiteOf } from "./sites.ts";
@@ -37,6 +39,8 @@ export type DoorPolicy = {
   readonly tokens?: readonly string[];
   /** Which requests want one of the tokens; all by default. */
   readonly wantsToken?: (method: string, path: string) => boolean;
+  /** Which requests read pictures or lists of them: these need a right (D8), whatever `wantsToken` says. */
+  readonly readsPictures?: (method: string, path: string) => boolean;
   /** Of a JSON body; 0: none is taken. */
   readonly bodyBytesMax?: number;
   /** Which requests bring a file, as application/octet-stream, of any size. */
@@ -57,6 +61,18 @@ export type DoorOptions = DoorPolicy & {
 
 /** `wantsToken` of a port that everybody may read. */
 export const changesSomething = (method: string): boolean => method !== "GET" && method !== "HEAD";
+
+/** Who may read pictures at a port: holders of its tokens, programs of its machine, or, until it has tokens, nobody. */
+export type PictureReaders = "token" | "machine" | "nobody";
+
+export function pictureReaders(tokens: readonly string[], { host, hosts, origins }: DoorAddress): PictureReaders {
+  if (tokens.length > 0) return "token";
+  return isLoopback(host) && hosts.length === 0 && origins.length === 0 ? "machine" : "nobody";
+}
+
+const CHALLENGE = { "WWW-Authenticate": "Bearer" };
+const NO_TOKENS =
+  "Pictures need a token, and this service has none: set its auth.tokens. Without them it gives pictures only to programs of its own machine.";
 
 const FILE = "application/octet-stream";
 const JSON_TYPE = "application/json";
@@ -165,19 +181,31 @@ export class Door {
   }
 
   #checkToken({ request, method, path }: Judged): void {
-    if (this.#tokens.isEmpty || this.#options.wantsToken?.(method, path) === false) return;
+    if (this.#options.readsPictures?.(method, path) === true) this.demandRight(request);
+    else if (!this.#tokens.isEmpty && this.#options.wantsToken?.(method, path) !== false) this.#demandToken(request);
+  }
+
+  /** D8, for a handler that learns only from its data that it is asked for a picture. @throws Problem */
+  demandRight(request: IncomingMessage): void {
+    const { tokens = [], address } = this.#options;
+    const readers = pictureReaders(tokens, address);
+    if (readers === "token") this.#demandToken(request);
+    if (readers !== "nobody") return;
+    throw new Problem(401, "pictures-need-a-token", "ask-a-person", NO_TOKENS, { headers: CHALLENGE });
+  }
+
+  #demandToken(request: IncomingMessage): void {
     const verdict = this.#guesses.judge(peerOf(request), request.headers.authorization);
-    const challenge = { "WWW-Authenticate": "Bearer" };
     switch (verdict) {
       case "right":
         return;
       case "missing": {
         const detail = "This wants a token: send Authorization: Bearer TOKEN with one of this service's auth.tokens.";
-        throw new Problem(401, "token-missing", "ask-a-person", detail, { headers: challenge });
+        throw new Problem(401, "token-missing", "ask-a-person", detail, { headers: CHALLENGE });
       }
       case "wrong":
         throw new Problem(401, "token-wrong", "ask-a-person", "The token is none of this service's auth.tokens.", {
-          headers: challenge,
+          headers: CHALLENGE,
         });
       case "too-many": {
         const detail = "Too many wrong tokens came from this address. Try again later.";

@@ -1,4 +1,11 @@
-export { changesSomething, Door, type DoorAddress, type DoorPolicy } from "./door.ts";
+export {
+  changesSomething,
+  Door,
+  type DoorAddress,
+  type DoorPolicy,
+  type PictureReaders,
+  pictureReaders,
+} from "./door.ts";
 export { httpFailed, httpRefused } from "./events.ts";
 export { isLoopback } from "./hosts.ts";
 export { serveMetrics } from "./metrics-server.ts";

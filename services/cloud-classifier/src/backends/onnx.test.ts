@@ -10,6 +10,7 @@ const answer = (logits: readonly number[]): InferenceResult => ({
     logits: Float32Array.from(logits),
     features: null,
     tensorDigest: null,
+    cells: null,
     pixels: null,
     picture: noPicture,
     timingsMs: { preprocess: 0, run: 0 },

@@ -52,7 +52,14 @@ async function start(keys: object = {}, calls: Partial<TargetOptions["calls"]> =
   });
   open.push(target);
   const ask = (change: Partial<Submission> = {}): Promise<Verdict> =>
-    target.submit({ jpeg, lane: "normal", deadlineAt: Date.now() + 20_000, keepExpired: false, ...change });
+    target.submit({
+      jpeg,
+      lane: "normal",
+      deviceId: "cam",
+      deadlineAt: Date.now() + 20_000,
+      keepExpired: false,
+      ...change,
+    });
   return { ask, reported, target };
 }
 const answeredB = { kind: "outcome", outcome: { kind: "answered", label: "b", servedBy: "AllTraffic" } };

@@ -23,7 +23,13 @@ beforeAll(async () => {
   const { digest } = await blobs.put(Readable.from([Buffer.alloc(BYTES)]), { bytesMax: BYTES });
   const telemetry = createTelemetry({ service: "test", level: "silent", defaultMetrics: false });
   const limits = { bytesMax: BYTES, uploadsMax: 1, downloadsMax: 1, downloadIdleMsMax: 8_000 };
-  const controller = new BlobsController(blobs, limits, telemetry);
+  const controller = new BlobsController(
+    blobs,
+    limits,
+    telemetry,
+    { has: async () => true },
+    { demandRight: () => {} },
+  );
   server = createServer((request, response) => {
     controller.get(digest, request, response).catch((error: unknown) => {
       response.writeHead(error instanceof Problem ? error.details.status : 500).end();

@@ -6,6 +6,9 @@
  * `Content-Length` is too large is refused before it is read (G9). A download of which the client takes nothing for a while
  * is cut off, because a device that went away without closing its connection, or never reads, would occupy its place
  * indefinitely (G9). A slow client keeps its place, and one that was cut off may resume.
+ *
+ * B1. Blobs of listed packages are open: devices need them. Any other may be a picture of a person, so it wants a token, is
+ *     kept by no shared cache, and without the token nobody learns whether it is there.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
@@ -14,9 +17,10 @@ import { Controller, Inject, Param, Req, Res } from "@nestjs/common";
 import { modelRegistryApi } from "@tributary/api";
 import { type BlobStore, checkedDigest } from "@tributary/blob-store";
 import { Failure, reasonOf } from "@tributary/kernel";
-import { Problem, Serves, TELEMETRY } from "@tributary/service-kit";
+import { Door, Problem, Serves, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { blobRefused, blobServed, blobStored } from "../events.ts";
+import { PackageBlobs } from "./package-blobs.ts";
 import { rangeOf } from "./range.ts";
 
 export const BLOBS = Symbol("BlobStore");
@@ -29,7 +33,7 @@ export type BlobLimits = {
   readonly downloadIdleMsMax: number;
 };
 
-const IMMUTABLE = "public, max-age=31536000, immutable";
+const IMMUTABLE = "max-age=31536000, immutable";
 
 const routes = modelRegistryApi.blobs;
 
@@ -38,6 +42,8 @@ export class BlobsController {
   readonly #blobs: BlobStore;
   readonly #limits: BlobLimits;
   readonly #telemetry: Telemetry;
+  readonly #packages: Pick<PackageBlobs, "has">;
+  readonly #door: Pick<Door, "demandRight">;
   #uploads = 0;
   #downloads = 0;
 
@@ -45,7 +51,11 @@ export class BlobsController {
     @Inject(BLOBS) blobs: BlobStore,
     @Inject(BLOB_LIMITS) limits: BlobLimits,
     @Inject(TELEMETRY) telemetry: Telemetry,
+    @Inject(PackageBlobs) packages: Pick<PackageBlobs, "has">,
+    @Inject(Door) door: Pick<Door, "demandRight">,
   ) {
+    this.#packages = packages;
+    this.#door = door;
     this.#blobs = blobs;
     this.#limits = limits;
     this.#telemetry = telemetry;
@@ -57,8 +67,12 @@ export class BlobsController {
   }
 
   @Serves(routes.has)
-  async head(@Param("digest") name: string, @Res() response: ServerResponse): Promise<void> {
-    const { size, headers } = await this.#found(name);
+  async head(
+    @Param("digest") name: string,
+    @Req() request: IncomingMessage,
+    @Res() response: ServerResponse,
+  ): Promise<void> {
+    const { size, headers } = await this.#found(name, request);
     response.writeHead(200, { ...headers, "content-length": size });
     response.end();
   }
@@ -69,7 +83,7 @@ export class BlobsController {
     @Req() request: IncomingMessage,
     @Res() response: ServerResponse,
   ): Promise<void> {
-    const { digest, size, headers } = await this.#found(name);
+    const { digest, size, headers } = await this.#found(name, request);
     if (request.headers["if-none-match"] === headers.etag) {
       response.writeHead(304, headers).end();
       return;
@@ -127,13 +141,16 @@ export class BlobsController {
     }
   }
 
-  async #found(name: string) {
+  /** B1 */
+  async #found(name: string, request: IncomingMessage) {
     const digest = digestOf(name);
+    const isOpen = await this.#packages.has(digest);
+    if (!isOpen) this.#door.demandRight(request);
     const size = await this.#blobs.size(digest);
     if (size === undefined) throw new Problem(404, "blob-unknown", "give-up", `No blob has the SHA-256 ${digest}.`);
     const headers = {
       "content-type": "application/octet-stream",
-      "cache-control": IMMUTABLE,
+      "cache-control": `${isOpen ? "public" : "private"}, ${IMMUTABLE}`,
       "accept-ranges": "bytes",
       etag: `"${digest}"`,
     };

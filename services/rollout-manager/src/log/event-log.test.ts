@@ -1,7 +1,8 @@
 import { expect, test } from "@jest/globals";
+import { topics } from "@tributary/contracts";
 import { systemClock } from "@tributary/kernel";
-import type { Proposal, RolloutController } from "@tributary/rollouts";
-import { MemoryKafka, silentTelemetry } from "@tributary/testing";
+import { type Proposal, type RolloutController, recordOfEvent } from "@tributary/rollouts";
+import { followContext, MemoryKafka, silentTelemetry } from "@tributary/testing";
 import { EventLog } from "./event-log.ts";
 
 const uid = "u1";
@@ -62,4 +63,63 @@ test("a proposal of the controller does not wait: it is repeated", async () => {
   await expect(eventLog.propose(pause(2), "rollout-manager")).rejects.toMatchObject({ code: "rollout-busy" });
   sends[0]?.();
   await first;
+});
+
+/** A log that was read, of rollouts whose last event that counts is their second; and what nothing is decided about. */
+async function read(write: (kafka: MemoryKafka) => void) {
+  const kafka = new MemoryKafka();
+  write(kafka);
+  const applied: string[] = [];
+  const controller = {
+    rollout: () => ({ version: 2 }),
+    applied: ({ uid, version }: { uid: string; version: number }) => {
+      applied.push(`${uid} ${version}`);
+      return { kind: "stale", reason: "of a test" };
+    },
+  } as unknown as RolloutController;
+  const telemetry = silentTelemetry();
+  const eventLog = new EventLog({
+    ...{ controller, epoch: 0, sink: kafka, clock: systemClock, readBackMsMax: 1, telemetry, onChange: () => {} },
+  });
+  const stop = new AbortController();
+  await (await eventLog.follow(followContext(kafka, stop.signal))).caughtUp;
+  const proposed = (of: string) => eventLog.propose({ ...pause(3), uid: of }, "ann");
+  return { eventLog, applied, proposed, stop: () => stop.abort() };
+}
+const eventOf = (of: string, version: number) =>
+  recordOfEvent({ ...pause(version), uid: of, at: 0, by: "bob" } as never);
+const put = (kafka: MemoryKafka, record: ReturnType<typeof eventOf>, key = record.uid) =>
+  kafka.put(topics.rolloutEvents, key, record);
+
+test("of a rollout with an event that a later version wrote, nothing is decided; others go on (event-log.ts L4)", async () => {
+  const { eventLog, applied, proposed, stop } = await read((kafka) => {
+    put(kafka, { ...eventOf("later", 3), kind: "UNKNOWN" });
+    put(kafka, eventOf("later", 4));
+    put(kafka, eventOf("others", 3));
+    // Its schema is not known here, either.
+    const value = topics.rolloutEvents.codec.encodeConfluent(eventOf("undecodable", 3));
+    value.writeUInt32BE(4_000_000, 1);
+    kafka.write({ topic: topics.rolloutEvents.name, key: "undecodable", value });
+  });
+  expect([...eventLog.unreadable.keys()]).toEqual(["later", "undecodable"]);
+  for (const held of ["later", "undecodable"]) {
+    await expect(proposed(held)).rejects.toMatchObject({
+      code: "rollout-history-unknown",
+      message: expect.stringMatching(/offset \d.*(UNKNOWN, by bob|unreadable), schema \d+\): run the version/),
+    });
+  }
+  expect(applied).toContain("others 3");
+  expect(await proposed("others")).toMatchObject({ kind: expect.stringMatching(/stale|unknown/) });
+  stop();
+});
+
+test("what no version can have written, and what counts for none, holds nothing (event-log.ts L2, L4)", async () => {
+  const { eventLog, stop } = await read((kafka) => {
+    put(kafka, { ...eventOf("slower", 2), kind: "UNKNOWN" });
+    put(kafka, { ...eventOf("other-key", 3), kind: "UNKNOWN" }, "somebody");
+    put(kafka, { ...eventOf("malformed", 3), details: "{" });
+    kafka.write({ topic: topics.rolloutEvents.name, key: "garbage", value: Buffer.from("no Avro") });
+  });
+  expect([...eventLog.unreadable.keys()]).toEqual([]);
+  stop();
 });

@@ -107,6 +107,61 @@ describe("a start", () => {
   });
 });
 
+describe("values from elsewhere", () => {
+  test("no id of a server is a path (template.ts T2)", async () => {
+    const answered = (id: unknown) => serve(({ method }) => ({ status: method === "GET" ? 404 : 200, body: { id } }));
+    for (const id of [
+      ".",
+      "..",
+      "../admin",
+      "a/b",
+      "a\\b",
+      "%2e%2e",
+      "a?b",
+      "a#b",
+      "a\nb",
+      "",
+      {},
+      "x".repeat(1_025),
+    ]) {
+      const { url } = await answered(id);
+      const error = await rejection(opened(job(url)).start(someJob(), 1, somePlaces(), whole));
+      expect([id, error]).toEqual([id, expect.objectContaining({ code: "server-malformed", advice: "ask-a-person" })]);
+    }
+    for (const id of ["job 7", "a.b", "...", "run:7", 7]) {
+      const { url } = await answered(id);
+      expect(await opened(job(url)).start(someJob(), 1, somePlaces(), whole)).toBe(String(id));
+    }
+  });
+
+  test("an id that was stored before such ids were refused is asked for nowhere (template.ts T2)", async () => {
+    const { url, seen } = await serve(() => ({ body: { at: { state: "ok" } } }));
+    const backend = opened(job(url));
+    for (const ask of [backend.status("..", whole), backend.cancel("..", whole), backend.logs(".", 1, whole)]) {
+      expect(await rejection(ask)).toMatchObject({
+        code: "training-template-value-refused",
+        message: expect.stringMatching(/\{\{jobId\}\} is "\.+"/),
+      });
+    }
+    expect(seen).toEqual([]);
+  });
+
+  test("a slice's value means nothing to a shell (template.ts T1)", async () => {
+    const { url, seen } = await serve(({ method }) => ({ status: method === "GET" ? 404 : 200, body: { id: "7" } }));
+    const start = (slice: string) => opened(job(url)).start(someJob({ slice }), 1, somePlaces(), whole);
+    for (const value of ["$(id)", "`id`", "a;id", "a|id", "a&id", "a'b", 'a"b', "a>b", "a*", "a\\b", "a\nb", "a!b"]) {
+      const error = await rejection(start(`site=${value}`));
+      expect(error).toMatchObject({ code: "training-template-value-refused", advice: "ask-a-person" });
+      expect(error?.message).toContain(`{{slice}} is ${JSON.stringify(`site=${value}`)}`);
+    }
+    expect(await rejection(start("--help"))).toMatchObject({ code: "training-template-value-refused" });
+    expect(seen).toEqual([]);
+    for (const slice of ["fleet", "site=Zürich Süd", "camera=pi-7/front", "label:road=A,B", "agentVersion=1.2.3+x"]) {
+      expect(await start(slice)).toBe("7");
+    }
+  });
+});
+
 describe("a status", () => {
   const statusOf = async (reply: Reply) => {
     const { url } = await serve(() => reply);

@@ -12,7 +12,7 @@ import { type JsonAnswer, type JsonExchange, JsonHttp, okJson, valueAt } from ".
 import type { JobPlaces, JobState, TrainingBackend } from "./backend.ts";
 import type { HttpJobConfig } from "./http-config.ts";
 import { secretOf } from "./secret.ts";
-import { filled, filledJson, type Variables, variablesOf } from "./template.ts";
+import { filled, filledJson, filledUrl, type Variables, variablesOf } from "./template.ts";
 
 type Request = {
   readonly method: JsonExchange["method"];
@@ -21,7 +21,8 @@ type Request = {
   readonly body?: unknown;
 };
 
-const JOB_ID = /^[^\p{Cc}]{1,1024}$/u;
+/** It becomes a segment of URLs, and is shown: never `.` or `..`, and nothing that a server may read as the path's end or another one. */
+const JOB_ID = /^(?!\.{1,2}$)[^\p{Cc}/\\%?#]{1,1024}$/u;
 const LINE_LENGTH_MAX = 1_000;
 
 export class HttpBackend implements TrainingBackend {
@@ -95,7 +96,7 @@ export class HttpBackend implements TrainingBackend {
       const headers = Object.entries(request.headers).map(([name, text]) => [name, headerOf(filled(text, variables))]);
       const exchange = {
         method: request.method,
-        url: filled(request.url, variables, encodeURIComponent),
+        url: filledUrl(request.url, variables),
         headers: { ...token, ...Object.fromEntries(headers) },
         repeats,
         ...(request.body !== undefined && { body: filledJson(request.body, variables) }),
@@ -135,7 +136,8 @@ export class HttpBackend implements TrainingBackend {
   #checkedId(id: unknown, where: string): string {
     const text = typeof id === "number" ? String(id) : id;
     if (typeof text === "string" && JOB_ID.test(text)) return text;
-    throw malformed(this.name, `there is no job's id at ${where}`);
+    const found = text === undefined ? "nothing" : JSON.stringify(text).slice(0, 100);
+    throw malformed(this.name, `there is no job's id at ${where} but ${found}`);
   }
 }
 

@@ -6,4 +6,4 @@ export { fallbackDefaults } from "./fallback-rates.ts";
 export { type SettlementLimits, settlementLimits } from "./limits.ts";
 export { type ArmOf, SettlementPartition } from "./partition.ts";
 export { shareDefaults } from "./shares.ts";
-export { assertUsableFrame, assertUsablePredictions, assertUsableResult } from "./usable.ts";
+export { assertUsableFrame, assertUsablePredictions, assertUsableResult, PREDICTIONS_MAX } from "./usable.ts";

@@ -9,7 +9,8 @@ import { Failure, isValidId, LABEL_BYTES_MAX, utf8Length } from "@tributary/kern
 import { NO_BOOT } from "./device-state.ts";
 
 const SEQ_MAX = BigInt(Number.MAX_SAFE_INTEGER);
-const PREDICTIONS_MAX = 1_024;
+/** Predictions of one batch. */
+export const PREDICTIONS_MAX = 1_024;
 /** No device holds a frame for ten years. */
 const AGE_MS_MAX = 10 * 366 * 86_400_000;
 /** What a date can be. */

@@ -1,6 +1,5 @@
-/** The drill's own devices: a benign one, which is measured, and one that can send anything. */
+/** An MQTT client of the drills, which publishes given records in Avro or JSON, numbered by the contract. */
 import {
-  Classifications,
   type Codec,
   EdgeFrame,
   EdgePredictions,
@@ -9,7 +8,7 @@ import {
   type UplinkStream,
 } from "@tributary/contracts";
 import { makeBootId } from "@tributary/kernel";
-import { someFrame, somePrediction, somePredictions } from "@tributary/testing";
+import { someFrame, somePredictions } from "@tributary/testing";
 import mqtt, { type MqttClient } from "mqtt";
 
 export type Credentials = { readonly deviceId: string; readonly password: string };
@@ -21,12 +20,11 @@ const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 
 let boots = 0;
 
-/** An MQTT client that publishes given records, numbered by the contract. */
 export class Talker {
   readonly deviceId: string;
   readonly client: MqttClient;
-  readonly bootId = makeBootId(++boots, BigInt(Date.now()));
   readonly #jpeg: Buffer;
+  #bootId = nextBootId();
   #framesSeq = 0n;
   #batchSeq = 0n;
   #frameSeq = 0n;
@@ -47,6 +45,22 @@ export class Talker {
     return new Talker(deviceId, client, jpeg);
   }
 
+  get bootId(): bigint {
+    return this.#bootId;
+  }
+
+  get jpeg(): Buffer {
+    return this.#jpeg;
+  }
+
+  /** A start of the device's program: a new boot, whose numbers begin at 1. */
+  restart(): void {
+    this.#bootId = nextBootId();
+    this.#framesSeq = 0n;
+    this.#batchSeq = 0n;
+    this.#frameSeq = 0n;
+  }
+
   topic(stream: UplinkStream): string {
     return mqttTopics().up(this.deviceId, stream);
   }
@@ -56,14 +70,20 @@ export class Talker {
   }
 
   /** Resolves with the milliseconds until the PUBACK. */
-  async publish(stream: UplinkStream, payload: Buffer): Promise<number> {
+  async publish(stream: UplinkStream, payload: Buffer, format: "avro" | "json" = "avro"): Promise<number> {
     const from = performance.now();
-    await this.client.publishAsync(this.topic(stream), payload, { qos: 1 });
+    const topic = format === "json" ? `${this.topic(stream)}/json` : this.topic(stream);
+    await this.client.publishAsync(topic, payload, { qos: 1 });
     return performance.now() - from;
   }
 
   send<T>(stream: UplinkStream, codec: Codec<T>, value: T): Promise<number> {
     return this.publish(stream, bytesOf(codec, value));
+  }
+
+  /** As a script writes it; `value` has no bigint. */
+  json(stream: UplinkStream, value: object): Promise<number> {
+    return this.publish(stream, Buffer.from(JSON.stringify(value)), "json");
   }
 
   frame(change: Partial<EdgeFrame>): Promise<number> {
@@ -79,56 +99,20 @@ export class Talker {
     return this.send("predictions", EdgePredictions, batch);
   }
 
+  /** A batch of kept frames in JSON, with the fields that a script would give. */
+  jsonBatch(count: number): Promise<number> {
+    const predictions = Array.from({ length: count }, () => ({
+      frameSeq: `${this.nextFrame()}`,
+      label: "cat",
+      confidence: 0.9,
+    }));
+    return this.json("predictions", { bootId: `${this.bootId}`, seq: `${++this.#batchSeq}`, predictions });
+  }
+
   async end(): Promise<void> {
     // A client that is about to reconnect emits no end.
     await Promise.race([this.client.endAsync(true).catch(() => {}), pause(500)]);
   }
 }
 
-export type Measured = { asked: number; cloud: number; edge: number; pubackMs: number[] };
-
-/** Shows five frames a second, of which it sends one, and counts the source of each answer and the time until each PUBACK. */
-export class BenignDevice {
-  readonly #talker: Talker;
-  readonly #sent = new Set<bigint>();
-  measured: Measured = { asked: 0, cloud: 0, edge: 0, pubackMs: [] };
-
-  constructor(talker: Talker) {
-    this.#talker = talker;
-  }
-
-  async subscribe(): Promise<void> {
-    const { client, deviceId, bootId } = this.#talker;
-    client.on("message", (_topic, payload) => {
-      const record = Classifications.decodeSingleObject(payload);
-      if (record.bootId !== bootId) return;
-      for (const { frameSeq, source } of record.answers) {
-        if (!this.#sent.delete(frameSeq)) continue;
-        if (source === "CLOUD") this.measured.cloud++;
-        else this.measured.edge++;
-      }
-    });
-    await client.subscribeAsync(mqttTopics().results(deviceId), { qos: 1 });
-  }
-
-  reset(): void {
-    this.#sent.clear();
-    this.measured = { asked: 0, cloud: 0, edge: 0, pubackMs: [] };
-  }
-
-  /** The frames of one second. */
-  async second(): Promise<void> {
-    const talker = this.#talker;
-    const { measured } = this;
-    const acknowledged = (ms: number) => void measured.pubackMs.push(ms);
-    const sent = talker.nextFrame();
-    this.#sent.add(sent);
-    measured.asked++;
-    const seen = { frameSeq: sent, reason: "AMBIGUOUS", score: 0.3, deadlineMs: 5_000, ageMs: 0 } as const;
-    const kept = Array.from({ length: 4 }, () => somePrediction({ frameSeq: talker.nextFrame(), ageMs: 0 }));
-    await Promise.all([
-      talker.frame(seen).then(acknowledged),
-      talker.batch([somePrediction({ ...seen, escalation: "QUEUED" }), ...kept]).then(acknowledged),
-    ]).catch(() => {});
-  }
-}
+const nextBootId = (): bigint => makeBootId(++boots, BigInt(Date.now()));
