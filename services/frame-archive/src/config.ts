@@ -36,6 +36,8 @@ export const configSchema = z.strictObject({
           endpointUrl: z.url({ protocol: /^https?$/, error: "expected http:// or https://" }).optional(),
         })
         .optional(),
+      /** How long frames wait in Kafka for a disk that is full or fails; then they are not kept, and counted as `disk-full`. */
+      diskWaitMsMax: positive.min(1_000).max(DAY_MS).default(3_600_000),
       /** A picture that no frame names is removed when it is so old. */
       unusedMsMax: positive.min(60_000).default(3_600_000),
       sweepEveryMs: positive.min(1_000).max(DAY_MS).default(600_000),

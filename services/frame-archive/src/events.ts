@@ -27,6 +27,23 @@ export const pictureRefused = defineEvent<{ frameId: string; fault: string }>({
   message: (e) => `the picture of ${e.frameId} is not kept: ${e.fault}`,
 });
 
+export const diskWriteFailed = defineEvent<{ code: string }>({
+  name: "archive_disk_write_failed",
+  level: "debug",
+  message: (e) => `a picture could not be written: ${e.code}`,
+  counter: {
+    name: "tributary_archive_disk_writes_failed_total",
+    help: "Attempts to write a picture that failed by the disk, by its error",
+    labels: ["code"],
+  },
+});
+
+export const diskStateChanged = defineEvent<{ state: "fails" | "works"; code: string; reason: string }>({
+  name: "archive_disk_state_changed",
+  level: "error",
+  message: (e) => e.reason,
+});
+
 export const backlogRead = defineEvent<{ partition: number; frames: number; ms: number }>({
   name: "archive_backlog_read",
   level: "debug",

@@ -10,12 +10,13 @@ import { Module } from "@nestjs/common";
 import { APP_FILTER } from "@nestjs/core";
 import { Lease } from "@tributary/kafka";
 import type { Clock } from "@tributary/kernel";
-import { CLOCK, CONFIG, KafkaModule, ProblemFilter, TELEMETRY } from "@tributary/service-kit";
+import { CLOCK, CONFIG, KafkaModule, ProblemFilter, RANDOM, TELEMETRY } from "@tributary/service-kit";
 import type { Telemetry } from "@tributary/telemetry";
 import { FrameArchiveConsumer } from "./frame-archive.consumer.ts";
 import { FrameArchiveController } from "./frame-archive.controller.ts";
 import { Partitions } from "./partitions.ts";
-import { BLOBS, blobStoreOf } from "./pictures/blobs.ts";
+import { BLOBS, blobStoreOf, diskWatchOf } from "./pictures/blobs.ts";
+import { DiskWatch } from "./pictures/disk-watch.ts";
 import { FramesController } from "./pictures/frames.controller.ts";
 import { Sweeper } from "./pictures/sweeper.ts";
 import { ArchiveSink } from "./sinks.ts";
@@ -28,6 +29,7 @@ import { Tables } from "./tables/tables.ts";
   providers: [
     { provide: Lease, useFactory: (clock: Clock) => new Lease({ clock }), inject: [CLOCK] },
     { provide: BLOBS, useFactory: blobStoreOf, inject: [CONFIG] },
+    { provide: DiskWatch, useFactory: diskWatchOf, inject: [CONFIG, BLOBS, CLOCK, RANDOM, TELEMETRY] },
     TableReader,
     Tables,
     ArchiveSink,

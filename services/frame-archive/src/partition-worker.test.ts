@@ -17,6 +17,7 @@ import {
   tempDir,
 } from "@tributary/testing";
 import { PartitionWorker } from "./partition-worker.ts";
+import { DiskWatch } from "./pictures/disk-watch.ts";
 import { sweep } from "./pictures/sweep.ts";
 import { ArchiveIndex } from "./tables/archive-index.ts";
 import { OpenScopes } from "./tables/open-scopes.ts";
@@ -41,6 +42,14 @@ async function rig(shared: Partial<Awaited<ReturnType<typeof newShared>>> = {}, 
     reader: kafka,
     fence: kafka,
     blobs,
+    disk: new DiskWatch({
+      dir: all.folder,
+      waitMsMax: 200,
+      probe: async () => {},
+      clock: systemClock,
+      random: () => 0,
+      telemetry,
+    }),
     tables: { scopes, index, siteOf: (deviceId) => (deviceId === "one" ? "north" : "") },
     settings: {
       caps: { framesPerDay: 1_000, framesPerClassDay: 300, bytesPerDay: 1 << 24 },
@@ -268,6 +277,26 @@ describe("a partition", () => {
     await worker.frames(sent(kafka, [hostile(102), frameOf(2, { sampleDrawn: true })], Date.now() + DAY_MS));
     expect(await outcomes()).toMatchObject({ kept: Number(before.kept) + 1, "device-share": 1 });
   });
+});
+
+test("a full disk delays frames; one that stays full costs them, counted, until it has space (W4, G9)", async () => {
+  const { kafka, worker, blobs, outcomes } = await rig();
+  const put = blobs.put.bind(blobs);
+  let failures = 1;
+  blobs.put = async (...args) => {
+    const cause = Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+    if (failures-- > 0) throw new Failure("blob-store-unavailable", "retry", "blobs cannot be stored", { cause });
+    return put(...args);
+  };
+  const frames = (seq: number) => worker.frames(sent(kafka, [frameOf(seq, { sampleDrawn: true })]));
+  await frames(1);
+  expect(kept(kafka)).toEqual(["1 SAMPLE"]);
+  failures = 99;
+  await frames(2);
+  expect(await outcomes()).toMatchObject({ kept: 1, "disk-full": 1 });
+  failures = 0;
+  await frames(3);
+  expect(kept(kafka)).toEqual(["1 SAMPLE", "3 SAMPLE"]);
 });
 
 describe("the archive", () => {

@@ -7,6 +7,7 @@
  * W2. A frame's time is Kafka's time of its record: which day it counts for depends on the log alone.
  * W3. A frame that is wanted later is read by its offset, as long as Kafka has it. After a takeover the newest frames of the
  *     partition are read once, when the first is wanted that is not known.
+ * W4. A disk that is full delays the partition, but not forever (disk-watch.ts D1).
  */
 import type { BlobStore } from "@tributary/blob-store";
 import { ArchivedFrame, type Classifications, EdgeFrame, type GroundTruth, topics } from "@tributary/contracts";
@@ -23,6 +24,7 @@ import {
   partitionRebuilt,
   pictureRefused,
 } from "./events.ts";
+import type { DiskWatch } from "./pictures/disk-watch.ts";
 import { pictureFault } from "./pictures/picture-fault.ts";
 import { FRAMES_MS, type Memory, rebuild } from "./rebuild.ts";
 import type { ArchiveIndex } from "./tables/archive-index.ts";
@@ -42,6 +44,7 @@ export type PartitionWorkerOptions = {
   readonly reader: PartitionReader;
   readonly fence: PartitionFence;
   readonly blobs: Pick<BlobStore, "put">;
+  readonly disk: Pick<DiskWatch, "write">;
   readonly tables: {
     readonly index: Pick<ArchiveIndex, "refusal">;
     readonly scopes: OpenScopes;
@@ -246,14 +249,16 @@ export class PartitionWorker extends OwnedPartition<Memory> {
 
   /** The picture's digest; undefined: it is refused. */
   async #store(memory: Memory, { frame, value: { jpeg } }: Picture): Promise<string | undefined> {
-    const { blobs, settings, telemetry } = this.#options;
+    const { blobs, disk, settings, telemetry } = this.#options;
     const refused = pictureFault(jpeg, settings.pixelsMax);
     if (refused !== undefined) {
       telemetry.emit(pictureRefused, { frameId: frame.frameId, fault: refused.fault });
       return this.#refuse(memory, frame, refused.outcome);
     }
     try {
-      return (await blobs.put(once(jpeg), { bytesMax: jpeg.length })).digest;
+      const put = () => blobs.put(once(jpeg), { bytesMax: jpeg.length });
+      const stored = await disk.write(jpeg.length, put, this.signal); // W4
+      return stored === "disk-full" ? this.#refuse(memory, frame, stored) : stored.digest;
     } catch (error) {
       if (!(error instanceof Failure && error.code === "blob-store-full")) throw error;
       return this.#refuse(memory, frame, "archive-full");

@@ -9,6 +9,7 @@ import { capsOf, type FrameArchiveConfig, ttlMsOf } from "./config.ts";
 import { roundFailed } from "./events.ts";
 import { PartitionWorker } from "./partition-worker.ts";
 import { BLOBS } from "./pictures/blobs.ts";
+import { DiskWatch } from "./pictures/disk-watch.ts";
 import { ArchiveSink } from "./sinks.ts";
 import { Tables } from "./tables/tables.ts";
 
@@ -31,6 +32,7 @@ export class Partitions
     clockWatch: ClockWatch,
     @Inject(TELEMETRY) telemetry: Telemetry,
     @Inject(BLOBS) blobs: BlobStore,
+    disk: DiskWatch,
     reader: KafkaReader,
     fence: ArchiveSink,
     tables: Tables,
@@ -39,9 +41,12 @@ export class Partitions
     const clock = clockWatch.bounded; // To one far ahead every frame would be old.
     const { sentFramesMax, backlogFramesMax, pixelsMax } = config.limits;
     const settings = { caps: capsOf(config), ttlMs: ttlMsOf(config), sentFramesMax, backlogFramesMax, pixelsMax };
-    super((number) => new PartitionWorker({ number, reader, fence, blobs, tables, settings, clock, telemetry }));
+    super((number) => new PartitionWorker({ number, reader, fence, blobs, disk, tables, settings, clock, telemetry }));
+    const report = (what: string, error: unknown) =>
+      telemetry.emit(roundFailed, { what, code: codeOf(error), reason: reasonOf(error) });
     let rounds = 0;
     const round = async (): Promise<void> => {
+      await disk.probe().catch((error) => report("probe-disk", error));
       const isPruned = ++rounds % ROUNDS_PER_PRUNE === 0;
       for (const worker of this.workers) {
         try {
@@ -49,7 +54,7 @@ export class Partitions
           if (isPruned) await worker.prune();
         } catch (error) {
           if (worker.signal.aborted) continue;
-          telemetry.emit(roundFailed, { what: "keep-scopes", code: codeOf(error), reason: reasonOf(error) });
+          report("keep-scopes", error);
         }
       }
     };
@@ -60,6 +65,7 @@ export class Partitions
     gauge("sent_frames", "Frames that can be fetched from Kafka if they are wanted later", () =>
       this.workers.reduce((sum, { sent }) => sum + sent, 0),
     );
+    health.add("pictures", () => disk.problem ?? true);
     health.add("partitions", () => this.isReady || "no partition is assigned and rebuilt from Kafka yet");
   }
 

@@ -62,8 +62,13 @@ export class FolderBlobStore implements BlobStore {
     });
     const isNew = !(await this.has(blob.digest));
     const path = this.#pathOf(blob.digest);
-    await mkdir(dirname(path), { recursive: true }).catch(unavailable);
-    await rename(incoming, path).catch(unavailable);
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      await rename(incoming, path);
+    } catch (error) {
+      await rm(incoming, { force: true }).catch(() => {}); // or a disk that is full for folders would fill with uploads
+      unavailable(error);
+    }
     if (isNew) this.#bytesTotal += blob.bytes;
     for (const dir of [dirname(path), dirname(dirname(path))]) await syncFolder(dir).catch(unavailable);
     return blob;

@@ -31,7 +31,7 @@ export async function spool(
     }
     return { digest, bytes: count };
   } catch (error) {
-    await rm(path, { force: true });
+    await rm(path, { force: true }).catch(() => {}); // a disk that fails refuses this, too; what failed first is the cause
     throw error;
   }
 }

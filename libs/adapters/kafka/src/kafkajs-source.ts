@@ -638,6 +638,7 @@ export class KafkajsSource implements BatchSource {
         const next = BigInt(offset) < 0n ? BigInt(end.low) : BigInt(offset);
         const key = `${topic}:${partition}`;
         const busy = this.#turns.isRunning(partition) || this.#independent?.isBusy(key) === true;
+        this.#reportLag(topic, partition, BigInt(end.high) - next); // also while a handler keeps its batch
         progress.push({ key, committed: next, end: BigInt(end.high), busy });
       }
     }

@@ -13,7 +13,7 @@ const admin = new KafkajsAdmin(connection);
 const sink = new KafkajsSink(connection);
 const PARTITIONS = 6;
 
-beforeAll(() => admin.ensure(["a", "b", "c", "d", "e"].map((name) => ({ name, partitions: PARTITIONS }))));
+beforeAll(() => admin.ensure(["a", "b", "c", "d", "e", "f"].map((name) => ({ name, partitions: PARTITIONS }))));
 afterAll(async () => {
   await sink.close();
   await admin.close();
@@ -204,5 +204,37 @@ describe("source", () => {
     expect(next.seen).toHaveLength(1);
     await next.source.close();
     await Promise.all([client.disconnect(), consumer.disconnect()]);
+  });
+
+  test("independent records: one that hangs holds up no other, and its partition is committed up to it (C6)", async () => {
+    await fill("f", 0, 120);
+    const independent = { recordsMax: 100, bytesMax: 1 << 20, ownerShareMax: 1, isUrgent: () => false };
+    const start = (work: (place: string, signal: AbortSignal) => Promise<void>) => {
+      const seen: string[] = [];
+      const source = new KafkajsSource({ ...connection, group: "independent", topics: ["f"], independent });
+      const ended = source.run(async ({ partition, records: [record] }, signal) => {
+        const place = `${partition}:${record?.offset}`;
+        await work(place, signal);
+        if (signal.aborted) return { processed: 0 };
+        seen.push(place);
+        return { processed: 1 };
+      });
+      return { source, seen, ended };
+    };
+    const first = start(async (place, signal) => {
+      if (place !== "0:1") return;
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    });
+    await waitFor(() => first.seen.length === 119, { what: "all but the one that hangs" });
+    await first.source.close();
+    await first.ended;
+
+    const second = start(async () => {});
+    const rest = first.seen.filter((place) => place.startsWith("0:") && place !== "0:0").length + 1;
+    await waitFor(() => second.seen.length === rest, { what: "the partition from the one that hung" });
+    expect(second.seen.every((place) => place.startsWith("0:") && place !== "0:0")).toBe(true);
+    await fill("f", 120, 30);
+    await waitFor(() => second.seen.length === rest + 30, { what: "records that follow" });
+    await second.source.close();
   });
 });
