@@ -7,7 +7,7 @@
  * W2. A frame's time is Kafka's time of its record: which day it counts for depends on the log alone.
  * W3. A frame that is wanted later is read by its offset, as long as Kafka has it. After a takeover the newest frames of the
  *     partition are read once, when the first is wanted that is not known.
- * W4. A disk that is full delays the partition, not forever (disk-watch.ts D1).
+ * W4. A disk that is full delays the partition, but not forever (disk-watch.ts D1).
  */
 import type { BlobStore } from "@tributary/blob-store";
 import { ArchivedFrame, type Classifications, EdgeFrame, type GroundTruth, topics } from "@tributary/contracts";

@@ -50,7 +50,7 @@ describe("a low-water mark", () => {
     expect(mark.next).toBe(220n);
   });
 
-  test("a log that restarts is taken again, and not committed past where it is (M1, M3)", () => {
+  test("a log that restarts at 0 is taken again, and not committed past where it is (M1, M3)", () => {
     const mark = new LowWaterMark(500n);
     for (const offset of [500n, 501n, 502n]) mark.take(offset);
     mark.finish(500n);

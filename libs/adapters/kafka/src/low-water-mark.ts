@@ -4,7 +4,7 @@
  * M1. `next` is never past an unfinished record, nor past what was delivered: whoever continues from there misses none.
  * M2. It is behind every delivered record once all have finished.
  * M3. A record that is delivered again while it is known, because it is in flight or finished above the mark, is not taken again. One
- *     below the mark is: the log, or its consumer, reverted.
+ *     below the mark is: the log was created anew, or its consumer continues from an earlier commit.
  */
 export class LowWaterMark {
   readonly #unfinished = new Set<bigint>();
