@@ -1,12 +1,14 @@
 import { describe, expect, test } from "@jest/globals";
-import type { Answer } from "@tributary/api";
+import type { Answer, LabelBatch } from "@tributary/api";
 import { type FinalAnswer, topics } from "@tributary/contracts";
 import { seededRandom } from "@tributary/kernel";
 import { type Before, cifarLabels, MemoryKafka, someAnswer, someBootId } from "@tributary/testing";
 import { answersOf } from "../answers/answer.ts";
+import { AnswerRing } from "../answers/ring.ts";
 import { LabelCandidates } from "./candidates.ts";
 import { judgeLabel } from "./check-label.ts";
 import { FrameIndex } from "./frame-index.ts";
+import { Labels } from "./labels.ts";
 import { SeqRanges } from "./seq-ranges.ts";
 
 const answerOf = (change: Partial<FinalAnswer>): Answer =>
@@ -51,6 +53,26 @@ test("frames worth a label: samples before disagreements, newest first, bounded,
   candidates.drop(`cam-01:${someBootId}:cam:4`);
   expect(next(2)).toEqual(["SAMPLE 6", "DISAGREEMENT 2"]);
   expect(candidates.next({ why: "DISAGREEMENT", deviceId: "cam-02" }, 9)).toEqual([]);
+});
+
+test("a label is taken of a frame that is forgotten while another is sought", async () => {
+  const ring = new AnswerRing(2);
+  const first = answerOf({ frameSeq: 1n });
+  ring.add(first);
+  const search = {
+    within: async () => {
+      for (const frameSeq of [2n, 3n]) ring.add(answerOf({ frameSeq }));
+      return new Map();
+    },
+  };
+  const policies = { version: () => undefined, list: () => [] };
+  const none = { get: () => undefined, holds: () => false, emit: () => undefined, now: () => 0 };
+  const parts = [{ search, ring, policies }, none, none, none, none, none, none, none, none];
+  const labels = new Labels(...(parts as unknown as ConstructorParameters<typeof Labels>));
+  const batch = [first.frameId, `cam-02:${someBootId}:cam:1`].map((frameId) => ({ frameId, label: "cat" }));
+  const { accepted, refused } = await labels.take({ labels: batch, dryRun: true } as unknown as LabelBatch);
+  expect(ring.get(first.frameId)).toBeUndefined();
+  expect([accepted, refused.map(({ index, code }) => [index, code])]).toEqual([1, [[1, "frame-unknown"]]]);
 });
 
 test("a device that always disagrees leaves the others their candidates and their places", () => {

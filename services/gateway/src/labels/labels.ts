@@ -123,10 +123,12 @@ export class Labels {
   /** The newest answers and archived frames are in memory; others are searched in Kafka. */
   async #seek(ids: readonly FrameId[]): Promise<(frameId: string) => Sought> {
     const { explained, index } = this;
-    const older = ids.filter((id) => this.#remembered(formatFrameId(id)) === undefined);
+    // A frame that is known now may be forgotten while the others are sought.
+    const known = new Map(ids.map(formatFrameId).map((frameId) => [frameId, this.#remembered(frameId)]));
+    const older = ids.filter((id) => known.get(formatFrameId(id)) === undefined);
     const found = older.length === 0 ? undefined : await explained.search.within((signal) => index.find(older, signal));
     return (frameId) => {
-      const frame = this.#remembered(frameId);
+      const frame = known.get(frameId) ?? this.#remembered(frameId);
       return frame === undefined ? (found?.get(frameId) ?? { kind: "absent" }) : { kind: "found", frame };
     };
   }
