@@ -11,7 +11,7 @@ export type { DecodedBatch, DecodedRecord } from "./batch-handling.ts";
 export { ClockWatch } from "./clock-watch.ts";
 export { Health } from "./health.ts";
 export { HeldPartitions } from "./held-partitions.ts";
-export { type MountedRoute, mountedRoutes } from "./http/mounted-routes.ts";
+export { mountedRoutes } from "./http/mounted-routes.ts";
 export { ProblemFilter } from "./http/problem-filter.ts";
 export { Serves } from "./http/serves.ts";
 export { Validated } from "./http/validated.ts";

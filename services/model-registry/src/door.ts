@@ -1,6 +1,6 @@
 /**
  * Who may ask the registry what, by path. Devices and services read packages without a token: metadata, versions, and blobs of
- * packages, which blobs.controller.ts tells from pictures of people's sets. Everything else wants one.
+ * packages, which blobs.controller.ts distinguishes from pictures of people's sets. Everything else wants one.
  */
 import { changesSomething, type DoorPolicy } from "@tributary/service-kit";
 import type { RegistryConfig } from "./config.ts";

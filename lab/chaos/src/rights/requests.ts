@@ -35,8 +35,11 @@ const UNKNOWN = ["unknown"];
 /** Of all tables, with every value, and what reads in other spellings of its path, too. */
 export function requestsOf(values: Values): readonly Ask[] {
   const routes = tables.flatMap((table) => Object.values(table).flatMap((group) => Object.values(group)));
-  const asks = routes.flatMap(({ method, path }) => filled(path, values).map((each) => ({ method, path: each })));
-  const all = [...asks, ...BESIDE.map((path) => ({ method: "GET", path }))].flatMap(spelled);
+  // A HEAD of a stream of events has no answer before there is an event.
+  const asks = routes.flatMap(({ method, path, response: { kind } }) =>
+    filled(path, values).map((each) => ({ method, path: each, isStream: kind === "events" })),
+  );
+  const all = [...asks, ...BESIDE.map((path) => ({ method: "GET", path, isStream: false }))].flatMap(spelled);
   return [...new Map(all.map((ask) => [`${ask.method} ${ask.path}`, ask])).values()];
 }
 
@@ -50,8 +53,8 @@ function filled(path: string, values: Values): readonly string[] {
 }
 
 /** Routers take other cases and a slash at the end for the same path. */
-function spelled({ method, path }: Ask): readonly Ask[] {
-  if (method !== "GET") return [{ method, path }];
+function spelled({ method, path, isStream }: Ask & { readonly isStream: boolean }): readonly Ask[] {
+  if (method !== "GET" || isStream) return [{ method, path }];
   const [, first = "", rest = ""] = /^\/([^/]*)(.*)$/.exec(path) ?? [];
   const others = [`/${first.toUpperCase()}${rest}`, `${path}/`, `/${path}`];
   return [{ method, path }, { method: "HEAD", path }, ...others.map((other) => ({ method, path: other }))];
@@ -61,7 +64,7 @@ export type Seen = {
   readonly status: number;
   /** An answer that is a picture, has one in its text, or has one's bytes. */
   readonly isPicture: boolean;
-  /** An answer that names pictures by their digests. */
+  /** An answer that names pictures by their digests, others than the one in the path that was asked for. */
   readonly isManifest: boolean;
   /** SHA-256 of the body. */
   readonly digest: string;
@@ -89,7 +92,7 @@ export async function ask(
   return {
     status,
     isPicture: isJpeg || isPng || IN_TEXT.test(text),
-    isManifest: named.some((digest) => digests.has(digest)),
+    isManifest: named.some((digest) => digests.has(digest) && !path.includes(digest)),
     digest: createHash("sha256").update(body).digest("hex"),
   };
 }
