@@ -3,7 +3,6 @@ export {
   Door,
   type DoorAddress,
   type DoorPolicy,
-  type PictureReaders,
   pictureReaders,
 } from "./door.ts";
 export { httpFailed, httpRefused } from "./events.ts";
