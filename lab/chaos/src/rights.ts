@@ -11,7 +11,8 @@ import { check, type Drill, type Findings } from "./scenario.ts";
 const AT_ONCE = 32;
 const WRONG = "a-token-of-nobody-at-all";
 
-type Counts = { requests: number; pictures: number; manifests: number; ofPackages: number; readonly first: string[] };
+type Found = { count: number; readonly first: string[] };
+type Counts = { requests: number; ofPackages: number; readonly pictures: Found; readonly manifests: Found };
 
 export const rights: Drill = {
   name: "rights",
@@ -52,15 +53,15 @@ async function asked(world: RightsWorld, log: (line: string) => void): Promise<F
       await count(world, port, token, `127.8.0.${i + 1}`, asks, none);
     }
   }
-  const found = ({ first }: Counts) => (first.length === 0 ? "" : `: ${first.join(", ")}`);
+  const shown = ({ count, first }: Found) => [String(count), ...first].join(" ");
   return {
     title: "Pictures and manifests, without and with each token",
     checks: [
-      check("no picture without the right token", none.pictures === 0, `${none.pictures}${found(none)}`),
-      check("no manifest without the right token", none.manifests === 0, `${none.manifests}${found(none)}`),
+      check("no picture without the right token", none.pictures.count === 0, shown(none.pictures)),
+      check("no manifest without the right token", none.manifests.count === 0, shown(none.manifests)),
       check("files of packages are open", none.ofPackages > 0, none.ofPackages),
-      check("pictures with it", own.pictures > 0, own.pictures),
-      check("manifests with it", own.manifests > 0, own.manifests),
+      check("pictures with it", own.pictures.count > 0, own.pictures.count),
+      check("manifests with it", own.manifests.count > 0, own.manifests.count),
     ],
     figures: {
       ports: world.ports.length,
@@ -71,7 +72,8 @@ async function asked(world: RightsWorld, log: (line: string) => void): Promise<F
   };
 }
 
-const countsOf = (): Counts => ({ requests: 0, pictures: 0, manifests: 0, ofPackages: 0, first: [] });
+const foundOf = (): Found => ({ count: 0, first: [] });
+const countsOf = (): Counts => ({ requests: 0, ofPackages: 0, pictures: foundOf(), manifests: foundOf() });
 
 async function count(
   world: RightsWorld,
@@ -99,7 +101,11 @@ function note(counts: Counts, seen: Seen, open: ReadonlySet<string>, what: strin
     counts.ofPackages += 1;
     return;
   }
-  if (seen.isPicture) counts.pictures += 1;
-  if (seen.isManifest) counts.manifests += 1;
-  if ((seen.isPicture || seen.isManifest) && counts.first.length < SHOWN_MAX) counts.first.push(what);
+  if (seen.isPicture) add(counts.pictures, what);
+  if (seen.isManifest) add(counts.manifests, what);
+}
+
+function add(found: Found, what: string): void {
+  found.count += 1;
+  if (found.first.length < SHOWN_MAX) found.first.push(what);
 }

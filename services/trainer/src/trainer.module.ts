@@ -8,7 +8,6 @@
 import { join } from "node:path";
 import { Inject, Module, type OnApplicationShutdown } from "@nestjs/common";
 import { APP_FILTER } from "@nestjs/core";
-import { clientOf, modelRegistryApi } from "@tributary/api";
 import {
   type BlobStore,
   FolderBlobStore,
@@ -37,6 +36,7 @@ import { RunsController } from "./http/runs.controller.ts";
 import { MlflowLog } from "./mlflow/mlflow-log.ts";
 import { MLFLOW, MlflowRecorder } from "./mlflow/recorder.ts";
 import { downloadPackage } from "./registry/blobs.ts";
+import { openModelRegistry } from "./registry/open.ts";
 import { TrainerEffects } from "./runs/effects.ts";
 import { ObjectResults } from "./runs/object-results.ts";
 import { PackagePacker } from "./runs/packer.ts";
@@ -56,14 +56,14 @@ async function effectsOf(
   results: Results,
 ): Promise<TrainerEffects> {
   const { dataDir, modelRegistry, packing } = config;
-  const registry = clientOf(modelRegistryApi, modelRegistry);
+  const registry = openModelRegistry(modelRegistry);
   const scratch = await openWorkFolder(join(dataDir, "scratch"));
   const packer = new PackagePacker({ datasets, registry, results, scratch, telemetry, ...packing });
   return new TrainerEffects({ datasets, backend, registry, registryUrl: modelRegistry.url, packer, results });
 }
 
 function trainingBackendOf(config: TrainerConfig, datasets: Datasets, clock: Clock, random: Random): TrainingBackend {
-  const { blobs } = clientOf(modelRegistryApi, config.modelRegistry);
+  const { blobs } = openModelRegistry(config.modelRegistry);
   const sources = {
     packageInto: (digest: string, dir: string, signal: AbortSignal) => downloadPackage(blobs, digest, dir, signal),
     datasetInto: datasets.materialise.bind(datasets),
@@ -88,7 +88,7 @@ async function mlflowOf(
   const { dataDir, mlflow, modelRegistry } = config;
   if (mlflow === undefined) return null;
   const log = new MlflowLog(mlflow, { clock, random });
-  const registry = clientOf(modelRegistryApi, modelRegistry);
+  const registry = openModelRegistry(modelRegistry);
   return new MlflowRecorder({
     log,
     datasets,
@@ -111,7 +111,7 @@ async function datasetOptionsOf(config: TrainerConfig, store: DatasetStore, cloc
   const now = () => clock.now();
   const freezer = new Freezer({ store, workDir, now, hashMsMax: decodeMsMax });
   const hashes = new PictureHashes({ dir: join(dataDir, "picture-hashes"), workDir, decodeMsMax });
-  const registry = clientOf(modelRegistryApi, modelRegistry);
+  const registry = openModelRegistry(modelRegistry);
   const history = new TrainingHistory({ registry, store, hashes, now });
   const { cloudFloor, lookbackMs: labelMsMax } = labels;
   return { store, freezer, history, frameArchive, labels, baseMin: baseCountsMin, cloudFloor, labelMsMax, framesMax };

@@ -64,7 +64,7 @@ export type Seen = {
   readonly status: number;
   /** An answer that is a picture, has one in its text, or has one's bytes. */
   readonly isPicture: boolean;
-  /** An answer that names pictures by their digests. */
+  /** An answer that names pictures by their digests, others than the one in the path that was asked for. */
   readonly isManifest: boolean;
   /** SHA-256 of the body. */
   readonly digest: string;
@@ -92,7 +92,7 @@ export async function ask(
   return {
     status,
     isPicture: isJpeg || isPng || IN_TEXT.test(text),
-    isManifest: named.some((digest) => digests.has(digest)),
+    isManifest: named.some((digest) => digests.has(digest) && !path.includes(digest)),
     digest: createHash("sha256").update(body).digest("hex"),
   };
 }

@@ -170,7 +170,9 @@ function startOf(response: IncomingMessage, url: string, from: number): number {
   if (status === 404) throw new Failure("blob-missing", "ask-a-person", `${url}: the registry does not have it`);
   const isPassing = status >= 500 || status === 429 || status === 408 || status === 206;
   if (isPassing) throw new Failure("registry-unreachable", "retry", `${url} answers ${status}`);
-  throw new Failure("registry-refused", "ask-a-person", `${url} answers ${status}`);
+  const why =
+    status === 401 ? ": no package that is listed has this file, so it wants one of the registry's auth.tokens" : "";
+  throw new Failure("registry-refused", "ask-a-person", `${url} answers ${status}${why}`);
 }
 
 const urlOf = ({ modelRegistry }: DownloadPorts, digest: Digest): string =>
