@@ -133,7 +133,8 @@ export class Agent implements HttpPorts {
       this.#reports.ofModel(window, "model_losses", 1);
     };
     this.#lite = models.lite;
-    const judged = config.driving.plausibility ? config.cameras.map(({ id }) => id) : [];
+    // Cells cost time: only where an answer is for the present, they are worth it.
+    const judged = config.driving.plausibility ? [...this.#withDeadline] : [];
     this.#watch = new CameraWatch(judged, (verdict) => telemetry.emit(events.cameraJudged, verdict));
     this.#driver = this.#makeDriver();
     this.#sensors = new Sensors(config.driving.sensors ?? thermalZones(), clock, (refused) =>
@@ -365,9 +366,7 @@ export class Agent implements HttpPorts {
     return new Pipeline(this.#config.deviceId, this.#decider, {
       infer: async (frame) => {
         if (this.#withDeadline.has(frame.cameraId)) return this.#driver.infer(frame);
-        const inferred = await this.#slots.infer(frame.jpeg, this.#watch.want);
-        this.#watch.next(frame.cameraId, inferred.result, monotonicMs());
-        return { ...inferred, level: "FULL" };
+        return { ...(await this.#slots.infer(frame.jpeg)), level: "FULL" };
       },
       outbox: this.#outbox,
       isDegraded: () => this.#driver.isDegraded,

@@ -1,5 +1,5 @@
-/** Judges the pictures of each camera by the cells that come with a model's answers, and reports each change. For a camera with a deadline
- * the driver counts an implausible frame as missed; without one it is only reported. */
+/** Judges the pictures of each camera by the cells that come with a model's answers, and reports each change. The driver
+ * counts an implausible frame as missed. */
 import { type Implausible, Plausibility } from "@tributary/driving";
 import type { InferenceResult, InferenceWant } from "@tributary/inference";
 
