@@ -66,7 +66,7 @@ describe("given a running stack", () => {
       "consumer frame-archive: skipped",
       "consumer trainer: skipped",
     ]);
-    expect(findings.length).toBe(15);
+    expect(findings.length).toBe(18);
   });
 
   test("then a frame worth a label gets one, and is not asked for again", async () => {
