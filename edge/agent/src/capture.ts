@@ -8,9 +8,9 @@ import type { Captured } from "./outbox/age.ts";
 
 export type CapturePorts = Pick<CameraContext, "events" | "bootId"> & {
   readonly makeCamera: typeof makeCamera;
-  /** Of a frame that begins now, with the camera's own time of it, if it has one. */
+  /** Dates a frame that begins now; `stampMs` is the camera's own time of it, if it has one. */
   readonly captured: (cameraId: string, stampMs: number | null) => Captured;
-  /** Of a camera with a deadline: how long after its capture a frame has its answer. */
+  /** A frame of a camera with a deadline has its answer so long after its capture. */
   readonly answerMsOf: (cameraId: string) => number | undefined;
   readonly onSkipped: (frame: CameraFrame) => void;
   readonly onRefusedFrame: (frame: RefusedFrame) => void;

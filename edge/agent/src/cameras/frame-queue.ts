@@ -19,7 +19,7 @@ export const FRAME_INCOMPLETE = "camera-frame-incomplete";
 
 export type FrameQueueOptions = {
   readonly cameraId: string;
-  /** Of a camera with a deadline: how long after its first bytes a frame has to be whole. */
+  /** A frame of a camera with a deadline has to be whole so long after its first bytes. */
   readonly wholeMsMax?: number | undefined;
   readonly framesMax: number;
   readonly whenFull: "skip" | "wait";

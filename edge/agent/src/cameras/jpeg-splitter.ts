@@ -251,6 +251,6 @@ export class JpegSplitter {
 /** A camera's header is a few hundred bytes, with a thumbnail some 64 kB. */
 const RESCAN_BYTES_MAX = 192 << 10;
 const RESCANS_MAX = 8;
-/** Of a multipart header, as far as it is looked at. */
+/** Only so much before a picture is searched for its multipart header. */
 const BEFORE_LENGTH_MAX = 512;
 const SOI_BYTES = Buffer.from([0xff, SOI]);

@@ -10,7 +10,7 @@ export type CameraJudged = {
 };
 
 export class CameraWatch {
-  /** Of each request to a model. */
+  /** Each request to a model asks for this. */
   readonly want: Partial<InferenceWant>;
   readonly #cameras: ReadonlyMap<string, Plausibility>;
   readonly #onJudged: (judged: CameraJudged) => void;

@@ -76,7 +76,7 @@ const roles = ["FULL", "LITE"] as const;
 const FIRST_FRAME_MS = 10_000;
 /** A camera of few frames a second is not silent between two of them. */
 const SILENT_PERIODS = 3;
-/** Of a deadline: how often the heartbeat is due, within bounds. */
+/** The heartbeat is due once in this part of a deadline, within bounds. */
 const BEAT_SHARE = 0.1;
 const [BEAT_MS_MIN, BEAT_MS_MAX] = [1, 10] as const;
 
