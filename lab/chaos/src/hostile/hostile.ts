@@ -4,8 +4,8 @@
  * Each attack is compared with the same devices alone, in alternating periods, with the rogue stopped in between (SIGSTOP):
  * both have the same machine, and the same effects of the previous attack. Each attack has its own rogue device, so that it
  * is listed for this attack only. Listing throttled devices starts a process: that happens once the benign devices have sent
- * everything, during the attack. The rogue is a separate process, and it and the cloud's model have the lowest priority: in a
- * deployment they have their own processors, and the measurement is about what devices share.
+ * everything, during the attack. The rogue is a separate process; it, the cloud's model and the gateway of people have the
+ * lowest priority: in a deployment they have their own processors, and the measurement is about what devices share.
  *
  * Attacks of one world share a stack. A control has one of its own, from which the protection was removed (../control.ts).
  */

@@ -12,7 +12,7 @@ export class RogueProcess {
 
   /** Resolves once it has begun its attack. */
   static start(order: RogueOrder): Promise<RogueProcess> {
-    const child = fork(join(repositoryRoot, "lab/chaos/dist/hostile/rogue.js"));
+    const child = fork(join(repositoryRoot, "lab/chaos/dist/hostile/rogue.js"), { detached: true }); // A session of its own.
     return new Promise((resolve, reject) => {
       child.once("exit", (code) => reject(new Error(`the rogue ended with ${code}`)));
       child.once("message", () => resolve(new RogueProcess(order.credentials.deviceId, child)));

@@ -1,7 +1,7 @@
 /** The process of one hostile device of `chaos hostile`: connects, reports that, and attacks until it is killed. */
-import { constants, setPriority } from "node:os";
 import { someJpeg } from "@tributary/testing";
 import { type Credentials, Talker } from "../talker.ts";
+import { lowestPriority } from "./lowest-priority.ts";
 import { ways } from "./ways.ts";
 
 export type RogueOrder = { readonly way: string; readonly url: string; readonly credentials: Credentials };
@@ -10,7 +10,7 @@ export type RogueFigures = { readonly [name: string]: number };
 
 const REPORT_MS = 250;
 
-setPriority(constants.priority.PRIORITY_LOW);
+await lowestPriority(process.pid);
 process.once("disconnect", () => process.exit(0));
 process.once("message", (order: RogueOrder) => {
   start(order).catch((error: unknown) => {

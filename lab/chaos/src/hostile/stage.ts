@@ -1,6 +1,4 @@
 /** A running system with benign devices, and their periods. */
-import { readdir, readFile } from "node:fs/promises";
-import { constants, setPriority } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { KafkaReader } from "@tributary/kafka";
 import { type Stack, startStack } from "@tributary/stack";
@@ -8,6 +6,7 @@ import { someJpeg } from "@tributary/testing";
 import { Talker } from "../talker.ts";
 import { BenignDevice } from "./benign-device.ts";
 import type { Turn } from "./figures.ts";
+import { lowestPriority } from "./lowest-priority.ts";
 import { People } from "./people.ts";
 import type { Control } from "./way.ts";
 import type { World } from "./worlds.ts";
@@ -54,7 +53,7 @@ export async function openStage({ dir, world, control, seconds, log }: StageOpti
   try {
     const benign = await benignDevices(stack, world, talkers);
     const people = new People(stack.gatewayUrl, benign);
-    await lowerPriority(stack.classifier.pid ?? -1);
+    for (const part of [stack.classifier, stack.gateway]) await lowestPriority(part.pid ?? -1);
     await period(benign, Math.min(seconds, WARM_UP_SECONDS));
     return { stack, world, benign, people, reader, seconds, log, close };
   } catch (error) {
@@ -74,16 +73,6 @@ async function benignDevices(stack: Stack, { devices, shown }: World, talkers: T
     benign.push(device);
   }
   return benign;
-}
-
-/** All threads of a process and of its children. */
-async function lowerPriority(pid: number): Promise<void> {
-  const tasks = await readdir(`/proc/${pid}/task`);
-  for (const task of tasks) {
-    setPriority(Number(task), constants.priority.PRIORITY_LOW);
-    const children = await readFile(`/proc/${pid}/task/${task}/children`, "utf8");
-    for (const child of children.split(" ").filter(Boolean)) await lowerPriority(Number(child));
-  }
 }
 
 /** Some seconds of every benign device, and their answers. */
