@@ -130,5 +130,10 @@ describe("lint", () => {
       )
       .join("\n");
     expect(problemsOf(bomb)[0]).toMatch(/too much by aliases/);
+    for (const levels of [65, 500, 5_000]) {
+      for (const deep of [`spec: ${"[".repeat(levels)}${"]".repeat(levels)}`, `${"- ".repeat(levels)}x`]) {
+        expect(problemsOf(deep)).toEqual([expect.stringMatching(/deeper than 64 levels/)]);
+      }
+    }
   });
 });

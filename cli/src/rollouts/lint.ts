@@ -1,4 +1,5 @@
 /** Checks a specification's text without a server: the problems, with their lines, columns and fixes. */
+import { isNestedDeeper, LEVELS_MAX } from "@tributary/kernel";
 import {
   pathText,
   type ReadSpec,
@@ -11,6 +12,7 @@ import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseAllDoc
 
 /** A specification is about a page; a larger file is something else. */
 export const SPEC_BYTES_MAX = 1024 * 1024;
+const TOO_DEEP = `nests lists and fields deeper than ${LEVELS_MAX} levels; a specification has about ten`;
 
 export type Located = {
   /** From 1. */
@@ -51,6 +53,7 @@ export function lintAs<Spec>(read: (written: unknown) => ReadSpec<Spec>, text: s
   if (document === undefined || document.contents === null) return alone(0, `is empty; see ${guide}`);
   // After the first syntax error a parser only guesses.
   const broken = document.errors[0];
+  if (broken?.code === "RESOURCE_EXHAUSTION") return alone(broken.pos[0], TOO_DEEP);
   if (broken !== undefined) return alone(broken.pos[0], `is not YAML: ${broken.message}`);
   if (second !== undefined)
     return alone(second.range[0], "a second document starts here; a file has one specification");
@@ -65,6 +68,7 @@ export function lintAs<Spec>(read: (written: unknown) => ReadSpec<Spec>, text: s
   } catch {
     return alone(0, "expands too much by aliases; write it out");
   }
+  if (isNestedDeeper(written)) return alone(0, TOO_DEEP);
   const { spec, problems } = read(written);
   return {
     problems: problems.map(locate).sort((a, b) => a.line - b.line || a.column - b.column),

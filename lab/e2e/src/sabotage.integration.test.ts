@@ -10,7 +10,7 @@ import { mains } from "@tributary/stack";
 import { repositoryRoot, sabotaged } from "@tributary/testing";
 
 const folder = join(repositoryRoot, "lab/sabotage");
-const { agent, bridge, driftMonitor, lightDevices, rolloutManager, router, trainer } = mains;
+const { agent, bridge, driftMonitor, gateway, lightDevices, rolloutManager, router, trainer } = mains;
 const sabotages: Readonly<Record<string, readonly [program: string, ...replaced: string[]]>> = {
   "early-puback": [bridge, "Ingest of edge/bridge/dist/ingest.js"],
   "unverified-slots": [agent, "openSlot of edge/agent/dist/updates/boot.js"],
@@ -42,6 +42,20 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
   "fallback-first-come": [router, "FallbackBudget of libs/core/routing/dist/settlement/fallback-budget.js"],
   "no-device-shares": [router, "DeviceShares of libs/core/routing/dist/settlement/shares.js"],
   "fallback-from-fleet-budget": [router, "Admission of libs/core/routing/dist/settlement/admission.js"],
+  "no-answer-from-fleet-budget": [
+    router,
+    "ArmAdmission of libs/core/routing/dist/settlement/arm-admission.js",
+    "Admission of libs/core/routing/dist/settlement/admission.js",
+  ],
+  "poll-in-arrival-order": [router, "interleave of services/router/dist/interleave.js"],
+  "batches-as-one-record": [
+    bridge,
+    "costOf of edge/bridge/dist/cost.js",
+    "DeviceWindows of edge/bridge/dist/device-windows.js",
+  ],
+  "acknowledge-beyond-retention": [bridge, "RetentionGuard of edge/bridge/dist/retention/retention-guard.js"],
+  "cameras-without-shares": [gateway, "Holdings of libs/kernel/dist/owner-shares.js"],
+  "candidates-without-shares": [gateway, "fairPlaces of services/gateway/dist/labels/fair-places.js"],
 };
 
 const run = (...args: string[]) => {

@@ -13,6 +13,7 @@ export {
   makeBootId,
   parseFrameId,
 } from "./ids.ts";
+export { isNestedDeeper, LEVELS_MAX } from "./nesting.ts";
 export { Oldest } from "./oldest.ts";
 export { Holdings, OwnedOldest } from "./owner-shares.ts";
 export { type Random, seededRandom } from "./random.ts";

@@ -2,16 +2,14 @@
  * Chooses what the backend runs next. Pure: time is an argument, the caller owns the clock and the backend. Deadlines are
  * wall-clock times, waits are monotonic, so a clock that jumps delays nothing.
  *
- * Lanes are served in their order, and a batch holds one lane: no urgent item waits for a batch to fill. `fallback` has the FALLBACK frames of
- * the high topic: they never keep a PRIORITY frame waiting. A batch leaves
- * when it is full or when its oldest item has waited `waitMs`. Owners, which are devices, have turns in it: each one's first item before
- * anybody's second, in order of arrival. An item whose deadline has
- * passed leaves as expired, not in a batch, unless it is `keepExpired`. Items and bytes are bounded (G9): at the bound an
- * item is shed, unless it is of the high lane or `keepExpired`: those wait.
+ * Lanes are served in their order, and a batch holds one lane: no urgent item waits for a batch to fill. A batch leaves when it is full
+ * or when its oldest item has waited `waitMs`. Owners, which are devices, have turns in it: each one's first item before anybody's
+ * second, in order of arrival. An item whose deadline has passed leaves as expired, not in a batch, unless it is `keepExpired`.
+ * Items and bytes are bounded (G9): at the bound an item is shed, unless it is of the high lane or `keepExpired`: those wait.
  */
 import type { Instant } from "@tributary/kernel";
 
-const lanes = ["high", "fallback", "normal"] as const;
+const lanes = ["high", "normal"] as const;
 export type Lane = (typeof lanes)[number];
 
 export type BatcherLimits = {
@@ -46,7 +44,7 @@ export type Taken<T> = {
 
 export class MicroBatcher<T> {
   readonly #limits: BatcherLimits;
-  readonly #lanes: Record<Lane, Queued<T>[]> = { high: [], fallback: [], normal: [] };
+  readonly #lanes: Record<Lane, Queued<T>[]> = { high: [], normal: [] };
   #bytes = 0;
 
   constructor(limits: BatcherLimits) {

@@ -131,7 +131,7 @@ export const validWays: readonly Way[] = [
     summary: `valid batches of up to ${PREDICTIONS} predictions, in Avro and JSON, as fast as it may`,
     world: standard,
     named: null,
-    control: { sabotage: { bridge: "batches-as-one-record" } },
+    control: { sabotage: { bridge: "batches-as-one-record", router: "poll-in-arrival-order" } },
     run: batches,
   },
   {
@@ -158,7 +158,7 @@ export const validWays: readonly Way[] = [
     world: heated,
     named: [],
     rogues: [2, 4],
-    control: { sabotage: { router: "fallback-without-shares" } },
+    control: { sabotage: { router: "fallback-first-come" } },
     run: fallback,
   },
   {

@@ -2,11 +2,8 @@
  * What every world of the drill starts from: a champion with validation frames, frames of a dark site with people's labels in the
  * archive, and a base set. The real services make it once, and its frame-archive is killed meanwhile; worlds get a copy.
  */
-import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { type Client, clientOf, modelRegistryApi, trainerApi } from "@tributary/api";
+import { clientOf, modelRegistryApi, trainerApi } from "@tributary/api";
 import {
   ArchivedFrame,
   DeviceRegistration,
@@ -17,7 +14,7 @@ import {
 } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink, KafkaReader, readTopic } from "@tributary/kafka";
 import { formatFrameId } from "@tributary/kernel";
-import { loadPackage, readPackageFile, writePackage } from "@tributary/model-store";
+import { loadPackage } from "@tributary/model-store";
 import { edgePackage, ensureTrust, mains } from "@tributary/stack";
 import {
   dimmed,
@@ -31,6 +28,7 @@ import {
   spawnService,
   waitFor,
 } from "@tributary/testing";
+import { LATENCY_MS_MAX, type Photo, pushBaseSet, pushChampion } from "../seeding.ts";
 import { Supervised } from "../supervised.ts";
 
 export type Place = { readonly dir: string; readonly brokers: readonly string[] };
@@ -69,14 +67,9 @@ const VALIDATION_PHOTOS = 240;
 /** What is left of the light at the site. */
 const BRIGHTNESS = 0.3;
 const ARCHIVE_KILLS = 2;
-/** The time of a frame is judged, too; a busy machine must not decide. */
-const LATENCY_MS_MAX = 60_000;
 /** On so few frames both are mostly chance, and whether the candidate is good is not what is tried: a person lets it pass. */
 const MARGINS = { accuracy: 0.5, calibrationError: 0.5 };
 const CALL_MS_MAX = 120_000;
-const AT_ONCE = 8;
-
-type Photo = { readonly jpeg: Buffer; readonly label: string };
 
 export const registryConfig = (dir: string, kafka: object, port: number, model: string): object => ({
   kafka,
@@ -133,9 +126,11 @@ export async function makeOrigin({ dir, brokers }: Place): Promise<Origin> {
     config: registryConfig(dir, kafka, registryPort, manifest.name),
   });
   try {
-    const modelDigest = await listChampion(dir, registryPort, others.slice(BASE_PHOTOS));
+    const access = { url: urlOf(registryPort), timeoutMs: CALL_MS_MAX };
+    const champion = await pushChampion(clientOf(modelRegistryApi, access), dir, others.slice(BASE_PHOTOS), BY);
+    const modelDigest = champion.manifestDigest;
     const archived = await archive({ dir, kafka, modelDigest }, site);
-    await pushBaseSet({ dir, kafka, registryPort, model: manifest.name }, others.slice(0, BASE_PHOTOS));
+    await withBaseSet({ dir, kafka, registryPort, model: manifest.name }, others.slice(0, BASE_PHOTOS));
     const devices = deviceNames().map((deviceId) => ({ deviceId, cameras: ["cam"], since }));
     const about = { scopeKey: "site", scopeValue: SITE, modelName: manifest.name, modelVersion: manifest.version };
     const verdict = someDriftVerdict({ ...about, modelDigest, devices, since, state: "OPEN", retrain: true });
@@ -147,24 +142,6 @@ export async function makeOrigin({ dir, brokers }: Place): Promise<Origin> {
 }
 
 const deviceNames = (): readonly string[] => Array.from({ length: DEVICES }, (_, i) => `cam-${i + 1}`);
-
-/** The digest of the sample's package, which is champion now; its candidates are judged on these photos. */
-async function listChampion(dir: string, port: number, validation: readonly Photo[]): Promise<string> {
-  const registry = clientOf(modelRegistryApi, { url: urlOf(port), timeoutMs: CALL_MS_MAX });
-  const sample = await loadPackage(edgePackage);
-  const files: Record<string, Uint8Array> = {};
-  for (const path of Object.keys(sample.manifest.files)) files[path] = await readPackageFile(sample, path);
-  const packed = join(dir, "champion");
-  await writePackage(packed, { ...sample.manifest, latencyBudgetMs: LATENCY_MS_MAX, files });
-  const manifest = await readFile(join(packed, "manifest.json"));
-  await upload(registry.blobs, [...Object.values(files), manifest]);
-  const manifestDigest = sha256(manifest);
-  const { name, version } = await registry.models.push({ body: { manifestDigest, by: BY } });
-  await registry.models.alias({ name, alias: "champion", body: { version, by: BY } });
-  const set = await uploadSet(registry.blobs, validation);
-  await registry.validation.push({ model: name, body: { manifestDigest: set, by: BY } });
-  return manifestDigest;
-}
 
 type Kafka = { readonly brokers: string[]; readonly prefix: string };
 
@@ -233,7 +210,7 @@ function recordsOf(jpeg: Buffer, label: string, i: number, modelDigest: string) 
   ];
 }
 
-async function pushBaseSet(
+async function withBaseSet(
   {
     dir,
     kafka,
@@ -246,33 +223,8 @@ async function pushBaseSet(
   const service = await spawnService({ name: "trainer", main: mains.trainer, dir, config });
   try {
     const trainer = clientOf(trainerApi, { url: urlOf(service.ports.http as number), timeoutMs: CALL_MS_MAX });
-    const manifestDigest = await uploadSet(trainer.blobs, photos);
-    const push = () => trainer.datasets.push({ model, body: { manifestDigest, by: BY } }).catch(() => undefined);
-    await waitFor(push, { what: "the base set to be taken", timeoutMs: 90_000, everyMs: 500 });
+    await pushBaseSet(trainer, photos, { model, by: BY, timeoutMs: 90_000 });
   } finally {
     await service.stop(5_000);
   }
 }
-
-type Blobs = Pick<Client<typeof modelRegistryApi>["blobs"], "put">;
-
-async function uploadSet(blobs: Blobs, photos: readonly Photo[]): Promise<string> {
-  const frames = photos.map(({ jpeg, label }, i) => {
-    return { file: `${i}.jpg`, sha256: sha256(jpeg), bytes: jpeg.length, label };
-  });
-  const manifest = Buffer.from(JSON.stringify({ frames }));
-  await upload(blobs, [...photos.map(({ jpeg }) => jpeg), manifest]);
-  return sha256(manifest);
-}
-
-async function upload(blobs: Blobs, files: readonly Uint8Array[]): Promise<void> {
-  const waiting = files.values();
-  const next = async () => {
-    for (const bytes of waiting) {
-      await blobs.put({ digest: sha256(bytes), body: Readable.from([bytes]), length: bytes.length });
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, next));
-}
-
-const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

@@ -3,14 +3,12 @@
  * archive, and a dataset at the trainer. Each service has a token of its own, and those of the others that it needs.
  */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { type Client, clientOf, frameArchiveApi, modelRegistryApi, trainerApi } from "@tributary/api";
+import { clientOf, frameArchiveApi, modelRegistryApi, trainerApi } from "@tributary/api";
 import { DeviceRegistration, EdgeFrame, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink } from "@tributary/kafka";
 import { formatFrameId } from "@tributary/kernel";
-import { loadPackage, readPackageFile, writePackage } from "@tributary/model-store";
+import { loadPackage } from "@tributary/model-store";
 import { cloudPackage, edgePackage, ensureTrust, mains } from "@tributary/stack";
 import {
   type SpawnedService,
@@ -21,6 +19,7 @@ import {
   spawnService,
   waitFor,
 } from "@tributary/testing";
+import { type Photo, pushBaseSet, pushChampion, sha256 } from "../seeding.ts";
 import type { Values } from "./requests.ts";
 
 const BY = "chaos";
@@ -31,12 +30,8 @@ const VALIDATION_PHOTOS = 120;
 const BASE_PHOTOS = 520;
 /** Of those that are asked for one by one. */
 const ASKED_FOR = 5;
-/** The time of a frame is judged, too; a busy machine must not decide. */
-const LATENCY_MS_MAX = 60_000;
 const CALL_MS_MAX = 600_000;
 const READY_MS_MAX = 600_000;
-
-type Photo = { readonly jpeg: Buffer; readonly label: string };
 
 export type RightsPort = { readonly name: string; readonly port: number; readonly token: string | undefined };
 
@@ -53,9 +48,7 @@ export type RightsWorld = {
 
 const tokenOf = (name: string): string => `the-token-of-the-${name}`;
 const urlOf = ({ ports }: SpawnedService): string => `http://127.0.0.1:${ports.http}`;
-const hash = (algorithm: "sha256" | "md5", bytes: Uint8Array): string =>
-  createHash(algorithm).update(bytes).digest("hex");
-const sha256 = (bytes: Uint8Array): string => hash("sha256", bytes);
+const md5 = (bytes: Uint8Array): string => createHash("md5").update(bytes).digest("hex");
 
 export async function openRights(dir: string, brokers: readonly string[]): Promise<RightsWorld> {
   const kafka = { brokers: [...brokers], prefix: "rights." };
@@ -130,11 +123,16 @@ async function seed(
   const camera = photos.slice(0, CAMERA_FRAMES);
   const validation = photos.slice(CAMERA_FRAMES, CAMERA_FRAMES + VALIDATION_PHOTOS);
   const base = photos.slice(CAMERA_FRAMES + VALIDATION_PHOTOS);
-  const { name, version, files, set } = await listChampion(dir, services.registry, validation);
+  const at = (service: SpawnedService, name: string) => {
+    return { url: urlOf(service), token: tokenOf(name), timeoutMs: CALL_MS_MAX };
+  };
+  const registry = clientOf(modelRegistryApi, at(services.registry, "model-registry"));
+  const trainer = clientOf(trainerApi, at(services.trainer, "trainer"));
+  const { name, version, files, set } = await pushChampion(registry, dir, validation, BY);
   const frames = await sendFrames(kafka, services.archive, camera);
-  const dataset = await pushBaseSet(services.trainer, name, base);
+  const dataset = await pushBaseSet(trainer, base, { model: name, by: BY, timeoutMs: 600_000 });
   const all = [camera, validation, base].flat().map(({ jpeg }) => jpeg);
-  const digests = new Set(all.flatMap((jpeg) => [sha256(jpeg), hash("md5", jpeg)]));
+  const digests = new Set(all.flatMap((jpeg) => [sha256(jpeg), md5(jpeg)]));
   for (const file of files) digests.delete(file); // A picture that is golden as well is the package's.
   const some = [validation, base].flatMap((set) => set.slice(0, ASKED_FOR).map(({ jpeg }) => sha256(jpeg)));
   const values = {
@@ -147,24 +145,6 @@ async function seed(
     file: ["timestamp.json"],
   };
   return { values, digests, open: new Set(files) };
-}
-
-async function listChampion(dir: string, service: SpawnedService, validation: readonly Photo[]) {
-  const access = { url: urlOf(service), token: tokenOf("model-registry"), timeoutMs: CALL_MS_MAX };
-  const registry = clientOf(modelRegistryApi, access);
-  const sample = await loadPackage(edgePackage);
-  const files: Record<string, Uint8Array> = {};
-  for (const path of Object.keys(sample.manifest.files)) files[path] = await readPackageFile(sample, path);
-  const packed = join(dir, "champion");
-  await writePackage(packed, { ...sample.manifest, latencyBudgetMs: LATENCY_MS_MAX, files });
-  const manifest = await readFile(join(packed, "manifest.json"));
-  const bytes = [...Object.values(files), manifest];
-  await upload(registry.blobs, bytes);
-  const { name, version } = await registry.models.push({ body: { manifestDigest: sha256(manifest), by: BY } });
-  await registry.models.alias({ name, alias: "champion", body: { version, by: BY } });
-  const set = await uploadSet(registry.blobs, validation);
-  await registry.validation.push({ model: name, body: { manifestDigest: set, by: BY } });
-  return { name, version, set, files: bytes.map(sha256) };
 }
 
 /** The frames' ids, once the archive has them. */
@@ -190,31 +170,4 @@ async function sendFrames(
   const isKept = async () => (await frames.list({})).items.length === photos.length;
   await waitFor(isKept, { what: "the archive to keep the frames", timeoutMs: 300_000, everyMs: 300 });
   return ids.map(formatFrameId);
-}
-
-async function pushBaseSet(service: SpawnedService, model: string, photos: readonly Photo[]) {
-  const access = { url: urlOf(service), token: tokenOf("trainer"), timeoutMs: CALL_MS_MAX };
-  const trainer = clientOf(trainerApi, access);
-  const manifestDigest = await uploadSet(trainer.blobs, photos);
-  // It owns the trainings, and knows the champion, after a moment.
-  const push = () => trainer.datasets.push({ model, body: { manifestDigest, by: BY } }).catch(() => undefined);
-  const dataset = await waitFor(push, { what: "the base set to be taken", timeoutMs: 600_000, everyMs: 1_000 });
-  return { manifestDigest, version: dataset.version };
-}
-
-type Blobs = Pick<Client<typeof modelRegistryApi>["blobs"], "put">;
-
-async function uploadSet(blobs: Blobs, photos: readonly Photo[]): Promise<string> {
-  const frames = photos.map(({ jpeg, label }, i) => {
-    return { file: `${i}.jpg`, sha256: sha256(jpeg), bytes: jpeg.length, label };
-  });
-  const manifest = Buffer.from(JSON.stringify({ frames }));
-  await upload(blobs, [...photos.map(({ jpeg }) => jpeg), manifest]);
-  return sha256(manifest);
-}
-
-async function upload(blobs: Blobs, files: readonly Uint8Array[]): Promise<void> {
-  for (const bytes of files) {
-    await blobs.put({ digest: sha256(bytes), body: Readable.from([bytes]), length: bytes.length });
-  }
 }

@@ -1,6 +1,6 @@
 /**
  * Records whose handling does not depend on each other: each begins as it arrives, however long those before it take, and its
- * partition is committed up to the low-water mark (low-water-mark.ts). Kafkajs-source.ts drives it.
+ * partition is committed up to the low-water mark (low-water-mark.ts). Independent-delivery.ts drives it.
  *
  * What is in flight is bounded (in-flight.ts), and so is how far a partition may get ahead of an unfinished record. At a bound the
  * partition of a topic is paused, and the others go on; it is resumed once half of the bound is free.

@@ -13,7 +13,7 @@
  *     Kafka is away: kafkajs does not restart its own reliably, and a supervisor would wait longer after each exit. Only one that
  *     cannot be closed ends `run`, as it might come back as a member.
  * C6. With `independent`, records are handled one by one as they arrive, and a partition is committed up to its first unfinished record
- *     (independent-records.ts). A rebalance does not wait for them; `close` does, for a bounded time.
+ *     (independent-delivery.ts). A rebalance does not wait for them; `close` does, for a bounded time.
  * C7. A round of batches takes `roundMsMin` at least: records that arrive meanwhile form one batch a partition, so that a
  *     producer of many small records causes a bounded number of requests (G13).
  * C8. Records that retention deleted before the group had read them are counted and reported (lost-records.ts); those behind them
@@ -37,9 +37,9 @@ import {
   consumerReplaced,
   recordsLost as lostRecords,
   membershipLost,
-  partitionPaused,
 } from "./events.ts";
-import { type Delivery, type IndependentOptions, IndependentRecords, reportInFlight } from "./independent-records.ts";
+import { DRAIN_MS_MAX, IndependentDelivery, type Membership, UNPROCESSED_PAUSE_MS } from "./independent-delivery.ts";
+import type { IndependentOptions } from "./independent-records.ts";
 import { UNAVAILABLE } from "./joining-sink.ts";
 import { kafkajsClient } from "./kafkajs-client.ts";
 import { inRecordOf } from "./kafkajs-record.ts";
@@ -93,15 +93,12 @@ const JOIN_SILENT_MS_MAX = REBALANCE_MS + SILENT_MS_MAX;
 /** Longer than any rebalance: a partition without progress for this time is stalled. */
 const STALL_MS = 45_000;
 const CLOSE_MS_MAX = 10_000;
-/** Of it, for records in flight. */
-const DRAIN_MS_MAX = 7_000;
 /** A handler may wait for Kafka as long as a delivery may take. */
 const REPLACE_MS_MAX = 90_000;
 /** To ask what is committed before it joins; without an answer, only what is lost later is found. */
 const COMMITTED_MS_MAX = 3_000;
 /** Without a heartbeat for so long, longer than a join takes, a client is replaced: handlers that wait for Kafka end, too. */
 const AWAY_MS_MAX = 60_000;
-const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
 const LEASE_LOOK_MS = 250;
 /** kafkajs sends no heartbeats while it joins. A coordinator that loads refuses a join, and accepts the heartbeats of before later. */
 const JOIN_GIVEN_UP_MS = 3_000;
@@ -123,9 +120,7 @@ export class KafkajsSource implements BatchSource {
   readonly #ended = Promise.withResolvers<void>();
   readonly #turns = new PartitionTurns();
   readonly #lease: Lease;
-  readonly #independent: IndependentRecords | undefined;
-  /** The log's end behind the last batch, by topic and partition; for C6's lag. */
-  readonly #ends = new Map<string, bigint>();
+  readonly #independent: IndependentDelivery | undefined;
   readonly #lost = new LostRecords();
   /** What was committed is asked, and this member has not joined since. */
   #isFresh = false;
@@ -158,10 +153,9 @@ export class KafkajsSource implements BatchSource {
     this.#clock = options.clock ?? systemClock;
     this.#lease = options.lease ?? new Lease({ clock: this.#clock });
     this.#ended.promise.catch(() => {});
-    const { independent, telemetry, group } = options;
-    if (independent === undefined) return;
-    this.#independent = new IndependentRecords(independent);
-    if (telemetry !== undefined) reportInFlight(telemetry, group, this.#independent);
+    const { independent } = options;
+    if (independent !== undefined)
+      this.#independent = new IndependentDelivery({ ...options, independent, clock: this.#clock });
   }
 
   /** Why it takes no batches; undefined while it is a member of its group. */
@@ -322,27 +316,12 @@ export class KafkajsSource implements BatchSource {
     client?.broken.resolve(closing);
     this.#problem = "its consumer of Kafka is closed";
     if (client !== undefined) {
-      await this.#drains(client);
+      await this.#independent?.drained(client.consumer);
       await this.#closes(client, this.#independent === undefined ? CLOSE_MS_MAX : CLOSE_MS_MAX - DRAIN_MS_MAX);
     }
     await this.#events.onRevoked?.(this.#held);
     if (this.#failure === undefined) this.#ended.resolve();
     else this.#ended.reject(this.#failure);
-  }
-
-  /** C6. The client stays a member meanwhile, but takes nothing more. */
-  async #drains({ consumer }: Client): Promise<void> {
-    if (this.#independent === undefined) return;
-    const { prefix, topics } = this.#options;
-    this.#independent.reassigned(() => true); // what is paused from here on stays so
-    try {
-      consumer.pause(topics.map((topic) => ({ topic: prefix + topic })));
-    } catch {
-      // It has not joined yet.
-    }
-    const enough = new AbortController();
-    const late = this.#clock.sleep(DRAIN_MS_MAX, enough.signal).catch(() => {});
-    await Promise.race([this.#independent.idle(), late]).finally(() => enough.abort());
   }
 
   /** Whether it is closed within `msMax`. */
@@ -396,7 +375,7 @@ export class KafkajsSource implements BatchSource {
   #expelled(): void {
     this.#lose("the group has expelled this member");
     this.#uncommitted = new Map();
-    this.#independent?.reassigned(() => false);
+    this.#independent?.records.reassigned(() => false);
     this.#suspended = [];
     this.#memberId = "";
   }
@@ -466,7 +445,7 @@ export class KafkajsSource implements BatchSource {
     if (batch.batchSize > 0) return;
     const { topic, partition, lastOffset } = batch;
     const behind = BigInt(lastOffset) + 1n;
-    const next = this.#independent?.passed(`${topic}:${partition}`, BigInt(lastOffset)) ?? behind;
+    const next = this.#independent?.records.passed(`${topic}:${partition}`, BigInt(lastOffset)) ?? behind;
     this.#processed({ topic, partition, offset: String(next) });
   }
 
@@ -514,7 +493,7 @@ export class KafkajsSource implements BatchSource {
     this.#assigned = memberAssignment;
     this.#uncommitted = new Map(); // kafkajs restarts behind what is committed
     const kept = new Set(isContinuous ? this.#held.filter((partition) => now.includes(partition)) : []);
-    this.#independent?.reassigned((key) => kept.has(Number(key.slice(key.lastIndexOf(":") + 1))));
+    this.#independent?.records.reassigned((key) => kept.has(Number(key.slice(key.lastIndexOf(":") + 1))));
     this.#held = now;
     if (!this.#isFresh)
       this.#lost.keepOnly((key) => !assigned.includes(partitionIn(key)) && now.includes(partitionIn(key)));
@@ -543,7 +522,7 @@ export class KafkajsSource implements BatchSource {
         await Promise.race([this.#assigning, this.#rejoins.promise]);
         this.#findGap(client, payload.batch);
         if (this.#independent === undefined) await this.#handOver(client, payload, handle);
-        else await this.#handOverEach(client, payload, handle, this.#independent);
+        else await this.#independent.handOver(payload, this.#membershipOf(client), handle);
       });
       const { roundMsMin = ROUND_MS_MIN } = this.#options;
       const restMs = startedAtMs + roundMsMin - this.#clock.monotonicMs();
@@ -593,61 +572,15 @@ export class KafkajsSource implements BatchSource {
     }
   }
 
-  /** C6. Returns when each record is taken, or the next has no room. */
-  async #handOverEach(
-    client: Client,
-    payload: EachBatchPayload,
-    handle: Handle,
-    all: IndependentRecords,
-  ): Promise<void> {
-    const { batch, resolveOffset, isStale } = payload;
-    const { prefix, schemaIds } = this.#options;
-    const { topic, partition } = batch;
-    const key = `${topic}:${partition}`;
-    const highWatermark = BigInt(batch.highWatermark);
-    this.#ends.set(key, highWatermark);
-    const moved = (next: bigint) => {
-      if (this.#client !== client) return;
-      this.#processed({ topic, partition, offset: String(next) });
-      this.#reportLag(topic, partition, (this.#ends.get(key) ?? highWatermark) - next);
+  #membershipOf(client: Client): Membership {
+    return {
+      signal: client.stop.signal,
+      isCurrent: () => this.#client === client,
+      isRebalancing: () => this.#rebalancing,
+      processed: (position) => this.#processed(position),
+      reportLag: (topic, partition, behind) => this.#reportLag(topic, partition, behind),
+      fail: (error) => this.#fail(error),
     };
-    const pause = (cause: string) => {
-      const { group, telemetry } = this.#options;
-      telemetry?.emit(partitionPaused, { group, topic: topic.slice(prefix.length), partition, cause });
-      return payload.pause();
-    };
-    const delivery: Delivery = { key, pause, moved };
-    for (const message of batch.messages) {
-      if (client.stop.signal.aborted || this.#rebalancing || isStale()) return;
-      const raw = inRecordOf(topic.slice(prefix.length), partition, message);
-      const record = schemaIds === undefined ? raw : await withOurIds(raw, schemaIds);
-      if (!all.take(delivery, record, () => this.#handlesOne(client, record, highWatermark, handle))) return;
-      resolveOffset(message.offset);
-    }
-    moved(all.passed(key, BigInt(batch.lastOffset()))); // markers may follow the last record
-  }
-
-  /** Whether it is done; not, if the client is replaced or closed before. */
-  async #handlesOne(client: Client, record: InRecord, highWatermark: bigint, handle: Handle): Promise<boolean> {
-    const { signal } = client.stop;
-    const { group, telemetry } = this.#options;
-    const { topic, partition } = record;
-    const startedAtMs = this.#clock.monotonicMs();
-    try {
-      for (let pauseMs = UNPROCESSED_PAUSE_MS.min; ; pauseMs = Math.min(UNPROCESSED_PAUSE_MS.max, pauseMs * 2)) {
-        const { processed } = await handle({ topic, partition, records: [record], highWatermark }, signal);
-        if (processed > 0) break;
-        if (signal.aborted) return false;
-        await this.#clock.sleep(pauseMs, signal).catch(() => {});
-      }
-    } catch (error) {
-      if (this.#client === client) this.#fail(error);
-      return false;
-    }
-    const lag = Math.max(0, Number(highWatermark - record.offset - 1n));
-    const ms = this.#clock.monotonicMs() - startedAtMs;
-    telemetry?.emit(batchConsumed, { group, topic, records: 1, lag, ms });
-    return true;
   }
 
   #reportLag(topic: string, partition: number, behind: bigint): void {
@@ -703,7 +636,7 @@ export class KafkajsSource implements BatchSource {
         if (end === undefined || !held.has(partition)) continue;
         const next = BigInt(offset) < 0n ? BigInt(end.low) : BigInt(offset);
         const key = `${topic}:${partition}`;
-        const busy = this.#turns.isRunning(partition) || this.#independent?.isBusy(key) === true;
+        const busy = this.#turns.isRunning(partition) || this.#independent?.records.isBusy(key) === true;
         this.#reportLag(topic, partition, BigInt(end.high) - next); // also while a handler keeps its batch
         progress.push({ key, committed: next, end: BigInt(end.high), busy });
       }

@@ -1,18 +1,20 @@
 /**
- * A bounded map by device and key. When it is full, the oldest entry goes of the device that wrote, if that one has more than its
- * share, else of the device that has most: a device that writes much forgets its own entries, not those of others.
+ * A bounded map by device and key. When it is full, the device with the most forgets its oldest entry (owner-shares.ts of the kernel):
+ * one that writes much forgets its own, not those of others.
  */
+import { Holdings } from "@tributary/kernel";
+
 export class DeviceShares<T> {
   readonly #max: number;
   readonly #byDevice = new Map<string, Map<string, T>>();
-  #size = 0;
+  readonly #holdings = new Holdings<string>();
 
   constructor(max: number) {
     this.#max = max;
   }
 
   get size(): number {
-    return this.#size;
+    return this.#holdings.total;
   }
 
   get(deviceId: string, key: string): T | undefined {
@@ -28,15 +30,15 @@ export class DeviceShares<T> {
   set(deviceId: string, key: string, value: T): void {
     const own = this.#byDevice.get(deviceId) ?? new Map<string, T>();
     this.#byDevice.set(deviceId, own);
-    if (!own.has(key)) this.#size++;
+    if (!own.has(key)) this.#holdings.add(deviceId, 1);
     own.set(key, value);
-    if (this.#size > this.#max) this.#forgetOne(deviceId, own);
+    if (this.#holdings.total > this.#max) this.#forgetOldest(this.#holdings.largest() ?? deviceId);
   }
 
   delete(deviceId: string, key: string): void {
     const own = this.#byDevice.get(deviceId);
     if (own?.delete(key) !== true) return;
-    this.#size--;
+    this.#holdings.add(deviceId, -1);
     if (own.size === 0) this.#byDevice.delete(deviceId);
   }
 
@@ -47,12 +49,8 @@ export class DeviceShares<T> {
     }
   }
 
-  #forgetOne(writer: string, own: ReadonlyMap<string, T>): void {
-    let [from, most] = [writer, own];
-    if (own.size * this.#byDevice.size <= this.#max) {
-      for (const [deviceId, others] of this.#byDevice) if (others.size > most.size) [from, most] = [deviceId, others];
-    }
-    const oldest = most.keys().next();
-    if (!oldest.done) this.delete(from, oldest.value);
+  #forgetOldest(deviceId: string): void {
+    const oldest = this.#byDevice.get(deviceId)?.keys().next();
+    if (oldest !== undefined && !oldest.done) this.delete(deviceId, oldest.value);
   }
 }
