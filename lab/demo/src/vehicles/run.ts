@@ -68,15 +68,15 @@ export async function runDrive({
     const self = running;
     await sleep(SETTLE_MS, signal);
     const startMs = self.nowMs;
-    const phase = async (name: string, ms: number, { expects, fps = FPS }: Pick<Fault, "expects" | "fps">) => {
+    const phase = async (name: string, { expects, fps = FPS }: Pick<Fault, "expects" | "fps">, wait: () => Promise<void>) => {
       // What begins and ends a fault takes time too, in which nothing may be missed.
       const fromMs = phases.at(-1)?.untilMs ?? startMs;
-      await sleep(ms, signal);
+      await wait();
       const load = await self.load();
       phases.push({ name, fromMs, untilMs: self.nowMs, expects, fps, load });
     };
     log(`idle for ${(idleMs / 1_000).toFixed(0)} s`);
-    await phase("idle", idleMs, { expects: "kept" });
+    await phase("idle", { expects: "kept" }, () => sleep(idleMs, signal));
     for (const fault of faults) {
       const why = whySkipped(fault, disk);
       if (why !== null) {
@@ -85,10 +85,13 @@ export async function runDrive({
       }
       log(fault.name);
       const end = await fault.begin(self);
-      await phase(fault.name, fault.seconds * 1_000, fault).finally(() => end());
+      await phase(fault.name, fault, () => sleep(fault.seconds * 1_000, signal)).finally(() => end());
       // What it did is over at the device a moment later.
-      await phase(`after: ${fault.name}`, betweenMs, { expects: fault.expects === "kept" ? "kept" : "overload" });
-      if (recovers && !(await self.isAtFull(RECOVER_MS_MAX))) log(`not at FULL again after: ${fault.name}`);
+      const expects = fault.expects === "safe" ? "firm" : fault.expects;
+      await phase(`after: ${fault.name}`, { expects }, async () => {
+        await sleep(betweenMs, signal);
+        if (recovers && !(await self.isAtFull(RECOVER_MS_MAX))) log(`not at FULL again after: ${fault.name}`);
+      });
     }
     // The last answers are on their way.
     await sleep(2 * SEND_EVERY_MS, signal);
