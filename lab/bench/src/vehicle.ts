@@ -19,6 +19,7 @@ import {
   runDrive,
   timelineOf,
   usualFaults,
+  violationsOf,
 } from "@tributary/demo/vehicles";
 
 import { edgePackage, litePackage, runDir } from "@tributary/stack";
@@ -127,6 +128,7 @@ function reportOf(runs: readonly Run[], notes: readonly string[], minutes: numbe
       drives: runs.map(({ name, drive }) => ({
         name,
         phases: accountOfDrive(drive, promised),
+        violations: violationsOf(drive, promised),
         changes: drive.changes,
         skipped: drive.skipped,
       })),

@@ -150,18 +150,30 @@ export function framesOf({ frames, answers, stolen }: DriveLog, { deadlineMs, fi
   });
 }
 
+/** When the reader was in SAFE (D2). */
+type Safe = { readonly signalled: readonly Span[]; readonly watchdog: readonly Span[] };
+
 /** One of each phase; a promise that breaks at the beginning of a phase counts there. */
 export function accountOfDrive(log: DriveLog, promised: Promised): readonly PhaseAccount[] {
   const frames = framesOf(log, promised);
-  const signalled = signalledSafe(log.changes);
-  return log.phases.map((phase) => accountOf(phase, log, frames, signalled, promised));
+  const safe = safeOf(log, promised);
+  return log.phases.map((phase) => accountOf(phase, log, frames, safe, promised));
+}
+
+/** Frames that break (m,k) without SAFE in time (D3): for finding out why. */
+export function violationsOf(log: DriveLog, promised: Promised): readonly Frame[] {
+  const { signalled, watchdog } = safeOf(log, promised);
+  return framesOf(log, promised).filter(
+    ({ isBreaking, capturedMs }) =>
+      isBreaking && !isWithin([...signalled, ...watchdog], capturedMs + promised.deadlineMs),
+  );
 }
 
 function accountOf(
   phase: DrivePhase,
   { answers, stolen, lates }: DriveLog,
   frames: readonly Frame[],
-  signalled: readonly Span[],
+  { signalled, watchdog }: Safe,
   { deadlineMs }: Promised,
 ): PhaseAccount {
   const { name, expects, fromMs, untilMs, fps, load } = phase;
@@ -177,9 +189,8 @@ function accountOf(
     0.999,
     1,
   );
-  const gaps = gapsOf(answers, phase);
+  const gaps = gapsIn(phase, answers, silentMs);
   const gapsMs = gaps.map((gap) => withoutStolen(gap, stolen, silentMs));
-  const watchdog = gaps.filter(lengthOver(silentMs)).map((gap) => ({ ...gap, fromMs: gap.fromMs + silentMs })); // D2
   const breaks = own.filter(({ isBreaking }) => isBreaking);
   const isKnown = (spans: readonly Span[]) => (frame: Frame) => isWithin(spans, frame.capturedMs + deadlineMs);
   const safeSignalled = breaks.filter(isKnown(signalled));
@@ -233,14 +244,26 @@ function signalledSafe(changes: readonly DriveChange[]): readonly Span[] {
   );
 }
 
-/** Between two answers, where they began in this phase: a silence may end after it, or never. */
-function gapsOf(answers: readonly DriveAnswer[], { fromMs, untilMs }: DrivePhase): readonly Span[] {
-  const isIn = (atMs: number) => atMs >= fromMs && atMs < untilMs;
-  const gaps = answers.flatMap(({ atMs }, i) => {
-    const next = answers[i + 1]?.atMs ?? Math.max(atMs, untilMs);
-    return isIn(atMs) ? [{ fromMs: atMs, untilMs: next }] : [];
+function safeOf({ answers, changes, phases }: DriveLog, { deadlineMs }: Promised): Safe {
+  const watchdog = phases.flatMap(({ fromMs, untilMs, fps }) => {
+    const silentMs = 1_000 / fps + deadlineMs;
+    const own = gapsOf(answers, untilMs).filter((gap) => gap.fromMs >= fromMs && gap.fromMs < untilMs);
+    return own.filter(lengthOver(silentMs)).map((gap) => ({ ...gap, fromMs: gap.fromMs + silentMs }));
   });
-  return gaps.length > 0 ? gaps : [{ fromMs, untilMs }];
+  return { signalled: signalledSafe(changes), watchdog };
+}
+
+/** Between two answers; behind the last one until then. */
+const gapsOf = (answers: readonly DriveAnswer[], untilMs: number): readonly Span[] =>
+  answers.map(({ atMs }, i) => ({ fromMs: atMs, untilMs: answers[i + 1]?.atMs ?? Math.max(atMs, untilMs) }));
+
+/** That began in this phase, or made a silence in it: one may end after the phase, or never. */
+function gapsIn({ fromMs, untilMs }: DrivePhase, answers: readonly DriveAnswer[], silentMs: number): readonly Span[] {
+  return gapsOf(answers, untilMs).filter(
+    (gap) =>
+      (gap.fromMs >= fromMs && gap.fromMs < untilMs) ||
+      (gap.fromMs < fromMs && Math.min(gap.untilMs, untilMs) - fromMs > silentMs),
+  );
 }
 
 function withoutStolen({ fromMs, untilMs }: Span, stolen: readonly Stolen[], silentMs: number): number {

@@ -1,4 +1,4 @@
-export { accountOfDrive } from "./account.ts";
+export { accountOfDrive, violationsOf } from "./account.ts";
 export { cameraFaults } from "./camera-faults.ts";
 export { computerFaults, usualFaults } from "./computer-faults.ts";
 export { CpuGroup } from "./cpu-group.ts";
