@@ -17,6 +17,7 @@ export const promised: Promised = { deadlineMs: 50, firm: ladderDefaults.firm };
 const SHORT_LADDER = { dwellMs: 1_500, recoverMs: 3_000, probeEveryMs: 100 };
 const DISK_BYTES = "48m";
 const SETTLE_MS = 5_000;
+const STARTS_MAX = 3;
 const RECOVER_MS_MAX = 30_000;
 
 export type DriveOptions = Omit<CarOptions, "dataDir" | "fps" | "deadlineMs" | "ladder"> & {
@@ -57,14 +58,17 @@ export async function runDrive({
   const betweenMs = Math.max(4_000, (totalMs - faultsMs - idleMs) / faults.length);
   let running: Car | undefined;
   try {
-    running = await Car.start({
-      ...car,
-      dir,
-      dataDir: disk.dataDir,
-      fps: FPS,
-      deadlineMs: promised.deadlineMs,
-      ladder: isShort ? SHORT_LADDER : undefined,
-    });
+    running = await started(
+      {
+        ...car,
+        dir,
+        dataDir: disk.dataDir,
+        fps: FPS,
+        deadlineMs: promised.deadlineMs,
+        ladder: isShort ? SHORT_LADDER : undefined,
+      },
+      log,
+    );
     const self = running;
     await sleep(SETTLE_MS, signal);
     const startMs = self.nowMs;
@@ -100,6 +104,18 @@ export async function runDrive({
   } finally {
     await running?.stop();
     disk.remove();
+  }
+}
+
+/** An agent refuses a LITE that is slow while it starts, as it is where the machine has other work at that moment. */
+async function started(options: CarOptions, log: DriveOptions["log"]): Promise<Car> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await Car.start(options);
+    } catch (error) {
+      if (attempt === STARTS_MAX || !reasonOf(error).includes("LITE")) throw error;
+      log(`it did not start: ${reasonOf(error).split("\n").at(-1)}`);
+    }
   }
 }
 
