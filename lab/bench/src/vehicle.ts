@@ -53,7 +53,11 @@ too high; SAFE within 3 s of a camera that does not show the present; at most on
   run,
 };
 
-type Run = { readonly name: string; readonly drive: Drive; readonly report: Pick<DriveReport, "tables" | "checks"> & Partial<DriveReport> };
+type Run = {
+  readonly name: string;
+  readonly drive: Drive;
+  readonly report: Pick<DriveReport, "tables" | "checks"> & Partial<DriveReport>;
+};
 
 async function run({ flags, progress }: BenchOptions): Promise<BenchReport> {
   const only = partsIn(flags.only);

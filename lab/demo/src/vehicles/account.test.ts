@@ -47,7 +47,9 @@ describe("the account of a drive", () => {
     expect([replaced?.latencyMs, replaced?.isMissed, replaced?.level]).toEqual([58, true, null]);
     const fast = drive({});
     const frames = fast.frames.map((frame, i) => ({ ...frame, capturedMs: (i * 1_000) / 60 }));
-    const answers = fast.answers.filter((_, i) => i % 2 === 1).map((one, i) => ({ ...one, atMs: ((2 * i + 1) * 1_000) / 60 + 8 }));
+    const answers = fast.answers
+      .filter((_, i) => i % 2 === 1)
+      .map((one, i) => ({ ...one, atMs: ((2 * i + 1) * 1_000) / 60 + 8 }));
     expect(framesOf({ ...fast, frames, answers }, promised).filter(({ isMissed }) => isMissed)).toEqual([]);
   });
 
@@ -66,7 +68,13 @@ describe("the account of a drive", () => {
     const stale = Object.fromEntries(Object.keys(given).map((i) => [i, { level: "STALE" }]));
     const of = (atMs: number) => accountOfDrive(drive(stale, { changes: changes(atMs) }), promised)[0];
     // Frame 20 is missed, 21 breaks it; its deadline is at 1,100.
-    expect(of(1_100)).toMatchObject({ breaks: 19, safeSignalled: 19, violations: 0, safeMsMax: 50, safeAfterMs: 1_100 });
+    expect(of(1_100)).toMatchObject({
+      breaks: 19,
+      safeSignalled: 19,
+      violations: 0,
+      safeMsMax: 50,
+      safeAfterMs: 1_100,
+    });
     expect(of(1_101)).toMatchObject({ breaks: 19, safeSignalled: 18, violations: 1, safeMsMax: 51 });
   });
 

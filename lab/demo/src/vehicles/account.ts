@@ -125,7 +125,10 @@ function stolenIn(stolen: readonly Stolen[], fromMs: number, untilMs: number): n
 export function framesOf({ frames, answers, stolen }: DriveLog, { deadlineMs, firm }: Promised): readonly Frame[] {
   const own = new Map(answers.toReversed().map((answer) => [answer.stampUs, answer])); // The first of each.
   const ofModels = new Map(
-    answers.filter(({ level }) => MODELS.includes(level)).toReversed().map(({ stampUs, atMs }) => [stampUs, atMs]),
+    answers
+      .filter(({ level }) => MODELS.includes(level))
+      .toReversed()
+      .map(({ stampUs, atMs }) => [stampUs, atMs]),
   );
   const never = Number.POSITIVE_INFINITY;
   let [anyAt, modelAt] = [never, never];

@@ -1,5 +1,5 @@
 /** What happens to a vehicle's camera, and to clocks. */
-import { type Fault, every } from "./fault.ts";
+import { every, type Fault } from "./fault.ts";
 
 const FAST = 60;
 const HOUR_MS = 3_600_000;

@@ -43,9 +43,11 @@ export class CpuGroup {
   /** `share`: of a core; null: all of them. */
   limit(share: number | null): void {
     const quotaUs = share === null ? null : Math.round(share * PERIOD_US);
-    if (!this.#isV1) return writeFileSync(join(this.#dir, "cpu.max"), `${quotaUs ?? "max"} ${PERIOD_US}`);
-    writeFileSync(join(this.#dir, "cpu.cfs_period_us"), String(PERIOD_US));
-    writeFileSync(join(this.#dir, "cpu.cfs_quota_us"), String(quotaUs ?? -1));
+    const write = (file: string, text: string) => writeFileSync(join(this.#dir, file), text);
+    if (this.#isV1) {
+      write("cpu.cfs_period_us", String(PERIOD_US));
+      write("cpu.cfs_quota_us", String(quotaUs ?? -1));
+    } else write("cpu.max", `${quotaUs ?? "max"} ${PERIOD_US}`);
   }
 
   /** Its processes have ended. */

@@ -99,7 +99,11 @@ function promisesOf(drive: Drive, own: readonly PhaseAccount[]): readonly DriveC
     },
     {
       name: "silences over a period and the deadline where models answer: 0",
-      ...allOf(kept, ({ silences }) => silences === 0, ({ silences }) => `${silences} silences`),
+      ...allOf(
+        kept,
+        ({ silences }) => silences === 0,
+        ({ silences }) => `${silences} silences`,
+      ),
     },
     ...(broken.length === 0
       ? []
@@ -165,7 +169,18 @@ function phasesTable(title: string, accounts: readonly PhaseAccount[]): DriveTab
     title,
     columns: [
       ...["phase", TASK, "frames", "answers", "p50", "p99.9", "max", "longest gap", "silences"],
-      ...["FULL", "LITE", "STALE", "misses", "in a row", "breaks", "SAFE signalled", "by watchdog", "late", "SAFE at most"],
+      ...[
+        "FULL",
+        "LITE",
+        "STALE",
+        "misses",
+        "in a row",
+        "breaks",
+        "SAFE signalled",
+        "by watchdog",
+        "late",
+        "SAFE at most",
+      ],
       ...["device late", "within its load", "reader late", "stolen"],
     ],
     rows: accounts
@@ -175,7 +190,10 @@ function phasesTable(title: string, accounts: readonly PhaseAccount[]): DriveTab
         ...[one.p50, one.p999, one.max, one.longestGapMs].map(ms),
         ...[one.silences, one.full, one.lite, one.stale, one.misses, one.missesInARow],
         ...[one.breaks, one.safeSignalled, one.safeByWatchdog, one.violations, ms(one.safeMsMax)],
-        ...[one.load === null ? "-" : ms(one.load.longestMs), one.load === null ? "-" : one.load.isWithin ? "yes" : "no"],
+        ...[
+          one.load === null ? "-" : ms(one.load.longestMs),
+          one.load === null ? "-" : one.load.isWithin ? "yes" : "no",
+        ],
         ...[one.readerLateMs, one.stolenMs].map(ms),
       ]),
   };

@@ -72,7 +72,11 @@ export async function runDrive({
     const self = running;
     await sleep(SETTLE_MS, signal);
     const startMs = self.nowMs;
-    const phase = async (name: string, { expects, fps = FPS }: Pick<Fault, "expects" | "fps">, wait: () => Promise<void>) => {
+    const phase = async (
+      name: string,
+      { expects, fps = FPS }: Pick<Fault, "expects" | "fps">,
+      wait: () => Promise<void>,
+    ) => {
       // What begins and ends a fault takes time too, in which nothing may be missed.
       const fromMs = phases.at(-1)?.untilMs ?? startMs;
       await wait();

@@ -11,12 +11,26 @@ const PICTURES = 60;
 const NOISE = { mean: 10, sigma: 8 };
 const [DIGIT_WIDTH, DIGIT_HEIGHT, STROKE] = [12, 20, 4] as const;
 /** Of seven segments, which a display lights for each digit: top, upper left, upper right, middle, lower left, lower right, bottom. */
-const SEGMENTS = ["1110111", "0010010", "1011101", "1011011", "0111010", "1101011", "1101111", "1010010", "1111111", "1111011"];
+const SEGMENTS = [
+  "1110111",
+  "0010010",
+  "1011101",
+  "1011011",
+  "0111010",
+  "1101011",
+  "1101111",
+  "1010010",
+  "1111111",
+  "1111011",
+];
 
 /** Below `dir`, of a picture of `road`. */
 export async function brokenScenes(dir: string, road: string): Promise<Scenes> {
   const [frozen, dark] = ["frozen", "dark"].map((name) => join(dir, name)) as [string, string];
-  const first = readdirSync(road).toSorted().find((name) => name.endsWith(".jpg")) ?? "";
+  const first =
+    readdirSync(road)
+      .toSorted()
+      .find((name) => name.endsWith(".jpg")) ?? "";
   const picture = readFileSync(join(road, first));
   const { width, height } = await sharp(picture).metadata();
   for (const folder of [frozen, dark]) {
@@ -28,7 +42,13 @@ export async function brokenScenes(dir: string, road: string): Promise<Scenes> {
     const input = Buffer.from(clockOf(i));
     const stopped = sharp(picture).composite([{ input, left: 16, top: 16 }]);
     writeFileSync(join(frozen, name), await stopped.jpeg({ quality: QUALITY }).toBuffer());
-    const noise = { width, height, channels: 3 as const, background: "black", noise: { type: "gaussian" as const, ...NOISE } };
+    const noise = {
+      width,
+      height,
+      channels: 3 as const,
+      background: "black",
+      noise: { type: "gaussian" as const, ...NOISE },
+    };
     writeFileSync(join(dark, name), await sharp({ create: noise }).jpeg({ quality: QUALITY }).toBuffer());
   }
   return { frozen, dark };
