@@ -168,7 +168,9 @@ export function violationsOf(log: DriveLog, promised: Promised): readonly Frame[
   const { signalled, watchdog } = safeOf(log, promised);
   return framesOf(log, promised).filter(
     ({ isBreaking, capturedMs }) =>
-      isBreaking && !isWithin([...signalled, ...watchdog], capturedMs + promised.deadlineMs),
+      isBreaking &&
+      isWithin(log.phases, capturedMs) &&
+      !isWithin([...signalled, ...watchdog], capturedMs + promised.deadlineMs),
   );
 }
 
@@ -216,7 +218,10 @@ function accountOf(
     safeSignalled: safeSignalled.length,
     safeByWatchdog,
     violations: rest.length - safeByWatchdog,
-    safeMsMax: Math.max(0, ...breaks.map(({ capturedMs }) => msToSafe([...signalled, ...watchdog], capturedMs))),
+    safeMsMax: Math.max(
+      0,
+      ...breaks.map(({ capturedMs }) => msToSafe([...signalled, ...watchdog], capturedMs, deadlineMs)),
+    ),
     safeAfterMs: firstSafe === undefined ? null : Math.max(0, firstSafe.fromMs - fromMs),
     silences,
     longestGapMs: Math.max(0, ...gapsMs),
@@ -236,9 +241,10 @@ const lengthOver =
 const isWithin = (spans: readonly Span[], atMs: number): boolean =>
   spans.some(({ fromMs, untilMs }) => fromMs <= atMs && atMs < untilMs);
 
-function msToSafe(spans: readonly Span[], capturedMs: number): number {
-  const later = spans.filter(({ untilMs }) => untilMs > capturedMs).map(({ fromMs }) => fromMs);
-  return Math.max(0, Math.min(...later) - capturedMs);
+/** Of spans that had not ended when the deadline passed. */
+function msToSafe(spans: readonly Span[], capturedMs: number, deadlineMs: number): number {
+  const known = spans.filter(({ untilMs }) => untilMs > capturedMs + deadlineMs).map(({ fromMs }) => fromMs);
+  return Math.max(0, Math.min(...known) - capturedMs);
 }
 
 function signalledSafe(changes: readonly DriveChange[]): readonly Span[] {
