@@ -21,7 +21,6 @@ import {
   usualFaults,
   violationsOf,
 } from "@tributary/demo/vehicles";
-
 import { edgePackage, litePackage, runDir } from "@tributary/stack";
 import type { Bench, BenchOptions, BenchReport } from "./bench.ts";
 
@@ -42,12 +41,13 @@ another that reads answers as a vehicle would: no figure of the agent is used. W
 breaks (19,20) needs SAFE by then: signalled, or by the reader's watchdog, which docs/safety-case.md demands, once nothing has come for a period and the deadline.
   computer  --minutes (${MINUTES}): the full model stopped, killed, at half speed; four busy loops beside it; memory pressure; a download; a switch of models; a full
             disk; no network; heat; the policy reloaded (the agent reads its file once, as it starts); both models and the spare killed every 5 s
-  camera    nine JPEGs in ten cut; frozen with a running clock; noise in the dark; jumps of its clock and of the agent's wall clock; 60 frames a second
+  camera    nine JPEGs in ten cut; frozen with a running clock; noise in the dark; jumps of its stamps and of the agent's wall clock (Date in its
+            process, lab/sabotage/wrong-clock.mjs; the machine's clock is left alone); 60 frames a second
   load      16 busy loops; 1 to 16 of them at the agent's own priority, which no program can keep a deadline beside; the agent stopped for 400 ms
-  group     a control group with 80, 50 and 30 % of a core, version 1 and 2, whichever the kernel has
+  group     the agent as an ordinary program (cores: shared) in a control group with 80, 50 and 30 % of a core, version 1 and 2, whichever the kernel has
   control   the agent without deadlines under faults of the computer, and one whose driver trusts: time starts when a frame is read, and a refused frame is none
 Frames are of a real road clip and are decoded as such; they have no labels that the models know, so accuracy is not measured here: what LITE costs in accuracy is in models/edge-lite.
-A full disk, memory pressure, control groups and the agent's real-time priority need root; without it they are left out, and the report says so.
+A full disk, memory pressure and control groups need root; without it they are left out, and the report says so, and the agent and the loops at its priority are ordinary programs.
 Gates: (19,20) kept by answers under each fault that leaves a model and a camera; kept, or SAFE in time, under all but loads; under loads that, or the agent says that its load is
 too high; SAFE within 3 s of a camera that does not show the present; at most one change of the level in ten idle minutes; both controls fail.`,
   run,
