@@ -34,6 +34,9 @@ export type LocalAnswer = {
   readonly dropReason: string;
   readonly latencyMs: number;
   readonly capturedAt: number | null;
+  /** The camera's own time of the frame, in ms of its clock, as the camera states it: whoever reads its frames too knows which one is answered. Null: it
+   * states none. */
+  readonly stampMs: number | null;
   readonly modelDigest: string;
   readonly policyVersion: string;
   /** What answered: STALE is the camera's last label again. */
@@ -140,6 +143,7 @@ export class Pipeline {
       dropReason: decision.dropReason,
       latencyMs,
       capturedAt: frame.captured.wallMs,
+      stampMs: frame.stampMs,
       modelDigest: slot.pkg.digest,
       policyVersion: policy.policyVersion,
       level,
@@ -159,7 +163,7 @@ export class Pipeline {
 
   /** Answers a frame that has no picture, or for which there is no label: here only, and without a number. */
   answerHere(
-    { cameraId, captured }: Omit<CameraFrame, "jpeg">,
+    { cameraId, captured, stampMs }: Omit<CameraFrame, "jpeg">,
     { slot, result, level, missed, ...last }: Leveled,
   ): void {
     const { policy } = slot.policy;
@@ -189,6 +193,7 @@ export class Pipeline {
       dropReason: "NONE",
       latencyMs: nowMs - captured.monotonicMs,
       capturedAt: captured.wallMs,
+      stampMs,
       modelDigest: slot.pkg.digest,
       policyVersion: policy.policyVersion,
       level,

@@ -2,11 +2,11 @@
 import type { Server } from "node:http";
 import { join } from "node:path";
 import { type Clock, systemClock } from "@tributary/kernel";
-import type { Cores } from "@tributary/onnx";
 import type { Telemetry } from "@tributary/telemetry";
 import { Agent } from "./agent.ts";
 import { makeCamera } from "./cameras/camera.ts";
 import type { AgentConfig } from "./config.ts";
+import type { Separated } from "./cores.ts";
 import { liteNotRaised } from "./events.ts";
 import { portOf, serveHttp } from "./http-server.ts";
 import { OwnProcesses } from "./model-runtime.ts";
@@ -24,7 +24,7 @@ export type RunningAgent = {
 type AgentOptions = {
   readonly clock?: Clock;
   /** How the process's threads were set apart, if they were. */
-  readonly cores?: Cores | null;
+  readonly cores?: Separated | null;
   /** For benches, which bring a camera of their own. */
   readonly cameraOf?: typeof makeCamera;
 };
@@ -34,7 +34,7 @@ export async function startAgent(
   telemetry: Telemetry,
   { clock = systemClock, cores = null, cameraOf = makeCamera }: AgentOptions = {},
 ): Promise<RunningAgent> {
-  const background = cores && { backgroundCore: cores.background };
+  const background = cores && { backgroundCore: cores.background, isRealTime: cores.isRealTime };
   const agent = await Agent.open(config, {
     telemetry,
     clock,

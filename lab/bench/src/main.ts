@@ -99,7 +99,10 @@ const benches: Readonly<Record<string, Entry>> = {
   },
   vehicle: {
     summary: "answers within 50 ms at 20 frames a second under faults of a vehicle's computer, beside the plain agent",
-    flags: [["--minutes <n>", "length of the drive; 30 by default"]],
+    flags: [
+      ["--minutes <n>", "length of the drive under faults of the computer; 25 by default"],
+      ["--only <parts>", "only these, with commas between them: computer, camera, load, group, control"],
+    ],
     load: async () => (await import("./vehicle.ts")).vehicle,
   },
   world: {

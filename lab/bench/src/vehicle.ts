@@ -1,51 +1,142 @@
-/** `bench vehicle`: answers within the deadline on a vehicle's computer, while everything that may happen to it does, beside the plain agent
- * under the same faults. */
+/** `bench vehicle`: answers within the deadline, or SAFE, on a vehicle's computer, while everything that may happen to it and its camera does; measured by the
+ * camera and by a reader, and beside agents that keep no such promise. */
 import { join } from "node:path";
-import { accountOfDrive, promised, reportOfDrive, roadFrames, runDrive, timelineOf } from "@tributary/demo/vehicles";
+import {
+  accountOfDrive,
+  brokenScenes,
+  CpuGroup,
+  cameraFaults,
+  computerFaults,
+  controlOf,
+  type Drive,
+  type DriveReport,
+  type Fault,
+  groupFaults,
+  loadFaults,
+  promised,
+  reportOfDrive,
+  roadFrames,
+  runDrive,
+  timelineOf,
+  usualFaults,
+  violationsOf,
+} from "@tributary/demo/vehicles";
 import { edgePackage, litePackage, runDir } from "@tributary/stack";
 import type { Bench, BenchOptions, BenchReport } from "./bench.ts";
 
-const MINUTES = 30;
-/** Enough for the control, which is not watched for rare events. */
-const CONTROL_MINUTES_MAX = 4;
+const MINUTES = 25;
+/** Enough for faults that are not rare events. */
+const SHORT_MINUTES = 3;
+const parts = ["computer", "camera", "load", "group", "control"] as const;
+type Part = (typeof parts)[number];
+/** What a driver that trusts must fail at. */
+const TRUSTED = ["nine JPEGs in ten cut", "the agent stopped for 400 ms, every 5 s"];
 
 export const vehicle: Bench = {
   name: "vehicle",
-  summary: "answers within 50 ms at 20 frames a second under faults of a vehicle's computer, beside the plain agent",
-  details: `One drive of --minutes (${MINUTES} by default), with real faults of real processes: the full model stopped, killed, at half speed; four
-busy loops beside it; memory pressure; a download; a switch of models; a full disk; no network; heat. Frames are of a real road clip and are
-decoded as such; they have no labels that the models know, so accuracy is not measured here: what LITE costs in accuracy is in models/edge-lite.
-The control is the agent without deadlines, under the same faults. A full disk and memory pressure need root; without it they are left out, and
-the report says so.
-Gates: no (m,k) violation of (19,20), no silence longer than a period and the deadline, no two missed frames in a row, at most one change of the
-level in ten minutes while nothing happens; the control is silent under at least one fault.`,
+  summary:
+    "answers within 50 ms at 20 frames a second, or SAFE, under faults of a vehicle's computer and camera, by a reader of its own",
+  details: `Drives with real faults of real processes. Which frame was captured when is reported by the camera, a program of its own, and when its answer came by
+another that reads answers as a vehicle would: no figure of the agent is used. What is not answered by a model within 50 ms of its capture is a missed frame, and a frame that
+breaks (19,20) needs SAFE by then: signalled, or by the reader's watchdog, which docs/safety-case.md demands, once nothing has come for a period and the deadline.
+  computer  --minutes (${MINUTES}): the full model stopped, killed, at half speed; four busy loops beside it; memory pressure; a download; a switch of models; a full
+            disk; no network; heat; the policy reloaded (the agent reads its file once, as it starts); both models and the spare killed every 5 s
+  camera    nine JPEGs in ten cut; frozen with a running clock; noise in the dark; jumps of its stamps and of the agent's wall clock (Date in its
+            process, lab/sabotage/wrong-clock.mjs; the machine's clock is left alone); 60 frames a second
+  load      16 busy loops; 1 to 16 of them at the agent's own priority, which no program can keep a deadline beside; the agent stopped for 400 ms
+  group     the agent as an ordinary program (cores: shared) in a control group with 80, 50 and 30 % of a core, version 1 and 2, whichever the kernel has
+  control   the agent without deadlines under faults of the computer, and one whose driver trusts: time starts when a frame is read, and a refused frame is none
+Frames are of a real road clip and are decoded as such; they have no labels that the models know, so accuracy is not measured here: what LITE costs in accuracy is in models/edge-lite.
+A full disk, memory pressure and control groups need root; without it they are left out, and the report says so, and the agent and the loops at its priority are ordinary programs.
+Gates: (19,20) kept by answers under each fault that leaves a model and a camera; kept, or SAFE in time, under all but loads; under loads that, or the agent says that its load is
+too high; SAFE within 3 s of a camera that does not show the present; at most one change of the level in ten idle minutes; both controls fail.`,
   run,
 };
 
+type Run = {
+  readonly name: string;
+  readonly drive: Drive;
+  readonly report: Pick<DriveReport, "tables" | "checks"> & Partial<DriveReport>;
+};
+
 async function run({ flags, progress }: BenchOptions): Promise<BenchReport> {
-  const minutes = flags.minutes === undefined ? MINUTES : Number(flags.minutes);
+  const only = partsIn(flags.only);
+  const minutes = Number(flags.minutes ?? MINUTES);
   const dir = join(runDir, "../vehicle");
   const road = roadFrames(dir);
+  const scenes = await brokenScenes(dir, road.folder);
   progress(`${road.frames} frames of the road, ${road.size}, ${(road.meanBytes / 1_024).toFixed(0)} KiB each`);
-  const drive = (name: string, lite: string | null, ofMinutes: number) =>
+  const drive = (name: string, of: Partial<Parameters<typeof runDrive>[0]>) =>
     runDrive({
       dir: join(dir, name),
       full: edgePackage,
-      lite,
+      lite: litePackage,
       pictures: road.folder,
-      minutes: ofMinutes,
+      scenes,
+      minutes: Math.min(minutes, SHORT_MINUTES),
       log: (line) => progress(`${name}: ${line}`),
       signal: new AbortController().signal,
+      ...of,
     });
-  const own = await drive("ladder", litePackage, minutes);
-  const plain = await drive("plain", null, Math.min(minutes, CONTROL_MINUTES_MAX));
-  const { tables, checks, notes } = reportOfDrive(own, plain);
-  const [ownAccount, plainAccount] = [own, plain].map((one) => accountOfDrive(one, promised));
+  const runs: Run[] = [];
+  const notes: string[] = [];
+  const reported = (name: string, own: Drive) => {
+    const report = reportOfDrive(own, name);
+    runs.push({ name, drive: own, report });
+    notes.push(...report.notes);
+  };
+  const control = (name: string, own: Drive, fails: "silent" | "late") =>
+    runs.push({ name, drive: own, report: controlOf(name, own, fails) });
+  if (only.has("computer")) reported("computer", await drive("computer", { faults: computerFaults, minutes }));
+  if (only.has("camera"))
+    reported("camera", await drive("camera", { faults: cameraFaults, recovers: true, sabotage: "wrong-clock" }));
+  if (only.has("load")) reported("load", await drive("load", { faults: loadFaults, recovers: true }));
+  for (const version of only.has("group") ? ([1, 2] as const) : []) {
+    const group = CpuGroup.make(version);
+    if (typeof group === "string") {
+      notes.push(`Left out: control groups of version ${version}: ${group}.`);
+      continue;
+    }
+    try {
+      const faults = groupFaults(version, group);
+      reported(`group v${version}`, await drive(`group-v${version}`, { faults, group, recovers: true }));
+    } finally {
+      group.remove();
+    }
+  }
+  if (only.has("control")) {
+    control("without deadlines", await drive("plain", { lite: null, faults: usualFaults }), "silent");
+    const faults: readonly Fault[] = [...cameraFaults, ...loadFaults].filter(({ name }) => TRUSTED.includes(name));
+    control("trusting driver", await drive("trusting", { faults, sabotage: "trusting-driver", minutes: 1 }), "late");
+  }
+  return reportOf(runs, notes, minutes);
+}
+
+function partsIn(text: string | undefined): ReadonlySet<Part> {
+  const wanted = text?.split(",") ?? parts;
+  const unknown = wanted.find((name) => !parts.some((part) => part === name));
+  if (unknown !== undefined) throw new Error(`--only ${unknown}: there are ${parts.join(", ")}`);
+  return new Set(wanted as readonly Part[]);
+}
+
+function reportOf(runs: readonly Run[], notes: readonly string[], minutes: number): BenchReport {
+  const first = runs[0];
   return {
-    tables,
-    gates: checks.map(({ name, holds, found }) => ({ name, passed: holds, measured: found })),
+    tables: runs.flatMap(({ report }) => report.tables),
+    gates: runs.flatMap(({ report }) =>
+      report.checks.map(({ name, holds, found }) => ({ name, passed: holds, measured: found })),
+    ),
     notes,
-    svg: timelineOf(own, promised, "A drive under faults: what answered each frame, and when"),
-    figures: { minutes, own: ownAccount, control: plainAccount, changes: own.changes },
+    ...(first && { svg: timelineOf(first.drive, promised, `${first.name}: what answered each frame, and when`) }),
+    figures: {
+      minutes,
+      drives: runs.map(({ name, drive }) => ({
+        name,
+        phases: accountOfDrive(drive, promised),
+        violations: violationsOf(drive, promised),
+        changes: drive.changes,
+        skipped: drive.skipped,
+      })),
+    },
   };
 }

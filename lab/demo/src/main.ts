@@ -316,7 +316,7 @@ async function vehicles({ minutes, output, report: file }: VehiclesFlags): Promi
     log,
     signal: stopping.signal,
   });
-  const { tables, checks, notes } = reportOfDrive(drive, null);
+  const { tables, checks, notes } = reportOfDrive(drive, "drive");
   const page = join(dir, "pages", "vehicles.svg");
   writeFileSync(page, timelineOf(drive, promised, "A drive under faults: what answered each frame, and when"));
   const document = `${JSON.stringify({ demo: "vehicles", minutes, road, tables, checks, notes, page }, null, 2)}\n`;

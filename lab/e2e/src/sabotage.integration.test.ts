@@ -38,6 +38,11 @@ const sabotages: Readonly<Record<string, readonly [program: string, ...replaced:
   "wrong-clock": [agent],
   "unbounded-clock": [rolloutManager, "ClockWatch of libs/service-kit/dist/clock-watch.js"],
   "moving-name": [router],
+  "trusting-driver": [
+    agent,
+    "Heartbeat of edge/agent/dist/driving/heartbeat.js",
+    "Driver of edge/agent/dist/driving/driver.js",
+  ],
   "apply-while-driving": [lightDevices, "Updater of edge/agent/dist/updates/updater.js"],
   "fallback-first-come": [router, "FallbackBudget of libs/core/routing/dist/settlement/fallback-budget.js"],
   "no-device-shares": [router, "DeviceShares of libs/core/routing/dist/settlement/shares.js"],

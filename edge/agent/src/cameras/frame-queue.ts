@@ -10,7 +10,15 @@
 import { monotonicMs } from "../device-time.ts";
 import type { Captured } from "../outbox/age.ts";
 
-export type CameraFrame = { readonly cameraId: string; readonly jpeg: Buffer; readonly captured: Captured };
+/** `stampMs`: the camera's own time of it, as the camera states it; null: it states none. */
+export type CameraFrame = {
+  readonly cameraId: string;
+  readonly jpeg: Buffer;
+  readonly captured: Captured;
+  readonly stampMs: number | null;
+};
+
+type Begun = Pick<CameraFrame, "captured" | "stampMs">;
 
 /** A frame that has no picture. */
 export type RefusedFrame = Omit<CameraFrame, "jpeg"> & { readonly code: string };
@@ -30,7 +38,7 @@ export class FrameQueue {
   readonly #options: FrameQueueOptions;
   readonly #now: (stampMs: number | null) => Captured;
   readonly #onSkipped: (frame: CameraFrame) => void;
-  #begun: Captured | undefined;
+  #begun: Begun | undefined;
   #isOverdue = false;
   #overdue: NodeJS.Timeout | undefined;
   #frames: CameraFrame[] = [];
@@ -67,7 +75,7 @@ export class FrameQueue {
 
   /** A frame's first bytes are here, with the camera's own time of it, if it has one. */
   begin(stampMs: number | null): void {
-    this.#begun = this.#now(stampMs);
+    this.#begun = { captured: this.#now(stampMs), stampMs };
   }
 
   /** Everything that has been read is parsed: a frame that began and has not ended waits for the rest (Q2). */
@@ -75,7 +83,7 @@ export class FrameQueue {
     const { wholeMsMax } = this.#options;
     const begun = this.#begun;
     if (begun === undefined || wholeMsMax === undefined || this.#isOverdue || this.#overdue !== undefined) return;
-    const inMs = Math.max(0, begun.monotonicMs + wholeMsMax - monotonicMs());
+    const inMs = Math.max(0, begun.captured.monotonicMs + wholeMsMax - monotonicMs());
     this.#overdue = setTimeout(() => {
       this.refuse(FRAME_INCOMPLETE);
       this.#isOverdue = true;
@@ -85,25 +93,25 @@ export class FrameQueue {
   /** Q2. The frame that began last, or one that never did, has no picture. */
   refuse(code: string): void {
     const begun = this.#ended();
-    if (begun !== null) this.onRefused({ cameraId: this.cameraId, captured: begun, code });
+    if (begun !== null) this.onRefused({ cameraId: this.cameraId, ...begun, code });
   }
 
   /** When the current frame was captured; null: it was refused already. */
-  #ended(): Captured | null {
-    const captured = this.#isOverdue ? null : (this.#begun ?? this.#now(null));
+  #ended(): Begun | null {
+    const begun = this.#isOverdue ? null : (this.#begun ?? { captured: this.#now(null), stampMs: null });
     clearTimeout(this.#overdue);
     this.#overdue = undefined;
     this.#begun = undefined;
     this.#isOverdue = false;
-    return captured;
+    return begun;
   }
 
   /** False: pause until `onRoom`. */
   offer(jpeg: Buffer): boolean {
-    const captured = this.#ended();
-    if (captured === null) return this.hasRoom;
+    const begun = this.#ended();
+    if (begun === null) return this.hasRoom;
     this.#arrived += 1;
-    this.#frames.push({ cameraId: this.#options.cameraId, jpeg, captured });
+    this.#frames.push({ cameraId: this.#options.cameraId, jpeg, ...begun });
     if (this.#options.whenFull === "skip") {
       while (this.#frames.length > this.#options.framesMax) {
         const oldest = this.#frames.shift() as CameraFrame;

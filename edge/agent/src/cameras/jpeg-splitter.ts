@@ -7,7 +7,8 @@
  *     the header's lengths covered, a bounded number of times.
  * J3. No frame takes more than `frameBytesMax`; a larger one is read to its end without being kept, so that the next is found
  *     at its start (G9).
- * J4. The text between two frames is known when the second begins: a camera's timestamp is there (stamp.ts).
+ * J4. The text between two frames is known when the second begins: a camera's timestamp is there (stamp.ts). Behind a frame that is cut it
+ *     is the end of what that one seemed to contain.
  */
 export type SplitterCounts = {
   readonly skippedBytes: number;
@@ -103,6 +104,7 @@ export class JpegSplitter {
           if (byte === 0xff) break; // fill byte
           if (byte === EOI) start = this.#end(chunk, start, at);
           else if (byte === SOI) {
+            this.#before = this.#endOfFrame(chunk.subarray(start, at));
             this.#dropBroken();
             this.#begin();
             start = at + 1;
@@ -201,6 +203,12 @@ export class JpegSplitter {
     if (this.#handlers.onBegin?.(this.#before) === true) this.#skippedBytes -= Math.max(0, this.#between - 1);
     this.#before = "";
     this.#between = 0;
+  }
+
+  /** J4. `last`: its bytes of this chunk. */
+  #endOfFrame(last: Buffer): string {
+    const end = last.length < BEFORE_LENGTH_MAX ? Buffer.concat([...this.#parts, last]) : last;
+    return end.subarray(-BEFORE_LENGTH_MAX).toString("latin1");
   }
 
   #dropBroken(): void {

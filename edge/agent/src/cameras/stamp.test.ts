@@ -35,6 +35,21 @@ test("jpeg-splitter.ts J4: each frame begins with the stamp that is before it, h
   }
 });
 
+test("jpeg-splitter.ts J4: a frame behind one that is cut has its own stamp", async () => {
+  const jpeg = await someJpeg({ side: 64 });
+  const cut = jpeg.subarray(0, jpeg.length - 100);
+  const part = (n: number, body: Buffer) => Buffer.concat([Buffer.from(`\r\n--frame\r\n${stampLine(n)}\r\n`), body]);
+  const stream = Buffer.concat([part(1, jpeg), part(2, cut), part(3, cut), part(4, jpeg)]);
+  for (const step of [1, 7, 100, stream.length]) {
+    const stamps: unknown[] = [];
+    let whole = 0;
+    const onBegin = (before: string) => stamps.push(stampIn(before)) > 0;
+    const splitter = new JpegSplitter(1 << 20, () => (whole += 1), { onBegin });
+    for (let at = 0; at < stream.length; at += step) splitter.push(stream.subarray(at, at + step));
+    expect([stamps, whole, splitter.counts.brokenFrames]).toEqual([[1, 2, 3, 4], 2, 2]);
+  }
+});
+
 test("frame-queue.ts Q2: a frame that is not whole in time is refused, once, and not offered; the next one is", async () => {
   const captured = () => ({
     machineBoot: "boot",

@@ -1,5 +1,6 @@
 /** A camera's own time of a frame: a line `X-Timestamp: 1719922000.123456` before the JPEG, in seconds of any clock that goes on with time. Servers of multipart MJPEG
- * write it into a part's header (mjpg-streamer); a program that writes JPEGs one after another may write the line alone. */
+ * write it into a part's header (mjpg-streamer); a program that writes JPEGs one after another may write the line alone. Behind a JPEG that is cut it is found where a
+ * line break is before it. */
 const STAMP = /(?:^|\n)x-timestamp:[ \t]*(\d{1,15}(?:\.\d{1,9})?)[ \t]*(?=\r?\n)/gi;
 
 const LENGTH_MIN = "X-Timestamp:0\n".length;

@@ -80,8 +80,9 @@ function world({ deadlineMs = 600_000, label = { ageMsMax: 2_000, whenOlder: "un
   drivers.push(driver);
   driver.start();
   const captured = () => ({ monotonicMs: driver.capturedAt("front", null) }) as never;
-  const frame = () => driver.infer({ cameraId: "front", jpeg: Buffer.from("a picture"), captured: captured() });
-  const refused = (code: string) => driver.refused({ cameraId: "front", captured: captured(), code });
+  const frame = () =>
+    driver.infer({ cameraId: "front", jpeg: Buffer.from("a picture"), captured: captured(), stampMs: null });
+  const refused = (code: string) => driver.refused({ cameraId: "front", captured: captured(), stampMs: null, code });
   return { full, lite, slots, driver, changes, missed, frame, refused };
 }
 

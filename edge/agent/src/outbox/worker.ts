@@ -3,7 +3,7 @@ import { readlinkSync } from "node:fs";
 import { constants, setPriority } from "node:os";
 import { parentPort, workerData } from "node:worker_threads";
 import { Failure, reasonOf } from "@tributary/kernel";
-import { moveThisThread } from "@tributary/onnx";
+import { moveThisThread, raiseHelpers } from "@tributary/onnx";
 import { type ClockMode, deviceTime } from "../device-time.ts";
 import { troubleOf } from "./disk.ts";
 import type { OutboxEngine } from "./engine.ts";
@@ -11,14 +11,20 @@ import { openOutbox } from "./open.ts";
 import type { FromOutbox, OpenOptions, ToOutbox } from "./rows.ts";
 import { runEngine } from "./run-engine.ts";
 
-export type OutboxWorkerData = OpenOptions & { readonly clock: ClockMode; readonly backgroundCore?: string };
+export type OutboxWorkerData = OpenOptions & {
+  readonly clock: ClockMode;
+  readonly backgroundCore?: string;
+  /** The agent's thread is in Linux's real-time class. */
+  readonly isRealTime?: boolean;
+};
 
 const port = parentPort;
 if (port === null) throw new Failure("outbox-not-a-worker", "give-up", "outbox/worker is started as a worker thread");
 
 yieldToAnswers();
-const { clock, backgroundCore, ...options } = workerData as OutboxWorkerData;
+const { clock, backgroundCore, isRealTime, ...options } = workerData as OutboxWorkerData;
 if (backgroundCore !== undefined) moveThisThread(backgroundCore);
+if (isRealTime === true) raiseHelpers();
 const post = (message: FromOutbox) => {
   // Transferred, not copied: the bytes are this thread's alone.
   const transfer = message.kind === "send" ? [message.payload.buffer as ArrayBuffer] : [];

@@ -1,15 +1,23 @@
-/** A vehicle's computer under test: the shipped agent as a process, a camera at a constant rate, a broker, a model registry, and a reader of
- * its answers, which is what would drive. */
+/** A vehicle's computer under test: the shipped agent as a process, a camera at a constant rate that reports what it showed, a broker, a model
+ * registry, and a reader of the agent's answers, which is what would drive. */
 
 import { type ChildProcess, fork, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
-import { DeviceDesired, mqttTopics } from "@tributary/contracts";
-import { coresOfProcess } from "@tributary/onnx";
-import { type SpawnedService, spawnService, waitFor } from "@tributary/testing";
+import { DeviceDesired, mqttTopics, RoutingPolicy } from "@tributary/contracts";
+import { completePolicy, parsePolicy } from "@tributary/routing";
+import { type SpawnedService, sabotaged, spawnService, waitFor } from "@tributary/testing";
 import { TinyBroker, TinyModelRegistry, writeVariant } from "@tributary/testing/devices";
-import type { DriveAnswer, DriveChange, Stolen } from "./account.ts";
-import { type DriveReading, sharedMs } from "./reader.ts";
+import type { DriveAnswer, DriveChange, StatedLoad, Stolen } from "./account.ts";
+import type { CameraOrder, Shown } from "./camera.ts";
+import { sharedMs } from "./clock.ts";
+import type { CpuGroup } from "./cpu-group.ts";
+import { linesOf } from "./lines.ts";
+import { putBeside } from "./priority.ts";
+import type { DriveReading, Late } from "./reader.ts";
+import type { Scenes } from "./scenes.ts";
 
 const DEVICE = "car-1";
 const topics = mqttTopics();
@@ -27,11 +35,22 @@ export type CarOptions = {
   readonly deadlineMs: number;
   /** Of the ladder, where a drive is too short for its usual times. */
   readonly ladder?: Readonly<Record<string, number>> | undefined;
+  /** What a broken camera shows. */
+  readonly scenes?: Scenes | undefined;
+  /** The agent and its models run in it. */
+  readonly group?: CpuGroup | undefined;
+  /** Of lab/sabotage. */
+  readonly sabotage?: string | undefined;
 };
 
 type Status = {
   readonly model: { readonly pid: number | null; readonly digest: string };
-  readonly driving: { readonly level: string; readonly lite: { readonly pid: number | null } | null } | null;
+  readonly policy: { readonly version: string };
+  readonly driving: {
+    readonly level: string;
+    readonly load: StatedLoad;
+    readonly lite: { readonly pid: number | null; readonly sparePid: number | null } | null;
+  } | null;
   readonly update: { readonly generation: number; readonly phase: string } | null;
 };
 
@@ -39,6 +58,7 @@ export class Car {
   readonly answers: DriveAnswer[] = [];
   readonly changes: DriveChange[] = [];
   readonly stolen: Stolen[] = [];
+  readonly lates: Late[] = [];
   readonly registry: TinyModelRegistry;
   readonly sensor: string;
   readonly #options: CarOptions;
@@ -47,17 +67,21 @@ export class Car {
   readonly #brokerPort: number;
   readonly #startedMs = sharedMs();
   readonly #reader: ChildProcess;
+  readonly #camera: CameraLink;
   #generation = 0;
+  #policyVersion = "";
 
   private constructor(
     options: CarOptions,
     agent: SpawnedService,
+    camera: CameraLink,
     broker: TinyBroker,
     registry: TinyModelRegistry,
     sensor: string,
   ) {
     this.#options = options;
     this.#agent = agent;
+    this.#camera = camera;
     this.#broker = broker;
     this.#brokerPort = broker.port;
     this.registry = registry;
@@ -66,14 +90,17 @@ export class Car {
   }
 
   static async start(options: CarOptions): Promise<Car> {
-    const { dir, dataDir, full, lite, pictures, fps, deadlineMs } = options;
+    const { dir, dataDir, full, lite, pictures, fps, deadlineMs, group, sabotage } = options;
     mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, CLOCK), "0");
     const [broker, registry] = [await TinyBroker.open(), await TinyModelRegistry.open()];
     const root = join(dir, "root.json");
     writeFileSync(root, registry.rootBytes);
     const sensor = join(dir, "temperature");
     writeFileSync(sensor, "45000\n");
-    const camera = { id: "front", kind: "sheet", sheets: pictures, fps, whenFull: "skip", queueFramesMax: 1 };
+    const link = await CameraLink.open(join(dir, "camera.sock"), fps);
+    const command = cameraCommand(link.path, pictures, options.scenes);
+    const camera = { id: "front", kind: "command", command, whenFull: "skip", queueFramesMax: 1 };
     const sensors = [{ kind: "celsius", file: sensor, scale: 0.001 }];
     const picture = join(pictures, readdirSync(pictures).find((name) => name.endsWith(".jpg")) ?? "");
     const driving =
@@ -81,13 +108,16 @@ export class Car {
         ? {}
         : { driving: { lite: { package: lite, picture }, sensors, sensorsEveryMs: 200, ...options.ladder } };
     const closed = async (error: unknown) => {
-      await Promise.all([broker.close(), registry.close()]);
+      await Promise.all([broker.close(), registry.close(), link.close()]);
       throw error;
     };
+    group?.enter(process.pid);
     const agent = await spawnService({
       name: lite === null ? "plain-agent" : "agent",
       main: "edge/agent/dist/main.js",
       dir,
+      nodeArgs: sabotage === undefined ? [] : sabotaged(sabotage),
+      env: { TRIBUTARY_CLOCK_FILE: join(dir, CLOCK) },
       config: {
         deviceId: DEVICE,
         dataDir,
@@ -95,11 +125,14 @@ export class Car {
         model: { package: full },
         models: { registry: registry.url, root },
         log: { level: "info" },
+        cores: group === undefined ? "separate" : "shared",
         cameras: [lite === null ? camera : { ...camera, deadlineMs }],
         ...driving,
       },
-    }).catch(closed);
-    return new Car(options, agent, broker, registry, sensor);
+    })
+      .catch(closed)
+      .finally(() => group?.leave(process.pid));
+    return new Car(options, agent, link, broker, registry, sensor);
   }
 
   get dir(): string {
@@ -127,10 +160,62 @@ export class Car {
     return waitFor(async () => (await this.status()).model.pid ?? undefined, { what: "the full model's process" });
   }
 
-  /** Null: the plain agent has none. */
-  async litePid(): Promise<number | null> {
-    if (this.#options.lite === null) return null;
-    return waitFor(async () => (await this.status()).driving?.lite?.pid ?? undefined, { what: "LITE's process" });
+  /** LITE's and its spare's, if they run; the plain agent has none. */
+  async litePids(): Promise<readonly number[]> {
+    const lite = (await this.status()).driving?.lite;
+    return [lite?.pid, lite?.sparePid].filter((pid) => pid != null);
+  }
+
+  /** All that run. */
+  async modelPids(): Promise<readonly number[]> {
+    const { pid } = (await this.status()).model;
+    return [...(pid === null ? [] : [pid]), ...(await this.litePids())];
+  }
+
+  /** By the device; null: it does not say. */
+  async load(): Promise<StatedLoad | null> {
+    const { driving } = await this.status().catch(() => ({ driving: null }));
+    return driving && { longestMs: driving.load.longestMs, isWithin: driving.load.isWithin };
+  }
+
+  /** False: not within so long. */
+  async isAtFull(withinMs: number): Promise<boolean> {
+    const isFull = async () => (await this.status()).driving?.level === "FULL" || undefined;
+    return waitFor(isFull, { what: "FULL", timeoutMs: withinMs }).catch(() => false);
+  }
+
+  get shown(): readonly Shown[] {
+    return this.#camera.shown.map((one) => ({ ...one, capturedMs: one.capturedMs - this.#startedMs }));
+  }
+
+  get fps(): number {
+    return this.#options.fps;
+  }
+
+  /** Of the camera, from now on. */
+  order(change: Partial<CameraOrder>): void {
+    this.#camera.order(change);
+  }
+
+  /** How far the agent's wall clock is off, where it runs with `wrong-clock`. */
+  setClock(offsetMs: number): void {
+    writeInOneStep(join(this.dir, CLOCK), String(offsetMs));
+  }
+
+  /** The device's share of the configuration that the fleet changes while it runs. Its file is read once, as it starts. */
+  async reloadPolicy(turn: number): Promise<void> {
+    const { model } = await this.status();
+    const content = parsePolicy(JSON.parse(readFileSync(join(this.#options.full, "policy.json"), "utf8")));
+    const sha256Hex = (text: string) => createHash("sha256").update(text).digest("hex");
+    const tie = { modelDigest: model.digest, createdAt: Date.now(), sha256Hex };
+    const policy = completePolicy({ ...content, deadlineMs: 1_000 + turn }, tie);
+    this.#policyVersion = policy.policyVersion;
+    await this.#broker.publish(topics.policy(DEVICE), RoutingPolicy.encodeSingleObject(policy));
+  }
+
+  async policyReloaded(): Promise<void> {
+    const isInForce = async () => (await this.status()).policy.version === this.#policyVersion || undefined;
+    await waitFor(isInForce, { what: "the policy that was sent last" });
   }
 
   /** A version of the full model that differs in its name only; wanted from now on. */
@@ -176,15 +261,13 @@ export class Car {
   }
 
   setCelsius(celsius: number): void {
-    // In one step: a reader sees the one or the other.
-    const next = `${this.sensor}.next`;
-    writeFileSync(next, `${celsius * 1_000}\n`);
-    renameSync(next, this.sensor);
+    writeInOneStep(this.sensor, `${celsius * 1_000}\n`);
   }
 
   async stop(): Promise<void> {
     this.#reader.kill();
     await this.#agent.stop();
+    await this.#camera.close();
     await this.#broker.close();
     await this.registry.close();
   }
@@ -194,12 +277,15 @@ export class Car {
     const reader = fork(program, [`http://127.0.0.1:${this.#agent.ports.http}/v1/answers`]);
     // Starting takes more time than the device would lend it.
     reader.once("message", () => {
-      for (const pid of [reader.pid, this.#cameraPid()]) if (pid !== undefined) putBeside(pid);
+      const camera = this.#cameraPid();
+      if (camera !== undefined) this.#options.group?.leave(camera);
+      for (const pid of [reader.pid, camera]) if (pid !== undefined) putBeside(pid);
     });
     const started = this.#startedMs;
-    reader.on("message", ({ answers, changes, stolen }: DriveReading) => {
+    reader.on("message", ({ answers, changes, stolen, lates }: DriveReading) => {
       for (const one of answers) this.answers.push({ ...one, atMs: one.atMs - started });
       for (const one of changes) this.changes.push({ ...one, atMs: one.atMs - started });
+      for (const one of lates) this.lates.push({ ...one, atMs: one.atMs - started });
       for (const { fromMs, untilMs, ms } of stolen) {
         this.stolen.push({ fromMs: fromMs - started, untilMs: untilMs - started, ms });
       }
@@ -209,19 +295,61 @@ export class Car {
 
   /** Of the program that stands in for it. */
   #cameraPid(): number | undefined {
-    const { stdout } = spawnSync("pgrep", ["--parent", String(this.#agent.pid), "--full", "--", "--sheets"], {
+    const { stdout } = spawnSync("pgrep", ["--parent", String(this.#agent.pid), "--full", "--", "--socket"], {
       encoding: "utf8",
     });
     return Number(stdout?.split("\n")[0]) || undefined;
   }
 }
 
-/** A camera is hardware, and the program that drives has cores of its own: what stands in for them waits for no other program, and is on the
- * last core, where no frame waits for it. All of their threads: garbage is collected by several, which wait for each other. Without the
- * permission they are ordinary programs. */
-function putBeside(pid: number): void {
-  const last = coresOfProcess()?.background;
-  if (last === undefined) return;
-  spawnSync("taskset", ["--all-tasks", "--pid", "--cpu-list", last, String(pid)], { stdio: "ignore" });
-  spawnSync("chrt", ["--all-tasks", "--rr", "--pid", "1", String(pid)], { stdio: "ignore" });
+const CLOCK = "clock";
+
+/** A reader sees the one or the other. */
+function writeInOneStep(file: string, text: string): void {
+  writeFileSync(`${file}.next`, text);
+  renameSync(`${file}.next`, file);
+}
+
+function cameraCommand(socket: string, pictures: string, scenes: Scenes | undefined): readonly string[] {
+  const program = join(import.meta.dirname, "../../dist/vehicles/camera.js");
+  const broken = scenes === undefined ? [] : ["--frozen", scenes.frozen, "--dark", scenes.dark];
+  return [process.execPath, "--max-semi-space-size=1", program, "--socket", socket, "--pictures", pictures, ...broken];
+}
+
+/** To the camera, whichever process it is now: what it has to show, and what it showed. */
+class CameraLink {
+  readonly path: string;
+  readonly shown: Shown[] = [];
+  readonly #server: Server;
+  #socket: Socket | undefined;
+  #order: CameraOrder;
+
+  private constructor(path: string, fps: number) {
+    this.path = path;
+    this.#order = { scene: "road", fps, stampOffsetMs: 0 };
+    this.#server = createServer((socket) => {
+      this.#socket = socket.on("error", () => undefined);
+      this.order({});
+      linesOf(socket, (line) => this.shown.push(...(JSON.parse(line) as Shown[])));
+    });
+  }
+
+  static async open(path: string, fps: number): Promise<CameraLink> {
+    rmSync(path, { force: true });
+    const link = new CameraLink(path, fps);
+    await new Promise<void>((resolve, reject) => {
+      link.#server.once("error", reject).listen(path, resolve);
+    });
+    return link;
+  }
+
+  order(change: Partial<CameraOrder>): void {
+    this.#order = { ...this.#order, ...change };
+    this.#socket?.write(`${JSON.stringify(this.#order)}\n`);
+  }
+
+  async close(): Promise<void> {
+    this.#socket?.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
 }

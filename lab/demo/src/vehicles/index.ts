@@ -1,5 +1,12 @@
-export { accountOfDrive } from "./account.ts";
-export { reportOfDrive } from "./report.ts";
+export { accountOfDrive, violationsOf } from "./account.ts";
+export { cameraFaults } from "./camera-faults.ts";
+export { computerFaults, usualFaults } from "./computer-faults.ts";
+export { CpuGroup } from "./cpu-group.ts";
+export type { Fault } from "./fault.ts";
+export { groupFaults } from "./group-faults.ts";
+export { loadFaults } from "./load-faults.ts";
+export { controlOf, type DriveReport, reportOfDrive } from "./report.ts";
 export { roadFrames } from "./road.ts";
-export { promised, runDrive } from "./run.ts";
+export { type Drive, promised, runDrive } from "./run.ts";
+export { brokenScenes } from "./scenes.ts";
 export { timelineOf } from "./timeline.ts";

@@ -6,18 +6,25 @@ import { ladderDefaults } from "@tributary/driving";
 import { Failure, reasonOf } from "@tributary/kernel";
 import type { DriveLog, DrivePhase, Promised } from "./account.ts";
 import { Car, type CarOptions } from "./car.ts";
-import { type Fault, faults } from "./faults.ts";
+import { usualFaults } from "./computer-faults.ts";
+import type { Fault } from "./fault.ts";
 import { SEND_EVERY_MS } from "./reader.ts";
 
 export const FPS = 20;
-export const promised: Promised = { deadlineMs: 50, periodMs: 1_000 / FPS, firm: ladderDefaults.firm };
+export const promised: Promised = { deadlineMs: 50, firm: ladderDefaults.firm };
 
 /** Of a drive that is too short for the usual dwell of 30 s, recovery of 60 s and a probe a second. */
 const SHORT_LADDER = { dwellMs: 1_500, recoverMs: 3_000, probeEveryMs: 100 };
 const DISK_BYTES = "48m";
 const SETTLE_MS = 5_000;
+const STARTS_MAX = 3;
+const RECOVER_MS_MAX = 30_000;
 
-export type DriveOptions = Pick<CarOptions, "dir" | "full" | "lite" | "pictures"> & {
+export type DriveOptions = Omit<CarOptions, "dataDir" | "fps" | "deadlineMs" | "ladder"> & {
+  /** Those of a drive of few minutes, if none are given. */
+  readonly faults?: readonly Fault[];
+  /** Each fault meets the device at FULL again. */
+  readonly recovers?: boolean;
   readonly minutes: number;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
@@ -28,7 +35,15 @@ export type Drive = DriveLog & { readonly isShort: boolean; readonly skipped: re
 /** The usual times of the ladder need this long for every fault and its recovery. */
 const MINUTES_OF_USUAL_TIMES = 25;
 
-export async function runDrive({ dir, minutes, log, signal, ...car }: DriveOptions): Promise<Drive> {
+export async function runDrive({
+  dir,
+  faults = usualFaults,
+  recovers = false,
+  minutes,
+  log,
+  signal,
+  ...car
+}: DriveOptions): Promise<Drive> {
   const isShort = minutes < MINUTES_OF_USUAL_TIMES;
   SmallDisk.unmountLeftover(join(dir, "disk"));
   rmSync(dir, { recursive: true, force: true });
@@ -43,25 +58,33 @@ export async function runDrive({ dir, minutes, log, signal, ...car }: DriveOptio
   const betweenMs = Math.max(4_000, (totalMs - faultsMs - idleMs) / faults.length);
   let running: Car | undefined;
   try {
-    running = await Car.start({
-      ...car,
-      dir,
-      dataDir: disk.dataDir,
-      fps: FPS,
-      deadlineMs: promised.deadlineMs,
-      ladder: isShort ? SHORT_LADDER : undefined,
-    });
+    running = await started(
+      {
+        ...car,
+        dir,
+        dataDir: disk.dataDir,
+        fps: FPS,
+        deadlineMs: promised.deadlineMs,
+        ladder: isShort ? SHORT_LADDER : undefined,
+      },
+      log,
+    );
     const self = running;
     await sleep(SETTLE_MS, signal);
     const startMs = self.nowMs;
-    const phase = async (name: string, ms: number) => {
+    const phase = async (
+      name: string,
+      { expects, fps = FPS }: Pick<Fault, "expects" | "fps">,
+      wait: () => Promise<void>,
+    ) => {
       // What begins and ends a fault takes time too, in which nothing may be missed.
       const fromMs = phases.at(-1)?.untilMs ?? startMs;
-      await sleep(ms, signal);
-      phases.push({ name, fromMs, untilMs: self.nowMs });
+      await wait();
+      const load = await self.load();
+      phases.push({ name, fromMs, untilMs: self.nowMs, expects, fps, load });
     };
     log(`idle for ${(idleMs / 1_000).toFixed(0)} s`);
-    await phase("idle", idleMs);
+    await phase("idle", { expects: "kept" }, () => sleep(idleMs, signal));
     for (const fault of faults) {
       const why = whySkipped(fault, disk);
       if (why !== null) {
@@ -70,21 +93,39 @@ export async function runDrive({ dir, minutes, log, signal, ...car }: DriveOptio
       }
       log(fault.name);
       const end = await fault.begin(self);
-      await phase(fault.name, fault.seconds * 1_000).finally(() => end());
-      await phase(`after: ${fault.name}`, betweenMs);
+      await phase(fault.name, fault, () => sleep(fault.seconds * 1_000, signal)).finally(() => end());
+      // What it did is over at the device a moment later.
+      const expects = fault.expects === "safe" ? "firm" : fault.expects;
+      await phase(`after: ${fault.name}`, { expects }, async () => {
+        await sleep(betweenMs, signal);
+        if (recovers && !(await self.isAtFull(RECOVER_MS_MAX))) log(`not at FULL again after: ${fault.name}`);
+      });
     }
     // The last answers are on their way.
     await sleep(2 * SEND_EVERY_MS, signal);
-    return { answers: self.answers, changes: self.changes, stolen: self.stolen, phases, isShort, skipped };
+    const { shown: frames, answers, changes, stolen, lates } = self;
+    return { frames, answers, changes, stolen, lates, phases, isShort, skipped };
   } finally {
     await running?.stop();
     disk.remove();
   }
 }
 
-function whySkipped({ name }: Fault, disk: SmallDisk): string | null {
-  if (name === "disk full" && !disk.isSmall) return "a small disk needs root";
-  if (name === "memory pressure" && process.getuid?.() !== 0) return "a control group needs root";
+/** An agent refuses a LITE that is slow while it starts, as it is where the machine has other work at that moment. */
+async function started(options: CarOptions, log: DriveOptions["log"]): Promise<Car> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await Car.start(options);
+    } catch (error) {
+      if (attempt === STARTS_MAX || !reasonOf(error).includes("LITE")) throw error;
+      log(`it did not start: ${reasonOf(error).split("\n").at(-1)}`);
+    }
+  }
+}
+
+function whySkipped({ needs }: Fault, disk: SmallDisk): string | null {
+  if (needs === "small-disk" && !disk.isSmall) return "a small disk needs root";
+  if (needs === "root" && process.getuid?.() !== 0) return "a control group needs root";
   return null;
 }
 

@@ -1,5 +1,5 @@
 /** A drive as a picture: every answer's latency over time, coloured by its level, above the faults and the levels of the device. */
-import type { DriveAnswer, DriveLog, Promised } from "./account.ts";
+import { type DriveLog, framesOf, type Promised } from "./account.ts";
 
 const [LEFT, TOP, WIDTH, HEIGHT] = [110, 50, 1_200, 260];
 const [STRIP, GAP] = [22, 8];
@@ -16,7 +16,14 @@ const COLOURS: Readonly<Record<string, string>> = {
 /** One of the points that would cover each other is drawn. */
 const CELLS_X = 600;
 
-export function timelineOf({ answers, changes, phases }: DriveLog, { deadlineMs }: Promised, title: string): string {
+type Point = { readonly atMs: number; readonly latencyMs: number; readonly level: string };
+
+export function timelineOf(log: DriveLog, promised: Promised, title: string): string {
+  const { changes, phases } = log;
+  const { deadlineMs } = promised;
+  const answers = framesOf(log, promised).flatMap(({ capturedMs, latencyMs, level }): readonly Point[] =>
+    level === null ? [] : [{ atMs: capturedMs + latencyMs, latencyMs, level }],
+  );
   const endMs = Math.max(1, ...phases.map(({ untilMs }) => untilMs));
   const x = (atMs: number) => LEFT + (atMs / endMs) * WIDTH;
   const clamped = (ms: number) => Math.min(MS.max, Math.max(MS.min, ms));
@@ -64,7 +71,7 @@ ${[...shades, ...grid, deadline, ...points, ...levels, ...seconds, ...legend].jo
 `;
 }
 
-function thinned(answers: readonly DriveAnswer[], endMs: number): readonly DriveAnswer[] {
+function thinned(answers: readonly Point[], endMs: number): readonly Point[] {
   const seen = new Set<string>();
   return answers.filter(({ atMs, latencyMs, level }) => {
     const cell = `${Math.round((atMs / endMs) * CELLS_X)} ${Math.round(Math.log(Math.max(MS.min, latencyMs)) * 12)} ${level}`;

@@ -88,6 +88,13 @@ export function raiseThisThread(priority: number): boolean {
   return true;
 }
 
+/** Puts the calling worker thread and libuv's own last in that class: the main thread waits for locks that they hold, and an ordinary thread that
+ * holds one may wait a second for a core (Q2). */
+export function raiseHelpers(): void {
+  const own = readlinkSync("/proc/thread-self").split("/").at(-1) ?? "";
+  for (const thread of [own, ...threadsNamed(/^libuv/)]) raise(thread, HELPERS_PRIORITY, ["--reset-on-fork"]);
+}
+
 /** The same for all threads of this process, and for those that they start from now on. Move the others first (Q1). Returns why it
  * cannot be limited, and so was not raised (Q3); null: it can. */
 export function raiseThisProcess({ priority, computesMsMax }: RealTime): string | null {

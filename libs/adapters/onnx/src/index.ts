@@ -1,5 +1,5 @@
 export { PIXELS_MAX } from "./child-model.ts";
-export { type Cores, coresOfProcess, moveThisThread, raiseThisThread, separateThreads } from "./cores.ts";
+export { type Cores, coresOfProcess, moveThisThread, raiseHelpers, raiseThisThread, separateThreads } from "./cores.ts";
 export { checkGoldenFrames, judgeGoldenFrame, type ReadPackageFile } from "./golden.ts";
 export { encodeGraph, parseGraph } from "./graph-file.ts";
 export { type HostLimits, ModelHostExited, type OnnxModel, OnnxModelHost } from "./host.ts";

@@ -1,17 +1,10 @@
 /** What happens to a vehicle's computer on a drive: real faults of real processes, disks and networks. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Failure } from "@tributary/kernel";
 import { residentBytesOf } from "@tributary/kernel/processes";
-import type { Car } from "./car.ts";
-
-export type Fault = {
-  readonly name: string;
-  readonly seconds: number;
-  /** Ends what it did, whatever happened. */
-  begin(car: Car): Promise<() => Promise<void> | void>;
-};
+import { busyLoops, ended, every, type Fault, signalTo } from "./fault.ts";
 
 const HALF_SPEED_MS = 6;
 const BUSY_LOOPS = 4;
@@ -21,18 +14,12 @@ const SLACK_BYTES = 80 << 20;
 const HOT = 82;
 const COOL = 50;
 
-const signalTo = (pid: number, signal: NodeJS.Signals): void => {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // It has ended.
-  }
-};
-
-export const faults: readonly Fault[] = [
+/** Of a drive of few minutes too. */
+export const usualFaults: readonly Fault[] = [
   {
     name: "full model stopped",
     seconds: 10,
+    expects: "kept",
     async begin(car) {
       const pid = await car.fullPid();
       signalTo(pid, "SIGSTOP");
@@ -42,6 +29,7 @@ export const faults: readonly Fault[] = [
   {
     name: "full model killed",
     seconds: 10,
+    expects: "kept",
     async begin(car) {
       signalTo(await car.fullPid(), "SIGKILL");
       return () => undefined;
@@ -50,6 +38,7 @@ export const faults: readonly Fault[] = [
   {
     name: "full model at half speed",
     seconds: 15,
+    expects: "kept",
     async begin(car) {
       const pid = await car.fullPid();
       let isStopped = false;
@@ -66,18 +55,19 @@ export const faults: readonly Fault[] = [
   {
     name: `${BUSY_LOOPS} busy loops beside`,
     seconds: 15,
+    expects: "kept",
     async begin() {
-      const loops = Array.from({ length: BUSY_LOOPS }, () =>
-        spawn(process.execPath, ["-e", "for (;;);"], { stdio: "ignore" }),
-      );
+      const loops = busyLoops(BUSY_LOOPS, null, 60);
       return () => ended(loops);
     },
   },
   {
     name: "memory pressure",
     seconds: 15,
+    expects: "kept",
+    needs: "root",
     async begin(car) {
-      const group = MemoryGroup.make([car.pid, await car.fullPid(), (await car.litePid()) ?? -1]);
+      const group = MemoryGroup.make([car.pid, await car.fullPid(), ...(await car.litePids())]);
       const file = join(car.dir, "hog");
       const hog = spawn(process.execPath, ["-e", HOG, String(HOG_BYTES), file], { stdio: "ignore" });
       group.add(hog.pid ?? -1);
@@ -91,6 +81,7 @@ export const faults: readonly Fault[] = [
   {
     name: "download of a model",
     seconds: 15,
+    expects: "kept",
     async begin(car) {
       await car.update(20_000);
       return () => {
@@ -101,6 +92,7 @@ export const faults: readonly Fault[] = [
   {
     name: "switch to it",
     seconds: 20,
+    expects: "kept",
     async begin(car) {
       // What was downloaded is verified, loaded beside, tried in shadow, and switched to.
       const phase = car.updated();
@@ -113,6 +105,8 @@ export const faults: readonly Fault[] = [
   {
     name: "disk full",
     seconds: 15,
+    expects: "kept",
+    needs: "small-disk",
     async begin(car) {
       // Not by this process, whose pauses would look like the device's.
       const file = join(car.dataDir, "filling");
@@ -126,6 +120,7 @@ export const faults: readonly Fault[] = [
   {
     name: "network away",
     seconds: 15,
+    expects: "kept",
     async begin(car) {
       await car.cutNetwork();
       return () => car.restoreNetwork();
@@ -134,9 +129,37 @@ export const faults: readonly Fault[] = [
   {
     name: "hot",
     seconds: 15,
+    expects: "kept",
     async begin(car) {
       car.setCelsius(HOT);
       return () => car.setCelsius(COOL);
+    },
+  },
+];
+
+/** Those, and what keeps answers away for a moment, or changes the configuration of a device that runs. */
+export const computerFaults: readonly Fault[] = [
+  ...usualFaults,
+  {
+    name: "configuration reloaded",
+    seconds: 15,
+    expects: "kept",
+    async begin(car) {
+      const end = every(3, (turn) => car.reloadPolicy(turn));
+      return async () => {
+        end();
+        await car.policyReloaded();
+      };
+    },
+  },
+  {
+    name: "both models killed, every 5 s",
+    seconds: 30,
+    expects: "firm",
+    async begin(car) {
+      return every(5, async () => {
+        for (const pid of await car.modelPids()) signalTo(pid, "SIGKILL");
+      });
     },
   },
 ];
@@ -153,19 +176,6 @@ for (;;) {
   for (let at = 0; at < 4 * held.length; at += 1 << 20) writeSync(fd, held, 0, 1 << 20, at);
 }
 `;
-
-async function ended(children: readonly ChildProcess[]): Promise<void> {
-  await Promise.all(
-    children.map(
-      (child) =>
-        new Promise<void>((resolve) => {
-          if (child.exitCode !== null || child.signalCode !== null) return resolve();
-          child.once("exit", () => resolve());
-          child.kill("SIGKILL");
-        }),
-    ),
-  );
-}
 
 /** A control group of Linux with as much memory as its processes have now, and a little more: it is at its bound all the time, as files are
  * written. Needs root. */

@@ -1,0 +1,26 @@
+/** Priorities and cores of processes: of the agent's, and of what stands in for hardware. */
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { coresOfProcess } from "@tributary/onnx";
+
+/** Before all that a load is made of, at the agent's own priority or less. */
+const INSTRUMENT = 50;
+/** Fields of /proc/PID/stat behind the name, which is in parentheses. */
+const RT_PRIORITY = 37;
+
+/** In Linux's real-time class; null: it is not in it. */
+export function priorityOf(pid: number): number | null {
+  const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const priority = Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[RT_PRIORITY]);
+  return priority > 0 ? priority : null;
+}
+
+/** A camera is hardware, and the program that drives has cores of its own: what stands in for them waits for no other program, and is on the
+ * last core, where no frame waits for it. All of their threads: garbage is collected by several, which wait for each other. Without the
+ * permission they are ordinary programs. */
+export function putBeside(pid: number): void {
+  const last = coresOfProcess()?.background;
+  if (last === undefined) return;
+  spawnSync("taskset", ["--all-tasks", "--pid", "--cpu-list", last, String(pid)], { stdio: "ignore" });
+  spawnSync("chrt", ["--all-tasks", "--rr", "--pid", String(INSTRUMENT), String(pid)], { stdio: "ignore" });
+}
