@@ -8,7 +8,13 @@ import { formatFrameId } from "@tributary/kernel";
 import { somePrediction } from "@tributary/testing";
 import type { Talker } from "../talker.ts";
 
-export type Measured = { asked: number; cloud: number; edge: number; pubackMs: number[] };
+export type Measured = {
+  asked: number;
+  cloud: number;
+  /** Why each answer that was not the cloud's was not. */
+  edge: string[];
+  pubackMs: number[];
+};
 
 /** What it shows. */
 export type Shown = {
@@ -62,13 +68,13 @@ export class BenignDevice {
     client.on("message", (_topic, payload) => {
       const record = Classifications.decodeSingleObject(payload);
       if (record.bootId !== bootId) return;
-      for (const { frameSeq, source, cloudLabel, edgeLabel } of record.answers) {
+      for (const { frameSeq, source, settledBy, cloudLabel, edgeLabel } of record.answers) {
         if (cloudLabel !== null) this.#cloudLabel = cloudLabel;
         const isDisagreed = cloudLabel !== null && cloudLabel !== edgeLabel;
         this.answered.push({ frameId: this.#idOf(frameSeq), isDisagreed });
         if (!this.#sent.delete(frameSeq)) continue;
         if (source === "CLOUD") this.measured.cloud++;
-        else this.measured.edge++;
+        else this.measured.edge.push(settledBy);
       }
     });
     await client.subscribeAsync(mqttTopics().results(deviceId), { qos: 1 });
@@ -129,4 +135,4 @@ export class BenignDevice {
   }
 }
 
-const nothing = (): Measured => ({ asked: 0, cloud: 0, edge: 0, pubackMs: [] });
+const nothing = (): Measured => ({ asked: 0, cloud: 0, edge: [], pubackMs: [] });

@@ -26,6 +26,8 @@ export type Figures = {
   readonly worstShare: number;
   /** The same of devices whose hardware is degraded; NaN without any. */
   readonly degradedShare: number;
+  /** Reasons of answers that were not the cloud's, and how many. */
+  readonly edge: string;
   readonly p50: number;
   readonly p99: number;
 };
@@ -36,7 +38,16 @@ export function figuresOf(all: readonly Turn[]): Figures {
   const usual = all.filter(({ shown }) => shown.reason !== "FALLBACK");
   const worstShare = Math.min(...usual.map((one) => (one.asked === 0 ? 1 : one.cloud / one.asked)));
   const degraded = all.filter(({ shown }) => shown.reason === "FALLBACK");
-  return { cloudShare: shareOf(usual), worstShare, degradedShare: shareOf(degraded), p50: at(0.5), p99: at(0.99) };
+  const shares = { cloudShare: shareOf(usual), worstShare, degradedShare: shareOf(degraded) };
+  return { ...shares, edge: reasonsOf(all), p50: at(0.5), p99: at(0.99) };
+}
+
+function reasonsOf(all: readonly Turn[]): string {
+  const reasons = Map.groupBy(
+    all.flatMap(({ edge }) => edge),
+    (reason) => reason,
+  );
+  return [...reasons].map(([reason, { length }]) => `${length} ${reason}`).join(", ");
 }
 
 function shareOf(all: readonly Turn[]): number {
@@ -51,7 +62,7 @@ export function cloudChecks(alone: Figures, with_: Figures): readonly Check[] {
     check(
       name,
       alone[which] >= ALONE_SHARE_MIN && with_[which] >= CLOUD_SHARE_MIN * alone[which],
-      `${percent(alone[which])} alone, ${percent(with_[which])} beside it`,
+      `${percent(alone[which])} alone, ${percent(with_[which])} beside it${with_.edge === "" ? "" : ` (${with_.edge})`}`,
     );
   return [
     share("cloudShare", `the others' cloud answers are at least ${percent(CLOUD_SHARE_MIN)} of those without it`),
