@@ -229,11 +229,16 @@ export class Broker {
     const grant = session.gate.nextGrant();
     const { whole } = grant;
     const uplink = { principal: session.deviceId, topic, payload, qos, retain, ...(whole && { whole }) };
-    const isTaken = this.#options.ingest.take(session, uplink, done, () => grant.release());
+    // aedes reads on when a packet is done. In the middle of the bytes that it parses, its parser would lose the bounds of packets.
+    let isParsing = true;
+    const end = () => (isParsing ? process.nextTick(done) : done());
+    const isTaken = this.#options.ingest.take(session, uplink, end, () => grant.release());
     grant.charged();
-    if (isTaken) return;
-    packet.qos = 0; // aedes ends without a PUBACK (ingest.ts I5), and reads on: a keep-alive must be answered
-    done();
+    if (!isTaken) {
+      packet.qos = 0; // aedes ends without a PUBACK (ingest.ts I5), and reads on: a keep-alive must be answered
+      end();
+    }
+    isParsing = false;
   }
 
   #chargeOf(deviceId: string): (bytes: number) => number {
