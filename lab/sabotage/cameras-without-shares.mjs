@@ -9,7 +9,7 @@ await replaceExport(
   "Holdings",
   (Holdings) =>
     class extends Holdings {
-      /** Read longest ago first. */
+      /** The owners, the one that was read longest ago first. */
       #owners = new Set();
 
       add(owner, by) {

@@ -22,7 +22,7 @@ type Champion = {
   readonly name: string;
   readonly version: string;
   readonly manifestDigest: string;
-  /** Of the validation frames' manifest. */
+  /** The digest of the validation frames' manifest. */
   readonly set: string;
   /** Digests of its files, the manifest's last. */
   readonly files: readonly string[];

@@ -44,12 +44,12 @@ export type DrivePhase = {
 export type Stolen = { readonly fromMs: number; readonly untilMs: number; readonly ms: number };
 
 export type DriveLog = {
-  /** In order of capture. */
+  /** The camera's frames, in order of capture. */
   readonly frames: readonly Shown[];
   readonly answers: readonly DriveAnswer[];
   readonly changes: readonly DriveChange[];
   readonly stolen: readonly Stolen[];
-  /** When the reader itself ran late. */
+  /** The moments at which the reader itself ran late, and by how much. */
   readonly lates: readonly { readonly atMs: number; readonly ms: number }[];
   readonly phases: readonly DrivePhase[];
 };
@@ -59,7 +59,7 @@ export type Promised = { readonly deadlineMs: number; readonly firm: FirmTask };
 export type Frame = Shown & {
   /** From capture to the first answer, of any level, to it or to a newer one; infinite: there was none. */
   readonly latencyMs: number;
-  /** Of its own answer; null: it has none. */
+  /** Its own answer's level; null: it has no answer of its own. */
   readonly level: string | null;
   readonly isMissed: boolean;
   /** It would have been answered in time on a machine that is not shared, and is not missed. */
@@ -73,7 +73,7 @@ export type PhaseAccount = {
   readonly name: string;
   readonly expects: Expected;
   readonly frames: number;
-  /** Of frames that have their own answer. */
+  /** Frames that have an answer of their own. */
   readonly answers: number;
   readonly p50: number;
   readonly p99: number;
@@ -241,7 +241,7 @@ const lengthOver =
 const isWithin = (spans: readonly Span[], atMs: number): boolean =>
   spans.some(({ fromMs, untilMs }) => fromMs <= atMs && atMs < untilMs);
 
-/** Of spans that had not ended when the deadline passed. */
+/** The wait for SAFE, among spans that had not ended when the deadline passed. */
 function msToSafe(spans: readonly Span[], capturedMs: number, deadlineMs: number): number {
   const known = spans.filter(({ untilMs }) => untilMs > capturedMs + deadlineMs).map(({ fromMs }) => fromMs);
   return Math.max(0, Math.min(...known) - capturedMs);
@@ -262,11 +262,11 @@ function safeOf({ answers, changes, phases }: DriveLog, { deadlineMs }: Promised
   return { signalled: signalledSafe(changes), watchdog };
 }
 
-/** Between two answers; behind the last one until then. */
+/** The times between two answers; the last one lasts until then. */
 const gapsOf = (answers: readonly DriveAnswer[], untilMs: number): readonly Span[] =>
   answers.map(({ atMs }, i) => ({ fromMs: atMs, untilMs: answers[i + 1]?.atMs ?? Math.max(atMs, untilMs) }));
 
-/** That began in this phase, or made a silence in it: one may end after the phase, or never. */
+/** The gaps that began in this phase, or made a silence in it: one may end after the phase, or never. */
 function gapsIn({ fromMs, untilMs }: DrivePhase, answers: readonly DriveAnswer[], silentMs: number): readonly Span[] {
   return gapsOf(answers, untilMs).filter(
     (gap) =>

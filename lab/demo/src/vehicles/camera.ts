@@ -19,21 +19,21 @@ export type Scene = "road" | "cut" | "frozen" | "dark";
 export type CameraOrder = {
   readonly scene: Scene;
   readonly fps: number;
-  /** Of the clock that its stamps are of: how far it is off. */
+  /** How far the clock is off that its stamps are of. */
   readonly stampOffsetMs: number;
 };
 
 /** A frame, as the camera reports it. */
 export type Shown = {
   readonly capturedMs: number;
-  /** As stamped, in µs: which frame it is. */
+  /** Its stamp in µs, by which answers name the frame. */
   readonly stampUs: number;
   /** `lost`: there was no room for it. */
   readonly sent: Scene | "lost";
 };
 
 const REPORT_EVERY_MS = 200;
-/** Of ten in a row. */
+/** So many of ten successive frames are whole while the others are cut. */
 const WHOLE_OF_TEN = 1;
 
 function main(): void {
@@ -95,7 +95,7 @@ const partOf = (jpeg: Buffer, stampUs: number): Buffer =>
     jpeg,
   ]);
 
-/** In the middle of its picture. */
+/** The JPEG without its end: it is cut in the middle of its picture. */
 function cutOff(jpeg: Buffer): Buffer {
   let end = Math.floor(0.7 * jpeg.length);
   while (jpeg[end - 1] === 0xff) end -= 1;

@@ -39,7 +39,7 @@ export type CarOptions = {
   readonly scenes?: Scenes | undefined;
   /** The agent and its models run in it. */
   readonly group?: CpuGroup | undefined;
-  /** Of lab/sabotage. */
+  /** A module of lab/sabotage that the agent runs with. */
   readonly sabotage?: string | undefined;
 };
 
@@ -166,13 +166,13 @@ export class Car {
     return [lite?.pid, lite?.sparePid].filter((pid) => pid != null);
   }
 
-  /** All that run. */
+  /** The processes of all models that run. */
   async modelPids(): Promise<readonly number[]> {
     const { pid } = (await this.status()).model;
     return [...(pid === null ? [] : [pid]), ...(await this.litePids())];
   }
 
-  /** By the device; null: it does not say. */
+  /** The load that the device states; null: it states none. */
   async load(): Promise<StatedLoad | null> {
     const { driving } = await this.status().catch(() => ({ driving: null }));
     return driving && { longestMs: driving.load.longestMs, isWithin: driving.load.isWithin };
@@ -192,7 +192,7 @@ export class Car {
     return this.#options.fps;
   }
 
-  /** Of the camera, from now on. */
+  /** Changes what the camera shows, from now on. */
   order(change: Partial<CameraOrder>): void {
     this.#camera.order(change);
   }
@@ -316,7 +316,7 @@ function cameraCommand(socket: string, pictures: string, scenes: Scenes | undefi
   return [process.execPath, "--max-semi-space-size=1", program, "--socket", socket, "--pictures", pictures, ...broken];
 }
 
-/** To the camera, whichever process it is now: what it has to show, and what it showed. */
+/** The connection to the camera, whichever process it is now: it is told what to show, and reports what it showed. */
 class CameraLink {
   readonly path: string;
   readonly shown: Shown[] = [];

@@ -14,7 +14,7 @@ const SLACK_BYTES = 80 << 20;
 const HOT = 82;
 const COOL = 50;
 
-/** Of a drive of few minutes too. */
+/** The faults that a drive of few minutes has, too. */
 export const usualFaults: readonly Fault[] = [
   {
     name: "full model stopped",

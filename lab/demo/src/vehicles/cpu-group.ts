@@ -18,7 +18,7 @@ export class CpuGroup {
     mkdirSync(this.#dir);
   }
 
-  /** Or why there is none on this machine. */
+  /** Makes a group, or says why there is none on this machine. */
   static make(version: 1 | 2): CpuGroup | string {
     if (process.getuid?.() !== 0) return "a control group needs root";
     const parent = version === 1 ? parentOfV1() : parentOfV2();
@@ -31,7 +31,7 @@ export class CpuGroup {
     }
   }
 
-  /** It, and what it starts. */
+  /** Moves a process into the group, with all that it starts later. */
   enter(pid: number): void {
     writeFileSync(join(this.#dir, "cgroup.procs"), String(pid));
   }

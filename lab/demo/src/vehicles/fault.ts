@@ -7,7 +7,7 @@ export type Fault = {
   readonly name: string;
   readonly seconds: number;
   readonly expects: Expected;
-  /** Of the camera meanwhile, where it is another. */
+  /** The camera's rate meanwhile, where it is another. */
   readonly fps?: number;
   readonly needs?: "root" | "small-disk";
   /** Ends what it did, whatever happened. */
@@ -22,7 +22,7 @@ export const signalTo = (pid: number, signal: NodeJS.Signals): void => {
   }
 };
 
-/** Does it now, and every so many seconds. Gives what ends that. */
+/** Calls `act` now, and every so many seconds. Gives what ends that. */
 export function every(seconds: number, act: (turn: number) => Promise<void> | void): () => void {
   let turn = 0;
   const next = () => void Promise.resolve(act(turn++)).catch(() => undefined); // A device that does not answer now may later.

@@ -3,7 +3,7 @@
 import type { CpuGroup } from "./cpu-group.ts";
 import type { Fault } from "./fault.ts";
 
-/** From more than the agent needs to less. */
+/** Parts of a core, from more than the agent needs to less. */
 const SHARES = [0.8, 0.5, 0.3];
 
 export const groupFaults = (version: 1 | 2, group: CpuGroup): readonly Fault[] =>

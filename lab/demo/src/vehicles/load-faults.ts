@@ -4,7 +4,7 @@ import { priorityOf } from "./priority.ts";
 
 const RAMP = [1, 2, 4, 8, 16];
 const RAMP_SECONDS = 12;
-/** More than they are needed for: they end by themselves where this program cannot end them. */
+/** Loops run so much longer than they are needed: they end by themselves where this program cannot end them. */
 const LOOPS_SECONDS_MORE = 5;
 const STOP_MS = 400;
 

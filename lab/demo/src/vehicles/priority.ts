@@ -3,12 +3,12 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { coresOfProcess } from "@tributary/onnx";
 
-/** Before all that a load is made of, at the agent's own priority or less. */
+/** The camera and the reader go before all loads, which have the agent's own priority or less. */
 const INSTRUMENT = 50;
-/** Fields of /proc/PID/stat behind the name, which is in parentheses. */
+/** The place of the priority among the fields of /proc/PID/stat behind the name, which is in parentheses. */
 const RT_PRIORITY = 37;
 
-/** In Linux's real-time class; null: it is not in it. */
+/** The process's priority in Linux's real-time class; null: it is not in it. */
 export function priorityOf(pid: number): number | null {
   const text = readFileSync(`/proc/${pid}/stat`, "utf8");
   const priority = Number(text.slice(text.lastIndexOf(")") + 2).split(" ")[RT_PRIORITY]);

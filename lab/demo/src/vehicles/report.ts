@@ -27,7 +27,7 @@ const SHORT =
 const { deadlineMs, firm } = promised;
 const TASK = `(${firm.met},${firm.of})`;
 
-/** Of one drive. `title`: its name, among others. */
+/** The report of one drive. `title` names it among others. */
 export function reportOfDrive(drive: Drive, title: string): DriveReport {
   const own = accountOfDrive(drive, promised);
   return {
@@ -204,7 +204,7 @@ function phasesTable(title: string, accounts: readonly PhaseAccount[]): DriveTab
 const verdictOf = ({ breaks, violations }: PhaseAccount): string =>
   breaks === 0 ? "kept" : violations === 0 ? "SAFE in time" : "SAFE late";
 
-/** Of phases in which none should be: for finding out why. */
+/** The missed frames of phases in which none should be, for finding out why. */
 function missedTable(drive: Drive, title: string): DriveTable {
   const phaseAt = (atMs: number) => drive.phases.find(({ fromMs, untilMs }) => atMs >= fromMs && atMs < untilMs);
   const missed = framesOf(drive, promised).filter(

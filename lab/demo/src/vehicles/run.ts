@@ -21,7 +21,7 @@ const STARTS_MAX = 3;
 const RECOVER_MS_MAX = 30_000;
 
 export type DriveOptions = Omit<CarOptions, "dataDir" | "fps" | "deadlineMs" | "ladder"> & {
-  /** Those of a drive of few minutes, if none are given. */
+  /** By default those of a drive of few minutes. */
   readonly faults?: readonly Fault[];
   /** Each fault meets the device at FULL again. */
   readonly recovers?: boolean;

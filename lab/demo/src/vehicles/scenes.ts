@@ -10,7 +10,7 @@ const QUALITY = 90;
 const PICTURES = 60;
 const NOISE = { mean: 10, sigma: 8 };
 const [DIGIT_WIDTH, DIGIT_HEIGHT, STROKE] = [12, 20, 4] as const;
-/** Of seven segments, which a display lights for each digit: top, upper left, upper right, middle, lower left, lower right, bottom. */
+/** Which of seven segments a display lights for each digit: top, upper left, upper right, middle, lower left, lower right, bottom. */
 const SEGMENTS = [
   "1110111",
   "0010010",
@@ -24,7 +24,7 @@ const SEGMENTS = [
   "1111011",
 ];
 
-/** Below `dir`, of a picture of `road`. */
+/** Writes them below `dir`, from a picture of `road`. */
 export async function brokenScenes(dir: string, road: string): Promise<Scenes> {
   const [frozen, dark] = ["frozen", "dark"].map((name) => join(dir, name)) as [string, string];
   const first =
@@ -54,7 +54,7 @@ export async function brokenScenes(dir: string, road: string): Promise<Scenes> {
   return { frozen, dark };
 }
 
-/** As SVG, without a font. */
+/** The clock as SVG, without a font. */
 function clockOf(frame: number): string {
   const digits = `${100_000 + 50 * frame}`.slice(-5);
   const rects = [...digits].flatMap((digit, i) => segmentsOf(Number(digit), i * (DIGIT_WIDTH + 2 * STROKE)));

@@ -21,7 +21,7 @@ export type IndependentDeliveryOptions = Pick<KafkaConnection, "prefix" | "schem
   readonly clock: Clock;
 };
 
-/** Of the client whose batch it is. */
+/** What delivery needs of the client whose batch it is. */
 export type Membership = {
   /** Aborts when the client is replaced, or closed. */
   readonly signal: AbortSignal;
@@ -37,9 +37,9 @@ export type Membership = {
 
 type Handle = (batch: Batch, signal: AbortSignal) => Promise<Processed>;
 
-/** Before a handler that processed nothing is called again. */
+/** The pause before a handler that processed nothing is called again. */
 export const UNPROCESSED_PAUSE_MS = { min: 20, max: 1_000 };
-/** Of a close, for records in flight. */
+/** How long a close waits for records in flight. */
 export const DRAIN_MS_MAX = 7_000;
 
 export class IndependentDelivery {
@@ -98,7 +98,7 @@ export class IndependentDelivery {
     await Promise.race([this.records.idle(), late]).finally(() => enough.abort());
   }
 
-  /** Whether it is done; not, if the client is replaced or closed before. */
+  /** Handles one record; gives whether it is done, which it is not if the client is replaced or closed before. */
   async #handlesOne(member: Membership, record: InRecord, highWatermark: bigint, handle: Handle): Promise<boolean> {
     const { signal } = member;
     const { group, telemetry, clock } = this.#options;
