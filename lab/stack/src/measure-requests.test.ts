@@ -26,7 +26,7 @@ const usage = (name: string, container: string, mebibytes: number, millis: numbe
 
 function measure(pods: readonly unknown[], used: readonly unknown[], ...args: readonly string[]) {
   const answers = { pods: { items: pods }, summary: { pods: used } };
-  const script = `#!${process.execPath}
+  const script = `#!/usr/bin/env node
     const answers = ${JSON.stringify(answers)};
     const isSummary = process.argv.includes("/api/v1/nodes/node/proxy/stats/summary");
     console.log(JSON.stringify(isSummary ? answers.summary : answers.pods));`;

@@ -2,6 +2,7 @@
 //   node lab/tasks/build/sheet.mjs OUT.png [--photo FILE]... [--side 160] [--cell 96] [--grey] [--clean] [FAULT]...
 // Each row is a fault, each photo has severities 0.1, 0.5 and 1. Without --photo, the photos are of samples/. `npm run build` comes first.
 import "@tributary/kernel/node-24";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const { default: sharp } = await import("sharp");
@@ -37,7 +38,7 @@ await write(rows);
 console.log(`${rows.length} rows in ${out}`);
 
 async function samplePhotos() {
-  const file = new URL("../../../samples/cifar10-test/sheet-0.png", import.meta.url).pathname;
+  const file = fileURLToPath(new URL("../../../samples/cifar10-test/sheet-0.png", import.meta.url));
   return [8, 6, 14].map((at) =>
     pictureOf(sharp(file).extract({ left: (at % 40) * 32, top: Math.floor(at / 40) * 32, width: 32, height: 32 })),
   );

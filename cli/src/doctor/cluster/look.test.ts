@@ -14,7 +14,7 @@ const doctor = (...options: readonly string[]) =>
   runHere(["doctor", "--cluster", ...options], { PATH: `${dir.path}:${path}` });
 
 /** A kubectl: by the words of its call what it prints, or the error on its standard error; of its proxy, the answers. */
-const KUBECTL = `#!${process.execPath}
+const KUBECTL = `#!/usr/bin/env node
 const { appendFileSync, readFileSync } = require("node:fs");
 const args = process.argv.slice(2);
 appendFileSync(${JSON.stringify(calls)}, args.join(" ") + "\\n");

@@ -316,7 +316,7 @@ function cameraCommand(socket: string, pictures: string, scenes: Scenes | undefi
   return [process.execPath, "--max-semi-space-size=1", program, "--socket", socket, "--pictures", pictures, ...broken];
 }
 
-/** The connection to the camera, whichever process it is now: it is told what to show, and reports what it showed. */
+/** The connection to the camera, whichever process it is now: orders go to it, and its reports come back. */
 class CameraLink {
   readonly path: string;
   readonly shown: Shown[] = [];
