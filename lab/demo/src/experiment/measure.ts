@@ -32,8 +32,6 @@ export type Measured = {
 const MOVED_MS = 2_000;
 const LATE_SHARE_MAX = 0.2;
 const DISTANCE_MS_FIRST = 500;
-/** A record waits for those before it of its partition: an answer takes its call's time and, on average, half of another call's. */
-const CALLS = 1.5;
 
 /** The cloud is far afterwards. */
 export async function measure(
@@ -81,7 +79,7 @@ export async function measure(
  * share is known. */
 export function fartherMs(latencies: readonly number[], distanceMs: number, deadlineMs: number): number {
   const [longest] = quantilesOf(latencies, 1 - settings.lateShare);
-  if (longest < deadlineMs) return (deadlineMs - longest) / CALLS;
+  if (longest < deadlineMs) return deadlineMs - longest;
   return (settings.lateShare - latencyOf(latencies, deadlineMs).lateShare) * distanceMs;
 }
 

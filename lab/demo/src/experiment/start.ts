@@ -22,7 +22,7 @@ export type Cloud = { readonly away: FarAway; stop(): Promise<void> };
 /** The sample cloud model behind KServe's protocol, and the network before it. */
 export async function startCloud(): Promise<Cloud> {
   const server = await startModelServer(cloudPackage);
-  const away = await FarAway.start(server.url);
+  const away = await FarAway.start(server.url, settings.spreadMs);
   const stop = async () => {
     await away.stop();
     await server.stop();
