@@ -242,12 +242,13 @@ export class Broker {
   }
 
   #chargeOf(deviceId: string): (bytes: number) => number {
-    const { rates, onThrottled } = this.#options;
+    const { rates, onThrottled, config } = this.#options;
+    const messagesIn = (ms: number) => (ms / 1_000) * config.limits.perDevice.messagesPerSecondMax;
     return (bytes) => {
       const mine = rates.of(deviceId);
       const { nowMs } = rates;
       const [messagesMs, bytesMs] = [mine.messages.charge(1, nowMs), mine.bytes.charge(bytes, nowMs)];
-      if (messagesMs > 0) onThrottled(deviceId, "messages", A_MESSAGE_HELD);
+      if (messagesMs > 0) onThrottled(deviceId, "messages", A_MESSAGE_HELD * messagesIn(messagesMs));
       if (bytesMs > 0) onThrottled(deviceId, "bytes");
       return Math.max(messagesMs, bytesMs);
     };

@@ -13,7 +13,7 @@ describe("a rate", () => {
   test("over any time it grants its burst and what it earned, and one charge more (rates.ts R1), over seeds", () => {
     for (let seed = 1; seed <= 50; seed++) {
       const random = seededRandom(seed);
-      const rate = new Rate(100, 500, 0);
+      const rate = new Rate(100, 500, 0, seed % 2 === 0 ? 12.5 : 0);
       let [nowMs, passed, largest, beyond] = [0, 0, 0, 0];
       for (let i = 0; i < 2_000; i++) {
         const amount = Math.ceil(random() * 200);
@@ -24,6 +24,21 @@ describe("a rate", () => {
       }
       expect([seed, beyond]).toEqual([seed, 0]);
       expect(largest).toBeGreaterThan(0);
+    }
+  });
+
+  test("a device of many small messages has its whole rate, several at once and at most eight times a second (rates.ts R3)", () => {
+    for (const sentPerSecond of [85, 200, 10_000]) {
+      const { messages } = new RatesByDevice(limits, () => 0).of("rogue");
+      let [nowMs, read, waits] = [0, 0, 0];
+      for (; nowMs < 60_000; read++) {
+        const waitMs = messages.charge(1, nowMs);
+        if (waitMs > 0) waits++;
+        nowMs += Math.max(waitMs, 1_000 / sentPerSecond);
+      }
+      expect(read / 60).toBeGreaterThan(0.99 * limits.messagesPerSecondMax);
+      expect(read).toBeLessThanOrEqual(limits.messagesBurstMax + 60 * limits.messagesPerSecondMax + 1);
+      expect(waits).toBeLessThanOrEqual(60 * 8);
     }
   });
 

@@ -6,20 +6,26 @@
  *     whatever the rate, and the mean never exceeds it.
  * R2. A device whose rates are all back at their bursts is forgotten, which gives it nothing; at most `DEVICES_MAX` are
  *     kept (G9).
+ * R3. A device beyond its rate of messages is read `READS_PER_SECOND_MAX` times a second at most: several messages at once, and then none. They
+ *     share requests to Kafka, and those of each service that reads them. One by one, each would cost others as much as all of them do.
  */
 import { type Cost, type Dimension, dimensionNames } from "./cost.ts";
 
 const DEVICES_MAX = 20_000;
+const READS_PER_SECOND_MAX = 8;
 
 export class Rate {
   readonly #perMs: number;
   readonly #burst: number;
+  /** What is left when one that had to wait continues. */
+  readonly #resumesAt: number;
   #left: number;
   #atMs: number;
 
-  constructor(perSecond: number, burst: number, nowMs: number) {
+  constructor(perSecond: number, burst: number, nowMs: number, resumesAt = 0) {
     this.#perMs = perSecond / 1_000;
     this.#burst = burst;
+    this.#resumesAt = Math.min(burst, resumesAt);
     this.#left = burst;
     this.#atMs = nowMs;
   }
@@ -51,7 +57,7 @@ export class Rate {
   }
 
   get #waitMs(): number {
-    return this.#left >= 0 ? 0 : -this.#left / this.#perMs;
+    return this.#left >= 0 ? 0 : (this.#resumesAt - this.#left) / this.#perMs;
   }
 
   #refill(nowMs: number): void {
@@ -96,7 +102,13 @@ export class DeviceRates {
 
   constructor(deviceId: string, limits: RateLimits, nowMs: number) {
     this.deviceId = deviceId;
-    this.messages = new Rate(limits.messagesPerSecondMax, limits.messagesBurstMax, nowMs);
+    const { messagesPerSecondMax, messagesBurstMax } = limits;
+    this.messages = new Rate(
+      messagesPerSecondMax,
+      messagesBurstMax,
+      nowMs,
+      messagesPerSecondMax / READS_PER_SECOND_MAX,
+    ); // R3
     this.bytes = new Rate(limits.bytesPerSecondMax, limits.bytesBurstMax, nowMs);
     this.costs = {
       records: new Rate(limits.recordsPerSecondMax, limits.recordsBurstMax, nowMs),
