@@ -17,9 +17,9 @@ export const settings = {
   /** Between the cloud's fastest answer and its slowest, wherever it is: if all took equally long, a few ms would decide whether all are late, or none. */
   spreadMs: 600,
   /** Share of the cloud's answers that shall be late then. Where it was before follows, and depends on the machine. */
-  lateShare: 0.15,
+  lateShare: 0.25,
   /** Frames before anything is measured: models and connections are new. */
-  warmUpMs: 20_000,
+  warmUpMs: 40_000,
   /** Of each measurement of latencies; so many until the cloud's place is found, and then near and far in turns. */
   measurementMs: 15_000,
   placements: 3,
