@@ -15,6 +15,15 @@ function kafkaOf(seed: number): MemoryKafka {
   return kafka;
 }
 
+const wholes = new Map<number, Promise<Run>>();
+
+/** An instance that was never stopped. */
+function wholeOf(seed: number): Promise<Run> {
+  const whole = wholes.get(seed) ?? run(kafkaOf(seed), { from: 5, until: END });
+  wholes.set(seed, whole);
+  return whole;
+}
+
 /** Looks that differ from those of an instance that was never stopped. */
 const differing = ({ looks }: Run, whole: Run): readonly number[] =>
   [...looks].filter(([minute, seen]) => seen !== whole.looks.get(minute)).map(([minute]) => minute);
@@ -28,7 +37,7 @@ describe("an instance that was stopped", () => {
   ])(
     "sees, with the topics' past deleted, what one sees that never was (seed %i, minute %i to %i)",
     async (seed, stoppedAt, startedAt) => {
-      const whole = await run(kafkaOf(seed), { from: 5, until: END });
+      const whole = await wholeOf(seed);
       const kafka = kafkaOf(seed);
       await run(kafka, { from: 5, until: stoppedAt });
       forget(kafka, stoppedAt - 0.5);
@@ -44,7 +53,7 @@ describe("an instance that was stopped", () => {
   );
 
   test.each([1, 2])("by kill -9 continues from the last that it wrote in time (seed %i)", async (seed) => {
-    const whole = await run(kafkaOf(seed), { from: 5, until: END });
+    const whole = await wholeOf(seed);
     const kafka = kafkaOf(seed);
     await run(kafka, { from: 5, until: 43, isStopped: false });
     forget(kafka, 35);
@@ -56,7 +65,7 @@ describe("an instance that was stopped", () => {
   });
 
   test("several times, also in a row, is still the same", async () => {
-    const whole = await run(kafkaOf(5), { from: 5, until: END });
+    const whole = await wholeOf(5);
     const kafka = kafkaOf(5);
     for (const [from, until, isStopped] of [
       [5, 20, true],
@@ -72,7 +81,7 @@ describe("an instance that was stopped", () => {
   });
 
   test("before an experiment was created sees it as one that was there", async () => {
-    const whole = await run(kafkaOf(5), { from: 5, until: END });
+    const whole = await wholeOf(5);
     const kafka = kafkaOf(5);
     await run(kafka, { from: 5, until: 8 });
     forget(kafka, 7.5);
@@ -203,7 +212,7 @@ describe("a checkpoint", () => {
   });
 
   test("of two writers at once is whole, of one of them", async () => {
-    const whole = await run(kafkaOf(1), { from: 5, until: END });
+    const whole = await wholeOf(1);
     const kafka = kafkaOf(1);
     const both = [run(kafka, { from: 5, until: 50 }), run(kafka, { from: 5, until: 50 })];
     await Promise.all(both);
