@@ -6,8 +6,9 @@
  *     whatever the rate, and the mean never exceeds it.
  * R2. A device whose rates are all back at their bursts is forgotten, which gives it nothing; at most `DEVICES_MAX` are
  *     kept (G9).
- * R3. A device beyond its rate of messages is read `READS_PER_SECOND_MAX` times a second at most: several messages at once, and then none. They
- *     share requests to Kafka, and those of each service that reads them. One by one, each would cost others as much as all of them do.
+ * R3. A device beyond its rate of messages is read `READS_PER_SECOND_MAX` times a second, more often only if its burst is smaller: several
+ *     messages at once, and then none. They share requests to Kafka, and those of each service that reads them. One by one, each would cost
+ *     others as much as all of them do.
  */
 import { type Cost, type Dimension, dimensionNames } from "./cost.ts";
 
@@ -102,13 +103,8 @@ export class DeviceRates {
 
   constructor(deviceId: string, limits: RateLimits, nowMs: number) {
     this.deviceId = deviceId;
-    const { messagesPerSecondMax, messagesBurstMax } = limits;
-    this.messages = new Rate(
-      messagesPerSecondMax,
-      messagesBurstMax,
-      nowMs,
-      messagesPerSecondMax / READS_PER_SECOND_MAX,
-    ); // R3
+    const readAtOnce = limits.messagesPerSecondMax / READS_PER_SECOND_MAX; // R3
+    this.messages = new Rate(limits.messagesPerSecondMax, limits.messagesBurstMax, nowMs, readAtOnce);
     this.bytes = new Rate(limits.bytesPerSecondMax, limits.bytesBurstMax, nowMs);
     this.costs = {
       records: new Rate(limits.recordsPerSecondMax, limits.recordsBurstMax, nowMs),
