@@ -124,6 +124,7 @@ export class Agent implements HttpPorts {
       config.cameras.flatMap(({ id, deadlineMs }) => (deadlineMs === undefined ? [] : [id])),
     );
     this.feed = new AnswerFeed((code) => telemetry.emit(events.readerRefused, { code }));
+    if (this.#hasDeadlines) this.feed.level({ from: "FULL", to: "FULL", reason: "started", isMrmRequested: false });
     this.#slots = new Slots(models.first, (slot, failing) => {
       if (failing.code === "model-crashed") models.lost(slot, { ...failing, retryMs: 0 });
       this.#updater.failing(failing);
@@ -424,7 +425,10 @@ export class Agent implements HttpPorts {
         if (answer !== null) pipeline.answerHere(frame, answer);
       },
       events: {
-        onStarted: (cameraId) => telemetry.emit(events.cameraStarted, { cameraId }),
+        onStarted: (cameraId) => {
+          this.#driver.cameraStarted(cameraId);
+          telemetry.emit(events.cameraStarted, { cameraId });
+        },
         onEnded: (ended) => {
           if (ended.retryMs === null) this.#driver.cameraEnded(ended.cameraId);
           telemetry.emit(events.cameraEnded, ended);

@@ -1,6 +1,6 @@
 /**
  * Local readers of answers, as server-sent events: `answer` at once, `final` when the cloud's answer arrived, `level` when another one was
- * entered.
+ * entered, and the present one first: a reader that comes while SAFE is signalled has to know.
  *
  * The number of readers and each one's buffer are bounded; one that does not read is closed and counted. None slows a frame
  * (G4, G9). */
@@ -14,6 +14,7 @@ const READER_BYTES_MAX = 256 << 10;
 export class AnswerFeed {
   readonly #readers = new Set<ServerResponse>();
   readonly #latest = new Map<string, LocalAnswer>();
+  #level: LevelChange | null = null;
   readonly #onRefused: (code: "reader-too-many" | "reader-too-slow") => void;
 
   constructor(onRefused: (code: "reader-too-many" | "reader-too-slow") => void) {
@@ -34,6 +35,7 @@ export class AnswerFeed {
   }
 
   level(change: LevelChange): void {
+    this.#level = change;
     this.#send("level", change);
   }
 
@@ -50,7 +52,7 @@ export class AnswerFeed {
       return;
     }
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-    response.write(": answers\n\n");
+    response.write(this.#level === null ? ": answers\n\n" : eventOf("level", this.#level));
     this.#readers.add(response);
     response.on("close", () => this.#readers.delete(response));
     response.on("error", () => this.#readers.delete(response));
@@ -62,7 +64,7 @@ export class AnswerFeed {
 
   #send(event: string, payload: unknown): void {
     if (this.#readers.size === 0) return;
-    const text = `event: ${event}\ndata: ${JSON.stringify(payload)}\n\n`;
+    const text = eventOf(event, payload);
     for (const reader of this.#readers) {
       reader.write(text);
       if (reader.writableLength <= READER_BYTES_MAX) continue;
@@ -72,3 +74,5 @@ export class AnswerFeed {
     }
   }
 }
+
+const eventOf = (event: string, payload: unknown): string => `event: ${event}\ndata: ${JSON.stringify(payload)}\n\n`;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import {
   accountOfDrive,
   brokenScenes,
-  CpuGroup,
+  ControlGroup,
   cameraFaults,
   computerFaults,
   controlOf,
@@ -12,6 +12,7 @@ import {
   type DriveReport,
   type Fault,
   groupFaults,
+  idleChecks,
   loadFaults,
   promised,
   reportOfDrive,
@@ -24,12 +25,13 @@ import {
 import { edgePackage, litePackage, runDir } from "@tributary/stack";
 import type { Bench, BenchOptions, BenchReport } from "./bench.ts";
 
-const MINUTES = 25;
+const MINUTES = 12;
 /** Enough for faults that are not rare events. */
 const SHORT_MINUTES = 3;
 const parts = ["computer", "camera", "load", "group", "control"] as const;
 type Part = (typeof parts)[number];
-/** What a driver that trusts must fail at. */
+/** What an agent without deadlines must be silent under, and what a driver that trusts must fail at. */
+const SILENT = ["full model stopped", "full model killed"];
 const TRUSTED = ["nine JPEGs in ten cut", "the agent stopped for 400 ms, every 5 s"];
 
 export const vehicle: Bench = {
@@ -37,9 +39,10 @@ export const vehicle: Bench = {
   summary:
     "answers within 50 ms at 20 frames a second, or SAFE, under faults of a vehicle's computer and camera, by a reader of its own",
   details: `Drives with real faults of real processes. Which frame was captured when is reported by the camera, a program of its own, and when its answer came by
-another that reads answers as a vehicle would: no figure of the agent is used. What is not answered by a model within 50 ms of its capture is a missed frame, and a frame that
-breaks (19,20) needs SAFE by then: signalled, or by the reader's watchdog, which docs/safety-case.md demands, once nothing has come for a period and the deadline.
-  computer  --minutes (${MINUTES}): the full model stopped, killed, at half speed; four busy loops beside it; memory pressure; a download; a switch of models; a full
+another that reads answers as a vehicle would: of the agent's own figures only the reader's watchdog uses one, as a reader's has to. What is not answered by a model within 50 ms of its capture is a missed frame, and a frame that
+breaks (19,20) needs SAFE by then: signalled, or by the reader's watchdog, which docs/safety-case.md demands: one and a half periods and a deadline after the capture
+of the newest frame that a model answered in time.
+  computer  --minutes (${MINUTES}; from 25 on with the ladder's usual times): the full model stopped, killed, at half speed; four busy loops beside it; memory pressure; a download; a switch of models; a full
             disk; no network; heat; the policy reloaded (the agent reads its file once, as it starts); both models and the spare killed every 5 s
   camera    nine JPEGs in ten cut; frozen with a running clock; noise in the dark; jumps of its stamps and of the agent's wall clock (Date in its
             process, lab/sabotage/wrong-clock.mjs; the machine's clock is left alone); 60 frames a second
@@ -48,8 +51,9 @@ breaks (19,20) needs SAFE by then: signalled, or by the reader's watchdog, which
   control   the agent without deadlines under faults of the computer, and one whose driver trusts: time starts when a frame is read, and a refused frame is none
 Frames are of a real road clip and are decoded as such; they have no labels that the models know, so accuracy is not measured here: what LITE costs in accuracy is in models/edge-lite.
 A full disk, memory pressure and control groups need root; without it they are left out, and the report says so, and the agent and the loops at its priority are ordinary programs.
-Gates: (19,20) kept by answers under each fault that leaves a model and a camera; kept, or SAFE in time, under all but loads; under loads that, or the agent says that its load is
-too high; SAFE within 3 s of a camera that does not show the present; at most one change of the level in ten idle minutes; both controls fail.`,
+Gates: (19,20) kept by answers under each fault that leaves a model and a camera; kept, or SAFE in time, under all but loads, and after them; under loads that, or the agent says that it
+was too late for that frame; SAFE signalled within 3 s of a camera that does not show the present, lasting as long, and never where (19,20) is kept by models; FULL again after each fault; at most one change of the level, and one moment at which
+the agent says that it is too late, in ten idle minutes; each fault did happen, and the camera kept its rate; both controls fail under each of their faults.`,
   run,
 };
 
@@ -87,29 +91,38 @@ async function run({ flags, progress }: BenchOptions): Promise<BenchReport> {
   };
   const control = (name: string, own: Drive, fails: "silent" | "late") =>
     runs.push({ name, drive: own, report: controlOf(name, own, fails) });
-  if (only.has("computer")) reported("computer", await drive("computer", { faults: computerFaults, minutes }));
+  if (only.has("computer"))
+    reported("computer", await drive("computer", { faults: computerFaults, recovers: true, minutes }));
   if (only.has("camera"))
     reported("camera", await drive("camera", { faults: cameraFaults, recovers: true, sabotage: "wrong-clock" }));
   if (only.has("load")) reported("load", await drive("load", { faults: loadFaults, recovers: true }));
   for (const version of only.has("group") ? ([1, 2] as const) : []) {
-    const group = CpuGroup.make(version);
+    const group = ControlGroup.make("cpu", version);
     if (typeof group === "string") {
       notes.push(`Left out: control groups of version ${version}: ${group}.`);
       continue;
     }
     try {
       const faults = groupFaults(version, group);
-      reported(`group v${version}`, await drive(`group-v${version}`, { faults, group, recovers: true }));
+      reported(`group v${version}`, await drive(`group-v${version}`, { faults, cpu: group, recovers: true }));
     } finally {
       group.remove();
     }
   }
   if (only.has("control")) {
-    control("without deadlines", await drive("plain", { lite: null, faults: usualFaults }), "silent");
-    const faults: readonly Fault[] = [...cameraFaults, ...loadFaults].filter(({ name }) => TRUSTED.includes(name));
+    const silent = named(SILENT, usualFaults);
+    control("without deadlines", await drive("plain", { lite: null, faults: silent, minutes: 1 }), "silent");
+    const faults = named(TRUSTED, [...cameraFaults, ...loadFaults]);
     control("trusting driver", await drive("trusting", { faults, sabotage: "trusting-driver", minutes: 1 }), "late");
   }
+  if (runs.length === 0) throw new Error(`nothing to measure here: ${notes.join(" ")}`);
   return reportOf(runs, notes, minutes);
+}
+
+function named(names: readonly string[], faults: readonly Fault[]): readonly Fault[] {
+  const own = faults.filter(({ name }) => names.includes(name));
+  if (own.length !== names.length) throw new Error(`not all of these are faults: ${names.join("; ")}`);
+  return own;
 }
 
 function partsIn(text: string | undefined): ReadonlySet<Part> {
@@ -121,11 +134,13 @@ function partsIn(text: string | undefined): ReadonlySet<Part> {
 
 function reportOf(runs: readonly Run[], notes: readonly string[], minutes: number): BenchReport {
   const first = runs[0];
+  const underTest = runs.filter(({ report }) => "notes" in report).map(({ drive }) => drive);
+  const idle = underTest.length === 0 ? [] : idleChecks(underTest);
   return {
     tables: runs.flatMap(({ report }) => report.tables),
-    gates: runs.flatMap(({ report }) =>
-      report.checks.map(({ name, holds, found }) => ({ name, passed: holds, measured: found })),
-    ),
+    gates: [...runs.flatMap(({ report }) => report.checks), ...idle].map(({ name, holds, found }) => ({
+      ...{ name, passed: holds, measured: found },
+    })),
     notes,
     ...(first && { svg: timelineOf(first.drive, promised, `${first.name}: what answered each frame, and when`) }),
     figures: {

@@ -8,14 +8,16 @@
  *     One that is implausible otherwise (camera-watch.ts) goes on being asked about, as a model's process decodes its pictures.
  * W4. Times are monotonic: a clock that jumps moves nothing.
  * W5. Time starts at capture (@tributary/driving, capture-times.ts). A frame whose time passed while this process did not run is missed, whatever answers it
- *     later, and so is one that was dropped meanwhile, that the camera could not deliver, or that it delivered and that is no whole picture.
+ *     later, and so is one that is no whole picture. One that was dropped for a newer one, or that the camera could not deliver meanwhile, is missed unless
+ *     a model answers a newer one within its time.
  */
 import {
-  absentIn,
   type CaptureTimes,
   captureNext,
   captureSettingsOf,
+  dueIn,
   hasAnswerer,
+  hasCome,
   isDegraded,
   type Ladder,
   type LadderEvent,
@@ -94,8 +96,12 @@ type CameraState = {
   times: CaptureTimes;
   /** When the frame that is being answered was captured. */
   answeringAt: number;
+  /** Frames that a newer one has to stand for (W5). */
+  readonly standIns: Set<{ readonly capturedAt: number }>;
   lastFrameAt: number;
   isWatched: boolean;
+  /** A folder has a last picture; a program that ends, however it does, leaves no camera. */
+  readonly mayEnd: boolean;
 };
 
 export class Driver {
@@ -108,6 +114,8 @@ export class Driver {
   /** Frames that wait for a model's answer, by what they do when its process ends. */
   readonly #whenEnded: Readonly<Record<ModelRole, Set<() => void>>> = { FULL: new Set(), LITE: new Set() };
   readonly #running: Record<ModelRole, LoadedModel | undefined> = { FULL: undefined, LITE: undefined };
+  /** This process may be so late. */
+  readonly #lateMsMax: number;
   readonly #heartbeat: Heartbeat;
   readonly #loadWatch: LoadWatch;
   #ladder: Ladder;
@@ -138,8 +146,10 @@ export class Driver {
                   labels: new Labels(driving.label.ageMsMax),
                   times: noCaptures,
                   answeringAt: 0,
+                  standIns: new Set(),
                   lastFrameAt: 0,
                   isWatched: false,
+                  mayEnd: camera.kind !== "command",
                 },
               ],
             ],
@@ -147,6 +157,7 @@ export class Driver {
     );
     this.#ladder = ladderStart(monotonicMs(), { FULL: true, LITE: ports.lite !== null });
     const lateMsMax = (1 - this.settings.staleAt) * deadlineMs;
+    this.#lateMsMax = lateMsMax;
     const beatMs = Math.round(Math.min(BEAT_MS_MAX, Math.max(BEAT_MS_MIN, BEAT_SHARE * deadlineMs)));
     this.#heartbeat = new Heartbeat(beatMs, lateMsMax, (stall) => this.#stalled(stall));
     this.#loadWatch = new LoadWatch(this.#heartbeat, lateMsMax, ports.onLoad);
@@ -203,11 +214,12 @@ export class Driver {
     return this.#repeat(cameraId, camera, "frame-refused", code);
   }
 
-  /** A frame in whose place a newer one waits. It is missed if its time is over; else the newer one is answered within it. */
-  skipped({ cameraId, captured }: CameraFrame): void {
+  /** A frame in whose place a newer one waits (W5). */
+  skipped({ cameraId, captured: { monotonicMs: capturedAt } }: CameraFrame): void {
     const camera = this.#cameras.get(cameraId);
-    if (camera === undefined || monotonicMs() < captured.monotonicMs + this.#answerMs(camera)) return;
-    this.#missed(cameraId, this.#lateCause(captured.monotonicMs));
+    if (camera === undefined) return;
+    const cause = () => this.#lateCause(capturedAt);
+    this.#standIn(cameraId, camera, capturedAt, capturedAt + this.#answerMs(camera), cause);
   }
 
   get level(): Level {
@@ -245,10 +257,16 @@ export class Driver {
     this.#cameras.get(cameraId)?.labels.cloudAnswered(answer);
   }
 
-  /** A camera that has ended, as the last picture of a folder, is not silent. */
+  /** Its program may have another clock now. */
+  cameraStarted(cameraId: string): void {
+    const camera = this.#cameras.get(cameraId);
+    if (camera !== undefined) camera.times = { ...camera.times, stamps: noCaptures.stamps };
+  }
+
+  /** For good. After the last picture of a folder no camera is silent. */
   cameraEnded(cameraId: string): void {
     const camera = this.#cameras.get(cameraId);
-    if (camera !== undefined) camera.isWatched = false;
+    if (camera?.mayEnd === true) camera.isWatched = false;
   }
 
   /** Resolves at .8 of its deadline at the latest (W1). */
@@ -319,6 +337,9 @@ export class Driver {
     const now = monotonicMs();
     const implausible = this.#ports.watch.next(frame.cameraId, outcome.result, now);
     if (implausible !== null) return `camera-${implausible}`;
+    for (const older of camera.standIns) {
+      if (older.capturedAt <= capturedAt && now <= older.capturedAt + camera.deadlineMs) camera.standIns.delete(older);
+    }
     camera.labels.answeredByModel({ slot: outcome.slot, result: outcome.result }, capturedAt);
     if (now - capturedAt > camera.deadlineMs) this.#missed(frame.cameraId, this.#lateCause(capturedAt));
     else this.observe({ kind: "met", cameraId: frame.cameraId });
@@ -340,13 +361,37 @@ export class Driver {
     return this.#heartbeat.hasStalledSince(capturedAt) ? "agent-late" : "frame-late";
   }
 
-  /** W5. Frames that the camera could not deliver meanwhile are missed; those that it did are dated, and count by themselves. */
+  /** W5. A camera may deliver frames for a moment afterwards that it has kept. */
   #stalled(stall: Stall): void {
+    const { untilMs } = stall;
     for (const [cameraId, camera] of this.#cameras) {
       if (!camera.isWatched) continue;
-      const absent = Math.min(this.settings.firm.of, absentIn(camera.times, this.#answerMs(camera), stall));
-      for (let i = 0; i < absent; i++) this.#missed(cameraId, "agent-late");
+      for (const capturedAt of dueIn(camera.times, stall, this.settings.firm.of)) {
+        const dueAt = Math.max(capturedAt + this.#answerMs(camera), untilMs + this.#lateMsMax);
+        const cause = () => (hasCome(camera.times, capturedAt) ? null : "agent-late");
+        this.#standIn(cameraId, camera, capturedAt, dueAt, cause);
+      }
     }
+  }
+
+  /** A frame that is missed for that cause at `dueAt`, unless a newer one is answered in its time. */
+  #standIn(
+    cameraId: string,
+    { standIns }: CameraState,
+    capturedAt: number,
+    dueAt: number,
+    causeOf: () => MissCause | null,
+  ): void {
+    const frame = { capturedAt };
+    standIns.add(frame);
+    const due = () => {
+      if (!standIns.delete(frame) || this.#isStopped) return;
+      const cause = causeOf();
+      if (cause !== null) this.#missed(cameraId, cause);
+    };
+    const inMs = dueAt - monotonicMs();
+    if (inMs <= 0) due();
+    else setTimeout(due, inMs).unref();
   }
 
   async #ask(role: ModelRole, jpeg: Uint8Array): Promise<Inferred> {

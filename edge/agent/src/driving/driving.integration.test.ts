@@ -54,6 +54,15 @@ type Status = {
 };
 const get = async <T>(agent: Running, path: string): Promise<T> =>
   (await fetch(`${agent.http}${path}`)).json() as Promise<T>;
+/** The first event that a reader gets who connects now. */
+async function firstEventOf({ http }: Running): Promise<unknown> {
+  const { body } = await fetch(`${http}/v1/answers`);
+  const reader = (body as ReadableStream<Uint8Array>).getReader();
+  const { value } = await reader.read();
+  await reader.cancel();
+  return JSON.parse(/^event: level\ndata: (.*)\n\n/.exec(new TextDecoder().decode(value))?.[1] ?? "null");
+}
+
 const levelOf = (agent: Running) => get<Level>(agent, "/v1/level");
 const statusOf = (agent: Running) => get<Status>(agent, "/v1/status");
 const upOf = (stream: "predictions" | "reported") =>
@@ -111,6 +120,7 @@ test("a full model that hangs is LITE's at once, whose spare takes over when it 
     ({ level }) => level === "SAFE",
   );
   expect(await levelOf(agent)).toMatchObject({ isMrmRequested: true });
+  expect(await firstEventOf(agent)).toMatchObject({ to: "SAFE", isMrmRequested: true });
   await until(
     "repeated labels",
     () => statusOf(agent),

@@ -57,6 +57,11 @@ export class Heartbeat {
     return this.#lastStallAt > ms || monotonicMs() - this.#beatAt > this.onTimeMs + this.#stallMs;
   }
 
+  /** Since it last stalled; null: it never has. */
+  get stalledAgoMs(): number | null {
+    return this.#lastStallAt === Number.NEGATIVE_INFINITY ? null : monotonicMs() - this.#lastStallAt;
+  }
+
   /** Of the last 30 to 60 s. */
   get lateness(): Lateness {
     const [now, before] = this.#spans;
@@ -72,7 +77,7 @@ export class Heartbeat {
     const lateMs = Math.max(0, now - fromMs - this.everyMs);
     this.#beatAt = now;
     this.#record(now, lateMs);
-    const isStall = lateMs > TIMER_MS + this.#stallMs;
+    const isStall = lateMs > this.#stallMs;
     if (isStall) this.#lastStallAt = now;
     setImmediate(() => {
       this.#emptyAt = now; // H1

@@ -7,7 +7,7 @@ test("the kernel's pressure on processors is a share; where it says nothing, it 
 });
 
 test("the load is that of the safety case while this process is late by no more than is left of a deadline", () => {
-  const heartbeat = { lateness: { p99Ms: 1, longestMs: 10 } };
+  const heartbeat = { lateness: { p99Ms: 1, longestMs: 10 }, stalledAgoMs: null };
   const watch = new LoadWatch(heartbeat, 10, () => undefined);
   expect(watch.now).toMatchObject({ isWithin: true, lateMsMax: 10 });
   heartbeat.lateness = { p99Ms: 1, longestMs: 10.5 };

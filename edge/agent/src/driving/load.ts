@@ -15,6 +15,8 @@ export type Load = Lateness & {
   /** This process may be so late. */
   readonly lateMsMax: number;
   readonly isWithin: boolean;
+  /** Since it was later than that; null: it never was. */
+  readonly stalledAgoMs: number | null;
   /** Share of the last 10 s in which a task of this machine waited for a processor; null: the kernel does not say. */
   readonly cpuPressure: number | null;
   /** Share of the last second in which the agent's thread waited for a processor; null: the kernel does not say. */
@@ -22,7 +24,7 @@ export type Load = Lateness & {
 };
 
 export class LoadWatch {
-  readonly #heartbeat: Pick<Heartbeat, "lateness">;
+  readonly #heartbeat: Pick<Heartbeat, "lateness" | "stalledAgoMs">;
   readonly #lateMsMax: number;
   readonly #onChanged: (load: Load) => void;
   #timer: NodeJS.Timeout | undefined;
@@ -31,7 +33,11 @@ export class LoadWatch {
   #runQueueShare: number | null = null;
   #wasWithin = true;
 
-  constructor(heartbeat: Pick<Heartbeat, "lateness">, lateMsMax: number, onChanged: (load: Load) => void) {
+  constructor(
+    heartbeat: Pick<Heartbeat, "lateness" | "stalledAgoMs">,
+    lateMsMax: number,
+    onChanged: (load: Load) => void,
+  ) {
     this.#heartbeat = heartbeat;
     this.#lateMsMax = lateMsMax;
     this.#onChanged = onChanged;
@@ -46,11 +52,12 @@ export class LoadWatch {
   }
 
   get now(): Load {
-    const { lateness } = this.#heartbeat;
+    const { lateness, stalledAgoMs } = this.#heartbeat;
     return {
       ...lateness,
       lateMsMax: this.#lateMsMax,
       isWithin: lateness.longestMs <= this.#lateMsMax,
+      stalledAgoMs,
       cpuPressure: this.#cpuPressure,
       runQueueShare: this.#runQueueShare,
     };

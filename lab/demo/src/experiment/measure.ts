@@ -55,7 +55,7 @@ export async function measure(
     let distanceMs = DISTANCE_MS_FIRST;
     for (let i = 0; i < settings.placements; i++) {
       const latencies = await taken(distanceMs + settings.addedMs);
-      const farther = fartherMs(latencies, distanceMs + settings.addedMs, deadlineMs);
+      const farther = fartherMs(latencies, deadlineMs);
       log(`the cloud at ${distanceMs} + ${settings.addedMs} ms: ${latencyWords(latencyOf(latencies, deadlineMs))}`);
       distanceMs = Math.max(0, Math.round(distanceMs + farther));
     }
@@ -76,11 +76,11 @@ export async function measure(
 }
 
 /** How much farther the cloud may be for the wanted share of late answers. A late answer is settled at the deadline, so of those only the
- * share is known. */
-export function fartherMs(latencies: readonly number[], distanceMs: number, deadlineMs: number): number {
+ * share is known: answers are spread evenly, so a part of the spread nearer makes that part of them early. */
+function fartherMs(latencies: readonly number[], deadlineMs: number): number {
   const [longest] = quantilesOf(latencies, 1 - settings.lateShare);
   if (longest < deadlineMs) return deadlineMs - longest;
-  return (settings.lateShare - latencyOf(latencies, deadlineMs).lateShare) * distanceMs;
+  return (settings.lateShare - latencyOf(latencies, deadlineMs).lateShare) * settings.spreadMs;
 }
 
 export const latencyWords = ({ medianMs, lateShare }: Latency): string =>

@@ -18,8 +18,8 @@ export const settings = {
   spreadMs: 600,
   /** Share of the cloud's answers that shall be late then. Where it was before follows, and depends on the machine. */
   lateShare: 0.25,
-  /** Frames before anything is measured: models and connections are new. */
-  warmUpMs: 40_000,
+  /** Frames before anything is measured: models and connections are new, and the cloud's model has yet to see most photos. */
+  warmUpMs: 90_000,
   /** Of each measurement of latencies; so many until the cloud's place is found, and then near and far in turns. */
   measurementMs: 15_000,
   placements: 3,

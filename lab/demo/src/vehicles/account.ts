@@ -1,19 +1,25 @@
 /**
  * What a drive's promises came to, by its camera's report and its reader's: which frame was captured when, which answer arrived when, and when
- * SAFE was known. Nothing that the device says of its own times is used. Pure.
+ * SAFE was known. What the device says of its own times is used by the reader's watchdog, which has nothing else, and where it says that its load is too high. Pure, and without the device's code.
  *
  * D1. A frame is answered in time when a model's answer to it, or to a newer one, arrived within the deadline of its capture. A repeated label is
  *     no such answer.
- * D2. The reader is in SAFE while the device signals it, and by its watchdog (docs/safety-case.md) once no answer has come for a period and a deadline, until
- *     the next one comes.
+ * D2. The reader is in SAFE while the device signals it, and by its watchdog (docs/safety-case.md): one and a half periods and a deadline after the capture of the
+ *     newest frame that a model answered in time, both by the answer's own latency, until there is a newer one.
  * D3. A frame that breaks (m,k) is a violation unless the reader is in SAFE when its deadline passes.
+ * D4. SAFE is false where no frame near it breaks (m,k) at .8 of the deadline: then the device has to decide, to be in time.
  */
-import { type FirmTask, isBroken, noMisses, withFrame } from "@tributary/driving";
 import { quantilesOf } from "@tributary/testing";
 import type { Shown } from "./camera.ts";
+import type { Pause } from "./pauses.ts";
 
-/** When it was received, in ms since the start of the drive; `stampUs`: the frame that it is of. */
-export type DriveAnswer = { readonly atMs: number; readonly stampUs: number | null; readonly level: string };
+/** When it was received, in ms since the start of the drive; `stampUs`: the frame that it is of; `statedMs`: since its capture, as the device says. */
+export type DriveAnswer = {
+  readonly atMs: number;
+  readonly stampUs: number | null;
+  readonly level: string;
+  readonly statedMs: number;
+};
 
 export type DriveChange = {
   readonly atMs: number;
@@ -24,12 +30,12 @@ export type DriveChange = {
 
 /**
  * What a phase has to show. `kept`: a model answers, (m,k) is kept. `firm`: it is kept, or SAFE in time. `safe`: SAFE is signalled, soon. `overload`: as `firm`, or the device
- * says that its load is too high for that.
+ * says that it was later in that phase than its promise allows.
  */
 export type Expected = "kept" | "firm" | "safe" | "overload";
 
-/** How late the device says it is, and whether its promise holds at that load. */
-export type StatedLoad = { readonly longestMs: number; readonly isWithin: boolean };
+/** What the device says of its load at a moment: how late it was lately, and when it was last later than its promise allows; null: never. */
+export type StatedLoad = { readonly atMs: number; readonly longestMs: number; readonly stalledAtMs: number | null };
 
 export type DrivePhase = {
   readonly name: string;
@@ -37,24 +43,28 @@ export type DrivePhase = {
   readonly untilMs: number;
   readonly expects: Expected;
   readonly fps: number;
-  readonly load: StatedLoad | null;
+  /** What was to happen did; null: nothing was. */
+  readonly happened: boolean | null;
+  /** The device was at FULL again at its end; null: it was not waited for. */
+  readonly recovered: boolean | null;
 };
-
-/** The hypervisor ran other guests for `ms` of all processors' time in between: nothing here could run then. */
-export type Stolen = { readonly fromMs: number; readonly untilMs: number; readonly ms: number };
 
 export type DriveLog = {
   /** The camera's frames, in order of capture. */
   readonly frames: readonly Shown[];
   readonly answers: readonly DriveAnswer[];
   readonly changes: readonly DriveChange[];
-  readonly stolen: readonly Stolen[];
+  /** The pauses of all processors, in any order. */
+  readonly pauses: readonly Pause[];
+  /** Asked once a second. */
+  readonly loads: readonly StatedLoad[];
   /** The moments at which the reader itself ran late, and by how much. */
   readonly lates: readonly { readonly atMs: number; readonly ms: number }[];
   readonly phases: readonly DrivePhase[];
 };
 
-export type Promised = { readonly deadlineMs: number; readonly firm: FirmTask };
+/** `met` of any `of` successive frames are answered within the deadline. */
+export type Promised = { readonly deadlineMs: number; readonly firm: { readonly met: number; readonly of: number } };
 
 export type Frame = Shown & {
   /** From capture to the first answer, of any level, to it or to a newer one; infinite: there was none. */
@@ -62,9 +72,9 @@ export type Frame = Shown & {
   /** Its own answer's level; null: it has no answer of its own. */
   readonly level: string | null;
   readonly isMissed: boolean;
-  /** It would have been answered in time on a machine that is not shared, and is not missed. */
-  readonly isStolen: boolean;
-  readonly stolenMs: number;
+  /** Without the machine's pauses it would have been answered in time, so that it is not missed. */
+  readonly isExcused: boolean;
+  readonly pausedMs: number;
   /** Its miss breaks (m,k). */
   readonly isBreaking: boolean;
 };
@@ -93,36 +103,62 @@ export type PhaseAccount = {
   readonly violations: number;
   /** From the capture of a frame that breaks it to SAFE, at most; 0: none did. */
   readonly safeMsMax: number;
-  /** From the phase's start to the first signal of SAFE; null: there was none. */
+  /** From the phase's start to the first signal of SAFE in it; null: there was none, also where it was signalled before. */
   readonly safeAfterMs: number | null;
-  /** Times without an answer for longer than a period and a deadline, without what was stolen of them, and the longest, in ms. */
+  /** Times without an answer for longer than a period and a deadline, without the machine's pauses in them, and the longest, in ms. */
   readonly silences: number;
   readonly longestGapMs: number;
-  /** What the hypervisor took, in ms; missed frames and silences that would have been none without it. */
-  readonly stolenMs: number;
-  readonly missesStolen: number;
-  readonly silencesStolen: number;
+  /** The machine's pauses, in ms; missed frames and silences that would have been none without them. */
+  readonly pausedMs: number;
+  readonly missesExcused: number;
+  readonly silencesExcused: number;
   /** The reader itself was so late at most. */
   readonly readerLateMs: number;
-  readonly load: StatedLoad | null;
+  /** The camera's frames, of those that its rate makes. */
+  readonly cameraShare: number;
+  /** How late the device says it was at most; null: it says nothing. */
+  readonly statedLateMs: number | null;
+  /** The device was later than its promise allows in this phase, as it says; and violations of which it did not say that when it was asked next. */
+  readonly saysBeyond: boolean;
+  readonly unstated: number;
+  /** Times that SAFE was signalled without a frame that breaks (m,k), nor a pause, and the share of the time since the first signal in which it was signalled. */
+  readonly falseSafes: number;
+  readonly safeShare: number;
+  readonly happened: boolean | null;
+  readonly recovered: boolean | null;
 };
 
 type Span = { readonly fromMs: number; readonly untilMs: number };
 
-/** Two ticks, the unit in which a kernel counts: a frame that waits for as long is no more the device's. */
-const STOLEN_MS_MIN = 20;
-/** A kernel counts what was stolen once it runs again. */
-const COUNTED_WITHIN_MS = 40;
+/** A device is a few milliseconds late by itself. With pauses of so many more its level may change, and it may say that it is too late. */
+const PAUSED_MS_MIN = 5;
+/** So long before a device says that it was late it may have been. */
+const STATED_WITHIN_MS = 100;
+/** The reader looks whether it is late this often. */
+const READER_TICK_MS = 10;
 const MODELS = ["FULL", "LITE"];
+/** The share of the deadline at which the device has to decide (D4). */
+const DECIDED_AT = 0.8;
+/** The watchdog (D2) waits for so many periods and a deadline: between the deadline of the next frame and that of the one after it. */
+const WATCHDOG_PERIODS = 1.5;
 
-/** Ms that were stolen in between. */
-function stolenIn(stolen: readonly Stolen[], fromMs: number, untilMs: number): number {
-  const own = stolen.filter((one) => one.untilMs > fromMs && one.fromMs < untilMs + COUNTED_WITHIN_MS);
-  return own.reduce((sum, { ms }) => sum + ms, 0);
+/** Ms in between in which a processor stood still. */
+function pausedIn(pauses: readonly Pause[], fromMs: number, untilMs: number): number {
+  const own = pauses.filter((one) => one.untilMs > fromMs && one.fromMs < untilMs);
+  let [ms, countedMs] = [0, fromMs];
+  for (const one of own.toSorted((a, b) => a.fromMs - b.fromMs)) {
+    const endMs = Math.min(one.untilMs, untilMs);
+    ms += Math.max(0, endMs - Math.max(one.fromMs, countedMs));
+    countedMs = Math.max(countedMs, endMs);
+  }
+  return ms;
 }
 
 /** Every frame that the camera captured, with what became of it. */
-export function framesOf({ frames, answers, stolen }: DriveLog, { deadlineMs, firm }: Promised): readonly Frame[] {
+export function framesOf(
+  { frames, answers, pauses, lates }: DriveLog,
+  { deadlineMs, firm }: Promised,
+): readonly Frame[] {
   const own = new Map(answers.toReversed().map((answer) => [answer.stampUs, answer])); // The first of each.
   const ofModels = new Map(
     answers
@@ -137,19 +173,20 @@ export function framesOf({ frames, answers, stolen }: DriveLog, { deadlineMs, fi
     modelAt = Math.min(modelAt, ofModels.get(stampUs) ?? never);
     return { anyAt, modelAt };
   });
-  let misses = noMisses;
+  const window: boolean[] = [];
   return frames.map((frame, i) => {
     const { anyAt, modelAt } = served[frames.length - 1 - i] as (typeof served)[number];
     const { capturedMs, stampUs } = frame;
-    const tookMs = modelAt - capturedMs;
+    const tookMs = modelAt - capturedMs - readerLateAt(lates, modelAt);
     const isLate = tookMs > deadlineMs;
-    const stolenMs = isLate ? stolenIn(stolen, capturedMs, Math.min(modelAt, capturedMs + 2 * deadlineMs)) : 0;
-    const isStolen = stolenMs >= STOLEN_MS_MIN && tookMs - stolenMs <= deadlineMs;
-    const isMissed = isLate && !isStolen;
-    misses = withFrame(misses, isMissed, firm);
-    const isBreaking = isMissed && isBroken(misses, firm);
+    const pausedMs = isLate ? pausedIn(pauses, capturedMs, Math.min(modelAt, capturedMs + 2 * deadlineMs)) : 0;
+    const isExcused = isLate && tookMs - pausedMs <= deadlineMs;
+    const isMissed = isLate && !isExcused;
+    window.push(isMissed);
+    if (window.length > firm.of) window.shift();
+    const isBreaking = isMissed && window.filter(Boolean).length > firm.of - firm.met;
     const level = own.get(stampUs)?.level ?? null;
-    return { ...frame, latencyMs: anyAt - capturedMs, level, isMissed, isStolen, stolenMs, isBreaking };
+    return { ...frame, latencyMs: anyAt - capturedMs, level, isMissed, isExcused, pausedMs, isBreaking };
   });
 }
 
@@ -159,7 +196,8 @@ type Safe = { readonly signalled: readonly Span[]; readonly watchdog: readonly S
 /** One of each phase; a promise that breaks at the beginning of a phase counts there. */
 export function accountOfDrive(log: DriveLog, promised: Promised): readonly PhaseAccount[] {
   const frames = framesOf(log, promised);
-  const safe = safeOf(log, promised);
+  const decided = framesOf(log, { ...promised, deadlineMs: DECIDED_AT * promised.deadlineMs });
+  const safe = { ...safeOf(log, promised), provokedAt: decided.filter(provokes).map(({ capturedMs }) => capturedMs) };
   return log.phases.map((phase) => accountOf(phase, log, frames, safe, promised));
 }
 
@@ -176,12 +214,12 @@ export function violationsOf(log: DriveLog, promised: Promised): readonly Frame[
 
 function accountOf(
   phase: DrivePhase,
-  { answers, stolen, lates }: DriveLog,
+  { answers, pauses, lates, loads }: DriveLog,
   frames: readonly Frame[],
-  { signalled, watchdog }: Safe,
+  { signalled, watchdog, provokedAt }: Safe & { readonly provokedAt: readonly number[] },
   { deadlineMs }: Promised,
 ): PhaseAccount {
-  const { name, expects, fromMs, untilMs, fps, load } = phase;
+  const { name, expects, fromMs, untilMs, fps, happened, recovered } = phase;
   const isIn = (atMs: number) => atMs >= fromMs && atMs < untilMs;
   const silentMs = 1_000 / fps + deadlineMs;
   const own = frames.filter(({ capturedMs }) => isIn(capturedMs));
@@ -195,13 +233,21 @@ function accountOf(
     1,
   );
   const gaps = gapsIn(phase, answers, silentMs);
-  const gapsMs = gaps.map((gap) => withoutStolen(gap, stolen, silentMs));
+  const gapsMs = gaps.map((gap) => withoutPauses(gap, pauses, silentMs));
   const breaks = own.filter(({ isBreaking }) => isBreaking);
   const isKnown = (spans: readonly Span[]) => (frame: Frame) => isWithin(spans, frame.capturedMs + deadlineMs);
   const safeSignalled = breaks.filter(isKnown(signalled));
   const rest = breaks.filter((frame) => !safeSignalled.includes(frame));
-  const safeByWatchdog = rest.filter(isKnown(watchdog)).length;
-  const firstSafe = signalled.find((span) => span.untilMs > fromMs && span.fromMs < untilMs);
+  const isLate = (frame: Frame) => !isKnown(watchdog)(frame);
+  const late = rest.filter(isLate);
+  const isStated = ({ capturedMs }: Frame) => {
+    const next = loads.find(({ atMs }) => atMs > capturedMs + deadlineMs);
+    return (next?.stalledAtMs ?? Number.NEGATIVE_INFINITY) >= capturedMs;
+  };
+  const safes = signalled.filter((span) => isIn(span.fromMs));
+  const [firstSafe] = safes;
+  const isFalse = (span: Span) => !provokedAt.some((capturedMs) => Math.abs(capturedMs - span.fromMs) < CAUSE_MS); // D4
+  const stated = loads.filter(({ atMs }) => isIn(atMs)).map(({ longestMs }) => longestMs);
   const silences = gapsMs.filter((ms) => ms > silentMs).length;
   return {
     name,
@@ -216,21 +262,41 @@ function accountOf(
     missesInARow: longestRun(own.map(({ isMissed }) => isMissed)),
     breaks: breaks.length,
     safeSignalled: safeSignalled.length,
-    safeByWatchdog,
-    violations: rest.length - safeByWatchdog,
+    safeByWatchdog: rest.length - late.length,
+    violations: late.length,
     safeMsMax: Math.max(
       0,
       ...breaks.map(({ capturedMs }) => msToSafe([...signalled, ...watchdog], capturedMs, deadlineMs)),
     ),
-    safeAfterMs: firstSafe === undefined ? null : Math.max(0, firstSafe.fromMs - fromMs),
+    safeAfterMs: firstSafe === undefined ? null : firstSafe.fromMs - fromMs,
     silences,
     longestGapMs: Math.max(0, ...gapsMs),
-    stolenMs: stolen.filter((one) => isIn(one.untilMs)).reduce((sum, { ms }) => sum + ms, 0),
-    missesStolen: own.filter(({ isStolen }) => isStolen).length,
-    silencesStolen: gaps.filter(lengthOver(silentMs)).length - silences,
+    pausedMs: pausedIn(pauses, fromMs, untilMs),
+    missesExcused: own.filter(({ isExcused }) => isExcused).length,
+    silencesExcused: gaps.filter(lengthOver(silentMs)).length - silences,
     readerLateMs: Math.max(0, ...lates.filter(({ atMs }) => isIn(atMs)).map(({ ms }) => ms)),
-    load,
+    cameraShare: own.length / (((untilMs - fromMs) * fps) / 1_000),
+    statedLateMs: stated.length === 0 ? null : Math.max(...stated),
+    saysBeyond: loads.some(({ stalledAtMs }) => stalledAtMs !== null && isIn(stalledAtMs)),
+    unstated: late.filter((frame) => !isStated(frame)).length,
+    falseSafes: safes.filter(isFalse).length,
+    safeShare: firstSafe === undefined ? 0 : shareIn(signalled, firstSafe.fromMs, untilMs),
+    ...{ happened, recovered },
   };
+}
+
+/** The share of this time that the spans cover. */
+function shareIn(spans: readonly Span[], fromMs: number, untilMs: number): number {
+  const own = spans.map((span) => Math.min(span.untilMs, untilMs) - Math.max(span.fromMs, fromMs));
+  return own.reduce((ms, one) => ms + Math.max(0, one), 0) / (untilMs - fromMs);
+}
+
+const provokes = ({ isBreaking, isExcused }: Frame): boolean => isBreaking || isExcused;
+
+/** What arrives while the reader itself is late arrived before. */
+function readerLateAt(lates: DriveLog["lates"], atMs: number): number {
+  const own = lates.find((one) => one.atMs - one.ms <= atMs && atMs <= one.atMs + READER_TICK_MS);
+  return own?.ms ?? 0;
 }
 
 const lengthOver =
@@ -254,11 +320,20 @@ function signalledSafe(changes: readonly DriveChange[]): readonly Span[] {
 }
 
 function safeOf({ answers, changes, phases }: DriveLog, { deadlineMs }: Promised): Safe {
-  const watchdog = phases.flatMap(({ fromMs, untilMs, fps }) => {
-    const silentMs = 1_000 / fps + deadlineMs;
-    const own = gapsOf(answers, untilMs).filter((gap) => gap.fromMs >= fromMs && gap.fromMs < untilMs);
-    return own.filter(lengthOver(silentMs)).map((gap) => ({ ...gap, fromMs: gap.fromMs + silentMs }));
-  });
+  const waitOf = (atMs: number) => {
+    const { fps } = phases.findLast(({ fromMs }) => fromMs <= atMs) ?? (phases[0] as DrivePhase);
+    return (WATCHDOG_PERIODS * 1_000) / fps + deadlineMs;
+  };
+  const watchdog: Span[] = [];
+  let safeFromMs = Number.POSITIVE_INFINITY; // Of the newest frame that was answered in time.
+  for (const { atMs, level, statedMs } of answers) {
+    if (!MODELS.includes(level) || statedMs > deadlineMs) continue;
+    const ownMs = atMs - statedMs + waitOf(atMs);
+    if (safeFromMs !== Number.POSITIVE_INFINITY && ownMs <= safeFromMs) continue;
+    if (atMs > safeFromMs) watchdog.push({ fromMs: safeFromMs, untilMs: atMs });
+    safeFromMs = ownMs;
+  }
+  watchdog.push({ fromMs: safeFromMs, untilMs: Number.POSITIVE_INFINITY });
   return { signalled: signalledSafe(changes), watchdog };
 }
 
@@ -275,24 +350,36 @@ function gapsIn({ fromMs, untilMs }: DrivePhase, answers: readonly DriveAnswer[]
   );
 }
 
-function withoutStolen({ fromMs, untilMs }: Span, stolen: readonly Stolen[], silentMs: number): number {
+function withoutPauses({ fromMs, untilMs }: Span, pauses: readonly Pause[], silentMs: number): number {
   const ms = untilMs - fromMs;
-  return ms <= silentMs ? ms : ms - Math.min(ms, stolenIn(stolen, fromMs, untilMs));
+  return ms <= silentMs ? ms : ms - pausedIn(pauses, fromMs, untilMs);
 }
 
-/** Changes to a worse level that nothing provoked, nor a frame that waited for stolen time. */
+/** Changes to a worse level that no pause explains. */
 export function unprovoked(
-  { changes, stolen }: DriveLog,
+  { changes, pauses }: DriveLog,
   frames: readonly Frame[],
   isIn: (atMs: number) => boolean,
 ): readonly DriveChange[] {
   return changes.filter(({ atMs, from, to }) => {
-    if (!isIn(atMs) || LEVELS.indexOf(to) < LEVELS.indexOf(from)) return false;
+    if (!isIn(atMs) || LEVELS.indexOf(to) <= LEVELS.indexOf(from)) return false;
     const near = frames.filter(({ capturedMs }) => Math.abs(capturedMs - atMs) < CAUSE_MS);
-    return !near.some(({ capturedMs }) => stolenIn(stolen, capturedMs, atMs) >= STOLEN_MS_MIN);
+    return !near.some(({ capturedMs }) => pausedIn(pauses, capturedMs, atMs) >= PAUSED_MS_MIN);
   });
 }
 
+/** When the device was later than its promise allows, as it says, but for moments that a pause explains. */
+export function statedStalls({ loads, pauses }: DriveLog, isIn: (atMs: number) => boolean): readonly number[] {
+  const moments: number[] = [];
+  for (const { stalledAtMs } of loads) {
+    if (stalledAtMs === null || !isIn(stalledAtMs)) continue;
+    if (stalledAtMs - (moments.at(-1) ?? Number.NEGATIVE_INFINITY) > SAME_MOMENT_MS) moments.push(stalledAtMs);
+  }
+  return moments.filter((ms) => pausedIn(pauses, ms - STATED_WITHIN_MS, ms) < PAUSED_MS_MIN);
+}
+
+/** Two statements no farther apart are about the same moment. */
+const SAME_MOMENT_MS = 200;
 const LEVELS = ["FULL", "LITE", "STALE", "SAFE"];
 /** A level follows its frame. */
 const CAUSE_MS = 150;

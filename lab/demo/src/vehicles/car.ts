@@ -10,12 +10,13 @@ import { DeviceDesired, mqttTopics, RoutingPolicy } from "@tributary/contracts";
 import { completePolicy, parsePolicy } from "@tributary/routing";
 import { type SpawnedService, sabotaged, spawnService, waitFor } from "@tributary/testing";
 import { TinyBroker, TinyModelRegistry, writeVariant } from "@tributary/testing/devices";
-import type { DriveAnswer, DriveChange, StatedLoad, Stolen } from "./account.ts";
+import type { DriveAnswer, DriveChange, StatedLoad } from "./account.ts";
 import type { CameraOrder, Shown } from "./camera.ts";
 import { sharedMs } from "./clock.ts";
-import type { CpuGroup } from "./cpu-group.ts";
+import type { ControlGroup } from "./control-group.ts";
 import { linesOf } from "./lines.ts";
-import { putBeside } from "./priority.ts";
+import type { Pause } from "./pauses.ts";
+import { coresOf, putBeside, putFirst } from "./priority.ts";
 import type { DriveReading, Late } from "./reader.ts";
 import type { Scenes } from "./scenes.ts";
 
@@ -34,21 +35,26 @@ export type CarOptions = {
   readonly fps: number;
   readonly deadlineMs: number;
   /** Of the ladder, where a drive is too short for its usual times. */
-  readonly ladder?: Readonly<Record<string, number>> | undefined;
+  readonly ladder?: Readonly<Record<string, unknown>> | undefined;
   /** What a broken camera shows. */
   readonly scenes?: Scenes | undefined;
-  /** The agent and its models run in it. */
-  readonly group?: CpuGroup | undefined;
+  /** The agent and its models run in them. */
+  readonly cpu?: ControlGroup | undefined;
+  readonly memory?: ControlGroup | undefined;
   /** A module of lab/sabotage that the agent runs with. */
   readonly sabotage?: string | undefined;
 };
 
+type Load = Pick<StatedLoad, "longestMs"> & { readonly stalledAgoMs: number | null };
+
 type Status = {
+  readonly online: boolean;
   readonly model: { readonly pid: number | null; readonly digest: string };
   readonly policy: { readonly version: string };
   readonly driving: {
     readonly level: string;
-    readonly load: StatedLoad;
+    readonly reason: string;
+    readonly load: Load;
     readonly lite: { readonly pid: number | null; readonly sparePid: number | null } | null;
   } | null;
   readonly update: { readonly generation: number; readonly phase: string } | null;
@@ -57,8 +63,13 @@ type Status = {
 export class Car {
   readonly answers: DriveAnswer[] = [];
   readonly changes: DriveChange[] = [];
-  readonly stolen: Stolen[] = [];
+  /** Without the permission for Linux's real-time class, the camera and the reader wait for other programs. */
+  areInstrumentsAhead = true;
+  /** Without that permission none, as a pause of the watch may be another program's. */
+  readonly pauses: Pause[] = [];
   readonly lates: Late[] = [];
+  /** The load that the device states, once a second. */
+  readonly loads: StatedLoad[] = [];
   readonly registry: TinyModelRegistry;
   readonly sensor: string;
   readonly #options: CarOptions;
@@ -67,7 +78,10 @@ export class Car {
   readonly #brokerPort: number;
   readonly #startedMs = sharedMs();
   readonly #reader: ChildProcess;
+  readonly #pauseWatches: readonly ChildProcess[];
   readonly #camera: CameraLink;
+  readonly #loadTimer: NodeJS.Timeout;
+  #asked: Promise<void> | undefined;
   #generation = 0;
   #policyVersion = "";
 
@@ -87,10 +101,13 @@ export class Car {
     this.registry = registry;
     this.sensor = sensor;
     this.#reader = this.#read();
+    this.#pauseWatches = coresOf().map((core) => this.#watchPauses(core));
+    this.#loadTimer = setInterval(() => void this.askLoad(), LOAD_EVERY_MS);
   }
 
   static async start(options: CarOptions): Promise<Car> {
-    const { dir, dataDir, full, lite, pictures, fps, deadlineMs, group, sabotage } = options;
+    const { dir, dataDir, full, lite, pictures, fps, deadlineMs, cpu, memory, sabotage } = options;
+    const groups = [cpu, memory].filter((group) => group !== undefined);
     mkdirSync(dir, { recursive: true });
     writeFileSync(join(dir, CLOCK), "0");
     const [broker, registry] = [await TinyBroker.open(), await TinyModelRegistry.open()];
@@ -111,7 +128,7 @@ export class Car {
       await Promise.all([broker.close(), registry.close(), link.close()]);
       throw error;
     };
-    group?.enter(process.pid);
+    for (const group of groups) group.enter(process.pid);
     const agent = await spawnService({
       name: lite === null ? "plain-agent" : "agent",
       main: "edge/agent/dist/main.js",
@@ -125,13 +142,16 @@ export class Car {
         model: { package: full },
         models: { registry: registry.url, root },
         log: { level: "info" },
-        cores: group === undefined ? "separate" : "shared",
+        clock: "synchronized",
+        cores: cpu === undefined ? "separate" : "shared",
         cameras: [lite === null ? camera : { ...camera, deadlineMs }],
         ...driving,
       },
     })
       .catch(closed)
-      .finally(() => group?.leave(process.pid));
+      .finally(() => {
+        for (const group of groups) group.leave(process.pid);
+      });
     return new Car(options, agent, link, broker, registry, sensor);
   }
 
@@ -166,16 +186,25 @@ export class Car {
     return [lite?.pid, lite?.sparePid].filter((pid) => pid != null);
   }
 
-  /** The processes of all models that run. */
-  async modelPids(): Promise<readonly number[]> {
-    const { pid } = (await this.status()).model;
-    return [...(pid === null ? [] : [pid]), ...(await this.litePids())];
+  /** Asks for the load that the device states, once at a time. */
+  async askLoad(): Promise<void> {
+    this.#asked ??= this.#readLoad().finally(() => {
+      this.#asked = undefined;
+    });
+    await this.#asked;
   }
 
-  /** The load that the device states; null: it states none. */
-  async load(): Promise<StatedLoad | null> {
+  async #readLoad(): Promise<void> {
     const { driving } = await this.status().catch(() => ({ driving: null }));
-    return driving && { longestMs: driving.load.longestMs, isWithin: driving.load.isWithin };
+    if (driving === null) return;
+    const { longestMs, stalledAgoMs } = driving.load;
+    const atMs = this.nowMs;
+    this.loads.push({ atMs, longestMs, stalledAtMs: stalledAgoMs === null ? null : atMs - stalledAgoMs });
+  }
+
+  async isUpdating(): Promise<boolean> {
+    const { update } = await this.status();
+    return update?.generation === this.#generation && !UPDATED.includes(update.phase);
   }
 
   /** False: not within so long. */
@@ -186,6 +215,10 @@ export class Car {
 
   get shown(): readonly Shown[] {
     return this.#camera.shown.map((one) => ({ ...one, capturedMs: one.capturedMs - this.#startedMs }));
+  }
+
+  get memory(): ControlGroup | undefined {
+    return this.#options.memory;
   }
 
   get fps(): number {
@@ -213,9 +246,16 @@ export class Car {
     await this.#broker.publish(topics.policy(DEVICE), RoutingPolicy.encodeSingleObject(policy));
   }
 
-  async policyReloaded(): Promise<void> {
+  async policyReloaded(): Promise<boolean> {
     const isInForce = async () => (await this.status()).policy.version === this.#policyVersion || undefined;
-    await waitFor(isInForce, { what: "the policy that was sent last" });
+    return waitFor(isInForce, { what: "the policy that was sent last" });
+  }
+
+  /** The agent's wall clock is off by so much, by what it says of its last frame. */
+  async hasClock(offsetMs: number): Promise<boolean> {
+    const latest = await fetch(`http://127.0.0.1:${this.#agent.ports.http}/v1/latest?cameraId=front`);
+    const { capturedAt } = (await latest.json()) as { capturedAt: number | null };
+    return capturedAt !== null && Math.abs(capturedAt - Date.now() - offsetMs) < CLOCK_MS_MAX;
   }
 
   /** A version of the full model that differs in its name only; wanted from now on. */
@@ -242,11 +282,10 @@ export class Car {
 
   async updated(): Promise<string> {
     const generation = this.#generation;
-    const isOver = ["COMMITTED", "REFUSED", "REVERTED"];
     return waitFor(
       async () => {
         const { update } = await this.status();
-        return update?.generation === generation && isOver.includes(update.phase) ? update.phase : undefined;
+        return update?.generation === generation && UPDATED.includes(update.phase) ? update.phase : undefined;
       },
       { what: "the end of the update", timeoutMs: 120_000 },
     );
@@ -265,7 +304,8 @@ export class Car {
   }
 
   async stop(): Promise<void> {
-    this.#reader.kill();
+    clearInterval(this.#loadTimer);
+    for (const program of [this.#reader, ...this.#pauseWatches]) program.kill();
     await this.#agent.stop();
     await this.#camera.close();
     await this.#broker.close();
@@ -278,19 +318,34 @@ export class Car {
     // Starting takes more time than the device would lend it.
     reader.once("message", () => {
       const camera = this.#cameraPid();
-      if (camera !== undefined) this.#options.group?.leave(camera);
-      for (const pid of [reader.pid, camera]) if (pid !== undefined) putBeside(pid);
+      const { cpu, memory } = this.#options;
+      for (const group of [cpu, memory]) if (camera !== undefined) group?.leave(camera);
+      for (const pid of [reader.pid, camera])
+        if (pid === undefined || !putBeside(pid)) this.areInstrumentsAhead = false;
     });
     const started = this.#startedMs;
-    reader.on("message", ({ answers, changes, stolen, lates }: DriveReading) => {
+    reader.on("message", ({ answers, changes, lates }: DriveReading) => {
       for (const one of answers) this.answers.push({ ...one, atMs: one.atMs - started });
       for (const one of changes) this.changes.push({ ...one, atMs: one.atMs - started });
       for (const one of lates) this.lates.push({ ...one, atMs: one.atMs - started });
-      for (const { fromMs, untilMs, ms } of stolen) {
-        this.stolen.push({ fromMs: fromMs - started, untilMs: untilMs - started, ms });
-      }
     });
     return reader;
+  }
+
+  #watchPauses(core: string): ChildProcess {
+    const program = join(import.meta.dirname, "../../dist/vehicles/pauses.js");
+    const watch = fork(program, { execArgv: ["--single-threaded"] });
+    let isFirst = false;
+    watch.once("message", () => {
+      isFirst = watch.pid !== undefined && putFirst(watch.pid, core);
+    });
+    watch.on("message", (pauses: Pause[]) => {
+      if (!isFirst) return;
+      for (const { fromMs, untilMs } of pauses) {
+        this.pauses.push({ fromMs: fromMs - this.#startedMs, untilMs: untilMs - this.#startedMs });
+      }
+    });
+    return watch;
   }
 
   /** Of the program that stands in for it. */
@@ -303,6 +358,10 @@ export class Car {
 }
 
 const CLOCK = "clock";
+/** A frame is not older. */
+const CLOCK_MS_MAX = 5_000;
+const LOAD_EVERY_MS = 1_000;
+const UPDATED = ["COMMITTED", "REFUSED", "REVERTED"];
 
 /** A reader sees the one or the other. */
 function writeInOneStep(file: string, text: string): void {

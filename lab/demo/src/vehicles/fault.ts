@@ -1,7 +1,9 @@
 /** Something that happens to a vehicle's computer or camera for some seconds. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import type { Expected } from "./account.ts";
 import type { Car } from "./car.ts";
+import { priorityOf } from "./priority.ts";
 
 export type Fault = {
   readonly name: string;
@@ -9,16 +11,32 @@ export type Fault = {
   readonly expects: Expected;
   /** The camera's rate meanwhile, where it is another. */
   readonly fps?: number;
-  readonly needs?: "root" | "small-disk";
-  /** Ends what it did, whatever happened. */
-  begin(car: Car): Promise<() => Promise<void> | void>;
+  readonly needs?: "memory-group" | "small-disk";
+  begin(car: Car): Promise<Ongoing>;
 };
 
-export const signalTo = (pid: number, signal: NodeJS.Signals): void => {
+export type Ongoing = {
+  /** Asked before its end: it did happen, for all that this machine shows. */
+  readonly happened: () => Promise<boolean> | boolean;
+  /** Ends what it did, whatever happened. */
+  readonly end: () => Promise<void> | void;
+};
+
+/** False: it has ended. */
+export const signalTo = (pid: number, signal: NodeJS.Signals | 0): boolean => {
   try {
-    process.kill(pid, signal);
+    return process.kill(pid, signal);
   } catch {
-    // It has ended.
+    return false;
+  }
+};
+
+/** A stopped process, as the kernel states it. */
+export const isStopped = (pid: number): boolean => {
+  try {
+    return /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
   }
 };
 
@@ -37,6 +55,13 @@ export function busyLoops(count: number, priority: number | null, seconds: numbe
   const [program = "", ...args] = priority === null ? loop : ["chrt", "--rr", String(priority), ...loop];
   return Array.from({ length: count }, () => spawn(program, args, { stdio: "ignore", detached: true }));
 }
+
+/** All of them compute, at that priority. */
+export const areBusy = (loops: readonly ChildProcess[], priority: number | null): boolean =>
+  loops.every(({ pid, exitCode, signalCode }) => {
+    const runs = pid !== undefined && exitCode === null && signalCode === null;
+    return runs && priorityOf(pid) === priority;
+  });
 
 export async function ended(children: readonly ChildProcess[]): Promise<void> {
   await Promise.all(

@@ -1,11 +1,11 @@
 export { accountOfDrive, violationsOf } from "./account.ts";
 export { cameraFaults } from "./camera-faults.ts";
 export { computerFaults, usualFaults } from "./computer-faults.ts";
-export { CpuGroup } from "./cpu-group.ts";
+export { ControlGroup } from "./control-group.ts";
 export type { Fault } from "./fault.ts";
 export { groupFaults } from "./group-faults.ts";
 export { loadFaults } from "./load-faults.ts";
-export { controlOf, type DriveReport, reportOfDrive } from "./report.ts";
+export { controlOf, type DriveReport, idleChecks, reportOfDrive } from "./report.ts";
 export { roadFrames } from "./road.ts";
 export { type Drive, promised, runDrive } from "./run.ts";
 export { brokenScenes } from "./scenes.ts";

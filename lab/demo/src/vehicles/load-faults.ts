@@ -1,5 +1,5 @@
 /** Loads of a vehicle's computer, up to those at which no program of it can keep a deadline. */
-import { ahead, busyLoops, ended, every, type Fault, signalTo } from "./fault.ts";
+import { ahead, areBusy, busyLoops, ended, every, type Fault, isStopped, signalTo } from "./fault.ts";
 import { priorityOf } from "./priority.ts";
 
 const RAMP = [1, 2, 4, 8, 16];
@@ -7,6 +7,9 @@ const RAMP_SECONDS = 12;
 /** Loops run so much longer than they are needed: they end by themselves where this program cannot end them. */
 const LOOPS_SECONDS_MORE = 5;
 const STOP_MS = 400;
+const [STOP_EVERY_S, STOP_SECONDS] = [5, 20];
+/** So that stops meet different parts of the camera's period. */
+const STOP_SHIFT_S = 0.0125;
 
 const ownPriority = (count: number): Fault => ({
   name: `${count} busy loop${count === 1 ? "" : "s"} at the agent's priority`,
@@ -14,11 +17,13 @@ const ownPriority = (count: number): Fault => ({
   expects: "overload",
   async begin(car) {
     const back = ahead();
-    const loops = busyLoops(count, priorityOf(car.pid), RAMP_SECONDS + LOOPS_SECONDS_MORE);
-    return async () => {
+    const priority = priorityOf(car.pid);
+    const loops = busyLoops(count, priority, RAMP_SECONDS + LOOPS_SECONDS_MORE);
+    const end = async () => {
       await ended(loops);
       back();
     };
+    return { happened: () => areBusy(loops, priority), end };
   },
 });
 
@@ -29,23 +34,28 @@ export const loadFaults: readonly Fault[] = [
     expects: "overload",
     async begin() {
       const loops = busyLoops(16, null, 20 + LOOPS_SECONDS_MORE);
-      return () => ended(loops);
+      return { happened: () => areBusy(loops, null), end: () => ended(loops) };
     },
   },
   ...RAMP.map(ownPriority),
   {
-    name: `the agent stopped for ${STOP_MS} ms, every 5 s`,
-    seconds: 20,
+    name: `the agent stopped for ${STOP_MS} ms, every ${STOP_EVERY_S} s`,
+    seconds: STOP_SECONDS,
     expects: "firm",
     async begin(car) {
-      const end = every(5, () => {
+      let times = 0;
+      const endTurns = every(STOP_EVERY_S + STOP_SHIFT_S, () => {
         signalTo(car.pid, "SIGSTOP");
-        setTimeout(() => signalTo(car.pid, "SIGCONT"), STOP_MS);
+        setTimeout(() => {
+          if (isStopped(car.pid)) times += 1;
+          signalTo(car.pid, "SIGCONT");
+        }, STOP_MS);
       });
-      return () => {
-        end();
+      const end = () => {
+        endTurns();
         signalTo(car.pid, "SIGCONT");
       };
+      return { happened: () => times >= STOP_SECONDS / STOP_EVERY_S - 1, end };
     },
   },
 ];

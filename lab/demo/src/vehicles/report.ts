@@ -1,5 +1,5 @@
 /** What a drive and its controls show: tables for people, and the promises as checks. */
-import { accountOfDrive, framesOf, type PhaseAccount, unprovoked } from "./account.ts";
+import { accountOfDrive, framesOf, type PhaseAccount, statedStalls, unprovoked } from "./account.ts";
 import { type Drive, promised } from "./run.ts";
 
 export type DriveTable = {
@@ -16,14 +16,20 @@ export type DriveReport = {
   readonly notes: readonly string[];
 };
 
-/** Changes of the level in ten minutes in which nothing happens. */
+/** Changes of the level, and moments at which the device says that it is late, in ten minutes in which nothing happens. */
 const CHANGES_MAX = 1;
+/** Of the frames that its rate makes, a camera that hardware is has no fewer. */
+const CAMERA_SHARE_MIN = 0.95;
+/** The share of frames where models answer that pauses alone may make late: with more nothing is measured. */
+const EXCUSED_SHARE_MAX = 0.01;
+/** While a camera does not show the present SAFE lasts; what shows that it does takes a moment at the end. */
+const SAFE_SHARE_MIN = 0.9;
 const PER_MS = 600_000;
 /** A camera that shows what cannot be of now is found after two seconds (plausibility.ts P4). */
 const SAFE_WITHIN_MS = 3_000;
 const MISSED_ROWS_MAX = 40;
 const SHORT =
-  "So short a drive uses a dwell of 1.5 s, a recovery of 3 s and a probe every 100 ms; one of 25 minutes or more has the defaults.";
+  "So short a drive uses a dwell of 1.5 s, a recovery and a cooling of 3 s and a probe every 100 ms; one of 25 minutes or more has the defaults.";
 const { deadlineMs, firm } = promised;
 const TASK = `(${firm.met},${firm.of})`;
 
@@ -32,17 +38,22 @@ export function reportOfDrive(drive: Drive, title: string): DriveReport {
   const own = accountOfDrive(drive, promised);
   return {
     tables: [phasesTable(title, own), changesTable(drive, title), missedTable(drive, title)],
-    checks: promisesOf(drive, own).map((check) => ({ ...check, name: `${title}: ${check.name}` })),
+    checks: promisesOf(own).map((check) => ({ ...check, name: `${title}: ${check.name}` })),
     notes: [
-      ...stolenNotes(title, own),
+      ...pauseNotes(title, own),
       ...rampNotes(title, own),
       ...drive.skipped.map((line) => `Left out: ${line}.`),
       ...(drive.isShort ? [`${title}: ${SHORT}`] : []),
+      ...(drive.areInstrumentsAhead
+        ? []
+        : [
+            `${title}: without root the camera and the reader wait for other programs, and no pause of the machine excuses a frame.`,
+          ]),
     ],
   };
 }
 
-/** A check that never fails proves nothing: `silent`, where it has no answers for a time; `late`, where it breaks its promise without SAFE. */
+/** A check that never fails proves nothing: `silent`, where it has no answers for a time; `late`, where it breaks its promise without SAFE. Under each of its faults. */
 export function controlOf(
   title: string,
   drive: Drive,
@@ -50,36 +61,41 @@ export function controlOf(
 ): Pick<DriveReport, "tables" | "checks"> {
   const own = accountOfDrive(drive, promised);
   const isSilent = fails === "silent";
-  const bad = own.filter(({ silences, violations }) => (isSilent ? silences : violations) > 0);
-  const found = bad.map(({ name, violations, frames, longestGapMs }) =>
-    isSilent ? `${name}: ${(longestGapMs / 1_000).toFixed(1)} s` : `${name}: ${violations} of ${frames} frames`,
-  );
-  const what = isSilent ? "is silent under a fault" : `breaks ${TASK} without SAFE in time`;
+  const underFaults = own.filter(({ happened }) => happened !== null);
+  const what = isSilent ? "is silent" : `breaks ${TASK} without SAFE in time`;
+  if (underFaults.length === 0) throw new Error(`the control ${title} has no fault`);
   return {
     tables: [phasesTable(title, own)],
-    checks: [{ name: `${title}: the control ${what}`, holds: bad.length > 0, found: found.join("; ") || "never" }],
+    checks: underFaults.map(({ name, happened, violations, silences, frames, longestGapMs }) => ({
+      name: `${title}: the control ${what}: ${name}`,
+      holds: happened === true && (isSilent ? silences : violations) > 0,
+      found: `${violations} of ${frames} frames; longest gap ${(longestGapMs / 1_000).toFixed(1)} s`,
+    })),
   };
 }
 
 /** What no program of this machine can prevent is counted apart, and reported. */
-function stolenNotes(title: string, own: readonly PhaseAccount[]): readonly string[] {
-  const ms = sumOf(own, (one) => one.stolenMs);
-  if (ms === 0) return [];
+function pauseNotes(title: string, own: readonly PhaseAccount[]): readonly string[] {
+  const [pausedMs, misses, silences] = [
+    sumOf(own, (one) => one.pausedMs),
+    sumOf(own, (one) => one.missesExcused),
+    sumOf(own, (one) => one.silencesExcused),
+  ];
+  if (pausedMs === 0) return [];
   return [
-    `${title}: a hypervisor ran other guests on this machine's processors for ${(ms / 1_000).toFixed(1)} s (steal, /proc/stat). ` +
-      `${sumOf(own, (one) => one.missesStolen)} frames were missed and ${sumOf(own, (one) => one.silencesStolen)} silences came about in that time alone; ` +
-      "misses and silences are without them.",
+    `${title}: for ${(pausedMs / 1_000).toFixed(1)} s a processor of this machine ran nothing, not even a program that goes before all others there, as where a hypervisor runs ` +
+      `other guests. ${misses} frames were missed and ${silences} silences came about in these pauses alone; misses and silences are without them, except under loads.`,
   ];
 }
 
 /** Phases of one kind go from little load to much. */
 function rampNotes(title: string, own: readonly PhaseAccount[]): readonly string[] {
-  const loads = own.filter((one) => one.expects === "overload" && !isAfter(one));
+  const loads = own.filter((one) => one.expects === "overload");
   if (loads.length === 0) return [];
   const first = (is: (one: PhaseAccount) => boolean) => loads.find(is)?.name ?? "none of these loads";
   return [
-    `${title}: answers no longer keep ${TASK} from this load on: ${first((one) => one.breaks > 0)}; the device says that it is beyond its load from this one on: ` +
-      `${first(({ load }) => load?.isWithin === false)}; SAFE is not known in time from this one on: ${first((one) => one.violations > 0)}.`,
+    `${title}: answers no longer keep ${TASK} from this load on: ${first((one) => one.breaks > 0)}; the device says that it is too late for its promise from this one on: ` +
+      `${first((one) => one.saysBeyond)}; SAFE is not known in time from this one on: ${first((one) => one.violations > 0)}.`,
   ];
 }
 
@@ -88,7 +104,7 @@ const sumOf = (own: readonly PhaseAccount[], of: (account: PhaseAccount) => numb
 
 const isAfter = ({ name }: Pick<PhaseAccount, "name">) => name.startsWith("after: ");
 
-function promisesOf(drive: Drive, own: readonly PhaseAccount[]): readonly DriveCheck[] {
+function promisesOf(own: readonly PhaseAccount[]): readonly DriveCheck[] {
   const kept = own.filter(({ expects }) => expects === "kept");
   const inTime = own.filter(({ expects }) => expects !== "overload");
   const loads = own.filter(({ expects }) => expects === "overload");
@@ -98,6 +114,14 @@ function promisesOf(drive: Drive, own: readonly PhaseAccount[]): readonly DriveC
     {
       name: `${TASK} kept, or SAFE within ${deadlineMs} ms, in each of ${inTime.length} phases`,
       ...allOf(inTime, ({ violations }) => violations === 0, lateIn),
+    },
+    {
+      name: `SAFE signalled where models answer and ${TASK} is kept: 0`,
+      ...allOf(
+        kept,
+        ({ falseSafes }) => falseSafes === 0,
+        ({ falseSafes }) => `${falseSafes} times`,
+      ),
     },
     {
       name: "silences over a period and the deadline where models answer: 0",
@@ -111,30 +135,62 @@ function promisesOf(drive: Drive, own: readonly PhaseAccount[]): readonly DriveC
       ? []
       : [
           {
-            name: `a camera that does not show the present: SAFE within ${SAFE_WITHIN_MS / 1_000} s`,
-            ...allOf(broken, isSafeSoon, ({ safeAfterMs }) => `SAFE after ${safeAfterMs?.toFixed(0) ?? "never"} ms`),
+            name: `a camera that does not show the present: SAFE is signalled within ${SAFE_WITHIN_MS / 1_000} s, and lasts`,
+            ...allOf(
+              broken,
+              (one) => isSafeSoon(one) && one.safeShare >= SAFE_SHARE_MIN,
+              ({ safeAfterMs, safeShare }) =>
+                `SAFE after ${safeAfterMs?.toFixed(0) ?? "never"} ms, then in ${(100 * safeShare).toFixed(0)} % of the time`,
+            ),
           },
         ]),
     ...(loads.length === 0
       ? []
       : [
           {
-            name: `under loads: ${TASK} kept, or SAFE in time, or the device says that its load is too high for that`,
-            ...allOf(loads, (one) => one.violations === 0 || one.load?.isWithin === false, lateIn),
+            name: `under loads: ${TASK} kept, or SAFE in time, or the device says, asked next, that it was too late for that frame`,
+            ...allOf(
+              loads,
+              ({ unstated }) => unstated === 0,
+              ({ unstated, violations }) => `${unstated} of ${violations} late frames without that`,
+            ),
           },
         ]),
-    idleCheck(drive),
+    {
+      name: "each fault did happen",
+      ...allOf(
+        own,
+        ({ happened }) => happened !== false,
+        () => "it did not",
+      ),
+    },
+    {
+      name: "at FULL again after each fault",
+      ...allOf(
+        own,
+        ({ recovered }) => recovered !== false,
+        () => "not in time",
+      ),
+    },
+    {
+      name: `the camera kept its rate: ${100 * CAMERA_SHARE_MIN} % of its frames, in each phase`,
+      ...allOf(
+        own,
+        ({ cameraShare }) => cameraShare >= CAMERA_SHARE_MIN,
+        ({ cameraShare }) => `${(100 * cameraShare).toFixed(1)} %`,
+      ),
+    },
   ];
 }
 
 function keptBy(kept: readonly PhaseAccount[]): DriveCheck {
   const breaks = sumOf(kept, (one) => one.breaks);
-  const more = sumOf(kept, (one) => one.missesStolen);
+  const more = sumOf(kept, (one) => one.missesExcused);
   const counts = `${breaks} of ${sumOf(kept, (one) => one.frames)} frames break it, ${sumOf(kept, (one) => one.misses)} missed`;
   return {
     name: `${TASK} kept by models' answers in each of ${kept.length} phases`,
-    holds: breaks === 0,
-    found: more === 0 ? counts : `${counts}; ${more} more in stolen time`,
+    holds: breaks === 0 && more <= EXCUSED_SHARE_MAX * sumOf(kept, (one) => one.frames),
+    found: more === 0 ? counts : `${counts}; ${more} more in pauses alone`,
   };
 }
 
@@ -153,16 +209,33 @@ function allOf(
   return { holds: true, found: `all; longest gap ${longest.toFixed(0)} ms` };
 }
 
-function idleCheck(drive: Drive): DriveCheck {
-  const { phases } = drive;
-  const isIn = (atMs: number) => phases.some((p) => p.name === "idle" && atMs >= p.fromMs && atMs < p.untilMs);
-  const idleMs = phases.reduce((ms, p) => ms + (p.name === "idle" ? p.untilMs - p.fromMs : 0), 0);
-  const changes = unprovoked(drive, framesOf(drive, promised), isIn).length;
-  return {
-    name: `changes to a worse level while idle: at most ${CHANGES_MAX} in 10 minutes`,
-    holds: changes <= CHANGES_MAX * Math.max(1, idleMs / PER_MS),
-    found: `${changes} in ${(idleMs / 60_000).toFixed(1)} minutes`,
-  };
+/** Of the idle times of all drives. */
+export function idleChecks(drives: readonly Drive[]): readonly DriveCheck[] {
+  const found = drives.map((drive) => {
+    const idle = drive.phases.filter(({ name }) => name === "idle");
+    const isIn = (atMs: number) => idle.some((p) => atMs >= p.fromMs && atMs < p.untilMs);
+    return {
+      ms: idle.reduce((ms, p) => ms + p.untilMs - p.fromMs, 0),
+      changes: unprovoked(drive, framesOf(drive, promised), isIn).length,
+      stalls: statedStalls(drive, isIn).length,
+    };
+  });
+  const idleMs = found.reduce((all, { ms }) => all + ms, 0);
+  const rare = (what: string, count: number) => ({
+    name: `${what} while idle: at most ${CHANGES_MAX} in 10 minutes, or in all`,
+    holds: count <= CHANGES_MAX * Math.max(1, idleMs / PER_MS),
+    found: `${count} in ${(idleMs / 60_000).toFixed(1)} minutes`,
+  });
+  return [
+    rare(
+      "changes to a worse level",
+      found.reduce((all, { changes }) => all + changes, 0),
+    ),
+    rare(
+      "moments at which a device says that it is too late",
+      found.reduce((all, { stalls }) => all + stalls, 0),
+    ),
+  ];
 }
 
 function phasesTable(title: string, accounts: readonly PhaseAccount[]): DriveTable {
@@ -183,7 +256,7 @@ function phasesTable(title: string, accounts: readonly PhaseAccount[]): DriveTab
         "late",
         "SAFE at most",
       ],
-      ...["device late", "within its load", "reader late", "stolen"],
+      ...["device says late", "too late", "reader late", "paused"],
     ],
     rows: accounts
       .filter((one) => !isAfter(one) || one.violations > 0)
@@ -193,10 +266,10 @@ function phasesTable(title: string, accounts: readonly PhaseAccount[]): DriveTab
         ...[one.silences, one.full, one.lite, one.stale, one.misses, one.missesInARow],
         ...[one.breaks, one.safeSignalled, one.safeByWatchdog, one.violations, ms(one.safeMsMax)],
         ...[
-          one.load === null ? "-" : ms(one.load.longestMs),
-          one.load === null ? "-" : one.load.isWithin ? "yes" : "no",
+          one.statedLateMs === null ? "-" : ms(one.statedLateMs),
+          one.statedLateMs === null ? "-" : one.saysBeyond ? "yes" : "no",
         ],
-        ...[one.readerLateMs, one.stolenMs].map(ms),
+        ...[one.readerLateMs, one.pausedMs].map(ms),
       ]),
   };
 }
@@ -208,19 +281,19 @@ const verdictOf = ({ breaks, violations }: PhaseAccount): string =>
 function missedTable(drive: Drive, title: string): DriveTable {
   const phaseAt = (atMs: number) => drive.phases.find(({ fromMs, untilMs }) => atMs >= fromMs && atMs < untilMs);
   const missed = framesOf(drive, promised).filter(
-    ({ capturedMs, isMissed, isStolen }) => (isMissed || isStolen) && phaseAt(capturedMs)?.expects === "kept",
+    ({ capturedMs, isMissed, isExcused }) => (isMissed || isExcused) && phaseAt(capturedMs)?.expects === "kept",
   );
   return {
     title: `${title}: frames missed where models answer${missed.length > MISSED_ROWS_MAX ? `, the first ${MISSED_ROWS_MAX} of ${missed.length}` : ""}`,
-    columns: ["captured", "phase", "sent", "answered by", "latency", "stolen"],
+    columns: ["captured", "phase", "sent", "answered by", "latency", "paused"],
     rows: missed
       .slice(0, MISSED_ROWS_MAX)
-      .map(({ capturedMs, sent, level, latencyMs, stolenMs }) => [
+      .map(({ capturedMs, sent, level, latencyMs, pausedMs }) => [
         `${(capturedMs / 1_000).toFixed(2)} s`,
         phaseAt(capturedMs)?.name ?? "",
         sent,
         level ?? "none",
-        ...[latencyMs, stolenMs].map((ms) => ms.toFixed(1)),
+        ...[latencyMs, pausedMs].map((ms) => ms.toFixed(1)),
       ]),
   };
 }

@@ -6,9 +6,12 @@ import { mains } from "../paths.ts";
 
 type ModelServer = { readonly url: string; stop(): Promise<void> };
 
-/** `packageDir`: of the model that it runs, which it calls `m`. */
-export async function startModelServer(packageDir: string): Promise<ModelServer> {
-  const child: ChildProcess = fork(mains.modelServer, [packageDir], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
+/** `packageDir`: of the model that it runs, which it calls `m`. `remembers`: it computes the answer to each photo once. */
+export async function startModelServer(packageDir: string, { remembers = false } = {}): Promise<ModelServer> {
+  const flags = remembers ? ["--remember"] : [];
+  const child: ChildProcess = fork(mains.modelServer, [packageDir, ...flags], {
+    stdio: ["ignore", "ignore", "inherit", "ipc"],
+  });
   const exited = once(child, "exit");
   const [message] = (await Promise.race([once(child, "message"), exited])) as [{ port?: number } | number | null];
   if (message === null || typeof message !== "object") {

@@ -1,7 +1,7 @@
 /** Frames of a camera whose reader stalls at random, dated by what the reader can know; what really happened is known here. */
 import { describe, expect, test } from "@jest/globals";
 import { type Random, seededRandom } from "@tributary/kernel";
-import { absentIn, captureNext, captureSettingsOf, noCaptures, periodOf } from "./capture-times.ts";
+import { captureNext, captureSettingsOf, dueIn, hasCome, noCaptures, periodOf } from "./capture-times.ts";
 import { ladderDefaults, ladderNext, ladderStart } from "./ladder.ts";
 import { stampDefaults } from "./stamp-clock.ts";
 
@@ -11,6 +11,7 @@ const settings = captureSettingsOf(ON_TIME_MS);
 const seeds = Array.from({ length: 20 }, (_, i) => i + 1);
 const DEADLINE_MS = 50;
 const ANSWER_MS = 40;
+const COUNT_MAX = 100;
 
 type Frame = { readonly arrivedAt: number; readonly readAt: number; readonly emptyAt: number };
 type Stall = { readonly fromMs: number; readonly untilMs: number };
@@ -110,7 +111,35 @@ describe("capture times", () => {
     expect(captureNext(first, { readAt, emptyAt: readAt, stampMs: 50 }, settings).refusal).toBe("stamp-ancient");
   });
 
-  test("frames that a camera could not deliver during a stall are counted, and others are not", () => {
+  test("stamp-clock.ts T0: a delay that lasts for minutes is still one, and a clock that drifts makes none", () => {
+    const [on, minutes] = [5_000, 2 * 60_000];
+    for (const drift of [-1e-4, 1e-4]) {
+      const latenesses = [0, 200].map((delayMs) => {
+        let times = noCaptures;
+        let lateness = 0;
+        for (let at = 0; at < minutes; at += 50) {
+          const readAt = at + (at < on ? 0 : delayMs);
+          const dated = captureNext(times, { readAt, emptyAt: readAt - 1, stampMs: 1e9 + at * (1 + drift) }, settings);
+          times = dated.times;
+          lateness = readAt - dated.capturedAt;
+        }
+        return lateness;
+      });
+      expect(latenesses[0]).toBeLessThan(10);
+      expect(latenesses[1]).toBeGreaterThan(100);
+    }
+  });
+
+  test("stamp-clock.ts T0: after minutes without a frame none is late for the drift meanwhile", () => {
+    let times = noCaptures;
+    for (const at of [0, 50, 100, 900_000, 900_050]) {
+      const dated = captureNext(times, { readAt: at, emptyAt: at, stampMs: at * (1 - 1e-4) }, settings);
+      times = dated.times;
+      expect([at, dated.capturedAt]).toEqual([at, at]);
+    }
+  });
+
+  test("frames that a camera could not deliver during a stall were due, and others were not", () => {
     for (const seed of seeds) {
       const random = seededRandom(seed);
       const { frames, stalls } = scene(random, 50, true);
@@ -121,12 +150,10 @@ describe("capture times", () => {
           const { readAt, emptyAt } = frames[next] as Frame;
           times = captureNext(times, { readAt, emptyAt, stampMs: null }, settings).times;
         }
-        const expected = Math.max(0, (stall.untilMs - stall.fromMs - ANSWER_MS) / 50);
-        const counted = absentIn(times, ANSWER_MS, stall);
-        expect({ seed, isNear: counted >= Math.floor(expected) - 1 && counted <= Math.ceil(expected) + 2 }).toEqual({
-          seed,
-          isNear: true,
-        });
+        const expected = (stall.untilMs - stall.fromMs) / 50;
+        const due = dueIn(times, stall, COUNT_MAX);
+        expect({ seed, isNear: Math.abs(due.length - expected) <= 2 }).toEqual({ seed, isNear: true });
+        expect(due.filter((at) => hasCome(times, at))).toEqual([]);
       }
       expect(Math.abs((periodOf(times) ?? 0) - 50)).toBeLessThan(5);
     }

@@ -36,10 +36,12 @@ export type CaptureTimes = {
   readonly last: { readonly at: number; readonly isSure: boolean } | null;
   /** Between frames whose times are sure, the newest last. */
   readonly periods: readonly number[];
+  /** Of the last frames, the newest last. */
+  readonly captured: readonly number[];
   readonly stamps: StampClock;
 };
 
-export const noCaptures: CaptureTimes = { last: null, periods: [], stamps: noStamps };
+export const noCaptures: CaptureTimes = { last: null, periods: [], captured: [], stamps: noStamps };
 
 export type Dated = {
   readonly times: CaptureTimes;
@@ -48,6 +50,7 @@ export type Dated = {
   readonly refusal: StampRefusal | null;
 };
 
+/** Of frames, and of periods between them, that are remembered. */
 const PERIODS = 32;
 const PERIODS_MIN = 8;
 
@@ -62,7 +65,12 @@ export function captureNext(times: CaptureTimes, arrival: Arrival, settings: Cap
   const periods =
     isSure && times.last?.isSure === true ? [...times.periods, Math.max(0, capturedAt - times.last.at)] : times.periods;
   return {
-    times: { last: { at: capturedAt, isSure }, periods: periods.slice(-PERIODS), stamps },
+    times: {
+      last: { at: capturedAt, isSure },
+      periods: periods.slice(-PERIODS),
+      captured: [...times.captured, capturedAt].slice(-PERIODS),
+      stamps,
+    },
     capturedAt,
     refusal,
   };
@@ -82,14 +90,18 @@ export const periodOf = ({ periods }: CaptureTimes): number | null =>
 /** While a process did not run: nothing was read, and nothing answered. */
 export type Stall = { readonly fromMs: number; readonly untilMs: number };
 
-/**
- * How many frames the camera should have delivered, and has not, whose time for an answer passed during the stall. Those that it delivered are in `times`, and
- * are counted by themselves.
- */
-export function absentIn(times: CaptureTimes, answerMs: number, { fromMs, untilMs }: Stall): number {
+/** When the camera should have captured frames meanwhile that have not come: whole periods after the last that did; the first `countMax`. */
+export function dueIn(times: CaptureTimes, { fromMs, untilMs }: Stall, countMax: number): readonly number[] {
   const periodMs = periodOf(times);
-  if (periodMs === null || times.last === null) return 0;
+  if (periodMs === null || times.last === null) return [];
   const { at } = times.last;
-  const dueBy = (ms: number) => Math.max(0, Math.floor((ms - answerMs - at) / periodMs));
-  return dueBy(untilMs) - dueBy(fromMs);
+  const first = Math.max(1, Math.floor((fromMs - at) / periodMs) + 1);
+  const count = Math.max(0, Math.min(countMax, Math.floor((untilMs - at) / periodMs) - first + 1));
+  return Array.from({ length: count }, (_, i) => at + (first + i) * periodMs);
+}
+
+/** A frame that was captured about then has come. */
+export function hasCome(times: CaptureTimes, capturedAt: number): boolean {
+  const halfMs = (periodOf(times) ?? 0) / 2;
+  return times.captured.some((at) => Math.abs(at - capturedAt) <= halfMs);
 }

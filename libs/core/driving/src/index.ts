@@ -1,12 +1,13 @@
 export {
-  absentIn,
   type CaptureTimes,
   captureNext,
   captureSettingsOf,
+  dueIn,
+  hasCome,
   noCaptures,
   type Stall,
 } from "./capture-times.ts";
-export { type FirmTask, isBroken, noMisses, withFrame } from "./firm.ts";
+export type { FirmTask } from "./firm.ts";
 export type { Reading } from "./heat.ts";
 export { labelToRepeat } from "./labels.ts";
 export {

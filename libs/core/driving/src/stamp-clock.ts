@@ -1,9 +1,10 @@
 /**
  * A camera's own timestamps, on this device's monotonic clock.
  *
- * The camera's clock may be any, and may jump: its offset is the smallest difference of arrival and stamp of the last minute, so the way that took
+ * The camera's clock may be any, and may jump: its offset is the smallest difference of arrival and stamp so far, so the way that took
  * least time counts as none. What comes out is never after the arrival.
  *
+ * T0. That smallest difference rises again as clocks may drift or be slewed apart, and no faster: a delay that lasts is not forgotten within a minute.
  * T1. A stamp that is not after the last one, is of the future, or is older than `ageMsMax` is refused, and the frame is dated by its arrival.
  * T2. Stamps that are refused, and agree with each other `agreeing` times in a row, are of a clock that jumped: the offset is estimated anew.
  */
@@ -16,8 +17,8 @@ export type StampSettings = {
   readonly agreeing: number;
   /** Refused stamps agree if their offsets differ by no more. */
   readonly agreeMsMax: number;
-  /** Clocks drift: an offset is estimated from the last two spans of this length. */
-  readonly spanMs: number;
+  /** Share of the time by which two clocks drift apart at most: Linux slews one by 500 parts in a million, and a quartz has 100. */
+  readonly driftMax: number;
 };
 
 export const stampDefaults: StampSettings = {
@@ -25,12 +26,13 @@ export const stampDefaults: StampSettings = {
   futureMsMax: 10,
   agreeing: 3,
   agreeMsMax: 50,
-  spanMs: 30_000,
+  driftMax: 600e-6,
 };
 
 export type StampRefusal = "stamp-future" | "stamp-ancient" | "stamp-backwards";
 
-type Span = { readonly fromMs: number; readonly leastMs: number };
+/** The smallest difference of arrival and stamp, as of then (T0). */
+type Least = { readonly ms: number; readonly at: number };
 type Refused = {
   readonly refusal: StampRefusal;
   readonly offsetMs: number;
@@ -39,13 +41,14 @@ type Refused = {
 };
 
 export type StampClock = {
-  readonly spans: readonly Span[];
+  /** Null: no stamp was used yet. */
+  readonly least: Least | null;
   /** Of those that were used. */
   readonly lastStampMs: number;
   readonly refused: Refused | null;
 };
 
-export const noStamps: StampClock = { spans: [], lastStampMs: Number.NEGATIVE_INFINITY, refused: null };
+export const noStamps: StampClock = { least: null, lastStampMs: Number.NEGATIVE_INFINITY, refused: null };
 
 export type Stamped = { readonly clock: StampClock; readonly capturedAt: number } | Unstamped;
 type Unstamped = { readonly clock: StampClock; readonly capturedAt: null; readonly refusal: StampRefusal };
@@ -53,18 +56,23 @@ type Unstamped = { readonly clock: StampClock; readonly capturedAt: null; readon
 /** `readAt`: when its first bytes were read, monotonic; `stampMs` of the camera's clock. */
 export function stampNext(clock: StampClock, stampMs: number, readAt: number, settings: StampSettings): Stamped {
   const offsetMs = readAt - stampMs;
-  const refusal = refusalOf(clock, stampMs, offsetMs, settings);
-  if (refusal === null) return accepted(clock, stampMs, readAt, settings);
+  const leastMs = leastAt(clock, readAt, settings);
+  const refusal = refusalOf(clock, stampMs, offsetMs, leastMs, settings);
+  if (refusal === null) return accepted(stampMs, readAt, Math.min(offsetMs, leastMs));
   const refused = refusedNext(clock.refused, refusal, offsetMs, settings);
   if (refused.count < settings.agreeing) return { clock: { ...clock, refused }, capturedAt: null, refusal };
-  const spans = [{ fromMs: readAt, leastMs: refused.leastMs }]; // T2
-  return accepted({ ...clock, spans }, stampMs, readAt, settings);
+  return accepted(stampMs, readAt, Math.min(offsetMs, refused.leastMs)); // T2
 }
 
 /** T1. */
-function refusalOf(clock: StampClock, stampMs: number, offsetMs: number, settings: StampSettings): StampRefusal | null {
-  const leastMs = leastOf(clock.spans);
-  if (leastMs === null) return null;
+function refusalOf(
+  clock: StampClock,
+  stampMs: number,
+  offsetMs: number,
+  leastMs: number,
+  settings: StampSettings,
+): StampRefusal | null {
+  if (clock.least === null) return null;
   const { refused } = clock;
   if (refused !== null && agrees(refused, offsetMs, settings)) return refused.refusal;
   if (stampMs <= clock.lastStampMs) return "stamp-backwards";
@@ -85,19 +93,11 @@ function refusedNext(
   return { ...before, leastMs: Math.min(before.leastMs, offsetMs), count: before.count + 1 };
 }
 
-function accepted(clock: StampClock, stampMs: number, readAt: number, { spanMs }: StampSettings): Stamped {
-  const spans = withOffset(clock.spans, readAt, readAt - stampMs, spanMs);
-  const capturedAt = stampMs + (leastOf(spans) ?? readAt - stampMs);
-  return { clock: { spans, lastStampMs: stampMs, refused: null }, capturedAt };
-}
+const accepted = (stampMs: number, readAt: number, leastMs: number): Stamped => ({
+  clock: { least: { ms: leastMs, at: readAt }, lastStampMs: stampMs, refused: null },
+  capturedAt: stampMs + leastMs,
+});
 
-function withOffset(spans: readonly Span[], at: number, offsetMs: number, spanMs: number): readonly Span[] {
-  const [before, now] = spans.length > 1 ? spans : [undefined, spans[0]];
-  if (now === undefined) return [{ fromMs: at, leastMs: offsetMs }];
-  const least = { ...now, leastMs: Math.min(now.leastMs, offsetMs) };
-  if (at - now.fromMs < spanMs) return before === undefined ? [least] : [before, least];
-  return [now, { fromMs: at, leastMs: offsetMs }];
-}
-
-const leastOf = (spans: readonly Span[]): number | null =>
-  spans.length === 0 ? null : Math.min(...spans.map(({ leastMs }) => leastMs));
+/** T0 */
+const leastAt = ({ least }: StampClock, at: number, { driftMax }: StampSettings): number =>
+  least === null ? Number.POSITIVE_INFINITY : least.ms + driftMax * Math.max(0, at - least.at);
