@@ -1,8 +1,9 @@
-/** A model's process that ends while a frame waits for its answer. Deadlines are far away, so no answer here is due to one. */
-import { afterEach, describe, expect, test } from "@jest/globals";
+/** What is made of frames whose model ends, and of those whose time passes. The clock is the test's own, so no answer here depends on the machine. */
+import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
 import { ladderDefaults } from "@tributary/driving";
 import type { InferenceResult, LoadedModel } from "@tributary/inference";
 import { type Clock, Failure } from "@tributary/kernel";
+import { monotonicMs } from "../device-time.ts";
 import { ModelKeeper } from "../model-keeper.ts";
 import { bareRunner, type Runner, Slot, Slots } from "../slots.ts";
 import { CameraWatch } from "./camera-watch.ts";
@@ -31,18 +32,32 @@ class FakeModel {
   }
 }
 
-const soon = () => new Promise((resolve) => setTimeout(resolve, 20));
-/** A busy machine takes as long as it takes. */
-async function until(is: () => boolean): Promise<void> {
-  for (let times = 0; !is() && times < 100; times++) await soon();
-}
+/** While this process stalls, its clock goes on, and no timer runs. */
+const stall = (ms: number) => {
+  stalledUntilMs = monotonicMs() + ms;
+};
+let stalledUntilMs = 0;
+/** The time that the timers run by: behind the clock, until what was due during a stall has run. */
+let timersMs = (): number => 0;
+const pass = (ms: number) => jest.advanceTimersByTimeAsync(monotonicMs() + ms - timersMs());
+
+beforeEach(() => {
+  jest.useFakeTimers();
+  const { bigint } = process.hrtime;
+  const { setTimeout: set } = globalThis;
+  timersMs = () => Number(bigint()) / 1e6;
+  stalledUntilMs = 0;
+  process.hrtime.bigint = () => BigInt(Math.round(1e6 * Math.max(timersMs(), stalledUntilMs)));
+  globalThis.setTimeout = ((run: () => void, ms = 0) => set(run, ms + monotonicMs() - timersMs())) as typeof set;
+});
+
 const loaded = (model: FakeModel) => model as unknown as LoadedModel;
 const slotOf = (runner: Runner) =>
   new Slot({ manifest: {} } as unknown as Slot["pkg"], {} as Slot["policy"], runner, null);
 /** Its successor is there long before half of the deadline. */
 const keeperOf = (model: FakeModel) => {
   const load = async () => {
-    await soon();
+    await new Promise((resolve) => setTimeout(resolve, 20));
     return loaded(new FakeModel());
   };
   const events = { onLoaded: () => undefined, onLost: () => undefined };
@@ -52,6 +67,7 @@ const keeperOf = (model: FakeModel) => {
 const drivers: Driver[] = [];
 afterEach(() => {
   for (const driver of drivers.splice(0)) driver.stop();
+  jest.useRealTimers();
 });
 
 function world({
@@ -102,6 +118,7 @@ describe("a driver", () => {
     full.isBusy = true;
     const answer = frame();
     full.kill();
+    await pass(1);
     expect(await answer).toMatchObject({ level: "LITE" });
     expect(changes).toMatchObject([{ from: "FULL", to: "LITE", reason: "full-ended" }]);
   });
@@ -117,6 +134,7 @@ describe("a driver", () => {
     trial.isBusy = true;
     const answer = frame();
     trial.kill();
+    await pass(1);
     expect(await answer).toMatchObject({ level: "LITE" });
     expect(changes).toMatchObject([{ from: "FULL", to: "LITE", reason: "full-ended" }]);
   });
@@ -128,7 +146,7 @@ describe("a driver", () => {
     slots.switchTo(slotOf(bareRunner(loaded(trial))));
     await frame();
     trial.kill();
-    await soon();
+    await pass(20);
     expect(await frame()).toMatchObject({ slot: committed, level: "FULL" });
     expect(driver.level).toBe("FULL");
   });
@@ -140,7 +158,7 @@ describe("a driver", () => {
     await frame();
     driver.stop();
     await trial.close();
-    await soon();
+    await pass(20);
     expect([driver.level, changes]).toEqual(["FULL", []]);
   });
 
@@ -150,9 +168,10 @@ describe("a driver", () => {
     driver.answered({ cameraId: "front", frameSeq: 1 });
     full.kill();
     lite.kill();
-    await new Promise(setImmediate);
+    await pass(1);
     const stale = await frame(); // The deadline is minutes away.
     expect(stale).toMatchObject({ slot, level: "STALE", missed: "no-model", repeated: { isTooOld: false } });
+    await pass(1);
     driver.answered({ cameraId: "front", frameSeq: 2 });
     driver.cloudAnswered("front", { label: "of an earlier frame", confidence: 0.9, frameSeq: 1 });
     expect(driver.refused({ cameraId: "front", code: "x" } as never)).toMatchObject({ level: "STALE" });
@@ -161,7 +180,7 @@ describe("a driver", () => {
       level: "CLOUD",
       replacement: { label: "cat" },
     });
-    await new Promise((resolve) => setTimeout(resolve, 110));
+    await pass(110);
     const old = driver.refused({ cameraId: "front", code: "x" } as never);
     expect(old).toMatchObject({ level: "STALE", repeated: { isTooOld: true } });
     expect(old).not.toHaveProperty("replacement");
@@ -182,13 +201,13 @@ describe("a driver", () => {
     const { driver, frame, missed } = world({ deadlineMs: 200 });
     for (let i = 0; i < 12; i++) {
       await frame();
-      await soon();
+      await pass(20);
     }
     missed.length = 0;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
-    await soon();
+    stall(100);
+    await pass(20);
     expect(missed).toEqual([]);
-    await until(() => missed.length >= 2);
+    await pass(200);
     expect(missed.length).toBeGreaterThanOrEqual(2);
     expect([driver.level, new Set(missed)]).toEqual(["SAFE", new Set(["agent-late"])]);
   });
@@ -197,16 +216,16 @@ describe("a driver", () => {
     for (const isDelivered of [false, true]) {
       const { driver, frame, missed } = world({ deadlineMs: 100 });
       for (let i = 0; i < 12; i++) {
-        if (i > 0) await new Promise((resolve) => setTimeout(resolve, 100));
+        if (i > 0) await pass(100);
         await frame();
       }
       missed.length = 0;
-      await soon();
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 130); // The next frame is due meanwhile.
+      await pass(20);
+      stall(130); // The next frame is due meanwhile.
       if (isDelivered) driver.capturedAt("front", null);
-      await new Promise((resolve) => setTimeout(resolve, 80));
+      await pass(80);
       await frame();
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await pass(50);
       expect([isDelivered, missed]).toEqual([isDelivered, isDelivered ? [] : ["agent-late"]]);
     }
   });
@@ -215,16 +234,16 @@ describe("a driver", () => {
     const { full, lite, driver, frame, missed } = world({ deadlineMs: 100 });
     const dropped = () =>
       driver.skipped({ cameraId: "front", captured: { monotonicMs: driver.capturedAt("front", null) } } as never);
-    const over = () => new Promise((resolve) => setTimeout(resolve, 120));
     dropped();
     await frame();
-    await over();
+    await pass(120);
     expect(missed).toEqual([]);
     full.isBusy = true;
     lite.isBusy = true;
     dropped();
-    expect(await frame()).toMatchObject({ level: "STALE" });
-    await over();
+    const stale = frame();
+    await pass(120);
+    expect(await stale).toMatchObject({ level: "STALE" });
     expect(missed).toHaveLength(2);
   });
 
@@ -236,8 +255,7 @@ describe("a driver", () => {
       const { driver, frame } = world({ deadlineMs: 20, kind, silentMs: 10 });
       await frame();
       driver.cameraEnded("front");
-      if (level === "SAFE") await until(() => driver.level === level);
-      else await new Promise((resolve) => setTimeout(resolve, 500));
+      await pass(500);
       expect([kind, driver.level]).toEqual([kind, level]);
     }
   });
@@ -246,15 +264,15 @@ describe("a driver", () => {
     const { driver, frame, missed } = world({ deadlineMs: 100 });
     for (let i = 0; i < 12; i++) {
       await frame();
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await pass(20);
     }
     missed.length = 0;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    stall(500);
     const late = await frame();
     expect(late).toMatchObject({ level: "STALE", missed: "agent-late" });
-    const areCounted = () => missed.filter((cause) => cause === "agent-late").length >= 10;
-    await until(areCounted);
-    expect([driver.level, areCounted()]).toEqual(["SAFE", true]);
+    await pass(20);
+    expect(driver.level).toBe("SAFE");
+    expect(missed.filter((cause) => cause === "agent-late").length).toBeGreaterThanOrEqual(10);
     expect(driver.load).toMatchObject({ isWithin: false, lateMsMax: expect.closeTo(20) });
     expect(driver.load.longestMs).toBeGreaterThan(400);
   });
