@@ -314,7 +314,8 @@ export class Car {
 
   #read(): ChildProcess {
     const program = join(import.meta.dirname, "../../dist/vehicles/reader.js");
-    const reader = fork(program, [`http://127.0.0.1:${this.#agent.ports.http}/v1/answers`]);
+    const url = `http://127.0.0.1:${this.#agent.ports.http}/v1/answers`;
+    const reader = fork(program, [url], { execArgv: INSTRUMENT_FLAGS });
     // Starting takes more time than the device would lend it.
     reader.once("message", () => {
       const camera = this.#cameraPid();
@@ -334,7 +335,7 @@ export class Car {
 
   #watchPauses(core: string): ChildProcess {
     const program = join(import.meta.dirname, "../../dist/vehicles/pauses.js");
-    const watch = fork(program, { execArgv: ["--single-threaded"] });
+    const watch = fork(program, { execArgv: INSTRUMENT_FLAGS });
     let isFirst = false;
     watch.once("message", () => {
       isFirst = watch.pid !== undefined && putFirst(watch.pid, core);
@@ -362,6 +363,9 @@ const CLOCK = "clock";
 const CLOCK_MS_MAX = 5_000;
 const LOAD_EVERY_MS = 1_000;
 const UPDATED = ["COMMITTED", "REFUSED", "REVERTED"];
+/** These programs go before the models: while V8 compiled or collected garbage for them in threads of its own, the core on which the models decode
+ * pictures would be theirs for tens of milliseconds. */
+const INSTRUMENT_FLAGS = ["--no-opt", "--single-threaded", "--max-semi-space-size=1"];
 
 /** A reader sees the one or the other. */
 function writeInOneStep(file: string, text: string): void {
@@ -372,7 +376,7 @@ function writeInOneStep(file: string, text: string): void {
 function cameraCommand(socket: string, pictures: string, scenes: Scenes | undefined): readonly string[] {
   const program = join(import.meta.dirname, "../../dist/vehicles/camera.js");
   const broken = scenes === undefined ? [] : ["--frozen", scenes.frozen, "--dark", scenes.dark];
-  return [process.execPath, "--max-semi-space-size=1", program, "--socket", socket, "--pictures", pictures, ...broken];
+  return [process.execPath, ...INSTRUMENT_FLAGS, program, "--socket", socket, "--pictures", pictures, ...broken];
 }
 
 /** The connection to the camera, whichever process it is now: orders go to it, and its reports come back. */

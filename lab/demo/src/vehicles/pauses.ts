@@ -27,6 +27,7 @@ function main(): void {
       if (wokeMs - dueMs >= PAUSE_MS_MIN) pauses.push({ fromMs: dueMs, untilMs: wokeMs });
     }
     if (process.connected) process.send?.(pauses);
+    wokeMs = sharedMs(); // Its own sending is no pause.
     setImmediate(look);
   };
   look();
