@@ -52,7 +52,7 @@ export async function beside(way: Way, stage: Stage, count: number): Promise<Fin
       ...people.checks,
       ...(queue?.checks ?? []),
       answeredCheck(acknowledged.length, left),
-      ...costChecks(bytes, count, lastedSeconds),
+      ...costChecks(way, bytes, count, lastedSeconds),
       ...namedChecks(way, named),
     ],
     figures: { ...benignFigures(alone, with_), ...rogueFigures(bytes), ...did, ...queue?.figures },

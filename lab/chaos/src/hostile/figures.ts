@@ -15,6 +15,9 @@ const deadLetterBytesMax = (seconds: number) => 4 * MIB + seconds * 64 * 1_024 +
 /** Of router.state.v1 beside a device's own uplink, and to begin with. */
 const STATE_PER_UPLINK_MAX = 10;
 const STATE_BYTES_FIRST = 4 * MIB;
+/** A router's room for draws: `fairness.drawShareMax` with `fairness.unverifiedDrawShareMax`, and what is there from the start. */
+const DRAW_SHARE_MAX = 0.05 + 0.02;
+const DRAWS_FIRST = 16;
 /** Below this a doubled latency is noise. */
 const PUBACK_MS_MIN = 10;
 
@@ -85,8 +88,15 @@ export const answeredCheck = (acknowledged: number, left: readonly string[]): Ch
   );
 
 /** `count` hostile devices. */
-export function costChecks(bytes: Written, count: number, lastedSeconds: number): readonly Check[] {
+export function costChecks({ isOfDraws }: Way, bytes: Written, count: number, lastedSeconds: number): readonly Check[] {
+  const callsMax = count * DRAWS_FIRST + DRAW_SHARE_MAX * bytes.frames;
+  const draws = check(
+    "the cloud is asked for as many of its frames as a device may draw",
+    bytes.requests <= callsMax,
+    `${bytes.requests} of ${bytes.frames} frames`,
+  );
   return [
+    ...(isOfDraws ? [draws] : []),
     check(
       "its dead letters are within their limit",
       bytes.deadLetterBytes <= count * deadLetterBytesMax(lastedSeconds),

@@ -18,7 +18,13 @@ const without = (...limits: readonly string[]): Control => ({
   bridge: { limits: { perDevice: Object.fromEntries(limits.map((limit) => [limit, UNBOUNDED])) } },
 });
 const fairness: Control = { sabotage: { router: "no-device-shares" } };
-const messages = without("messagesPerSecondMax", "messagesBurstMax");
+/** Each: where one is out of reach, the next holds the device. */
+const unmetered = without(
+  ...["messages", "bytes", "records", "kafkaBytes", "parsingMs", "subscriptions"].flatMap((one) => [
+    `${one}PerSecondMax`,
+    `${one}BurstMax`,
+  ]),
+);
 
 const floods: readonly Way[] = [
   {
@@ -34,6 +40,7 @@ const floods: readonly Way[] = [
     name: "draws",
     summary: `${FRAMES_PER_SECOND} frames a second that claim to be drawn: half with a wrong key, half with propensity 1`,
     named: ["draws", "draws-unverified"],
+    isOfDraws: true,
     world: standard,
     control: fairness,
     run: (rogue) =>
@@ -66,7 +73,7 @@ const floods: readonly Way[] = [
     summary: `batches of one prediction beside ${OPEN_FRAMES} open frames`,
     named: ["messages"],
     world: standard,
-    control: messages,
+    control: unmetered,
     run: async (rogue) => {
       const queued = { escalation: "QUEUED", reason: "AMBIGUOUS", deadlineMs: 600_000, ageMs: 0 } as const;
       for (let left = OPEN_FRAMES; left > 0; left -= 500) {
@@ -81,7 +88,7 @@ const floods: readonly Way[] = [
     summary: `SUBSCRIBE packets of ${FILTERS} filters that it is not allowed`,
     named: ["subscriptions"],
     world: standard,
-    control: without("subscriptionsPerSecondMax", "subscriptionsBurstMax"),
+    control: unmetered,
     run: (rogue) => {
       let asked = 0; // the client library asks for nothing twice
       const another = () => `tributary/v1/somebody-else-${++asked}/down/results`;
@@ -96,7 +103,7 @@ const floods: readonly Way[] = [
     summary: "metrics that no device can have",
     named: ["messages"],
     world: standard,
-    control: messages,
+    control: unmetered,
     run: (rogue) => {
       let seq = 0n;
       return flood(() => {

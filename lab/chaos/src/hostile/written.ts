@@ -2,7 +2,14 @@
 import { dlqOf, topics } from "@tributary/contracts";
 import type { PartitionReader } from "@tributary/kafka";
 
-export type Written = { deadLetters: number; deadLetterBytes: number; state: number; uplink: number; requests: number };
+export type Written = {
+  deadLetters: number;
+  deadLetterBytes: number;
+  state: number;
+  uplink: number;
+  frames: number;
+  requests: number;
+};
 
 /** Bytes written from now on because of some devices. */
 export async function meterOf(reader: PartitionReader, deviceIds: readonly string[]): Promise<() => Promise<Written>> {
@@ -17,7 +24,7 @@ export async function meterOf(reader: PartitionReader, deviceIds: readonly strin
     }),
   );
   return async () => {
-    const written: Written = { deadLetters: 0, deadLetterBytes: 0, state: 0, uplink: 0, requests: 0 };
+    const written: Written = { deadLetters: 0, deadLetterBytes: 0, state: 0, uplink: 0, frames: 0, requests: 0 };
     const isOurs = (topic: string, key: string) =>
       // States have keys of their own, which begin with the device's.
       deviceIds.some((id) => key === id || (topic === routerState.name && key.startsWith(id)));
@@ -33,7 +40,10 @@ export async function meterOf(reader: PartitionReader, deviceIds: readonly strin
           written.deadLetterBytes += bytes;
         } else if (topic === routerState.name) written.state += bytes;
         else if (topic === requestsHigh.name || topic === requestsNormal.name) written.requests++;
-        else written.uplink += bytes;
+        else {
+          written.uplink += bytes;
+          if (topic === frames.name) written.frames++;
+        }
       }
     };
     await Promise.all(all.flatMap((topic, i) => (marks[i] ?? []).map((from, p) => readOne(topic, p, from))));
