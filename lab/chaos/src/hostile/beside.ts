@@ -52,7 +52,7 @@ export async function beside(way: Way, stage: Stage, count: number): Promise<Fin
       ...people.checks,
       ...(queue?.checks ?? []),
       answeredCheck(acknowledged.length, left),
-      ...costChecks(way, bytes, count, lastedSeconds),
+      ...costChecks(way, count, { ...bytes, acknowledged: did["rogue: acknowledged"] ?? 0, seconds: lastedSeconds }),
       ...namedChecks(way, named),
     ],
     figures: { ...benignFigures(alone, with_), ...rogueFigures(bytes), ...did, ...queue?.figures },

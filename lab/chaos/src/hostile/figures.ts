@@ -87,27 +87,37 @@ export const answeredCheck = (acknowledged: number, left: readonly string[]): Ch
     `${acknowledged - left.length} of ${acknowledged}${left.length === 0 ? "" : `, without ${left.slice(0, 3).join(" ")}`}`,
   );
 
-/** `count` hostile devices. */
-export function costChecks({ isOfDraws }: Way, bytes: Written, count: number, lastedSeconds: number): readonly Check[] {
-  const callsMax = count * DRAWS_FIRST + DRAW_SHARE_MAX * bytes.frames;
-  const draws = check(
-    "the cloud is asked for as many of its frames as a device may draw",
-    bytes.requests <= callsMax,
-    `${bytes.requests} of ${bytes.frames} frames`,
+/** What `count` hostile devices did. */
+export type Cost = Written & { readonly acknowledged: number; readonly seconds: number };
+
+export function costChecks(way: Way, count: number, cost: Cost): readonly Check[] {
+  const deadLetters = check(
+    "its dead letters are within their limit",
+    cost.deadLetterBytes <= count * deadLetterBytesMax(cost.seconds),
+    `${(cost.deadLetterBytes / MIB).toFixed(1)} MiB in ${cost.deadLetters} records`,
   );
-  return [
-    ...(isOfDraws ? [draws] : []),
-    check(
-      "its dead letters are within their limit",
-      bytes.deadLetterBytes <= count * deadLetterBytesMax(lastedSeconds),
-      `${(bytes.deadLetterBytes / MIB).toFixed(1)} MiB in ${bytes.deadLetters} records`,
-    ),
-    check(
-      "its state is within its limit",
-      bytes.state <= count * STATE_BYTES_FIRST + STATE_PER_UPLINK_MAX * bytes.uplink,
-      `${(bytes.state / MIB).toFixed(1)} MiB of state for ${(bytes.uplink / MIB).toFixed(1)} MiB of uplink`,
-    ),
-  ];
+  const state = check(
+    "its state is within its limit",
+    cost.state <= count * STATE_BYTES_FIRST + STATE_PER_UPLINK_MAX * cost.uplink,
+    `${(cost.state / MIB).toFixed(1)} MiB of state for ${(cost.uplink / MIB).toFixed(1)} MiB of uplink`,
+  );
+  return [deadLetters, state, ...acknowledgedChecks(way, cost), ...drawChecks(way, cost)];
+}
+
+/** Of a single device. */
+function acknowledgedChecks({ acknowledgedMax }: Way, { acknowledged, seconds }: Cost): readonly Check[] {
+  if (acknowledgedMax === undefined) return [];
+  const most = acknowledgedMax.burst + acknowledgedMax.perSecond * seconds;
+  const found = `${acknowledged} in ${seconds.toFixed(0)} s`;
+  return [check("the bridge acknowledges no more of it than its rate", acknowledged <= most, found)];
+}
+
+/** Of a single device. */
+function drawChecks({ isOfDraws }: Way, { frames, requests }: Cost): readonly Check[] {
+  if (isOfDraws !== true) return [];
+  const most = DRAWS_FIRST + DRAW_SHARE_MAX * frames;
+  const found = `${requests} of ${frames} frames`;
+  return [check("the cloud is asked for as many of its frames as a device may draw", requests <= most, found)];
 }
 
 export type Named = { readonly metrics: readonly string[]; readonly commandLine: string };

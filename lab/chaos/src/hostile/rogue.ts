@@ -5,7 +5,7 @@ import { lowestPriority } from "./lowest-priority.ts";
 import { ways } from "./ways.ts";
 
 export type RogueOrder = { readonly way: string; readonly url: string; readonly credentials: Credentials };
-/** What it did so far, by name. */
+/** What it did so far, by name; `acknowledged`: messages, and filters of subscriptions. */
 export type RogueFigures = { readonly [name: string]: number };
 
 const REPORT_MS = 250;
@@ -25,7 +25,12 @@ async function start({ way, url, credentials }: RogueOrder): Promise<void> {
   const rogue = await Talker.connect(url, credentials, await someJpeg());
   process.send?.({});
   let figures: RogueFigures = {};
-  setInterval(() => process.send?.(figures), REPORT_MS).unref();
+  let acknowledged = 0;
+  rogue.client.on("packetreceive", (packet) => {
+    if (packet.cmd === "puback") acknowledged += 1;
+    if (packet.cmd === "suback") acknowledged += packet.granted.length;
+  });
+  setInterval(() => process.send?.({ ...figures, acknowledged }), REPORT_MS).unref();
   await found.run(rogue, (so) => {
     figures = so;
   });

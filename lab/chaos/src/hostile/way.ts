@@ -18,6 +18,8 @@ export type Way = {
   readonly until?: { readonly figure: string; readonly count: number; readonly secondsMax: number };
   /** Whether people's label queue is looked at. */
   readonly isOfQueue?: true;
+  /** What the bridge acknowledges of it at most: its rate of messages, or of filters. */
+  readonly acknowledgedMax?: { readonly perSecond: number; readonly burst: number };
   /** Whether its frames have no other claim to the cloud. */
   readonly isOfDraws?: true;
   /** Whether it takes place while the routers are away. */

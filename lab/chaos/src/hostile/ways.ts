@@ -13,6 +13,8 @@ const GARBAGE_BYTES = 200_000;
 const FILTERS = 200;
 const UNBOUNDED = 1_000_000_000;
 
+/** By the bridge's default limits. */
+const MESSAGES = { perSecond: 80, burst: 10 };
 /** The bridge's limits of one device, by their names, are out of reach. */
 const without = (...limits: readonly string[]): Control => ({
   bridge: { limits: { perDevice: Object.fromEntries(limits.map((limit) => [limit, UNBOUNDED])) } },
@@ -72,6 +74,7 @@ const floods: readonly Way[] = [
     name: "tiny",
     summary: `batches of one prediction beside ${OPEN_FRAMES} open frames`,
     named: ["messages"],
+    acknowledgedMax: MESSAGES,
     world: standard,
     control: unmetered,
     run: async (rogue) => {
@@ -87,6 +90,7 @@ const floods: readonly Way[] = [
     name: "subscribe",
     summary: `SUBSCRIBE packets of ${FILTERS} filters that it is not allowed`,
     named: ["subscriptions"],
+    acknowledgedMax: { perSecond: 2, burst: 100 },
     world: standard,
     control: unmetered,
     run: (rogue) => {
@@ -102,6 +106,7 @@ const floods: readonly Way[] = [
     name: "metrics",
     summary: "metrics that no device can have",
     named: ["messages"],
+    acknowledgedMax: MESSAGES,
     world: standard,
     control: unmetered,
     run: (rogue) => {
