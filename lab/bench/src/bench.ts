@@ -9,6 +9,7 @@ export type BenchFlags = {
   readonly tasks?: string;
   readonly quick?: true;
   readonly minutes?: string;
+  readonly realtime?: true;
 };
 
 export type BenchOptions = {

@@ -29,7 +29,7 @@ export const cloud: Bench = {
   direct   a bare client on one kept connection, which checks nothing; for tensors it decodes, resizes and normalises;
            for SageMaker, which takes signed requests only, it is AWS' own client
   backend  the backend object of cloud-classifier, as configured by default
-onnx runs the model in a child process. kserve speaks to a real Triton when npm test -- --peers has installed it, else
+onnx runs the model in a child process. kserve speaks to a real Triton when its test has installed it, else
 to a stub. tf-serving and sagemaker speak to stubs of their shape, which run our model; none of those programs is here.
 Then the call policy (time limits, retries with a budget, circuit) meets a server that fails for a minute, on a simulated
 clock: 50 calls a second wanted, five kinds of outage; beside it, the same without budget and circuit.

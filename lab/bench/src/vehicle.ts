@@ -46,14 +46,18 @@ of the newest frame that a model answered in time.
             disk; no network; heat; the policy reloaded (the agent reads its file once, as it starts); both models and the spare killed every 5 s
   camera    nine JPEGs in ten cut; frozen with a running clock; noise in the dark; jumps of its stamps and of the agent's wall clock (Date in its
             process, lab/sabotage/wrong-clock.mjs; the machine's clock is left alone); 60 frames a second
-  load      16 busy loops; 1 to 16 of them at the agent's own priority, which no program can keep a deadline beside; the agent stopped for 400 ms
-  group     the agent as an ordinary program (cores: shared) in a control group with 80, 50 and 30 % of a core, version 1 and 2, whichever the kernel has
+  load      16 busy loops; with --realtime 1 to 16 of them at the agent's own priority, which no program can keep a deadline beside; the agent stopped for 400 ms
+  group     the agent as a container starts it in a control group with 80, 50 and 30 % of a core, version 1 and 2, whichever the kernel has
   control   the agent without deadlines under faults of the computer, and one whose driver trusts: time starts when a frame is read, and a refused frame is none
 Frames are of a real road clip and are decoded as such; they have no labels that the models know, so accuracy is not measured here: what LITE costs in accuracy is in models/edge-lite.
-A full disk, memory pressure and control groups need root; without it they are left out, and the report says so, and the agent and the loops at its priority are ordinary programs.
+A full disk, memory pressure and control groups need root; without it they are left out, and the report says so.
+With --realtime the agent has cores of its own and puts itself into Linux's real-time class, as on a vehicle, and camera, reader and sleepers are ahead of it. Without it nothing is in that class, as two cores full of such loops stop a
+virtual machine: the agent shares all cores, at a niceness of -10.
+A sleeper on each core measures how late the machine itself was. That time is taken off, and printed beside each gate's figure; a phase in which it was longer than the deadline on end is not measured: neither
+passed nor failed. Under loads nothing is taken off.
 Gates: (19,20) kept by answers under each fault that leaves a model and a camera; kept, or SAFE in time, under all but loads, and after them; under loads that, or the agent says that it
 was too late for that frame; SAFE signalled within 3 s of a camera that does not show the present, lasting as long, and never where (19,20) is kept by models; FULL again after each fault; at most one change of the level, and one moment at which
-the agent says that it is too late, in ten idle minutes; each fault did happen, and the camera kept its rate; both controls fail under each of their faults.`,
+the agent says that it is too late, in ten idle minutes, but for those that the machine's standstill explains; each fault did happen, and the camera kept its rate; both controls fail under each of their faults.`,
   run,
 };
 
@@ -70,6 +74,7 @@ async function run({ flags, progress }: BenchOptions): Promise<BenchReport> {
   const road = roadFrames(dir);
   const scenes = await brokenScenes(dir, road.folder);
   progress(`${road.frames} frames of the road, ${road.size}, ${(road.meanBytes / 1_024).toFixed(0)} KiB each`);
+  const realtime = flags.realtime === true;
   const drive = (name: string, of: Partial<Parameters<typeof runDrive>[0]>) =>
     runDrive({
       dir: join(dir, name),
@@ -77,6 +82,7 @@ async function run({ flags, progress }: BenchOptions): Promise<BenchReport> {
       lite: litePackage,
       pictures: road.folder,
       scenes,
+      realtime,
       minutes: Math.min(minutes, SHORT_MINUTES),
       log: (line) => progress(`${name}: ${line}`),
       signal: new AbortController().signal,
@@ -135,13 +141,13 @@ function partsIn(text: string | undefined): ReadonlySet<Part> {
 function reportOf(runs: readonly Run[], notes: readonly string[], minutes: number): BenchReport {
   const first = runs[0];
   const underTest = runs.filter(({ report }) => "notes" in report).map(({ drive }) => drive);
-  const idle = underTest.length === 0 ? [] : idleChecks(underTest);
+  const idle = underTest.length === 0 ? { checks: [], notes: [] } : idleChecks(underTest);
   return {
     tables: runs.flatMap(({ report }) => report.tables),
-    gates: [...runs.flatMap(({ report }) => report.checks), ...idle].map(({ name, holds, found }) => ({
+    gates: [...runs.flatMap(({ report }) => report.checks), ...idle.checks].map(({ name, holds, found }) => ({
       ...{ name, passed: holds, measured: found },
     })),
-    notes,
+    notes: [...new Set([...notes, ...idle.notes])],
     ...(first && { svg: timelineOf(first.drive, promised, `${first.name}: what answered each frame, and when`) }),
     figures: {
       minutes,

@@ -134,13 +134,14 @@ program
   .option("--report <FILE>", "also write all results as JSON")
   .addHelpText("after", `\n${retrainHelp()}`)
   .action((flags: RetrainFlags) => retrain(flags));
-type VehiclesFlags = Omit<DriftFlags, "devices" | "tasks"> & { readonly minutes: number };
+type VehiclesFlags = Omit<DriftFlags, "devices" | "tasks"> & { readonly minutes: number; readonly realtime?: true };
 program
   .command("vehicles")
   .description(
     "one drive of a camera with a deadline of 50 ms: models stopped and killed, a full disk, heat and more; a timeline as a picture",
   )
   .option("--minutes <N>", "length of the drive", minutesOf, VEHICLES_MINUTES)
+  .option("--realtime", "as on a vehicle, in Linux's real-time class")
   .addOption(new Option("-o, --output <FORMAT>", "how to show results").choices(["table", "json"]).default("table"))
   .option("--report <FILE>", "also write all results as JSON")
   .action((flags: VehiclesFlags) => vehicles(flags));
@@ -301,7 +302,7 @@ async function retrain({ tasks, controls, output, report: file }: RetrainFlags):
   if (!passed) process.exitCode = 1;
 }
 
-async function vehicles({ minutes, output, report: file }: VehiclesFlags): Promise<void> {
+async function vehicles({ minutes, realtime, output, report: file }: VehiclesFlags): Promise<void> {
   const log = logFromNow();
   const dir = join(dirname(runDir), "demo");
   mkdirSync(join(dir, "pages"), { recursive: true });
@@ -312,6 +313,7 @@ async function vehicles({ minutes, output, report: file }: VehiclesFlags): Promi
     full: edgePackage,
     lite: litePackage,
     pictures: road.folder,
+    realtime: realtime === true,
     minutes,
     log,
     signal: stopping.signal,

@@ -39,7 +39,9 @@ export async function startPairs(packageDir: string, progress: (line: string) =>
       progress("starting Triton");
       pairs.push(await tritonPair(packageDir));
     } else {
-      progress("Triton is not installed here (npm test -- --peers installs it): a stub replaces it");
+      progress(
+        "Triton is not installed here (npm run test:file -- services/cloud-classifier/src/triton.peer.test.ts installs it): a stub replaces it",
+      );
     }
     progress("starting the stub servers");
     pairs.push(...(await stubPairs(packageDir, pairs.length > 1)));

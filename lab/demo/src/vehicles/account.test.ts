@@ -6,9 +6,12 @@ import {
   framesOf,
   type Promised,
   statedStalls,
-  unprovoked,
+  worsenings,
 } from "./account.ts";
 import type { Shown } from "./camera.ts";
+import { pauseBetween } from "./pauses.ts";
+import { idleChecks, reportOfDrive } from "./report.ts";
+import type { Drive } from "./run.ts";
 import { timelineOf } from "./timeline.ts";
 
 const promised: Promised = { deadlineMs: 50, firm: { met: 19, of: 20 } };
@@ -128,8 +131,12 @@ describe("the account of a drive", () => {
     const log = drive({}, { loads });
     const [idle, stopped] = accountOfDrive(log, promised);
     expect([idle?.saysBeyond, stopped?.saysBeyond, stopped?.cameraShare]).toEqual([false, true, 1]);
-    expect(statedStalls(log, () => true)).toEqual([5_100, 7_500]);
-    expect(statedStalls({ ...log, pauses: [{ fromMs: 5_050, untilMs: 5_090 }] }, () => true)).toEqual([7_500]);
+    const moments = (isExcused: boolean) => [
+      { atMs: 5_100, isExcused },
+      { atMs: 7_500, isExcused: false },
+    ];
+    expect(statedStalls(log)).toEqual(moments(false));
+    expect(statedStalls({ ...log, pauses: [{ fromMs: 5_050, untilMs: 5_090 }] })).toEqual(moments(true));
   });
 });
 
@@ -148,8 +155,25 @@ describe("on a machine that pauses", () => {
 
   test("pauses of several processors at the same time count once", () => {
     const both = [...paused(60), ...paused(60, 2_025)];
-    expect(accountOfDrive(drive({}, { pauses: both }), promised)[0]).toMatchObject({ pausedMs: 80 });
-    expect(accountOfDrive(drive({}, { pauses: both.toReversed() }), promised)[0]).toMatchObject({ pausedMs: 80 });
+    for (const pauses of [both, both.toReversed()]) {
+      const [idle] = accountOfDrive(drive({}, { pauses }), promised);
+      expect(idle).toMatchObject({ pausedMs: 80, pauseMsMax: 80, isMeasured: false });
+    }
+  });
+
+  test("a phase is measured where no pause is longer than the deadline, however many there are, and whichever phase it began in", () => {
+    const of = (pauses: DriveLog["pauses"]) =>
+      accountOfDrive(drive({}, { pauses }), promised).map(({ isMeasured }) => isMeasured);
+    expect(of([...paused(50), ...paused(50, 2_060), ...paused(50, 2_120)])).toEqual([true, true]);
+    expect(of(paused(51))).toEqual([false, true]);
+    expect(of(paused(51, 4_960))).toEqual([false, false]);
+  });
+
+  test("a pause is what a sleeper neither asked for, nor computed, nor waited behind others", () => {
+    const before = { atMs: 100, ownMs: 7 };
+    expect(pauseBetween(before, { atMs: 101.5, ownMs: 7.1 })).toBeNull();
+    expect(pauseBetween(before, { atMs: 105, ownMs: 10.5 })).toBeNull();
+    expect(pauseBetween(before, { atMs: 112, ownMs: 10 })).toEqual({ fromMs: 104, untilMs: 112 });
   });
 
   test("a change to a worse level that follows such a frame is provoked; the next one is not", () => {
@@ -160,10 +184,65 @@ describe("on a machine that pauses", () => {
     ];
     const of = (ms: number) => {
       const log = drive(late(110), { changes, pauses: paused(ms) });
-      return unprovoked(log, framesOf(log, promised), () => true).map(({ atMs }) => atMs);
+      return worsenings(log, framesOf(log, promised)).map(({ isExcused }) => isExcused);
     };
-    expect(of(110)).toEqual([4_000]);
-    expect(of(0)).toEqual([2_130, 4_000]);
+    expect(of(110)).toEqual([true, false]);
+    expect(of(0)).toEqual([false, false]);
+  });
+});
+
+describe("the report of a drive", () => {
+  const ran = (log: DriveLog): Drive => ({
+    ...log,
+    ...{ isShort: false, realtime: false, skipped: ["a fault: it needs --realtime"], areInstrumentsAhead: true },
+  });
+  const checkIn = ({ checks }: Pick<ReturnType<typeof reportOfDrive>, "checks">, name: string) =>
+    checks.find((one) => one.name.includes(name));
+  const broken = (from: number) => ({ [from]: { ms: 70 }, [from + 2]: { ms: 70 } });
+
+  test("what breaks a promise fails; the machine's standstill is beside it", () => {
+    const report = reportOfDrive(ran(drive(broken(20), { pauses: [{ fromMs: 3_000, untilMs: 3_012 }] })), "drive");
+    const kept = checkIn(report, "kept by models' answers");
+    expect(kept?.holds).toBe(false);
+    expect(kept?.found).toMatch(
+      /^idle: 1 of 100 frames break it; in 2 of 2 phases .*stood still for 12\.0 ms at most$/,
+    );
+    expect(report.notes).toContain("Left out: a fault: it needs --realtime.");
+  });
+
+  test("a phase in which the machine stood still for longer than the deadline neither passes nor fails", () => {
+    const pauses = [{ fromMs: 3_000, untilMs: 3_060 }];
+    const report = reportOfDrive(ran(drive(broken(20), { pauses })), "drive");
+    expect(checkIn(report, "kept by models' answers")).toMatchObject({ holds: true });
+    expect(checkIn(report, "kept by models' answers")?.found).toMatch(/^in 1 of 2 phases .*stood still for 60\.0 ms/);
+    expect(report.tables[0]?.rows.map((row) => row[1])).toEqual(["not measured", "kept"]);
+    expect(report.notes.join()).toContain(
+      "drive: not measured, as the machine stood still for over 50 ms on end: idle (60.0 ms)",
+    );
+    const other = reportOfDrive(ran(drive(broken(120), { pauses })), "drive");
+    expect(checkIn(other, "kept by models' answers")).toMatchObject({ holds: false });
+  });
+
+  test("a promise that no phase measured is no check, but a note", () => {
+    const pauses = [3_000, 6_000].map((fromMs) => ({ fromMs, untilMs: fromMs + 60 }));
+    const { checks, notes } = reportOfDrive(ran(drive({}, { pauses })), "drive");
+    expect(checks).toEqual([]);
+    expect(notes.filter((note) => note.startsWith("Not measured: drive: "))).toHaveLength(7);
+  });
+
+  test("while idle the agent may once say that it was too late, where the machine did not stand still; both are counted", () => {
+    const load = (atMs: number, stalledAtMs: number) => ({ atMs, longestMs: 20, stalledAtMs });
+    const loads = [load(1_000, 500), load(2_000, 1_500), load(3_000, 2_500), load(7_000, 6_500)];
+    const late = (pauses: DriveLog["pauses"]) => idleChecks([ran(drive({}, { loads, pauses }))]);
+    const pauseAt = (ms: number, of = 12) => ({ fromMs: ms - of, untilMs: ms });
+    const found = (pauses: DriveLog["pauses"]) => checkIn(late(pauses), "says that it is too late");
+    expect(found([pauseAt(500)])).toMatchObject({ holds: false });
+    expect(found([pauseAt(500)])?.found).toMatch(/^2 in 0\.1 minutes, 1 more by the machine's pauses alone.* 12\.0 ms/);
+    expect(found([pauseAt(500), pauseAt(2_500)])).toMatchObject({ holds: true });
+    expect(late([pauseAt(4_000, 51)])).toMatchObject({
+      checks: [],
+      notes: [/^Not measured: /, /^Not measured: /].map((text) => expect.stringMatching(text)),
+    });
   });
 });
 

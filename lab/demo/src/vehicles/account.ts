@@ -8,6 +8,8 @@
  *     newest frame that a model answered in time, both by the answer's own latency, until there is a newer one.
  * D3. A frame that breaks (m,k) is a violation unless the reader is in SAFE when its deadline passes.
  * D4. SAFE is false where no frame near it breaks (m,k) at .8 of the deadline: then the device has to decide, to be in time.
+ * D5. Where the machine stood still (pauses.ts), that time is taken off: a frame, a silence or a statement that it alone explains is excused, and counted apart.
+ *     A phase in which it stood still for longer than the deadline is not measured.
  */
 import { quantilesOf } from "@tributary/testing";
 import type { Shown } from "./camera.ts";
@@ -79,9 +81,7 @@ export type Frame = Shown & {
   readonly isBreaking: boolean;
 };
 
-export type PhaseAccount = {
-  readonly name: string;
-  readonly expects: Expected;
+export type PhaseAccount = Pick<DrivePhase, "name" | "fromMs" | "untilMs" | "expects" | "happened" | "recovered"> & {
   readonly frames: number;
   /** Frames that have an answer of their own. */
   readonly answers: number;
@@ -108,8 +108,11 @@ export type PhaseAccount = {
   /** Times without an answer for longer than a period and a deadline, without the machine's pauses in them, and the longest, in ms. */
   readonly silences: number;
   readonly longestGapMs: number;
-  /** The machine's pauses, in ms; missed frames and silences that would have been none without them. */
+  /** D5. False: what this phase shows is neither well nor bad. */
+  readonly isMeasured: boolean;
+  /** The machine's pauses, in ms, and the longest; missed frames and silences that would have been none without them. */
   readonly pausedMs: number;
+  readonly pauseMsMax: number;
   readonly missesExcused: number;
   readonly silencesExcused: number;
   /** The reader itself was so late at most. */
@@ -124,8 +127,6 @@ export type PhaseAccount = {
   /** Times that SAFE was signalled without a frame that breaks (m,k), nor a pause, and the share of the time since the first signal in which it was signalled. */
   readonly falseSafes: number;
   readonly safeShare: number;
-  readonly happened: boolean | null;
-  readonly recovered: boolean | null;
 };
 
 type Span = { readonly fromMs: number; readonly untilMs: number };
@@ -142,17 +143,31 @@ const DECIDED_AT = 0.8;
 /** The watchdog (D2) waits for so many periods and a deadline: between the deadline of the next frame and that of the one after it. */
 const WATCHDOG_PERIODS = 1.5;
 
-/** Ms in between in which a processor stood still. */
-function pausedIn(pauses: readonly Pause[], fromMs: number, untilMs: number): number {
-  const own = pauses.filter((one) => one.untilMs > fromMs && one.fromMs < untilMs);
-  let [ms, countedMs] = [0, fromMs];
-  for (const one of own.toSorted((a, b) => a.fromMs - b.fromMs)) {
-    const endMs = Math.min(one.untilMs, untilMs);
-    ms += Math.max(0, endMs - Math.max(one.fromMs, countedMs));
-    countedMs = Math.max(countedMs, endMs);
-  }
-  return ms;
+/** Ms in between that the spans cover, which do not overlap. */
+function msIn(spans: readonly Span[], fromMs: number, untilMs: number): number {
+  const own = spans.map((span) => Math.min(span.untilMs, untilMs) - Math.max(span.fromMs, fromMs));
+  return own.reduce((ms, one) => ms + Math.max(0, one), 0);
 }
+
+/** The times at which some processor stood still, of those that reach into this one; several that overlap are one. */
+function standstillsIn(pauses: readonly Pause[], { fromMs, untilMs }: Span): readonly Span[] {
+  const own = pauses.filter((one) => one.untilMs > fromMs && one.fromMs < untilMs);
+  const united: Span[] = [];
+  for (const one of own.toSorted((a, b) => a.fromMs - b.fromMs)) {
+    const last = united.at(-1);
+    if (last === undefined || one.fromMs > last.untilMs) united.push(one);
+    else united[united.length - 1] = { fromMs: last.fromMs, untilMs: Math.max(last.untilMs, one.untilMs) };
+  }
+  return united;
+}
+
+/** Ms in between in which a processor stood still. */
+const pausedIn = (pauses: readonly Pause[], fromMs: number, untilMs: number): number =>
+  msIn(standstillsIn(pauses, { fromMs, untilMs }), fromMs, untilMs);
+
+/** The longest time on end in which a processor stood still, of those that reach into this one. */
+const pauseMsMaxIn = (pauses: readonly Pause[], span: Span): number =>
+  Math.max(0, ...standstillsIn(pauses, span).map(({ fromMs, untilMs }) => untilMs - fromMs));
 
 /** Every frame that the camera captured, with what became of it. */
 export function framesOf(
@@ -249,9 +264,9 @@ function accountOf(
   const isFalse = (span: Span) => !provokedAt.some((capturedMs) => Math.abs(capturedMs - span.fromMs) < CAUSE_MS); // D4
   const stated = loads.filter(({ atMs }) => isIn(atMs)).map(({ longestMs }) => longestMs);
   const silences = gapsMs.filter((ms) => ms > silentMs).length;
+  const pauseMsMax = pauseMsMaxIn(pauses, phase);
   return {
-    name,
-    expects,
+    ...{ name, fromMs, untilMs, expects, happened, recovered },
     frames: own.length,
     answers: answered.length,
     ...{ p50, p99, p999, max },
@@ -271,7 +286,8 @@ function accountOf(
     safeAfterMs: firstSafe === undefined ? null : firstSafe.fromMs - fromMs,
     silences,
     longestGapMs: Math.max(0, ...gapsMs),
-    pausedMs: pausedIn(pauses, fromMs, untilMs),
+    isMeasured: pauseMsMax <= deadlineMs, // D5
+    ...{ pausedMs: pausedIn(pauses, fromMs, untilMs), pauseMsMax },
     missesExcused: own.filter(({ isExcused }) => isExcused).length,
     silencesExcused: gaps.filter(lengthOver(silentMs)).length - silences,
     readerLateMs: Math.max(0, ...lates.filter(({ atMs }) => isIn(atMs)).map(({ ms }) => ms)),
@@ -280,15 +296,8 @@ function accountOf(
     saysBeyond: loads.some(({ stalledAtMs }) => stalledAtMs !== null && isIn(stalledAtMs)),
     unstated: late.filter((frame) => !isStated(frame)).length,
     falseSafes: safes.filter(isFalse).length,
-    safeShare: firstSafe === undefined ? 0 : shareIn(signalled, firstSafe.fromMs, untilMs),
-    ...{ happened, recovered },
+    safeShare: firstSafe === undefined ? 0 : msIn(signalled, firstSafe.fromMs, untilMs) / (untilMs - firstSafe.fromMs),
   };
-}
-
-/** The share of this time that the spans cover. */
-function shareIn(spans: readonly Span[], fromMs: number, untilMs: number): number {
-  const own = spans.map((span) => Math.min(span.untilMs, untilMs) - Math.max(span.fromMs, fromMs));
-  return own.reduce((ms, one) => ms + Math.max(0, one), 0) / (untilMs - fromMs);
 }
 
 const provokes = ({ isBreaking, isExcused }: Frame): boolean => isBreaking || isExcused;
@@ -355,27 +364,29 @@ function withoutPauses({ fromMs, untilMs }: Span, pauses: readonly Pause[], sile
   return ms <= silentMs ? ms : ms - pausedIn(pauses, fromMs, untilMs);
 }
 
-/** Changes to a worse level that no pause explains. */
-export function unprovoked(
-  { changes, pauses }: DriveLog,
-  frames: readonly Frame[],
-  isIn: (atMs: number) => boolean,
-): readonly DriveChange[] {
-  return changes.filter(({ atMs, from, to }) => {
-    if (!isIn(atMs) || LEVELS.indexOf(to) <= LEVELS.indexOf(from)) return false;
+/** What happened at a moment; `isExcused`: a pause explains it (D5). */
+export type Moment = { readonly atMs: number; readonly isExcused: boolean };
+
+/** Changes to a worse level. */
+export function worsenings({ changes, pauses }: DriveLog, frames: readonly Frame[]): readonly Moment[] {
+  const worse = changes.filter(({ from, to }) => LEVELS.indexOf(to) > LEVELS.indexOf(from));
+  return worse.map(({ atMs }) => {
     const near = frames.filter(({ capturedMs }) => Math.abs(capturedMs - atMs) < CAUSE_MS);
-    return !near.some(({ capturedMs }) => pausedIn(pauses, capturedMs, atMs) >= PAUSED_MS_MIN);
+    return { atMs, isExcused: near.some(({ capturedMs }) => pausedIn(pauses, capturedMs, atMs) >= PAUSED_MS_MIN) };
   });
 }
 
-/** When the device was later than its promise allows, as it says, but for moments that a pause explains. */
-export function statedStalls({ loads, pauses }: DriveLog, isIn: (atMs: number) => boolean): readonly number[] {
+/** When the device was later than its promise allows, as it says. */
+export function statedStalls({ loads, pauses }: DriveLog): readonly Moment[] {
   const moments: number[] = [];
   for (const { stalledAtMs } of loads) {
-    if (stalledAtMs === null || !isIn(stalledAtMs)) continue;
+    if (stalledAtMs === null) continue;
     if (stalledAtMs - (moments.at(-1) ?? Number.NEGATIVE_INFINITY) > SAME_MOMENT_MS) moments.push(stalledAtMs);
   }
-  return moments.filter((ms) => pausedIn(pauses, ms - STATED_WITHIN_MS, ms) < PAUSED_MS_MIN);
+  return moments.map((atMs) => ({
+    atMs,
+    isExcused: pausedIn(pauses, atMs - STATED_WITHIN_MS, atMs) >= PAUSED_MS_MIN,
+  }));
 }
 
 /** Two statements no farther apart are about the same moment. */

@@ -16,7 +16,7 @@ import { sharedMs } from "./clock.ts";
 import type { ControlGroup } from "./control-group.ts";
 import { linesOf } from "./lines.ts";
 import type { Pause } from "./pauses.ts";
-import { coresOf, putBeside, putFirst } from "./priority.ts";
+import { asAgent, coresOf, putBeside, putFirst } from "./priority.ts";
 import type { DriveReading, Late } from "./reader.ts";
 import type { Scenes } from "./scenes.ts";
 
@@ -38,6 +38,9 @@ export type CarOptions = {
   readonly ladder?: Readonly<Record<string, unknown>> | undefined;
   /** What a broken camera shows. */
   readonly scenes?: Scenes | undefined;
+  /** The agent, what stands in for hardware, and loads may be in Linux's real-time class. Without it all of them are ordinary programs: one core that programs of that class
+   * fill is lost to everything else on the machine. */
+  readonly realtime: boolean;
   /** The agent and its models run in them. */
   readonly cpu?: ControlGroup | undefined;
   readonly memory?: ControlGroup | undefined;
@@ -63,9 +66,8 @@ type Status = {
 export class Car {
   readonly answers: DriveAnswer[] = [];
   readonly changes: DriveChange[] = [];
-  /** Without the permission for Linux's real-time class, the camera and the reader wait for other programs. */
+  /** Without the permission for it, the camera and the reader wait for other programs. */
   areInstrumentsAhead = true;
-  /** Without that permission none, as a pause of the watch may be another program's. */
   readonly pauses: Pause[] = [];
   readonly lates: Late[] = [];
   /** The load that the device states, once a second. */
@@ -106,7 +108,7 @@ export class Car {
   }
 
   static async start(options: CarOptions): Promise<Car> {
-    const { dir, dataDir, full, lite, pictures, fps, deadlineMs, cpu, memory, sabotage } = options;
+    const { dir, dataDir, full, lite, pictures, fps, deadlineMs, realtime, cpu, memory, sabotage } = options;
     const groups = [cpu, memory].filter((group) => group !== undefined);
     mkdirSync(dir, { recursive: true });
     writeFileSync(join(dir, CLOCK), "0");
@@ -129,7 +131,7 @@ export class Car {
       throw error;
     };
     for (const group of groups) group.enter(process.pid);
-    const agent = await spawnService({
+    const program = {
       name: lite === null ? "plain-agent" : "agent",
       main: "edge/agent/dist/main.js",
       dir,
@@ -143,15 +145,17 @@ export class Car {
         models: { registry: registry.url, root },
         log: { level: "info" },
         clock: "synchronized",
-        cores: cpu === undefined ? "separate" : "shared",
+        // With cores of its own an agent puts itself into the real-time class, where it may.
+        cores: realtime && cpu === undefined ? "separate" : "shared",
         cameras: [lite === null ? camera : { ...camera, deadlineMs }],
         ...driving,
       },
-    })
-      .catch(closed)
-      .finally(() => {
-        for (const group of groups) group.leave(process.pid);
-      });
+    };
+    // In a container it has no niceness, either.
+    const start = () => spawnService(program);
+    const agent = await (realtime || cpu !== undefined ? start() : asAgent(start)).catch(closed).finally(() => {
+      for (const group of groups) group.leave(process.pid);
+    });
     return new Car(options, agent, link, broker, registry, sensor);
   }
 
@@ -315,14 +319,14 @@ export class Car {
   #read(): ChildProcess {
     const program = join(import.meta.dirname, "../../dist/vehicles/reader.js");
     const url = `http://127.0.0.1:${this.#agent.ports.http}/v1/answers`;
-    const reader = fork(program, [url], { execArgv: INSTRUMENT_FLAGS });
+    const reader = fork(program, [url], INSTRUMENT);
     // Starting takes more time than the device would lend it.
     reader.once("message", () => {
       const camera = this.#cameraPid();
-      const { cpu, memory } = this.#options;
+      const { realtime, cpu, memory } = this.#options;
       for (const group of [cpu, memory]) if (camera !== undefined) group?.leave(camera);
       for (const pid of [reader.pid, camera])
-        if (pid === undefined || !putBeside(pid)) this.areInstrumentsAhead = false;
+        if (pid === undefined || !putBeside(pid, realtime)) this.areInstrumentsAhead = false;
     });
     const started = this.#startedMs;
     reader.on("message", ({ answers, changes, lates }: DriveReading) => {
@@ -335,13 +339,11 @@ export class Car {
 
   #watchPauses(core: string): ChildProcess {
     const program = join(import.meta.dirname, "../../dist/vehicles/pauses.js");
-    const watch = fork(program, { execArgv: INSTRUMENT_FLAGS });
-    let isFirst = false;
+    const watch = fork(program, INSTRUMENT);
     watch.once("message", () => {
-      isFirst = watch.pid !== undefined && putFirst(watch.pid, core);
+      if (watch.pid !== undefined) putFirst(watch.pid, core, this.#options.realtime);
     });
     watch.on("message", (pauses: Pause[]) => {
-      if (!isFirst) return;
       for (const { fromMs, untilMs } of pauses) {
         this.pauses.push({ fromMs: fromMs - this.#startedMs, untilMs: untilMs - this.#startedMs });
       }
@@ -366,6 +368,8 @@ const UPDATED = ["COMMITTED", "REFUSED", "REVERTED"];
 /** These programs go before the models: while V8 compiled or collected garbage for them in threads of its own, the core on which the models decode
  * pictures would be theirs for tens of milliseconds. */
 const INSTRUMENT_FLAGS = ["--no-opt", "--single-threaded", "--max-semi-space-size=1"];
+/** Each leads a session, as a camera does that an agent starts (priority.ts). */
+const INSTRUMENT = { execArgv: INSTRUMENT_FLAGS, detached: true };
 
 /** A reader sees the one or the other. */
 function writeInOneStep(file: string, text: string): void {

@@ -11,7 +11,7 @@ export type Fault = {
   readonly expects: Expected;
   /** The camera's rate meanwhile, where it is another. */
   readonly fps?: number;
-  readonly needs?: "memory-group" | "small-disk";
+  readonly needs?: "memory-group" | "realtime" | "small-disk";
   begin(car: Car): Promise<Ongoing>;
 };
 
@@ -49,11 +49,12 @@ export function every(seconds: number, act: (turn: number) => Promise<void> | vo
   return () => clearInterval(timer);
 }
 
-/** Programs that compute without an end, for `seconds` at most. `priority`: in Linux's real-time class; null: ordinary ones. */
+/** Programs that compute without an end, for `seconds` at most. `priority`: in Linux's real-time class, of a fault that needs it; null: ordinary ones. They are
+ * of the agent's session, in which its niceness counts (priority.ts). */
 export function busyLoops(count: number, priority: number | null, seconds: number): readonly ChildProcess[] {
   const loop = ["timeout", "--signal", "KILL", String(seconds), "sh", "-c", "while :; do :; done"];
   const [program = "", ...args] = priority === null ? loop : ["chrt", "--rr", String(priority), ...loop];
-  return Array.from({ length: count }, () => spawn(program, args, { stdio: "ignore", detached: true }));
+  return Array.from({ length: count }, () => spawn(program, args, { stdio: "ignore" }));
 }
 
 /** All of them compute, at that priority. */
@@ -71,7 +72,7 @@ export async function ended(children: readonly ChildProcess[]): Promise<void> {
           if (child.exitCode !== null || child.signalCode !== null) return resolve();
           child.once("exit", () => resolve());
           child.kill("SIGKILL");
-          if (child.pid !== undefined) signalTo(-child.pid, "SIGKILL"); // And what it has started, where it leads a group.
+          if (child.pid !== undefined) signalTo(-child.pid, "SIGKILL"); // And what it has started: `timeout` leads a group.
         }),
     ),
   );

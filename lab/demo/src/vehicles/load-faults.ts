@@ -15,6 +15,7 @@ const ownPriority = (count: number): Fault => ({
   name: `${count} busy loop${count === 1 ? "" : "s"} at the agent's priority`,
   seconds: RAMP_SECONDS,
   expects: "overload",
+  needs: "realtime",
   async begin(car) {
     const back = ahead();
     const priority = priorityOf(car.pid);

@@ -1,5 +1,5 @@
 /** What a drive and its controls show: tables for people, and the promises as checks. */
-import { accountOfDrive, framesOf, type PhaseAccount, statedStalls, unprovoked } from "./account.ts";
+import { accountOfDrive, framesOf, type Moment, type PhaseAccount, statedStalls, worsenings } from "./account.ts";
 import { type Drive, promised } from "./run.ts";
 
 export type DriveTable = {
@@ -9,6 +9,9 @@ export type DriveTable = {
 };
 
 export type DriveCheck = { readonly name: string; readonly holds: boolean; readonly found: string };
+
+/** `holds` null: not measured, in none of the phases that it is about. */
+type Finding = Omit<DriveCheck, "holds"> & { readonly holds: boolean | null };
 
 export type DriveReport = {
   readonly tables: readonly DriveTable[];
@@ -20,8 +23,6 @@ export type DriveReport = {
 const CHANGES_MAX = 1;
 /** Of the frames that its rate makes, a camera that hardware is has no fewer. */
 const CAMERA_SHARE_MIN = 0.95;
-/** The share of frames where models answer that pauses alone may make late: with more nothing is measured. */
-const EXCUSED_SHARE_MAX = 0.01;
 /** While a camera does not show the present SAFE lasts; what shows that it does takes a moment at the end. */
 const SAFE_SHARE_MIN = 0.9;
 const PER_MS = 600_000;
@@ -30,26 +31,39 @@ const SAFE_WITHIN_MS = 3_000;
 const MISSED_ROWS_MAX = 40;
 const SHORT =
   "So short a drive uses a dwell of 1.5 s, a recovery and a cooling of 3 s and a probe every 100 ms; one of 25 minutes or more has the defaults.";
+const ORDINARY =
+  "Nothing here is in Linux's real-time class (--realtime): the agent shares all cores with its models (cores: shared), at a niceness of -10 outside of control groups, as its unit starts it where the kernel permits no such class. " +
+  "So it may wait behind other programs for some milliseconds, which on cores of its own in that class it does not; the gates are the same.";
 const { deadlineMs, firm } = promised;
 const TASK = `(${firm.met},${firm.of})`;
+const ms = (value: number) => (Number.isFinite(value) ? value.toFixed(1) : "never");
 
 /** The report of one drive. `title` names it among others. */
 export function reportOfDrive(drive: Drive, title: string): DriveReport {
   const own = accountOfDrive(drive, promised);
+  const { checks, notes } = sorted(promisesOf(own).map((one) => ({ ...one, name: `${title}: ${one.name}` })));
   return {
     tables: [phasesTable(title, own), changesTable(drive, title), missedTable(drive, title)],
-    checks: promisesOf(own).map((check) => ({ ...check, name: `${title}: ${check.name}` })),
+    checks,
     notes: [
       ...pauseNotes(title, own),
+      ...notes,
       ...rampNotes(title, own),
       ...drive.skipped.map((line) => `Left out: ${line}.`),
+      ...(drive.realtime ? [] : [ORDINARY]),
       ...(drive.isShort ? [`${title}: ${SHORT}`] : []),
       ...(drive.areInstrumentsAhead
         ? []
-        : [
-            `${title}: without root the camera and the reader wait for other programs, and no pause of the machine excuses a frame.`,
-          ]),
+        : [`${title}: without root the camera and the reader wait for other programs.`]),
     ],
+  };
+}
+
+/** What is not measured is neither passed nor failed: it is no check, but a note. */
+function sorted(findings: readonly Finding[]): Pick<DriveReport, "checks" | "notes"> {
+  return {
+    checks: findings.flatMap(({ holds, ...rest }) => (holds === null ? [] : [{ ...rest, holds }])),
+    notes: findings.flatMap(({ name, holds, found }) => (holds === null ? [`Not measured: ${name}: ${found}.`] : [])),
   };
 }
 
@@ -81,10 +95,13 @@ function pauseNotes(title: string, own: readonly PhaseAccount[]): readonly strin
     sumOf(own, (one) => one.missesExcused),
     sumOf(own, (one) => one.silencesExcused),
   ];
-  if (pausedMs === 0) return [];
+  const long = own.filter(({ isMeasured }) => !isMeasured).map((one) => `${one.name} (${ms(one.pauseMsMax)} ms)`);
   return [
-    `${title}: for ${(pausedMs / 1_000).toFixed(1)} s a processor of this machine ran nothing, not even a program that goes before all others there, as where a hypervisor runs ` +
-      `other guests. ${misses} frames were missed and ${silences} silences came about in these pauses alone; misses and silences are without them, except under loads.`,
+    `${title}: by a sleeper on each core, for ${(pausedMs / 1_000).toFixed(1)} s one of them stood still, as where a hypervisor runs other guests, for ${ms(longestPauseMs(own))} ms at most on end. ` +
+      `${misses} frames were missed and ${silences} silences came about in these pauses alone; misses and silences are without them, except under loads.`,
+    ...(long.length === 0
+      ? []
+      : [`${title}: not measured, as the machine stood still for over ${deadlineMs} ms on end: ${long.join("; ")}.`]),
   ];
 }
 
@@ -99,147 +116,143 @@ function rampNotes(title: string, own: readonly PhaseAccount[]): readonly string
   ];
 }
 
+const longestOf = (of: (account: PhaseAccount) => number) => (own: readonly PhaseAccount[]) =>
+  Math.max(0, ...own.map(of));
+const longestPauseMs = longestOf((one) => one.pauseMsMax);
+const longestGapMs = longestOf((one) => one.longestGapMs);
 const sumOf = (own: readonly PhaseAccount[], of: (account: PhaseAccount) => number) =>
   own.reduce((all, one) => all + of(one), 0);
 
 const isAfter = ({ name }: Pick<PhaseAccount, "name">) => name.startsWith("after: ");
 
-function promisesOf(own: readonly PhaseAccount[]): readonly DriveCheck[] {
-  const kept = own.filter(({ expects }) => expects === "kept");
-  const inTime = own.filter(({ expects }) => expects !== "overload");
-  const loads = own.filter(({ expects }) => expects === "overload");
-  const broken = own.filter(({ expects }) => expects === "safe");
+function promisesOf(own: readonly PhaseAccount[]): readonly Finding[] {
+  const of = (...expected: readonly PhaseAccount["expects"][]) =>
+    own.filter(({ expects }) => expected.includes(expects));
+  const kept = of("kept");
   return [
-    keptBy(kept),
-    {
-      name: `${TASK} kept, or SAFE within ${deadlineMs} ms, in each of ${inTime.length} phases`,
-      ...allOf(inTime, ({ violations }) => violations === 0, lateIn),
-    },
-    {
-      name: `SAFE signalled where models answer and ${TASK} is kept: 0`,
-      ...allOf(
-        kept,
-        ({ falseSafes }) => falseSafes === 0,
-        ({ falseSafes }) => `${falseSafes} times`,
-      ),
-    },
-    {
-      name: "silences over a period and the deadline where models answer: 0",
-      ...allOf(
-        kept,
-        ({ silences }) => silences === 0,
-        ({ silences }) => `${silences} silences`,
-      ),
-    },
-    ...(broken.length === 0
-      ? []
-      : [
-          {
-            name: `a camera that does not show the present: SAFE is signalled within ${SAFE_WITHIN_MS / 1_000} s, and lasts`,
-            ...allOf(
-              broken,
-              (one) => isSafeSoon(one) && one.safeShare >= SAFE_SHARE_MIN,
-              ({ safeAfterMs, safeShare }) =>
-                `SAFE after ${safeAfterMs?.toFixed(0) ?? "never"} ms, then in ${(100 * safeShare).toFixed(0)} % of the time`,
-            ),
-          },
-        ]),
-    ...(loads.length === 0
-      ? []
-      : [
-          {
-            name: `under loads: ${TASK} kept, or SAFE in time, or the device says, asked next, that it was too late for that frame`,
-            ...allOf(
-              loads,
-              ({ unstated }) => unstated === 0,
-              ({ unstated, violations }) => `${unstated} of ${violations} late frames without that`,
-            ),
-          },
-        ]),
-    {
-      name: "each fault did happen",
-      ...allOf(
-        own,
-        ({ happened }) => happened !== false,
-        () => "it did not",
-      ),
-    },
-    {
-      name: "at FULL again after each fault",
-      ...allOf(
-        own,
-        ({ recovered }) => recovered !== false,
-        () => "not in time",
-      ),
-    },
-    {
-      name: `the camera kept its rate: ${100 * CAMERA_SHARE_MIN} % of its frames, in each phase`,
-      ...allOf(
-        own,
-        ({ cameraShare }) => cameraShare >= CAMERA_SHARE_MIN,
-        ({ cameraShare }) => `${(100 * cameraShare).toFixed(1)} %`,
-      ),
-    },
+    ...allOf(
+      `${TASK} kept by models' answers`,
+      kept,
+      ({ breaks }) => breaks === 0,
+      ({ breaks, frames }) => `${breaks} of ${frames} frames break it`,
+      missesIn,
+    ),
+    ...allOf(
+      `${TASK} kept, or SAFE within ${deadlineMs} ms`,
+      of("kept", "firm", "safe"),
+      ({ violations }) => violations === 0,
+      ({ violations, safeMsMax }) => `${violations} frames, SAFE after ${safeMsMax.toFixed(0)} ms at most`,
+    ),
+    ...allOf(
+      `SAFE signalled where models answer and ${TASK} is kept: 0`,
+      kept,
+      ({ falseSafes }) => falseSafes === 0,
+      ({ falseSafes }) => `${falseSafes} times`,
+    ),
+    ...allOf(
+      "silences over a period and the deadline where models answer: 0",
+      kept,
+      ({ silences }) => silences === 0,
+      ({ silences }) => `${silences} silences`,
+    ),
+    ...allOf(
+      `a camera that does not show the present: SAFE is signalled within ${SAFE_WITHIN_MS / 1_000} s, and lasts`,
+      of("safe"),
+      (one) => isSafeSoon(one) && one.safeShare >= SAFE_SHARE_MIN,
+      ({ safeAfterMs, safeShare }) =>
+        `SAFE after ${safeAfterMs?.toFixed(0) ?? "never"} ms, then in ${(100 * safeShare).toFixed(0)} % of the time`,
+    ),
+    ...allOf(
+      `under loads: ${TASK} kept, or SAFE in time, or the device says, asked next, that it was too late for that frame`,
+      of("overload"),
+      ({ unstated }) => unstated === 0,
+      ({ unstated, violations }) => `${unstated} of ${violations} late frames without that`,
+    ),
+    ...allOf(
+      "each fault did happen",
+      own,
+      ({ happened }) => happened !== false,
+      () => "it did not",
+    ),
+    ...allOf(
+      "at FULL again after each fault",
+      own,
+      ({ recovered }) => recovered !== false,
+      () => "not in time",
+    ),
+    ...allOf(
+      `the camera kept its rate: ${100 * CAMERA_SHARE_MIN} % of its frames`,
+      own,
+      ({ cameraShare }) => cameraShare >= CAMERA_SHARE_MIN,
+      ({ cameraShare }) => `${(100 * cameraShare).toFixed(1)} %`,
+    ),
   ];
-}
-
-function keptBy(kept: readonly PhaseAccount[]): DriveCheck {
-  const breaks = sumOf(kept, (one) => one.breaks);
-  const more = sumOf(kept, (one) => one.missesExcused);
-  const counts = `${breaks} of ${sumOf(kept, (one) => one.frames)} frames break it, ${sumOf(kept, (one) => one.misses)} missed`;
-  return {
-    name: `${TASK} kept by models' answers in each of ${kept.length} phases`,
-    holds: breaks === 0 && more <= EXCUSED_SHARE_MAX * sumOf(kept, (one) => one.frames),
-    found: more === 0 ? counts : `${counts}; ${more} more in pauses alone`,
-  };
 }
 
 const isSafeSoon = ({ safeAfterMs }: PhaseAccount) => safeAfterMs !== null && safeAfterMs <= SAFE_WITHIN_MS;
-const lateIn = ({ violations, safeMsMax }: PhaseAccount) =>
-  `${violations} frames, SAFE after ${safeMsMax.toFixed(0)} ms at most`;
 
+const missesIn = (own: readonly PhaseAccount[]): string => {
+  const sum = (of: (account: PhaseAccount) => number) => sumOf(own, of);
+  const counts = `${sum((one) => one.breaks)} of ${sum((one) => one.frames)} frames break it, ${sum((one) => one.misses)} missed`;
+  return `${counts}, ${sum((one) => one.missesExcused)} more in pauses alone`;
+};
+const gapIn = (own: readonly PhaseAccount[]): string => `longest gap ${longestGapMs(own).toFixed(0)} ms`;
+
+/** One check of all these phases; none, where the drive has no such phase. `counts`: what it found, well or not. */
 function allOf(
+  name: string,
   own: readonly PhaseAccount[],
   isWell: (one: PhaseAccount) => boolean,
   what: (one: PhaseAccount) => string,
-): Pick<DriveCheck, "holds" | "found"> {
-  const bad = own.filter((one) => !isWell(one));
-  if (bad.length > 0) return { holds: false, found: bad.map((one) => `${one.name}: ${what(one)}`).join("; ") };
-  const longest = Math.max(0, ...own.map((one) => one.longestGapMs));
-  return { holds: true, found: `all; longest gap ${longest.toFixed(0)} ms` };
+  counts: (own: readonly PhaseAccount[]) => string = gapIn,
+): readonly Finding[] {
+  if (own.length === 0) return [];
+  const measured = own.filter(({ isMeasured }) => isMeasured);
+  const bad = measured.filter((one) => !isWell(one)).map((one) => `${one.name}: ${what(one)}`);
+  const found = [
+    ...bad,
+    `in ${measured.length} of ${own.length} phases ${counts(measured)}`,
+    `the machine stood still for ${ms(longestPauseMs(own))} ms at most`,
+  ];
+  return [{ name, holds: measured.length === 0 ? null : bad.length === 0, found: found.join("; ") }];
 }
 
-/** Of the idle times of all drives. */
-export function idleChecks(drives: readonly Drive[]): readonly DriveCheck[] {
+/** Of the idle times of all drives: what the agent did. What the machine did is counted beside it. */
+export function idleChecks(drives: readonly Drive[]): Pick<DriveReport, "checks" | "notes"> {
   const found = drives.map((drive) => {
-    const idle = drive.phases.filter(({ name }) => name === "idle");
-    const isIn = (atMs: number) => idle.some((p) => atMs >= p.fromMs && atMs < p.untilMs);
+    const idle = accountOfDrive(drive, promised).filter(({ name }) => name === "idle");
+    const measured = idle.filter(({ isMeasured }) => isMeasured);
+    const isIn = ({ atMs }: Moment) => measured.some((p) => atMs >= p.fromMs && atMs < p.untilMs);
     return {
-      ms: idle.reduce((ms, p) => ms + p.untilMs - p.fromMs, 0),
-      changes: unprovoked(drive, framesOf(drive, promised), isIn).length,
-      stalls: statedStalls(drive, isIn).length,
+      pauseMsMax: longestPauseMs(idle),
+      idleMs: measured.reduce((all, p) => all + p.untilMs - p.fromMs, 0),
+      changes: worsenings(drive, framesOf(drive, promised)).filter(isIn),
+      stalls: statedStalls(drive).filter(isIn),
     };
   });
-  const idleMs = found.reduce((all, { ms }) => all + ms, 0);
-  const rare = (what: string, count: number) => ({
-    name: `${what} while idle: at most ${CHANGES_MAX} in 10 minutes, or in all`,
-    holds: count <= CHANGES_MAX * Math.max(1, idleMs / PER_MS),
-    found: `${count} in ${(idleMs / 60_000).toFixed(1)} minutes`,
-  });
-  return [
+  const idleMs = found.reduce((all, one) => all + one.idleMs, 0);
+  const stood = `the machine stood still for ${ms(Math.max(0, ...found.map(({ pauseMsMax }) => pauseMsMax)))} ms at most`;
+  const rare = (what: string, moments: readonly Moment[]): Finding => {
+    const count = moments.filter(({ isExcused }) => !isExcused).length;
+    return {
+      name: `${what} while idle: at most ${CHANGES_MAX} in 10 minutes, or in all`,
+      holds: idleMs === 0 ? null : count <= CHANGES_MAX * Math.max(1, idleMs / PER_MS),
+      found: `${count} in ${(idleMs / 60_000).toFixed(1)} minutes, ${moments.length - count} more by the machine's pauses alone; ${stood}`,
+    };
+  };
+  return sorted([
     rare(
       "changes to a worse level",
-      found.reduce((all, { changes }) => all + changes, 0),
+      found.flatMap(({ changes }) => changes),
     ),
     rare(
       "moments at which a device says that it is too late",
-      found.reduce((all, { stalls }) => all + stalls, 0),
+      found.flatMap(({ stalls }) => stalls),
     ),
-  ];
+  ]);
 }
 
 function phasesTable(title: string, accounts: readonly PhaseAccount[]): DriveTable {
-  const ms = (value: number) => (Number.isFinite(value) ? value.toFixed(1) : "never");
   return {
     title,
     columns: [
@@ -256,7 +269,7 @@ function phasesTable(title: string, accounts: readonly PhaseAccount[]): DriveTab
         "late",
         "SAFE at most",
       ],
-      ...["device says late", "too late", "reader late", "paused"],
+      ...["device says late", "too late", "reader late", "paused", "longest pause"],
     ],
     rows: accounts
       .filter((one) => !isAfter(one) || one.violations > 0)
@@ -269,13 +282,16 @@ function phasesTable(title: string, accounts: readonly PhaseAccount[]): DriveTab
           one.statedLateMs === null ? "-" : ms(one.statedLateMs),
           one.statedLateMs === null ? "-" : one.saysBeyond ? "yes" : "no",
         ],
-        ...[one.readerLateMs, one.pausedMs].map(ms),
+        ...[one.readerLateMs, one.pausedMs, one.pauseMsMax].map(ms),
       ]),
   };
 }
 
-const verdictOf = ({ breaks, violations }: PhaseAccount): string =>
-  breaks === 0 ? "kept" : violations === 0 ? "SAFE in time" : "SAFE late";
+function verdictOf({ isMeasured, breaks, violations }: PhaseAccount): string {
+  if (!isMeasured) return "not measured";
+  if (breaks === 0) return "kept";
+  return violations === 0 ? "SAFE in time" : "SAFE late";
+}
 
 /** The missed frames of phases in which none should be, for finding out why. */
 function missedTable(drive: Drive, title: string): DriveTable {

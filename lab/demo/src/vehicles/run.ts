@@ -22,7 +22,9 @@ const STARTS_MAX = 3;
 /** With the short times of the ladder, and with the usual ones. */
 const RECOVER_MS_MAX = { short: 30_000, usual: 150_000 };
 
-export type DriveOptions = Omit<CarOptions, "dataDir" | "fps" | "deadlineMs" | "ladder" | "memory"> & {
+export type DriveOptions = Omit<CarOptions, "dataDir" | "fps" | "deadlineMs" | "ladder" | "memory" | "realtime"> & {
+  /** False by default. */
+  readonly realtime?: boolean;
   /** By default those of a drive of few minutes. */
   readonly faults?: readonly Fault[];
   /** Each fault meets the device at FULL again. */
@@ -34,6 +36,7 @@ export type DriveOptions = Omit<CarOptions, "dataDir" | "fps" | "deadlineMs" | "
 
 export type Drive = DriveLog & {
   readonly isShort: boolean;
+  readonly realtime: boolean;
   readonly skipped: readonly string[];
   readonly areInstrumentsAhead: boolean;
 };
@@ -45,6 +48,7 @@ export async function runDrive({
   dir,
   faults = usualFaults,
   recovers = false,
+  realtime = false,
   minutes,
   log,
   signal,
@@ -69,6 +73,7 @@ export async function runDrive({
     running = await started(
       {
         ...car,
+        realtime,
         dir,
         dataDir: disk.dataDir,
         fps: FPS,
@@ -98,7 +103,7 @@ export async function runDrive({
       return {};
     });
     for (const fault of faults) {
-      const why = whySkipped(fault, disk, memory);
+      const why = whySkipped(fault, disk, memory, realtime);
       if (why !== null) {
         skipped.push(`${fault.name}: ${why}`);
         continue;
@@ -123,16 +128,19 @@ export async function runDrive({
     // The last answers are on their way.
     await sleep(2 * SEND_EVERY_MS, signal);
     const { shown: frames, answers, changes, lates, loads, areInstrumentsAhead } = self;
-    // Where programs of the real-time class fill a processor, the kernel stops them all for 50 ms of each second: that is the load's doing.
-    const ofLoads = phases.filter(({ expects }) => expects === "overload");
-    const isOfLoad = (pause: Pause) => ofLoads.some((one) => pause.untilMs > one.fromMs && pause.fromMs < one.untilMs);
-    const pauses = self.pauses.filter((pause) => !isOfLoad(pause));
-    return { frames, answers, changes, pauses, lates, loads, phases, isShort, skipped, areInstrumentsAhead };
+    const pauses = outsideLoads(self.pauses, phases);
+    return { frames, answers, changes, pauses, lates, loads, phases, isShort, realtime, skipped, areInstrumentsAhead };
   } finally {
     await running?.stop();
     disk.remove();
     if (typeof memory !== "string") memory.remove();
   }
+}
+
+/** Where programs of the real-time class fill a processor, the kernel stops them all for 50 ms of each second: that is the load's doing. */
+function outsideLoads(pauses: readonly Pause[], phases: readonly DrivePhase[]): readonly Pause[] {
+  const loads = phases.filter(({ expects }) => expects === "overload");
+  return pauses.filter((pause) => !loads.some((one) => pause.untilMs > one.fromMs && pause.fromMs < one.untilMs));
 }
 
 /** What cannot be asked is not proven. */
@@ -157,7 +165,13 @@ async function started(options: CarOptions, log: DriveOptions["log"]): Promise<C
   }
 }
 
-function whySkipped({ needs }: Fault, disk: SmallDisk, memory: ControlGroup | string): string | null {
+function whySkipped(
+  { needs }: Fault,
+  disk: SmallDisk,
+  memory: ControlGroup | string,
+  realtime: boolean,
+): string | null {
+  if (needs === "realtime" && !realtime) return "it needs --realtime";
   if (needs === "small-disk" && !disk.isSmall) return "a small disk needs root";
   return needs === "memory-group" && typeof memory === "string" ? memory : null;
 }
