@@ -2,17 +2,18 @@
 // A check that fails does not hide the others; it counts as one failed. A skipped test is a failed one: what is not run proves
 // nothing. Only with `--file` may one be left out, by `-t NAME`. No process is left: every child carries the run's mark in its
 // environment, and whatever still bears it at the end is killed, named and counted as failed.
-// Runs under Node 24 (npm test sees to that). `--drills` adds tests of faults and short runs of chaos programs, `--long-drills` those
-// for which CI has no time, `--peers` the tests against other people's programs; other arguments go to jest, e.g. `npm test -- --selectProjects unit`.
+// Runs under Node 24 (npm test sees to that). `--ci` adds the second tier (jest.config.mjs); other arguments go to jest, e.g.
+// `npm test -- --selectProjects unit`.
 // `--file PATH...` runs these tests alone, without checks, and without Kafka where none needs it.
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nodeFlags, root, run, step } from "./bootstrap.mjs";
 import { startKafka } from "./kafka.mjs";
 import { lints } from "./lint.mjs";
+import { killMarked } from "./processes.mjs";
 import { needsKafka, parseArguments } from "./test-arguments.mjs";
 
 const RUN_MARK = "TRIBUTARY_TEST_RUN";
@@ -25,17 +26,8 @@ const mark = randomBytes(8).toString("hex");
 process.env[RUN_MARK] = mark;
 
 const asked = parseArguments(process.argv.slice(2));
-const flags = ["--drills", "--long-drills", "--peers"];
-const [hasDrills, hasLongDrills, hasPeers] = flags.map((flag) => asked.jest.includes(flag));
-const argv = asked.jest.filter((arg) => !flags.includes(arg));
-const projects = [
-  "unit",
-  "integration",
-  "e2e",
-  ...(hasDrills ? ["drills", "stack-drills"] : []),
-  ...(hasLongDrills ? ["long-drills"] : []),
-  ...(hasPeers ? ["peers", "guides", "stack-peers"] : []),
-];
+const argv = asked.jest.filter((arg) => arg !== "--ci");
+const projects = ["unit", "integration", "e2e", ...(asked.jest.includes("--ci") ? ["ci", "ci-stacks"] : [])];
 if (asked.files !== undefined) argv.unshift("--runTestsByPath", ...asked.files);
 else if (!argv.includes("--selectProjects")) argv.push("--selectProjects", ...projects);
 
@@ -80,12 +72,7 @@ try {
 } finally {
   await kafka?.stop();
   rmSync(workDir, { recursive: true, force: true });
-  for (const { pid, command } of marked()) {
-    failures.push(`left behind: ${pid} ${command}`);
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch {}
-  }
+  for (const { pid, command } of killMarked(RUN_MARK, mark)) failures.push(`left behind: ${pid} ${command}`);
 }
 for (const failure of failures) console.log(`failed: ${failure}`);
 console.log(`  everything: ${((Date.now() - startedAt) / 1000).toFixed(1)} s`);
@@ -109,7 +96,7 @@ async function tests() {
   mkdirSync(join(root, ".local"), { recursive: true });
   const resultFile = join(workDir, "jest.json");
   const args = [...nodeFlags, "--experimental-vm-modules", "--no-warnings", "node_modules/jest/bin/jest.js"];
-  args.push("--json", `--outputFile=${resultFile}`, "--forceExit", "--maxWorkers=2", ...argv);
+  args.push("--json", `--outputFile=${resultFile}`, "--forceExit", "--maxWorkers=3", ...argv);
   const code = await new Promise((done) => {
     jest = spawn(node, args, {
       cwd: root,
@@ -157,19 +144,4 @@ function count(result) {
 
 function slowest(timed) {
   return timed.toSorted((a, b) => b.ms - a.ms).slice(0, 8);
-}
-
-function marked() {
-  if (process.platform !== "linux") return [];
-  return readdirSync("/proc").flatMap((entry) => {
-    const pid = Number(entry);
-    if (!Number.isInteger(pid) || pid === process.pid) return [];
-    try {
-      const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
-      if (!environment.includes(`${RUN_MARK}=${mark}`)) return [];
-      return [{ pid, command: readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").slice(0, 200) }];
-    } catch {
-      return [];
-    }
-  });
 }

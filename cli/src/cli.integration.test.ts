@@ -1,4 +1,4 @@
-/** The CLI as people run it: its own process against a real gateway on a real Kafka. */
+/** The CLI against a real gateway on a real Kafka: as people run it where it waits, is interrupted or exits, else in this process. */
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { type Topic, topics } from "@tributary/contracts";
 import { ensureTributaryTopics, KafkajsAdmin, KafkajsSink } from "@tributary/kafka";
@@ -20,6 +20,7 @@ import {
   waitFor,
 } from "@tributary/testing";
 import { parse } from "yaml";
+import { runHere } from "./run.test-kit.ts";
 
 const kafka = { ...testKafka(), clientId: "cli-test" };
 const dir = tempDir("cli");
@@ -32,11 +33,10 @@ let url: string;
 const start = (...args: string[]) =>
   spawnProcess({ name: "cli", main: "cli/dist/main.js", args, env: { TRIBUTARY_GATEWAY: url } });
 
-async function tributary(...args: string[]) {
-  const process = start(...args);
-  const { code } = await process.exited;
-  return { code, text: process.lines().join("\n") };
-}
+const tributary = async (...args: string[]) => {
+  const { code, text } = await runHere(args, { TRIBUTARY_GATEWAY: url });
+  return { code, text };
+};
 const put = <T>(topic: Topic<T>, value: T) =>
   sink.send([{ topic: topic.name, key: "cam-01", value: topic.codec.encodeConfluent(value) }]);
 
@@ -246,9 +246,10 @@ describe("tributary", () => {
     [["rollout", "promote", "--help"], 0, "--gateway <URL>"],
     [["models", "gate", "--help"], 0, "-o, --output <FORMAT>"],
   ])("%j exits %i and reports why", async (args, code, expected) => {
-    const result = await tributary(...args);
-    expect(result.code).toBe(code);
-    expect(result.text).toContain(expected);
-    expect(result.text).not.toMatch(/^ +at /m);
+    const process = start(...args);
+    expect((await process.exited).code).toBe(code);
+    const text = process.lines().join("\n");
+    expect(text).toContain(expected);
+    expect(text).not.toMatch(/^ +at /m);
   });
 });

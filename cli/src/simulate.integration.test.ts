@@ -1,4 +1,4 @@
-/** `router simulate` and `experiment plan` as people run them: logged frames on a real Kafka, or in a file, under several policies. */
+/** `router simulate` and `experiment plan` in this process: logged frames on a real Kafka, or in a file, under several policies. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
@@ -12,10 +12,10 @@ import {
   somePrediction,
   somePredictions,
   someResult,
-  spawnProcess,
   tempDir,
   testKafka,
 } from "@tributary/testing";
+import { runHere } from "./run.test-kit.ts";
 
 const FRAMES = 4_000;
 const DEVICES = Array.from({ length: 8 }, (_, i) => `cam-0${i + 1}`);
@@ -27,13 +27,8 @@ const hybrid = somePolicy({ policyVersion: "cd".repeat(32), scoreMin: -1 });
 const file = (name: string) => join(dir.path, name);
 const truth = { edge: 0, cloud: 0 };
 
-async function cli(...args: string[]) {
-  const process = spawnProcess({ name: "cli", main: "cli/dist/main.js", args });
-  const { code } = await process.exited;
-  return { code, text: process.lines().join("\n") };
-}
-const simulate = (...args: string[]) => cli("router", "simulate", ...args);
-const plan = (...args: string[]) => cli("experiment", "plan", "-f", file("experiment.yaml"), ...args);
+const simulate = (...args: string[]) => runHere(["router", "simulate", ...args]);
+const plan = (...args: string[]) => runHere(["experiment", "plan", "-f", file("experiment.yaml"), ...args]);
 const fromKafka = ["--brokers", kafka.brokers.join(","), "--prefix", kafka.prefix];
 
 beforeAll(async () => {
@@ -224,7 +219,7 @@ ${more}`;
       file("experiment.yaml"),
       specification("correct: 1, escalated: 0.05, late: 0.1", "  latemargin: 1\n"),
     );
-    const wrong = await cli("experiment", "lint", file("experiment.yaml"));
+    const wrong = await runHere(["experiment", "lint", file("experiment.yaml")]);
     expect(wrong).toMatchObject({
       code: 1,
       text: expect.stringMatching(/:10:3: .*latemargin: unknown field; did you mean lateMargin/),
