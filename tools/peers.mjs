@@ -1,38 +1,22 @@
-// Third-party programs that some tests run against: Python packages, Debian's programs, Node 20, Go. `npm test -- --peers` needs
-// them, plain `npm test` does not. What can be installed is, below .local/peers; for the rest an error names what to install.
+// Third-party programs that some tests run against: Python packages, Debian's programs, Node 20, Go. `npm test` needs none of them. A
+// test installs what it needs, below .local/peers, where it is not there yet; what cannot be installed is named by an error.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { exitOnError, root, run as start, step } from "./bootstrap.mjs";
+import { exitOnError, root, step } from "./bootstrap.mjs";
 
 const peers = join(root, ".local/peers");
 
-/** Program and package. */
-const debians = [
-  ["mosquitto", "mosquitto"],
-  ["mosquitto_pub", "mosquitto-clients"],
-  ["kcat", "kcat"],
-  ["promtool", "prometheus"],
-  ["strace", "strace"],
-];
-
-/** All of them, so that no test waits for an installation. */
-async function preparePeers() {
-  const files = readdirSync(join(root, "tools/peers")).sort();
-  const names = files.filter((file) => file.endsWith(".txt")).map((file) => file.slice(0, -4));
+/** What `*.ci.test.ts` need, so that no test waits for an installation. */
+async function prepareForCi() {
+  const names = ["kubernetes", "mlflow", "consumers"];
   await step("peers: uv", async () => uv());
-  const install = async () => {
-    for (let name = names.pop(); name !== undefined; name = names.pop()) {
-      await step(`peers: Python, ${name}`, () => start(process.execPath, [fileURLToPath(import.meta.url), name]));
-    }
-  };
-  await Promise.all([install(), install()]);
+  for (const name of names) await step(`peers: Python, ${name}`, async () => python(name));
+  const debians = [["mosquitto"], ["mosquitto_pub", "mosquitto-clients"], ["kcat"], ["promtool", "prometheus"]];
   for (const [program, pkg] of debians) await step(`peers: ${program}`, async () => debian(program, pkg));
   if (which("kubectl") === undefined) throw new Error("kubectl is needed: https://kubernetes.io/docs/tasks/tools");
-  await step("peers: Node 20", async () => node20());
-  await step("peers: Apicurio Registry", async () => apicurio());
   await step("peers: Flink's Avro format", async () => flinkJars());
   await step("peers: Go", async () => goProgram("examples/consumers/go"));
   for (const major of [4, 3]) await step(`peers: Helm ${major}`, async () => helm(major));
@@ -230,9 +214,5 @@ function run(program, args, advice, options = {}) {
   }
 }
 
-/** `node tools/peers.mjs`: all of them. `node tools/peers.mjs NAME`: that Python environment. */
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [name] = process.argv.slice(2);
-  if (name === undefined) preparePeers().catch(exitOnError);
-  else python(name);
-}
+/** `node tools/peers.mjs`: those of CI. */
+if (process.argv[1] === fileURLToPath(import.meta.url)) prepareForCi().catch(exitOnError);

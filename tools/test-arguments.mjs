@@ -5,9 +5,9 @@ import { root } from "./bootstrap.mjs";
 
 const TEST_FILE = /\.test\.ts$/;
 /** What `npm test` leaves out unless it is asked for: by name alone here, too. */
-const ASKED_FOR = /\.(peer|drill|long-drill)\.test\.ts$/;
+const ASKED_FOR = /\.(ci|peer|drill)\.test\.ts$/;
 const NOT_OURS = /(^|\/)(node_modules|dist)\//;
-const NEEDS_KAFKA = /\.(integration|drill|peer)\.test\.ts$|^lab\/e2e\//;
+const NEEDS_KAFKA = /\.(integration|ci|peer|drill)\.test\.ts$|^lab\/e2e\//;
 
 export const USAGE =
   "npm run test:file -- PATH... [-t NAME]: test files (*.test.ts) or folders, then options of jest's";

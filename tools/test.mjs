@@ -15,7 +15,7 @@ try {
   const [{ node }] = await Promise.all([
     bootstrap({ kafka: needsKafka(asked) }),
     // Downloads, mostly: the processor is busy with npm's.
-    args.includes("--peers") && run(process.execPath, ["tools/peers.mjs"], { stdio: "inherit" }),
+    args.includes("--ci") && run(process.execPath, ["tools/peers.mjs"], { stdio: "inherit" }),
   ]);
   process.exit(await hand(node, [...nodeFlags, join(root, "tools/verify.mjs"), ...args]));
 } catch (error) {

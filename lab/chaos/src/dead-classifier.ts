@@ -24,7 +24,7 @@ export const deadClassifier: Scenario = {
   run: async (settings) => [await dead(settings)],
 };
 
-export async function dead(settings: Settings): Promise<Outcome> {
+async function dead(settings: Settings): Promise<Outcome> {
   const { devices, fps, seconds, dir, log } = settings;
   const frames = devices * fps * seconds;
   const { deadlineMs } = JSON.parse(readFileSync(join(edgePackage, "policy.json"), "utf8")) as { deadlineMs: number };

@@ -17,20 +17,9 @@ import { rollout } from "./rollout.ts";
 import type { Drill, Scenario } from "./scenario.ts";
 import { strangers } from "./strangers.ts";
 
-export { dead, deadClassifier } from "./dead-classifier.ts";
-export { drift } from "./drift.ts";
-export { experiment } from "./experiment.ts";
 export { hostile } from "./hostile/hostile.ts";
-export { kafkaOutage, outage } from "./kafka-outage.ts";
-export { killEach, kills } from "./kill-each.ts";
-export { ota } from "./ota.ts";
-export { runAttacks } from "./ota-attacks/ota-attacks.ts";
 export { pauses } from "./pauses/pauses.ts";
 export { oneBroker } from "./power/power.ts";
-export { retrain } from "./retrain.ts";
-export { rollout } from "./rollout.ts";
-export type { Outcome } from "./scenario.ts";
-export { strangers } from "./strangers.ts";
 
 export const scenarios: readonly Scenario[] = [kafkaOutage, killEach, deadClassifier];
 

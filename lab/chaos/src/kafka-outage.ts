@@ -36,7 +36,7 @@ with a bridge that acknowledges early (lab/sabotage/early-puback.mjs), which mus
     ]),
 };
 
-export async function outage(settings: Settings, isControl: boolean): Promise<Outcome> {
+async function outage(settings: Settings, isControl: boolean): Promise<Outcome> {
   const { devices, fps, seconds, dir } = settings;
   const title = isControl ? "Control: PUBACK before Kafka's ack" : "PUBACK after Kafka's ack";
   const log = (line: string) => settings.log(`${isControl ? "control" : "test"}: ${line}`);

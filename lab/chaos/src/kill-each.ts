@@ -28,7 +28,7 @@ export const killEach: Scenario = {
   run: async (settings) => [await kills(settings)],
 };
 
-export async function kills(settings: Settings): Promise<Outcome> {
+async function kills(settings: Settings): Promise<Outcome> {
   const { devices, fps, seconds, dir, log } = settings;
   const frames = devices * fps * seconds;
   const stack = await startStack({ dir, supervised: true, agents: { count: devices, fps, frames }, onEvent: log });

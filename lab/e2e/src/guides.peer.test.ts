@@ -1,14 +1,13 @@
 /** Guides work, word for word: a script of their shell blocks runs in a copy of this clone, on the oldest Node that README.md supports. */
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { tempDir, waitFor } from "@tributary/testing";
+import { tempDir } from "@tributary/testing";
 import { debian, node20 } from "../../../tools/peers.mjs";
 import { copyClone, type GuideSession, openSession, requireFreePorts } from "./guide-session.ts";
 import { sessions } from "./guides.ts";
 
 const GUIDE_MS_MAX = 15 * 60_000;
-const POOL_MS_MAX = 60 * 60_000;
 const dir = tempDir("guides");
 afterAll(() => dir.remove());
 
@@ -76,16 +75,12 @@ describe("given a clone", () => {
     copyClone(clone);
   });
 
-  describe.each(sessions.filter(({ isLong }) => !isLong))("and who reads $guides", ({ guides, isAlone }) => {
+  describe.each(sessions.map((guides) => [guides[0], guides] as const))("and who reads %s first", (_, guides) => {
     let session: GuideSession;
-    beforeAll(async () => {
-      if (isAlone) await waitFor(() => !isPoolRunning(), { what: "the end of other tests", timeoutMs: POOL_MS_MAX });
+    beforeAll(() => {
       session = openSession({ clone, dir: mkdtempSync(join(dir.path, "session-")), node: node20() });
-    }, POOL_MS_MAX);
+    });
     test.each(guides)("%s holds", (guide) => session.run(guide), GUIDE_MS_MAX);
     afterAll(() => session.end(), GUIDE_MS_MAX);
   });
 });
-
-/** tools/test-runner.cjs. */
-const isPoolRunning = () => existsSync(process.env.TRIBUTARY_TEST_POOL ?? "");

@@ -1,4 +1,4 @@
-/** What a maker reads. The model is a function here; `pack.integration.test.ts` has real ones. */
+/** What a maker reads. The model is a function here; `pack.ci.test.ts` has real ones. */
 import { describe, expect, test } from "@jest/globals";
 import { type Inference, parsePreprocessing } from "@tributary/inference";
 import { Failure } from "@tributary/kernel";

@@ -1,4 +1,4 @@
-/** What was here before a poll of MLflow. What is imported anew is tested beside a real MLflow: mlflow.peer.test.ts. */
+/** What was here before a poll of MLflow. What is imported anew is tested beside a real MLflow: mlflow.ci.test.ts. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";

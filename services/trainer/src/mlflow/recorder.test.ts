@@ -1,4 +1,4 @@
-/** What waits for MLflow: nothing does. A real one is met in mlflow.peer.test.ts. */
+/** What waits for MLflow: nothing does. A real one is met in mlflow.ci.test.ts. */
 import { expect, test } from "@jest/globals";
 import { Failure, systemClock } from "@tributary/kernel";
 import { silentTelemetry, waitFor } from "@tributary/testing";
